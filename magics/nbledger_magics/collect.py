@@ -1,0 +1,235 @@
+"""What a run takes from the kernel when its cell has ended: values, files, environment, cells, inputs and outputs."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nbledger.core import cells as session_cells
+from nbledger.core import environment as environments
+from nbledger.core import lineage as lineages
+from nbledger.core import values
+from nbledger.core.errors import UsageError, nearest
+from nbledger.core.observe import Observation
+from nbledger.core.project import Project
+from nbledger.keeper.recorder import Recording
+
+if TYPE_CHECKING:
+    from nbledger_magics.session import Session
+
+_PICKLE_NOTE = "could not be serialised for MLflow"
+
+
+def notebook_name(project: Project, notebook: Path | None) -> str | None:
+    """The notebook's path from the root, or whole if it lies outside."""
+    if notebook is None:
+        return None
+    return project.relative(notebook.resolve()) or str(notebook)
+
+
+def notebook_parameters(session: Session, notebook: Path | None) -> dict[str, Any]:
+    """Parameters of the cell tagged ``parameters`` and of papermill's injected cell, as they were executed."""
+    return dict(session_cells.parameters(notebook, session.cells, session.shell.user_ns))
+
+
+def _lookup(names: Mapping[str, Any], variable: str) -> Any:
+    """The value of a variable, or of ``a.b`` where b is an attribute or key of it."""
+    first, *rest = variable.split(".")
+    if first not in names:
+        known = [n for n in names if not n.startswith("_")]
+        raise UsageError(f"{variable} was not recorded: there is no variable {first!r}", nearest(first, known))
+    value = names[first]
+    for part in rest:
+        value = value[part] if isinstance(value, Mapping) else getattr(value, part)
+    return value
+
+
+def late_parameters(recording: Recording, options: argparse.Namespace, names: Mapping[str, Any]) -> None:
+    """``-p NAME`` of variables that the cell itself bound, and a notice where ``-p K=V`` is not what K was."""
+    for text in options.param:
+        name, given, value = text.partition("=")
+        if not given and name not in recording.params:
+            if name in names:
+                recording.log_params({name: names[name]})
+            elif recording.status == "FINISHED":
+                raise UsageError(f"parameter {name} was not recorded: there is no such variable", nearest(name, names))
+        elif given and isinstance(names.get(name), str | int | float) and not _same(value, names[name]):
+            recording.notice(f"-p {name}={value} was recorded, but the variable {name} was {names[name]!r}")
+
+
+def _same(text: str, value: Any) -> bool:
+    if text == str(value):
+        return True
+    try:
+        return float(text) == float(value)
+    except ValueError:
+        return False
+
+
+def metric(recording: Recording, variable: str, names: Mapping[str, Any], complete: bool) -> None:
+    """Record a variable as metrics; text is kept as an artifact instead."""
+    try:
+        value = _lookup(names, variable)
+    except UsageError:
+        if complete:
+            raise
+        return
+    if isinstance(value, str):
+        recording.add_text(f"{variable}.txt", value)
+        return
+    unusable = []
+    for key, number, step in _points(variable, value, unusable):
+        recording.append(key, number, step)
+    if unusable:
+        recording.notice(f"{variable}: {', '.join(unusable[:5])} not recorded: no number")
+
+
+def _points(variable: str, value: Any, unusable: list[str]) -> Any:
+    if isinstance(value, Mapping) or hasattr(value, "to_dict"):
+        inner = value if isinstance(value, Mapping) else value.to_dict()
+        for key, part in inner.items():
+            yield from _points(f"{variable}.{key}", part, unusable)
+        return
+    try:
+        yield from list(values.flatten(variable, value))
+    except values.NotNumeric:
+        unusable.append(variable)
+
+
+def artifact(recording: Recording, thing: str, names: Mapping[str, Any], complete: bool) -> None:
+    """Keep a file or folder by path, or a figure, table, text or JSON-able variable by name."""
+    path = Path(thing)
+    if thing in names and not path.exists():
+        _artifact_of(recording, thing, names[thing])
+    elif path.exists():
+        recording.add_file(path.resolve() if path.name in ("", "..") else path)
+    elif thing.isidentifier() and complete:
+        _lookup(names, thing)
+    elif complete:
+        raise UsageError(f"artifact {thing} was not kept: there is no such file or variable", nearest(thing, names))
+
+
+def _artifact_of(recording: Recording, name: str, value: Any) -> None:
+    figure = value.get_figure() if hasattr(value, "get_figure") and not hasattr(value, "savefig") else value
+    if hasattr(figure, "savefig"):
+        blob = recording.blob(f"{name}.png")
+        figure.savefig(blob, dpi=120, bbox_inches="tight")
+        recording.add_blob(blob)
+    elif hasattr(value, "to_csv"):
+        blob = recording.blob(f"{name}.csv")
+        value.to_csv(blob)
+        recording.add_blob(blob)
+    elif hasattr(value, "write_csv"):
+        blob = recording.blob(f"{name}.csv")
+        value.write_csv(blob)
+        recording.add_blob(blob)
+    elif hasattr(value, "save") and hasattr(value, "mode"):
+        blob = recording.blob(f"{name}.png")
+        value.save(blob)
+        recording.add_blob(blob)
+    elif isinstance(value, str | bytes):
+        recording.add_text(f"{name}.txt" if isinstance(value, str) else f"{name}.bin", value)
+    elif hasattr(value, "_repr_html_") and value._repr_html_():
+        recording.add_text(f"{name}.html", value._repr_html_())
+    else:
+        try:
+            recording.add_text(f"{name}.json", json.dumps(value, indent=1))
+        except (TypeError, ValueError) as err:
+            raise UsageError(f"artifact {name} was not kept: a {type(value).__name__} is no figure, table, text or JSON",
+                             "write it to a file and pass --artifact PATH") from err
+
+
+def model(recording: Recording, variable: str, names: Mapping[str, Any], example: str | None, complete: bool) -> None:
+    """Serialise a model for the process that logs it through MLflow's flavour; its example gives the signature."""
+    try:
+        value = _lookup(names, variable)
+    except UsageError:
+        if complete:
+            raise
+        return
+    import cloudpickle
+
+    sample = _lookup(names, example) if example else _example_for(value, names)
+    sample = sample[:5] if sample is not None and hasattr(sample, "__getitem__") else sample
+    blob = recording.blob(f"{variable}.pkl")
+    try:
+        with open(blob, "wb") as file:
+            cloudpickle.dump({"model": value, "example": sample}, file)
+    except OSError:
+        raise
+    except Exception as err:
+        blob.unlink(missing_ok=True)
+        raise UsageError(f"model {variable} {_PICKLE_NOTE}: {err}", "log it in the cell with mlflow itself") from err
+    recording.model(blob, variable, [path for path in sys.path if path] + [os.getcwd()])
+
+
+def _example_for(value: Any, names: Mapping[str, Any]) -> Any:
+    """Data in the namespace with the columns (or the number of them) that a fitted scikit-learn model was given."""
+    columns, count = getattr(value, "feature_names_in_", None), getattr(value, "n_features_in_", None)
+    if count is None:
+        return None
+    preferred = sorted((n for n in names if not n.startswith("_")), key=lambda n: "test" not in n.lower())
+    for name in preferred:
+        data = names[name]
+        if getattr(data, "ndim", None) != 2 or not hasattr(data, "shape") or not data.shape[0]:
+            continue
+        if columns is not None and hasattr(data, "columns"):
+            if list(data.columns) == list(columns):
+                return data
+        elif columns is None and not hasattr(data, "columns") and data.shape[1] == count:
+            return data
+    return None
+
+
+def environment(recording: Recording, folder: Path) -> None:
+    """``environment.txt`` and the tag that names its digest."""
+    now = environments.current()
+    (folder / "environment.txt").write_text(environments.as_requirements(now))
+    recording.log_tags({"nbledger.env.digest": now.digest, "nbledger.kernel": f"{now.implementation} {now.python}"})
+
+
+def cells(recording: Recording, session: Session, folder: Path) -> None:
+    """``session.ipynb``, the digest of its cells, and whether the run stands on a clean order of them."""
+    executed = session.cells
+    (folder / "session.ipynb").write_text(session_cells.session_notebook(executed), encoding="utf-8", errors="surrogatepass")
+    current = executed[-1].cell_id if executed else None
+    order = session_cells.order(executed, session.notebook(), current)
+    recording.log_tags({"nbledger.cells.digest": session_cells.digest([c.source for c in executed]),
+                        "nbledger.order": order.state})
+    if order.state != "clean":
+        recording.notice(f"cells {order.state}: {'; '.join(order.detail[:3])}")
+
+
+def seed(number: int) -> None:
+    """Seed ``random``, and NumPy and torch where they are loaded or the moment they are."""
+    import random
+
+    from nbledger.core.importwatch import when_imported
+
+    random.seed(number)
+    when_imported("numpy", lambda numpy: numpy.random.seed(number % 2**32))
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(number)
+
+
+def seeds(recording: Recording, number: int | None) -> None:
+    known: dict[str, Any] = {"seed": number} if number is not None else {}
+    if os.environ.get("PYTHONHASHSEED"):
+        known["PYTHONHASHSEED"] = os.environ["PYTHONHASHSEED"]
+    recording.log_tags({"nbledger.seeds": json.dumps(known)})
+
+
+def lineage(recording: Recording, observation: Observation, options: argparse.Namespace, folder: Path) -> None:
+    """``inputs.json`` and ``outputs.json``, the dataset inputs, and a notice for each input that is not versioned."""
+    project = recording.project
+    found = lineages.describe(project, observation, options.inputs, options.outputs,
+                              hash_budget_mb=project.settings.hash_max_mb)
+    (folder / "inputs.json").write_text(json.dumps(
+        {"inputs": [lineages.record_to_dict(r) for r in found.inputs], "modules": found.modules, "unseen": found.unseen}, indent=1))
+    (folder / "outputs.json").write_text(json.dumps({"outputs": [lineages.record_to_dict(r) for r in found.outputs]}, indent=1))
+    recording.lineage(found, folder)

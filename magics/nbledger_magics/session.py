@@ -1,0 +1,143 @@
+"""What the extension keeps of a shell: the cells executed so far, the project, and the hooks around each cell.
+
+A cell that begins with ``%%mlrun`` is run by IPython itself as if that line were not there (an input transformer
+blanks it), between two event hooks. So its value, ``_``, ``Out``, traceback, ``%debug``, top-level ``await`` and nested
+magics are IPython's own, and nothing the ledger does can reach into them.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from nbledger.core import project as projects
+from nbledger.core import values
+from nbledger.core.errors import LedgerError
+from nbledger.core.project import Project
+from nbledger.keeper import client
+from nbledger_magics import header, tracked_cell, verbs
+
+
+class Session:
+    """The extension's state for one shell."""
+
+    def __init__(self, shell: Any) -> None:
+        self.shell = shell
+        self.cells: list[Any] = []
+        self.executing = 0
+        self.running: tracked_cell.TrackedCell | None = None
+        self.span: tracked_cell.TrackedCell | None = None
+        self.said: set[str] = set()
+        self._notebook: tuple[int, Path | None] = (-1, None)
+        self._transform = header.transformer(lambda: self.executing > 0)
+
+    def register(self) -> None:
+        """Hook into the shell and start the keeper of a project that has been used before."""
+        self.shell.input_transformers_cleanup.insert(0, self._transform)
+        self.shell.events.register("pre_run_cell", self.before_cell)
+        self.shell.events.register("post_run_cell", self.after_cell)
+        verbs.register(self)
+        try:
+            project = self.project()
+            if project.state.is_dir() and client.running(project) is None:
+                client.spawn(project)
+        except (LedgerError, OSError):
+            pass  # said when a verb needs the project; loading the extension must not fail
+
+    def unregister(self) -> None:
+        self.shell.input_transformers_cleanup.remove(self._transform)
+        self.shell.events.unregister("pre_run_cell", self.before_cell)
+        self.shell.events.unregister("post_run_cell", self.after_cell)
+        verbs.unregister(self)
+
+    def project(self) -> Project:
+        """The project of the notebook: that of the working directory."""
+        return projects.find()
+
+    def before_cell(self, info: Any) -> None:
+        """IPython's ``pre_run_cell``: note the cell; start a run where its first line asks for one."""
+        self.executing += 1
+        try:
+            self._note(info)
+            words = header.words_of(info.raw_cell)
+            if words is not None and self.executing == 1:
+                options = header.parse(words)
+                self.running = tracked_cell.begin(self, options, source=info.raw_cell)
+        except LedgerError:
+            pass  # wrong words: the transformer left the cell to the magic, which says so
+        except Exception as err:  # noqa: BLE001 - the cell comes first
+            self.say(f"this cell is not recorded: {err!r}")
+
+    def after_cell(self, result: Any) -> None:
+        """IPython's ``post_run_cell``: end the run with the cell's own outcome."""
+        self.executing = max(0, self.executing - 1)
+        running, self.running = (self.running, None) if self.executing == 0 else (None, self.running)
+        try:
+            error = None
+            if result is not None:
+                error = result.error_before_exec or result.error_in_exec
+                self._note_end(result, error)
+            if running is not None:
+                running.finish(error)
+        except KeyboardInterrupt:
+            self.say("interrupted while the run was being recorded; what was recorded is kept")
+        except Exception as err:  # noqa: BLE001 - the cell comes first
+            self.say(f"this run was not fully recorded: {err!r}")
+
+    def _note(self, info: Any) -> None:
+        from nbledger.core.cells import Cell
+
+        if info.silent or not info.raw_cell or not info.store_history:
+            return
+        self.cells.append(Cell(source=info.raw_cell, cell_id=getattr(info, "cell_id", None), started=time.time(),
+                               execution_count=self.shell.execution_count, ok=True))
+
+    def _note_end(self, result: Any, error: BaseException | None) -> None:
+        import dataclasses
+
+        if self.cells and error is not None and result.info is not None and self.cells[-1].source == result.info.raw_cell:
+            self.cells[-1] = dataclasses.replace(self.cells[-1], ok=False)
+
+    def notebook(self) -> Path | None:
+        """The notebook that this kernel runs, found anew while it is unknown."""
+        known_at, path = self._notebook
+        if path is not None and path.exists():
+            return path
+        if known_at == len(self.cells):
+            return path
+        from nbledger.core.identity import find_notebook
+
+        path = find_notebook(self.shell.user_ns, os.environ, self.cells, Path.cwd())
+        self._notebook = (len(self.cells), path)
+        return path
+
+    def say(self, text: str) -> None:
+        """One line on standard error; the same line once."""
+        if text not in self.said:
+            self.said.add(text)
+            print(f"nbledger: {text}", file=sys.stderr)
+
+    def show(self, thing: Any) -> None:
+        """Display in a notebook, print in a terminal."""
+        if hasattr(self.shell, "kernel"):
+            from IPython.display import display
+
+            display(thing)
+        else:
+            print(thing)
+
+    def begin_batch(self, name: str, experiment: str | None, params: dict[str, Any]) -> None:
+        """Open the run of a whole notebook that another process executes in this kernel."""
+        options = header.parse("", "batch")
+        options.name, options.experiment, options.batch = name, experiment, True
+        options.param = [f"{key}={values.param_text(value)}" for key, value in params.items()]
+        self.span = tracked_cell.begin(self, options, source="")
+
+    def end_batch(self, status: str, problem: str, executed: str) -> None:
+        """Close it, keeping the executed notebook."""
+        span, self.span = self.span, None
+        if span is not None:
+            span.finish(RuntimeError(problem) if problem else None, status=status, artifacts=[executed], quiet=True)

@@ -1,0 +1,133 @@
+"""The magics by name: each parses its line, calls one function and shows the result."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from nbledger.core.errors import Refused, UsageError, nearest
+from nbledger_magics import header, tracked_cell
+
+if TYPE_CHECKING:
+    from nbledger_magics.session import Session
+
+
+def register(session: Session) -> None:
+    """Register the line and cell magics."""
+    manager = session.shell.magics_manager
+    manager.magics["cell"]["mlrun"] = lambda line, cell: cell_mlrun(session, line, cell)
+    for name, verb in _LINES.items():
+        manager.magics["line"][name] = _bound(verb, session)
+
+
+def unregister(session: Session) -> None:
+    manager = session.shell.magics_manager
+    manager.magics["cell"].pop("mlrun", None)
+    for name in _LINES:
+        manager.magics["line"].pop(name, None)
+
+
+def _bound(verb: Callable[[Session, str], Any], session: Session) -> Callable[[str], Any]:
+    def magic(line: str = "") -> Any:
+        return verb(session, line)
+
+    magic.__doc__ = verb.__doc__
+    return magic
+
+
+def cell_mlrun(session: Session, line: str, cell: str) -> Any:
+    """``%%mlrun`` below another cell magic, or with wrong words: refuse, or run the body nested."""
+    try:
+        options = header.parse(line)
+    except header.HelpShown as shown:
+        print(shown.message)
+        return None
+    running = tracked_cell.begin(session, options, source=f"%%mlrun {line}\n{cell}")
+    error: BaseException | None = None
+    try:
+        result = session.shell.run_cell(cell, store_history=False)
+        error = result.error_before_exec or result.error_in_exec
+    except BaseException as err:
+        error = err
+        raise
+    finally:
+        if running is not None:
+            running.finish(error)
+    if error is not None:
+        raise _Shown() from None
+    return None
+
+
+class _Shown(Exception):
+    """The body's own traceback has been shown; the cell only has to fail."""
+
+    def _render_traceback_(self) -> list[str]:
+        return []
+
+
+def mlrun(session: Session, line: str) -> Any:
+    """``%mlrun start [NAME] …``, ``%mlrun stop [--status S] [--artifact PATH]``, ``%mlrun show``: a run over several cells."""
+    verb, _, rest = line.strip().partition(" ")
+    if verb == "start":
+        if session.span is not None:
+            raise Refused(f"the run {session.span.recording.name!r} is open", "%mlrun stop closes it")
+        session.span = tracked_cell.begin(session, header.parse(rest, "%mlrun start"), source=line)
+        return None
+    if verb in ("stop", "show"):
+        span = session.span
+        if span is None:
+            raise UsageError("no run is open", "%mlrun start NAME opens one")
+        if verb == "show":
+            return span.summary()
+        session.span = None
+        span.finish(None, **_stop_options(rest))
+        return None
+    raise UsageError(f"%mlrun {verb or '…'}: start, stop or show", nearest(verb, ("start", "stop", "show")))
+
+
+def _stop_options(words: str) -> dict[str, Any]:
+    parser = header._Parser(prog="%mlrun stop", add_help=False)
+    parser.add_argument("--status", choices=("FINISHED", "FAILED", "KILLED"))
+    parser.add_argument("-m", "--metric", action="append", default=[])
+    parser.add_argument("-a", "--artifact", action="append", default=[])
+    options = parser.parse_args(shlex.split(words))
+    return {"status": options.status, "metrics": options.metric, "artifacts": options.artifact}
+
+
+def _command(*prefix: str) -> Callable[[Session, str], Any]:
+    def verb(session: Session, line: str) -> Any:
+        from nbledger.commands.answer import Face
+        from nbledger.commands.tree import run
+        from nbledger_magics import display
+
+        try:
+            words = shlex.split(line)
+        except ValueError as err:
+            raise UsageError(f"{err}: {line}", "close the quotation") from err
+        with display.progress(session) as progress:
+            answer = run([*prefix, *words], Face(start_keeper=True, progress=progress))
+        if answer is None:
+            return None
+        if "--json" in words:
+            import json
+
+            from nbledger.core.records import plain
+
+            print(json.dumps(plain(answer.data), ensure_ascii=False))
+            return None
+        if answer.code >= 2:
+            print(answer.text)
+            return None
+        return display.Shown(answer)
+
+    verb.__doc__ = f"``%ledger {' '.join(prefix)}``: see ``%ledger {' '.join(prefix)} --help``."
+    return verb
+
+
+_LINES: dict[str, Callable[[Any, str], Any]] = {
+    "mlrun": mlrun,
+    "track_data": _command("track"),
+    "runs": _command("runs"),
+    "ledger": _command(),
+}

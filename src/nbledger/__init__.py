@@ -1,0 +1,38 @@
+"""nbledger keeps the ledger of a notebook: which code, data, environment and parameters gave which numbers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nbledger.keeper.recorder import log
+
+__all__ = ["__version__", "load_ipython_extension", "log", "unload_ipython_extension"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "log":
+        from nbledger.keeper.recorder import log
+
+        globals()["log"] = log
+        return log
+    if name == "__version__":
+        from importlib import metadata
+
+        globals()["__version__"] = metadata.version("nbledger")
+        return globals()["__version__"]
+    raise AttributeError(f"module 'nbledger' has no attribute {name!r}")
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """``%load_ext nbledger``: register the magics."""
+    from nbledger_magics import load
+
+    load(shell)
+
+
+def unload_ipython_extension(shell: Any) -> None:
+    """``%unload_ext nbledger``: take them away again."""
+    from nbledger_magics import unload
+
+    unload(shell)

@@ -1,0 +1,67 @@
+"""The command line: ``nbledger VERB …``. Results on standard output, errors in one line on standard error."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+
+from nbledger.core.errors import LedgerError
+from nbledger.core.records import plain
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code: 0 done, 1 no, 2 wrong usage, 3 could not."""
+    args = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _run(args)
+    except LedgerError as err:
+        if "--debug" in args:
+            raise
+        _complain(err, as_json="--json" in args)
+        return err.exit_code
+    except KeyboardInterrupt:
+        print("nbledger: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 3
+    except OSError as err:
+        if "--debug" in args:
+            raise
+        _complain(LedgerError(f"{err.strerror or err}: {err.filename or ''}".rstrip(": ")), as_json="--json" in args)
+        return 3
+
+
+def _run(args: list[str]) -> int:
+    import os
+
+    from nbledger.commands.answer import Face
+    from nbledger.commands.progress import bar
+    from nbledger.commands.tree import run
+
+    try:
+        os.getcwd()
+    except FileNotFoundError as err:
+        raise LedgerError("the working directory is gone", "cd to a folder that exists") from err
+    with bar() as progress:
+        answer = run(args, Face(progress=progress))
+    if answer is None:
+        return 0
+    if "--json" in args:
+        print(json.dumps(plain(answer.data), ensure_ascii=False))
+    else:
+        print(answer.text.encode("utf-8", "replace").decode())
+    return answer.code
+
+
+def _complain(err: LedgerError, *, as_json: bool) -> None:
+    if as_json:
+        fields = err.as_dict()
+        print(json.dumps({key: fields[key] for key in ("error", "hint", "code")}, ensure_ascii=False), file=sys.stderr)
+    else:
+        print(f"nbledger: {err}".encode("utf-8", "replace").decode(), file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

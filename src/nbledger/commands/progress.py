@@ -1,0 +1,39 @@
+"""A progress bar in a terminal, for work that takes long; nothing anywhere else."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Callable, Iterator
+
+_PATIENCE = 0.5
+
+
+@contextlib.contextmanager
+def bar() -> Iterator[Callable[[int, int, str], None]]:
+    """Yield ``progress(done, total, text)``: bytes done of total. The bar appears after half a second."""
+    begun = time.monotonic()
+    shown = None
+    task = None
+
+    def progress(done: int, total: int, text: str) -> None:
+        nonlocal shown, task
+        if not sys.stderr.isatty() or time.monotonic() - begun < _PATIENCE:
+            return
+        if shown is None:
+            from rich.console import Console
+            from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+            shown = Progress(TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn(),
+                             console=Console(stderr=True), transient=True)
+            shown.start()
+            task = shown.add_task(text, total=total)
+        if task is not None:
+            shown.update(task, completed=done, total=total, description=text)
+
+    try:
+        yield progress
+    finally:
+        if shown is not None:
+            shown.stop()

@@ -1,0 +1,145 @@
+"""The verbs, their arguments and their plain answers. A command parses, calls one function, and returns an ``Answer``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from nbledger.commands import text
+from nbledger.commands.answer import Answer, Face
+from nbledger.core.errors import UsageError, nearest
+from nbledger.keeper import client
+
+
+class _Tree(click.Group):
+    """A group that answers a misspelt verb with the nearest ones."""
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if self.get_command(ctx, name) is None and not name.startswith("-"):
+            known = self.list_commands(ctx)
+            raise UsageError(f"there is no verb {name!r}", nearest(name, known) or f"there are: {', '.join(known)}")
+        return super().resolve_command(ctx, args)
+
+
+_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+
+
+def ask(face: Face, name: str, args: dict[str, Any] | None = None) -> Any:
+    """Do a call by the keeper (or here), for the project of the working directory."""
+    return client.call(face.project(), name, args or {}, start=face.start_keeper, progress=face.progress)
+
+
+@click.group(cls=_Tree, context_settings={"help_option_names": ["-h", "--help"]}, no_args_is_help=True)
+@click.version_option(package_name="nbledger")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+@click.pass_context
+def ledger(ctx: click.Context, debug: bool) -> None:
+    """Keep the ledger of notebooks: which code, data and environment gave which numbers."""
+
+
+@ledger.command()
+@click.option("--remote", metavar="URL", help="Where data is pushed: a DVC remote such as s3://bucket/path.")
+@click.option("--tracking-uri", metavar="URI", help="An MLflow server; default: a SQLite store in the project.")
+@_json
+@click.pass_obj
+def init(face: Face, remote: str | None, tracking_uri: str | None, as_json: bool) -> Answer:
+    """Make this folder a Git and DVC repository with a tracking store."""
+    done = ask(face, "init", {"remote": remote, "tracking_uri": tracking_uri})
+    client.notify(face.project())
+    return Answer({"done": done}, "\n".join(done) or "everything was there already")
+
+
+@ledger.command()
+@click.argument("paths", nargs=-1, required=True)
+@click.option("-m", "--message", help="The commit's message.")
+@click.option("--push", is_flag=True, help="Push the data to the DVC remote as well.")
+@click.option("--no-commit", is_flag=True, help="Write the pointers without committing them.")
+@click.option("--follow-symlinks", is_flag=True, help="Version what links to outside the project point at.")
+@_json
+@click.pass_obj
+def track(face: Face, paths: tuple[str, ...], message: str | None, push: bool, no_commit: bool, follow_symlinks: bool,
+          as_json: bool) -> Answer:
+    """Version files or folders with DVC and commit their pointers, and only those."""
+    tracked = ask(face, "track", {"paths": list(paths), "message": message, "push": push, "commit": not no_commit,
+                                  "follow_symlinks": follow_symlinks, "cwd": str(Path.cwd())})
+    return Answer(tracked, text.tracked(tracked))
+
+
+@ledger.command()
+@click.argument("filter", nargs=-1)
+@click.option("--sort", default="", metavar="KEY", help="A metric, start, name, …; +KEY for ascending.")
+@click.option("-n", "--limit", default=50, show_default=True, type=click.IntRange(1, 100_000), help="How many runs at most.")
+@click.option("-e", "--experiment", help="Only this experiment.")
+@_json
+@click.pass_obj
+def runs(face: Face, filter: tuple[str, ...], sort: str, limit: int, experiment: str | None, as_json: bool) -> Answer:
+    """List runs. FILTER: MLflow's syntax ("metrics.accuracy > 0.9") or plain words."""
+    rows = ask(face, "runs", {"text": " ".join(filter), "sort": sort, "limit": limit, "experiment": experiment})
+    return Answer(rows, text.runs(rows))
+
+
+@ledger.command()
+@_json
+@click.pass_obj
+def status(face: Face, as_json: bool) -> Answer:
+    """Show the joined state of code, notebook, data, remote and tracking."""
+    state = ask(face, "status")
+    return Answer(state, text.status(state))
+
+
+@ledger.command()
+@click.option("-m", "--message", required=True, help="The commit's message.")
+@click.argument("paths", nargs=-1)
+@_json
+@click.pass_obj
+def checkpoint(face: Face, message: str, paths: tuple[str, ...], as_json: bool) -> Answer:
+    """Commit notebooks, data pointers, dvc.yaml and dvc.lock (and PATHS)."""
+    from nbledger.core.checkpoint import checkpoint as commit
+
+    made = commit(face.project(), message, paths, cwd=Path.cwd())
+    return Answer(made, text.checkpoint(made))
+
+
+@ledger.command()
+@click.option("--fix", is_flag=True, help="Mend what can be mended.")
+@_json
+@click.pass_obj
+def doctor(face: Face, fix: bool, as_json: bool) -> Answer:
+    """Say what is wrong with this project, and mend it with --fix."""
+    from nbledger.keeper.doctor import examine
+
+    findings = examine(face.project(), fix=fix)
+    bad = any(not f.fixed and f.severity == "problem" for f in findings)
+    return Answer({"findings": findings}, text.findings(findings), 1 if bad else 0)
+
+
+@ledger.command()
+@_json
+@click.pass_obj
+def flush(face: Face, as_json: bool) -> Answer:
+    """Return when everything recorded is published, or say what is not and why."""
+    done = ask(face, "flush")
+    left, reasons = int(done["left"]), list(done["reasons"])
+    if not left:
+        return Answer(done, "everything recorded is published")
+    return Answer(done, f"{left} runs wait to be published: {'; '.join(reasons)}", 1)
+
+
+def run(args: Sequence[str], face: Face) -> Answer | None:
+    """Parse ``args`` and do what they say; None when only help was shown. Wrong words raise ``UsageError``."""
+    try:
+        outcome = ledger.main(list(args), prog_name="nbledger", standalone_mode=False, obj=face)
+    except click.exceptions.NoArgsIsHelpError as err:
+        return Answer({}, err.ctx.get_help() if err.ctx else "", 2)
+    except click.ClickException as err:
+        usage = err.ctx.command_path if isinstance(err, click.UsageError) and err.ctx else "nbledger"
+        raise UsageError(_one_line(err.format_message()), f"{usage} --help lists what there is") from err
+    return outcome if isinstance(outcome, Answer) else None
+
+
+def _one_line(message: str) -> str:
+    return " ".join(message.split())

@@ -1,0 +1,428 @@
+"""Bytes into DVC's cache: every file is read once, hashed and copied in that pass, and never touched.
+
+An object appears under its name only when it is complete; a killed process leaves a temporary file that the next
+one removes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import secrets
+import socket
+import stat
+from array import array
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+from nbledger.core import files
+from nbledger.core.errors import LedgerError, Refused
+from nbledger.core.files import Signature
+from nbledger.core.hashes import Hashes, pack, settled
+
+Entry = tuple[str, Signature]
+Ignore = Callable[[str, list[str], list[str]], tuple[list[str], list[str]]]
+Report = Callable[[int], None]
+
+SMALL = 1 << 20  # files up to this many bytes are read whole
+_BLOCK = 4 << 20
+_PREFIX = ".nbledger-"
+_HOST = socket.gethostname()
+_FICLONE = 0x40049409
+_NEVER = frozenset({".git", ".hg", ".dvc"})  # DVC's own default ignores
+
+
+@dataclass
+class Scan:
+    """What a folder holds, as DVC would see it. All paths are relative to it, with ``/``."""
+
+    entries: list[Entry] = field(default_factory=list)
+    links: list[str] = field(default_factory=list)
+    folder_links: list[str] = field(default_factory=list)
+    broken: list[str] = field(default_factory=list)
+    special: list[str] = field(default_factory=list)
+
+    @property
+    def size(self) -> int:
+        return sum(signature[1] for _, signature in self.entries)
+
+
+@dataclass(frozen=True)
+class Content:
+    """What DVC records of a file or a folder; ``size`` in bytes, ``nfiles`` 1 for a file."""
+
+    md5: str
+    size: int
+    nfiles: int
+    is_dir: bool
+    is_exec: bool = False
+
+
+@dataclass(frozen=True)
+class Store:
+    """A DVC cache's ``files/md5`` folder. ``shared`` caches have group-writable folders."""
+
+    root: Path
+    shared: bool = False
+
+    def path(self, md5: str) -> Path:
+        return self.root / md5[:2] / md5[2:]
+
+    def has(self, md5: str, size: int | None) -> bool:
+        """Whether the object is there, protected, and (where known) of the right size, as DVC itself trusts it."""
+        try:
+            found = os.stat(f"{self.root}/{md5[:2]}/{md5[2:]}")
+        except OSError:
+            return False
+        return found.st_mode & 0o777 == 0o444 and size in (None, found.st_size)
+
+
+def scan(folder: Path, ignore: Ignore | None = None) -> Scan:
+    """Walk ``folder`` once: every file's path and signature. Links to folders are named, not followed, like DVC."""
+    found = Scan()
+    stack = [(str(folder), "")]
+    while stack:
+        path, prefix = stack.pop()
+        with os.scandir(path) as listing:
+            items = {item.name: item for item in listing}
+        if prefix and ".dvc" in items:  # another DVC repository
+            continue
+        dirs: list[str] = []
+        names: list[str] = []
+        for name, item in items.items():
+            if name not in _NEVER:
+                (dirs if item.is_dir() else names).append(name)
+        if ignore is not None:
+            dirs, names = ignore(path, dirs, names)
+        for name in dirs:
+            if items[name].is_symlink():
+                found.folder_links.append(prefix + name)
+            else:
+                stack.append((f"{path}/{name}", f"{prefix}{name}/"))
+        _add_files(found, prefix, [items[name] for name in names])
+    return found
+
+
+def _add_files(found: Scan, prefix: str, items: list[os.DirEntry[str]]) -> None:
+    regular = stat.S_ISREG
+    append = found.entries.append
+    for item in items:
+        if item.is_symlink():
+            found.links.append(prefix + item.name)
+        try:
+            status = item.stat()
+        except FileNotFoundError:
+            if item.is_symlink():
+                found.broken.append(prefix + item.name)
+            continue
+        if regular(status.st_mode):
+            append((prefix + item.name, (status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)))
+        else:
+            found.special.append(prefix + item.name)
+
+
+def fingerprint(entries: list[Entry]) -> bytes:
+    """A digest of names and signatures, in the order of the walk (which is stable while nothing changes)."""
+    digest = hashlib.blake2b("\0".join([name for name, _ in entries]).encode("utf-8", "surrogatepass"), digest_size=16)
+    try:
+        digest.update(array("q", [number for _, signature in entries for number in signature]))
+    except OverflowError:  # inode numbers beyond 63 bits
+        digest.update(repr(entries).encode("utf-8", "surrogatepass"))
+    return digest.digest()
+
+
+def manifest(hashes: dict[str, str]) -> bytes:
+    """DVC's ``.dir`` object for {relative path: md5}."""
+    return json.dumps([{"md5": hashes[path], "relpath": path} for path in sorted(hashes)], sort_keys=True).encode()
+
+
+def hash_file(path: Path, known: Hashes, store: Store | None = None, report: Report | None = None) -> Content:
+    """Hash one file, and with ``store`` put its bytes there, unless both are already so."""
+    status = os.stat(path)
+    signature = files.signature(status)
+    executable = bool(status.st_mode & 0o111)
+    row = known.files([str(path)]).get(str(path))
+    if row is not None and row[0] == pack(signature) and (store is None or store.has(row[1], signature[1])):
+        return Content(row[1], signature[1], 1, False, executable)
+    safe = settled(signature)
+    md5 = _take(str(path), signature, store, report)
+    if safe:
+        known.add_files([(str(path), pack(signature), md5)])
+    return Content(md5, signature[1], 1, False, executable)
+
+
+def hash_folder(
+    folder: Path, known: Hashes, ignore: Ignore | None = None, store: Store | None = None,
+    report: Report | None = None, seen: Scan | None = None,
+) -> Content:
+    """Hash a folder as DVC does, reading only files whose signature is new; with ``store``, objects and the
+    ``.dir`` object are put there. ``Refused`` if the folder changes meanwhile (only with ``store``).
+    """
+    entries = (seen or scan(folder, ignore)).entries
+    mark = fingerprint(entries)
+    row = known.folder(str(folder), mark)
+    if row is not None and (store is None or _complete(store, row[0])):
+        return Content(row[0], row[1], row[2], True)
+    hashes, fresh, steady = _hash_entries(folder, entries, known, store, report)
+    if store is not None and fresh:
+        _refuse_if_changed(folder, entries, scan(folder, ignore).entries)
+    known.add_files(fresh)
+    data = manifest(hashes)
+    md5 = hashlib.md5(data, usedforsecurity=False).hexdigest() + ".dir"
+    if store is not None and not store.has(md5, len(data)):
+        _write_object(store, md5, data)
+    size = sum(signature[1] for _, signature in entries)
+    if steady:
+        known.add_folder(str(folder), mark, md5, size, len(entries))
+    return Content(md5, size, len(entries), True)
+
+
+def _complete(store: Store, md5: str) -> bool:
+    entries = read_manifest(store.path(md5))
+    return entries is not None and all(store.has(file, None) for file in set(entries.values()))
+
+
+def read_manifest(path: Path) -> dict[str, str] | None:
+    """{relative path: md5} of a ``.dir`` object; None where it is missing or damaged."""
+    try:
+        return {entry["relpath"]: entry["md5"] for entry in json.loads(path.read_bytes())}
+    except (OSError, ValueError, TypeError, KeyError):
+        return None
+
+
+def _hash_entries(
+    folder: Path, entries: list[Entry], known: Hashes, store: Store | None, report: Report | None
+) -> tuple[dict[str, str], list[tuple[str, bytes, str]], bool]:
+    """({relative path: md5}, rows for the cache, whether every signature can be relied on)."""
+    rows = known.below(str(folder))
+    hashes: dict[str, str] = {}
+    fresh: list[tuple[str, bytes, str]] = []
+    steady = True
+    for name, signature in entries:
+        row = rows.get(name)
+        packed = pack(signature)
+        if row is not None and row[0] == packed and (store is None or store.has(row[1], signature[1])):
+            hashes[name] = row[1]
+            if report is not None:
+                report(signature[1])
+            continue
+        path = f"{folder}/{name}"
+        safe = settled(signature)
+        hashes[name] = _take(path, signature, store, report)
+        if safe:
+            fresh.append((path, packed, hashes[name]))
+        steady = steady and safe
+    return hashes, fresh, steady
+
+
+def _refuse_if_changed(folder: Path, before: list[Entry], after: list[Entry]) -> None:
+    if before == after:
+        return
+    changed = sorted({name for name, _ in set(before) ^ set(after)})
+    if changed:
+        raise _moving(f"{folder}/{changed[0]}")
+
+
+def _moving(path: str) -> Refused:
+    return Refused(f"{path} changed while it was being read", "wait until nothing writes to it, then track it again")
+
+
+def _take(path: str, expected: Signature, store: Store | None, report: Report | None) -> str:
+    """MD5 of the file's bytes, which with ``store`` are in the cache when this returns."""
+    try:
+        with open(path, "rb", buffering=0) as source:
+            if expected[1] > SMALL:
+                md5 = _take_large(source, path, expected, store, report)
+            else:
+                md5 = _take_small(source, path, expected, store)
+                if report is not None:
+                    report(expected[1])
+    except PermissionError as err:
+        raise LedgerError(f"cannot read {path} into DVC's cache: {err.strerror}: {err.filename}",
+                          "mend the permissions, then try again") from err
+    except FileNotFoundError as err:
+        if err.filename == path:
+            raise _moving(path) from err
+        raise
+    except OSError as err:
+        if err.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise LedgerError("no room for DVC's cache: the disk is full", "free some space, then try again") from err
+        raise
+    return md5
+
+
+def _unchanged(path: str, expected: Signature) -> bool:
+    try:
+        return files.signature(os.stat(path)) == expected
+    except FileNotFoundError:
+        return False
+
+
+def _take_small(source: BinaryIO, path: str, expected: Signature, store: Store | None) -> str:
+    data = source.read(expected[1] + 1) or b""
+    while len(data) <= expected[1] and (more := source.read(expected[1] + 1)):
+        data += more
+    if not _unchanged(path, expected) or len(data) != expected[1]:
+        raise _moving(path)
+    md5 = hashlib.md5(data, usedforsecurity=False).hexdigest()
+    if store is not None and not store.has(md5, len(data)):
+        _write_object(store, md5, data)
+    return md5
+
+
+def _take_large(source: BinaryIO, path: str, expected: Signature, store: Store | None, report: Report | None) -> str:
+    if store is None:
+        md5 = _stream(source, None, report)
+        if not _unchanged(path, expected):
+            raise _moving(path)
+        return md5
+    _require_room(store, expected[1])
+    with _temporary(store) as (temporary, target):
+        if _clone(source, target):
+            with open(temporary, "rb", buffering=0) as clone:
+                md5 = _stream(clone, None, report)
+        else:
+            md5 = _stream(source, target, report)
+        if not _unchanged(path, expected) or os.fstat(target.fileno()).st_size != expected[1]:
+            raise _moving(path)
+        _place(store, temporary, target, md5, expected[1])
+    return md5
+
+
+def _stream(source: BinaryIO, target: BinaryIO | None, report: Report | None) -> str:
+    """Read to the end, hashing in a second thread (hashlib lets go of the interpreter) while this one copies."""
+    digest = hashlib.md5(usedforsecurity=False)
+    buffers = [memoryview(bytearray(_BLOCK)) for _ in range(2)]
+    jobs: list[Future[None] | None] = [None, None]
+    turn = 0
+    with ThreadPoolExecutor(1, "nbledger-md5") as pool:
+        while True:
+            if (job := jobs[turn]) is not None:
+                job.result()
+            count = source.readinto(buffers[turn])  # type: ignore[attr-defined]
+            if not count:
+                break
+            block = buffers[turn][:count]
+            jobs[turn] = pool.submit(digest.update, block)
+            if target is not None:
+                _write_all(target, block)
+            if report is not None:
+                report(count)
+            turn = 1 - turn
+    return digest.hexdigest()
+
+
+def _write_all(target: BinaryIO, block: memoryview) -> None:
+    while block:
+        block = block[target.write(block) :]
+
+
+def _require_room(store: Store, size: int) -> None:
+    folder = store.root
+    while not folder.exists():
+        folder = folder.parent
+    with contextlib.suppress(AttributeError, OSError):
+        room = os.statvfs(folder)
+        if room.f_bavail * room.f_frsize < size:
+            raise LedgerError(f"no room for DVC's cache: {size} bytes needed, {room.f_bavail * room.f_frsize} free",
+                              "free some space, or move the cache (dvc cache dir)")
+
+
+def _clone(source: BinaryIO, target: BinaryIO) -> bool:
+    """Share the blocks where the file system can (btrfs, XFS, …)."""
+    try:
+        import fcntl
+
+        fcntl.ioctl(target.fileno(), _FICLONE, source.fileno())
+    except (ImportError, OSError):
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def _temporary(store: Store) -> Iterator[tuple[str, BinaryIO]]:
+    _folder(store, store.root)
+    path = f"{store.root}/{_PREFIX}{_HOST}-{os.getpid()}-{secrets.token_hex(4)}.tmp"
+    target = open(path, "xb", buffering=0)  # noqa: SIM115
+    try:
+        yield path, target
+    finally:
+        target.close()
+        with contextlib.suppress(OSError):
+            os.unlink(path)
+
+
+def _folder(store: Store, path: str | Path) -> None:
+    if not os.path.isdir(path):
+        os.makedirs(path, exist_ok=True)
+        if store.shared:
+            with contextlib.suppress(OSError):
+                os.chmod(path, 0o2775)
+
+
+def _place(store: Store, temporary: str, target: BinaryIO, md5: str, size: int) -> None:
+    if store.has(md5, size):
+        return
+    _protect(target.fileno(), temporary)
+    final = store.path(md5)
+    _folder(store, final.parent)
+    os.replace(temporary, final)
+
+
+def _write_object(store: Store, md5: str, data: bytes) -> None:
+    """Write a small object: complete, then named."""
+    temporary = f"{store.root}/{_PREFIX}{_HOST}-{os.getpid()}-{md5}.tmp"
+    try:
+        try:
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        except FileNotFoundError:
+            _folder(store, store.root)
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        try:
+            view = memoryview(data)
+            while view:
+                view = view[os.write(descriptor, view) :]
+            _protect(descriptor, temporary)
+        finally:
+            os.close(descriptor)
+        final = f"{store.root}/{md5[:2]}/{md5[2:]}"
+        try:
+            os.replace(temporary, final)
+        except FileNotFoundError:
+            _folder(store, os.path.dirname(final))
+            os.replace(temporary, final)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+
+
+def _protect(descriptor: int, path: str) -> None:
+    os.chmod(descriptor if os.chmod in os.supports_fd else path, 0o444)
+
+
+def sweep(store: Store) -> None:
+    """Remove what killed processes of this machine left half-written."""
+    with contextlib.suppress(OSError), os.scandir(store.root) as listing:
+        for item in listing:
+            if item.name.startswith(f"{_PREFIX}{_HOST}-") and not _alive(item.name):
+                with contextlib.suppress(OSError):
+                    os.unlink(item.path)
+
+
+def _alive(name: str) -> bool:
+    try:
+        pid = int(name[len(f"{_PREFIX}{_HOST}-") :].split("-", maxsplit=1)[0])
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (ValueError, OSError):
+        return True
+    return True
+

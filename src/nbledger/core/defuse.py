@@ -1,0 +1,371 @@
+"""Which module-level names does a cell define, change and need? Definition and use, from the syntax tree alone."""
+
+from __future__ import annotations
+
+import ast
+import re
+import shlex
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+_LINE_MAGIC = re.compile(r"^(\s*)(?:(%|!|\?)|([A-Za-z_][\w, ]*=\s*)(%|!))(.*)$")
+_HELP = re.compile(r"^\s*[\w.*%]+\?{1,2}\s*$")
+_PYTHON_MAGICS = frozenset(("time", "timeit", "capture", "prun", "mlrun", "stage", "memit", "mprun", "debug", "snakeviz"))
+_FOREIGN_MAGICS = frozenset(("bash", "sh", "script", "html", "HTML", "javascript", "js", "latex", "markdown", "svg", "SVG",
+                             "writefile", "file", "perl", "ruby", "cmd", "system", "sx", "!"))
+_OPAQUE_MAGICS = ("run", "store", "load", "pylab", "cython", "reset", "who_ls", "edit", "macro")
+# A discarded call changes its arguments, or why make it? Not these.
+_HARMLESS = frozenset(("print", "display", "help", "len", "repr", "type", "dir", "isinstance", "id", "plot", "show"))
+# Methods that only show; every other method whose result is dropped may have changed its object.
+_SHOWING = frozenset(("head", "tail", "describe", "info", "show", "print", "sample", "to_csv", "to_parquet", "to_json",
+                      "to_excel", "to_pickle", "value_counts", "savefig", "summary", "hist", "plot", "count", "items",
+                      "keys", "values", "copy", "corr", "nunique", "unique", "predict", "score", "mean", "sum", "display"))
+# Methods that change their object even where the result is kept.
+_CHANGING = frozenset(("fit", "fit_transform", "fit_predict", "partial_fit", "fit_resample", "append", "extend", "update",
+                       "add", "insert", "pop", "popitem", "remove", "clear", "sort", "reverse", "setdefault", "discard",
+                       "load_state_dict", "step", "backward", "train", "compile", "seed", "shuffle", "__setitem__", "next"))
+
+
+@dataclass(frozen=True)
+class Names:
+    """``binds``: certainly set anew; ``may_bind``: set on some path, or changed in place; ``loads``: needed at once;
+    ``later``: needed when a function defined here is called; ``accumulates``: changed by ``+=`` and the like without
+    being set here first. ``opaque``: the cell cannot be read, so it may define and change anything."""
+
+    binds: frozenset[str] = frozenset()
+    may_bind: frozenset[str] = frozenset()
+    loads: frozenset[str] = frozenset()
+    later: frozenset[str] = frozenset()
+    accumulates: frozenset[str] = frozenset()
+    opaque: bool = False
+
+
+@lru_cache(4096)
+def names_of(source: str) -> Names:
+    """The names of one cell as it was typed, magics included."""
+    body, loads, foreign = _without_cell_magic(source)
+    if foreign:
+        return Names(loads=frozenset(loads))
+    tree, opaque = _parse(body)
+    if tree is None:
+        return Names(opaque=True)
+    scan = _Scan(loads=set(loads))
+    for statement in tree.body:
+        scan.top(statement)
+    return Names(frozenset(scan.binds), frozenset(scan.may_bind), frozenset(scan.loads), frozenset(scan.later - scan.binds),
+                 frozenset(scan.accumulates), opaque or scan.opaque)
+
+
+def _without_cell_magic(source: str) -> tuple[str, list[str], bool]:
+    """(Python body, names in the header, is it another language)."""
+    text = source.lstrip()
+    if not text.startswith("%%"):
+        return source, [], False
+    header, _, body = text.partition("\n")
+    magic, _, rest = header[2:].partition(" ")
+    if magic in _FOREIGN_MAGICS:
+        return "", [], True
+    if magic == "capture" and rest.split() and rest.split()[0].isidentifier():
+        body = f"{rest.split()[0]} = None\n{body}"
+    elif magic in ("time", "timeit", "prun") and rest and not rest.startswith("-"):
+        body = f"{rest}\n{body}"
+    if magic not in _PYTHON_MAGICS and _parse(body)[0] is None:
+        return "\x00", [], False  # a language of its own: not readable, so anything may depend on it
+    return body, _mlrun_names(rest) if magic == "mlrun" else [], False
+
+
+def _mlrun_names(header: str) -> list[str]:
+    """Variables that ``%%mlrun -m NAME -p K=NAME --model NAME`` will look up."""
+    try:
+        words = shlex.split(header)
+    except ValueError:
+        words = header.split()
+    values: list[str] = []
+    for word, following in zip(words, [*words[1:], ""], strict=True):
+        option, equals, value = word.partition("=")
+        if option in ("-m", "-p", "--metric", "--metrics", "--param", "--params", "--model"):
+            values.append(value if equals else following)
+        elif re.fullmatch(r"-[mp]\S+", word):
+            values.append(word[2:])
+    names = [n.strip() for v in values for part in v.split(",") for n in part.split("=")]
+    return [n for n in names if n.isidentifier()]
+
+
+def _parse(source: str) -> tuple[ast.Module | None, bool]:
+    """(tree, whether something in it may define any name); magic lines are taken out when they stand in the way."""
+    tree = _compile(source)
+    if tree is not None:
+        return tree, False
+    lines, opaque = [], False
+    for line in source.splitlines():
+        plain, unknown = _without_magic(line)
+        lines.append(plain)
+        opaque |= unknown
+    return _compile("\n".join(lines)), opaque
+
+
+def _compile(source: str) -> ast.Module | None:
+    try:
+        tree = compile(source, "<cell>", "exec", ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+    return tree if isinstance(tree, ast.Module) else None
+
+
+def _without_magic(line: str) -> tuple[str, bool]:
+    if _HELP.match(line):
+        return re.match(r"\s*", line)[0] + "pass", False  # type: ignore[index]
+    match = _LINE_MAGIC.match(line)
+    if match is None:
+        return line, False
+    indent, mark, target, target_mark, rest = match.groups()
+    name, _, argument = rest.strip().partition(" ")
+    is_magic = (mark or target_mark) == "%"
+    if is_magic and name in ("time", "timeit", "prun") and argument and not argument.startswith("-"):
+        return f"{indent}{target or ''}{argument}", False
+    opaque = is_magic and name in _OPAQUE_MAGICS
+    return f"{indent}{target}None" if target else f"{indent}pass", opaque
+
+
+@dataclass
+class _Scan(ast.NodeVisitor):
+    """Walks a cell's statements in order. ``certain`` is off inside branches and loops."""
+
+    binds: set[str] = field(default_factory=set)
+    may_bind: set[str] = field(default_factory=set)
+    loads: set[str] = field(default_factory=set)
+    later: set[str] = field(default_factory=set)
+    accumulates: set[str] = field(default_factory=set)
+    opaque: bool = False
+    certain: bool = True
+    comprehension: list[set[str]] = field(default_factory=list)
+
+    def top(self, statement: ast.stmt) -> None:
+        self.visit(statement)
+
+    def _bind(self, name: str) -> None:
+        (self.binds if self.certain else self.may_bind).add(name)
+
+    def _load(self, name: str) -> None:
+        if name not in self.binds and not any(name in scope for scope in self.comprehension):
+            self.loads.add(name)
+
+    def _change(self, name: str) -> None:
+        self._load(name)
+        self.may_bind.add(name)
+
+    def visit_Name(self, node: ast.Name) -> None:
+        if isinstance(node.ctx, ast.Load):
+            self._load(node.id)
+            self.opaque |= node.id in ("exec", "globals") and node.id not in self.binds
+        else:
+            self._bind(node.id)
+
+    def visit_Assign(self, node: ast.Assign) -> None:
+        self.visit(node.value)
+        for target in node.targets:
+            self._target(target)
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> None:
+        self.visit(node.annotation)
+        if node.value is not None:
+            self.visit(node.value)
+            self._target(node.target)
+
+    def visit_AugAssign(self, node: ast.AugAssign) -> None:
+        self.visit(node.value)
+        root = _root(node.target)
+        if isinstance(node.target, ast.Name) and root not in self.binds and root is not None:
+            self.accumulates.add(root)
+            self._load(root)
+            self._bind(root)
+        else:
+            self._target(node.target)
+
+    def _target(self, node: ast.expr) -> None:
+        if isinstance(node, ast.Tuple | ast.List):
+            for part in node.elts:
+                self._target(part)
+        elif isinstance(node, ast.Starred):
+            self._target(node.value)
+        elif isinstance(node, ast.Attribute | ast.Subscript):
+            root = _root(node)
+            self.generic_visit(node)
+            if root is not None:
+                self._change(root)
+        else:
+            self.visit(node)
+
+    def visit_Delete(self, node: ast.Delete) -> None:
+        for target in node.targets:
+            self._target(target)
+
+    def visit_NamedExpr(self, node: ast.NamedExpr) -> None:
+        self.visit(node.value)
+        self._bind(node.target.id)
+
+    def visit_Import(self, node: ast.Import) -> None:
+        for alias in node.names:
+            self._bind(alias.asname or alias.name.partition(".")[0])
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> None:
+        for alias in node.names:
+            self.opaque |= alias.name == "*"
+            self._bind(alias.asname or alias.name)
+
+    def visit_Expr(self, node: ast.Expr) -> None:
+        value = node.value.value if isinstance(node.value, ast.Await) else node.value
+        if isinstance(value, ast.Call):
+            self._discarded(value)
+        self.visit(node.value)
+
+    def _discarded(self, call: ast.Call) -> None:
+        """A statement that is a call was made for what it does."""
+        name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+        if isinstance(call.func, ast.Attribute):
+            root = _root(call.func)
+            if root is not None and name not in _SHOWING:
+                self._change(root)
+        if name not in _HARMLESS | _SHOWING:
+            for argument in (*call.args, *(k.value for k in call.keywords)):
+                if isinstance(argument, ast.Name):
+                    self._change(argument.id)
+
+    def visit_Call(self, node: ast.Call) -> None:
+        if isinstance(node.func, ast.Attribute):
+            root = _root(node.func)
+            in_place = any(k.arg == "inplace" and not (isinstance(k.value, ast.Constant) and k.value.value is False)
+                           for k in node.keywords)
+            if root is not None and (in_place or node.func.attr in _CHANGING):
+                self._change(root)
+        self.generic_visit(node)
+
+    def _maybe(self, nodes: Iterable[ast.AST]) -> None:
+        before, self.certain = self.certain, False
+        for node in nodes:
+            self.visit(node)
+        self.certain = before
+
+    def visit_If(self, node: ast.If) -> None:
+        self.visit(node.test)
+        self._maybe([*node.body, *node.orelse])
+
+    def visit_While(self, node: ast.While) -> None:
+        self.visit_If(node)  # type: ignore[arg-type]
+
+    def visit_For(self, node: ast.For | ast.AsyncFor) -> None:
+        self.visit(node.iter)
+        before, self.certain = self.certain, False
+        # In the body the loop's variables are set, though after a loop over nothing they are not.
+        inner = {n.id for n in ast.walk(node.target) if isinstance(n, ast.Name)}
+        self.comprehension.append(inner)
+        self._target(node.target)
+        for part in node.body:
+            self.visit(part)
+        self.comprehension.pop()
+        for part in node.orelse:
+            self.visit(part)
+        self.certain = before
+
+    def visit_AsyncFor(self, node: ast.AsyncFor) -> None:
+        self.visit_For(node)
+
+    def visit_Try(self, node: ast.Try) -> None:
+        self._maybe([*node.body, *node.handlers, *node.orelse])
+        for part in node.finalbody:
+            self.visit(part)
+
+    def visit_TryStar(self, node: ast.AST) -> None:
+        self._maybe(ast.iter_child_nodes(node))
+
+    def visit_ExceptHandler(self, node: ast.ExceptHandler) -> None:
+        self.comprehension.append({node.name} if node.name else set())
+        self.generic_visit(node)
+        self.comprehension.pop()
+
+    def visit_Match(self, node: ast.Match) -> None:
+        self.visit(node.subject)
+        self._maybe(node.cases)
+
+    def visit_MatchAs(self, node: ast.MatchAs) -> None:
+        self.generic_visit(node)
+        if node.name:
+            self._bind(node.name)
+
+    def visit_MatchStar(self, node: ast.MatchStar) -> None:
+        if node.name:
+            self._bind(node.name)
+
+    def _comprehended(self, node: ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp) -> None:
+        scope = {n.id for g in node.generators for n in ast.walk(g.target) if isinstance(n, ast.Name)}
+        self.visit(node.generators[0].iter)
+        self.comprehension.append(scope)
+        before, self.certain = self.certain, False
+        for number, generator in enumerate(node.generators):
+            if number:
+                self.visit(generator.iter)
+            for test in generator.ifs:
+                self.visit(test)
+        for part in (node.key, node.value) if isinstance(node, ast.DictComp) else (node.elt,):
+            self.visit(part)
+        self.certain = before
+        self.comprehension.pop()
+
+    visit_ListComp = visit_SetComp = visit_GeneratorExp = visit_DictComp = _comprehended
+
+    def visit_Lambda(self, node: ast.Lambda) -> None:
+        for default in _defaults(node.args):
+            self.visit(default)
+        self._deferred([node.body], node.args)
+
+    def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
+        for part in (*node.decorator_list, *_defaults(node.args), *_annotations(node)):
+            self.visit(part)
+        self._bind(node.name)
+        self._deferred(node.body, node.args)
+
+    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> None:
+        self.visit_FunctionDef(node)
+
+    def visit_ClassDef(self, node: ast.ClassDef) -> None:
+        for part in (*node.decorator_list, *node.bases, *node.keywords):
+            self.visit(part)
+        inner = _Scan(comprehension=[*self.comprehension, set(self.binds)])
+        for statement in node.body:
+            inner.visit(statement)
+        self.loads |= inner.loads - self.binds
+        self.later |= inner.later
+        self._bind(node.name)
+
+    def _deferred(self, body: Iterable[ast.AST], arguments: ast.arguments) -> None:
+        """A function's body runs later: what it needs then, and what it sets through ``global``."""
+        inner = _Scan()
+        statements = list(body)
+        for statement in statements:
+            inner.visit(statement)
+        declared = {n for s in statements for node in ast.walk(s) if isinstance(node, ast.Global) for n in node.names}
+        own = {a.arg for a in _arguments(arguments)} | inner.binds | (inner.may_bind - inner.loads)
+        self.later |= (inner.loads | inner.later) - (own - declared)
+        self.may_bind |= declared
+
+
+def _root(node: ast.expr) -> str | None:
+    """``df`` of ``df.loc[0].x``."""
+    while isinstance(node, ast.Attribute | ast.Subscript | ast.Starred):
+        node = node.value
+    return node.id if isinstance(node, ast.Name) else None
+
+
+def _arguments(arguments: ast.arguments) -> Iterator[ast.arg]:
+    yield from (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)
+    yield from (a for a in (arguments.vararg, arguments.kwarg) if a is not None)
+
+
+def _defaults(arguments: ast.arguments) -> list[ast.expr]:
+    return [d for d in (*arguments.defaults, *arguments.kw_defaults) if d is not None]
+
+
+def _annotations(node: ast.FunctionDef | ast.AsyncFunctionDef) -> list[ast.expr]:
+    found = [a.annotation for a in _arguments(node.args)] + [node.returns]
+    return [a for a in found if a is not None]

@@ -1,0 +1,489 @@
+"""The one door to DVC: where its repository, cache and outputs are, and every call of the ``dvc`` package.
+
+Importing DVC takes half a second, so reading is done on its files (``dvcfiles``); only ``init``, ``push``, ``pull``
+and what is unusual in a configuration import it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import posixpath
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from nbledger.core import cache, dvcfiles, files, git, hashes
+from nbledger.core.dvcfiles import Damaged, Out, Problem
+from nbledger.core.errors import Busy, LedgerError, Refused, ToolFailed, Unreachable
+from nbledger.core.project import STATE, Project
+from nbledger.core.records import DataState
+
+__all__ = ["Out", "Problem", "cache_dir", "config", "data_status", "folder_entries", "ignore_filter", "init", "lock",
+           "lookup", "outputs", "pull", "push", "refuse_if_running", "require_root", "stale_stages", "store", "version"]
+
+_NO_REPOSITORY = "this project has no DVC repository"
+
+
+def version() -> str:
+    """DVC's version, without importing it."""
+    from importlib.metadata import PackageNotFoundError
+    from importlib.metadata import version as installed
+
+    try:
+        return installed("dvc")
+    except PackageNotFoundError as err:
+        raise LedgerError("DVC is not installed", "pip install dvc") from err
+
+
+def require_root(project: Project) -> Path:
+    """Folder that holds ``.dvc``; ``Refused`` without one."""
+    if project.dvc_root is None:
+        raise Refused(_NO_REPOSITORY, "make one: %ledger init (nbledger init)")
+    return project.dvc_root
+
+
+def init(project: Project, folder: Path | None = None) -> Path:
+    """Make ``folder`` (default: the project's DVC root or root) a DVC repository; nothing happens when it is one.
+
+    DVC's usage statistics are switched off for this clone, and DVC told to skip the ledger's own folder.
+    """
+    root = folder or project.dvc_root or project.root
+    if not (root / ".dvc" / "config").is_file():
+        _call(lambda: _init(project, root), "init")
+    _call(lambda: _no_analytics(root), "config")
+    ignore = root / ".dvcignore"
+    lines = ignore.read_text(encoding="utf-8") if ignore.is_file() else ""
+    if not {f"{STATE}/", f"/{STATE}/"} & set(lines.splitlines()):
+        files.write_atomic(ignore, f"{lines}{'' if lines.endswith(chr(10)) or not lines else chr(10)}{STATE}/\n")
+    return root
+
+
+def _init(project: Project, root: Path) -> None:
+    from dvc.repo import Repo
+
+    repo = Repo.init(str(root), no_scm=project.git is None, subdir=project.git is not None and root != project.git.root)
+    repo.close()
+
+
+def _no_analytics(root: Path) -> None:
+    with contextlib.suppress(dvcfiles.Unusual):
+        if "analytics" in dvcfiles.config(root).get("core", {}):
+            return
+    from dvc.config import Config
+
+    with Config(str(root / ".dvc")).edit("local") as settings:
+        settings["core"].setdefault("analytics", False)
+
+
+def config(project: Project) -> dict[str, dict[str, str]]:
+    """DVC's merged configuration, {section: {option: value}}, by our own reader where the files are plain."""
+    root = require_root(project)
+    try:
+        return dvcfiles.config(root)
+    except dvcfiles.Unusual:
+        from dvc.config import Config
+
+        loaded = _call(lambda: Config(str(root / ".dvc")), "config")
+        return {section: {str(k): str(v) for k, v in options.items() if not isinstance(v, dict)}
+                for section, options in loaded.items() if isinstance(options, dict)}
+
+
+def cache_dir(project: Project) -> Path:
+    """DVC's local cache folder (``dvc cache dir``), whether or not it exists yet."""
+    settings = config(project).get("cache", {})
+    if "local" in settings:
+        return Path(_call(lambda: _ask_cache_dir(require_root(project)), "cache dir"))
+    return Path(settings.get("dir") or require_root(project) / ".dvc" / "cache")
+
+
+def _ask_cache_dir(root: Path) -> str:
+    from dvc.repo import Repo
+
+    with Repo(str(root)) as repo:
+        return str(repo.cache.local_cache_dir)
+
+
+def store(project: Project) -> cache.Store:
+    """Where objects of DVC 3 are kept."""
+    shared = config(project).get("cache", {}).get("shared") == "group"
+    return cache.Store(cache_dir(project) / "files" / "md5", shared)
+
+
+@contextlib.contextmanager
+def lock(project: Project, timeout: float = 10.0) -> Iterator[None]:
+    """Hold DVC's own repository lock, so that a plain ``dvc`` waits for us and we for it; ``Busy`` after ``timeout``
+    seconds names the holder.
+    """
+    folder = require_root(project) / ".dvc" / "tmp"
+    with contextlib.ExitStack() as stack:
+        try:
+            folder.mkdir(exist_ok=True)
+            if config(project).get("core", {}).get("hardlink_lock", "").lower() in ("true", "1", "yes", "on"):
+                holding = _hardlink_lock(folder)
+            else:
+                holding = files.lock(folder / "lock", timeout, "this DVC repository")
+            stack.enter_context(holding)
+        except LedgerError:
+            raise
+        except OSError as err:
+            raise LedgerError(f"cannot write to {err.filename or folder}: {err.strerror}", "make it writable") from err
+        except Exception as err:  # dvc.lock.LockError
+            raise Busy("this DVC repository is in use by another process",
+                       "wait for it to finish, then try again") from err
+        yield
+
+
+def _hardlink_lock(folder: Path) -> contextlib.AbstractContextManager[Any]:
+    from dvc.lock import make_lock
+
+    held: contextlib.AbstractContextManager[Any] = make_lock(str(folder / "lock"), tmp_dir=str(folder),
+                                                             hardlink_lock=True)
+    return held
+
+
+def refuse_if_running(project: Project, paths: Sequence[Path]) -> None:
+    """``Busy`` when a stage that ``dvc repro`` runs right now writes one of ``paths`` (it lets go of the lock)."""
+    try:
+        writing = json.loads((require_root(project) / ".dvc" / "tmp" / "rwlock").read_bytes()).get("write", {})
+    except (OSError, ValueError, AttributeError):
+        return
+    for busy, holder in writing.items():
+        near = [path for path in paths if Path(busy) in (path, *path.parents) or path in Path(busy).parents]
+        if near and isinstance(holder, dict) and _alive(holder.get("pid")):
+            raise Busy(f"{project.relative(near[0])} is being written by {holder.get('cmd')} (pid {holder.get('pid')})",
+                       "wait for it to finish, then try again")
+
+
+def _alive(pid: object) -> bool:
+    try:
+        os.kill(int(str(pid)), 0)
+    except (ProcessLookupError, ValueError):
+        return False
+    except OSError:
+        pass
+    return True
+
+
+def ignore_filter(project: Project, folder: Path) -> cache.Ignore | None:
+    """What ``.dvcignore`` files leave out below ``folder``; None where none says more than DVC's defaults.
+
+    DVC itself refuses to track a folder with a ``.dvcignore`` inside, so only those above are looked at.
+    """
+    root = require_root(project)
+    above = [root, *(f for f in (folder, *folder.parents) if root in f.parents)]
+    if not any(dvcfiles.custom_ignores(f / ".dvcignore") for f in above):
+        return None
+    from dvc.fs import localfs
+    from dvc.ignore import DvcIgnoreFilter
+
+    matcher = DvcIgnoreFilter(localfs, str(root))
+    return lambda path, dirs, names: matcher(path, list(dirs), list(names))
+
+
+def outputs(project: Project) -> tuple[list[Out], list[Problem]]:
+    """Every output of every ``.dvc`` and ``dvc.yaml`` of the repository, and the files that could not be read."""
+    if project.dvc_root is None:
+        return [], []
+    found: list[Out] = []
+    problems: list[Problem] = []
+    for pointer in _dvc_files(project):
+        try:
+            found += _outs_of(project, pointer)
+        except FileNotFoundError:
+            continue
+        except Damaged as err:
+            problems.append(Problem(pointer, str(err)))
+        except OSError as err:
+            problems.append(Problem(pointer, err.strerror or str(err)))
+    return found, problems
+
+
+def _outs_of(project: Project, pointer: str) -> list[Out]:
+    path = project.root / pointer
+    if posixpath.basename(pointer) == "dvc.yaml":
+        return _stage_outs(project, path, pointer)
+    content = dvcfiles.read_pointer(path)
+    outs = (_out(pointer, row, None, content.imported) for row in content.rows)
+    return [out for out in outs if out is not None]
+
+
+def _out(pointer: str, row: dvcfiles.Row, stage: str | None, imported: bool = False) -> Out | None:
+    """None for outputs outside the project and on other systems (``s3://…``)."""
+    path = posixpath.normpath(posixpath.join(posixpath.dirname(pointer), row.path))
+    if "://" in row.path or path.startswith(("../", "/")):
+        return None
+    return Out(path, row.md5, row.size, row.nfiles, row.md5.endswith(".dir"), pointer, stage, row.cached, row.legacy,
+               imported)
+
+
+def _stage_outs(project: Project, path: Path, pointer: str) -> list[Out]:
+    """Outputs of a ``dvc.yaml``: as locked; those never made have an empty md5."""
+    stages = dvcfiles.read_stages(path)
+    declared = {name: dvcfiles.stage_outs(stage.get("do", stage)) for name, stage in stages.items()}
+    found: dict[str, Out | None] = {}
+    for name, locked in dvcfiles.read_lock(path.with_suffix(".lock")).items():
+        if name.split("@")[0] not in stages:
+            continue
+        base = stages[name.split("@")[0]].get("wdir") or "."
+        flags = declared[name.split("@")[0]]
+        for row in dvcfiles.lock_rows(locked):
+            written = posixpath.join(base, row.path) if base != "." else row.path
+            row = dvcfiles.Row(written, row.md5, row.size, row.nfiles, flags.get(written, True), row.legacy)
+            found[posixpath.normpath(written)] = _out(pointer, row, name)
+    for name, paths in declared.items():
+        for written, cached in paths.items():
+            if "${" not in written and posixpath.normpath(written) not in found:
+                row = dvcfiles.Row(written, "", 0, 0, cached, False)
+                found[posixpath.normpath(written)] = _out(pointer, row, name)
+    return [out for out in found.values() if out is not None]
+
+
+def _dvc_files(project: Project) -> list[str]:
+    """All ``*.dvc`` and ``dvc.yaml`` of this DVC repository that Git does not ignore, relative to the root."""
+    root = require_root(project)
+    if project.git is not None:
+        listed = git.call(root, "ls-files", "-z", "-co", "--exclude-standard", "--", "*.dvc", "*dvc.yaml",
+                          env={"GIT_LITERAL_PATHSPECS": "0"}).stdout
+        names = set(os.fsdecode(listed).split("\0")) - {""}
+    else:
+        names = set(_walk_dvc_files(root))
+    nested = lru_cache(None)(lambda folder: bool(folder) and ((root / folder / ".dvc").is_dir()
+                                                              or nested(posixpath.dirname(folder))))
+    prefix = root.relative_to(project.root).as_posix()
+    return sorted(name if prefix == "." else f"{prefix}/{name}" for name in names
+                  if _is_dvc_file(posixpath.basename(name)) and not nested(posixpath.dirname(name)))
+
+
+def _is_dvc_file(name: str) -> bool:
+    return name == "dvc.yaml" or (name.endswith(".dvc") and name != ".dvc")
+
+
+def _walk_dvc_files(root: Path) -> Iterator[str]:
+    for folder, dirs, names in os.walk(root):
+        here = set(names)
+        dirs[:] = [d for d in dirs if d not in (".git", ".dvc", STATE, ".hg") and f"{d}.dvc" not in here]
+        prefix = os.path.relpath(folder, root).replace(os.sep, "/")
+        yield from (name if prefix == "." else f"{prefix}/{name}" for name in names if _is_dvc_file(name))
+
+
+def lookup(project: Project, relpath: str) -> Out | None:
+    """The output that ``relpath`` (relative to the root) is, or lies in: looked for in the DVC files beside it and
+    beside the folders above it. For a file in a folder, ``folder_entries`` tells its own hash.
+    """
+    if project.dvc_root is None:
+        return None
+    chain = [relpath, *(p for p in map(str, Path(relpath).parents) if p != ".")]
+    for path in chain:
+        found = _claims(project, f"{path}.dvc", chain)
+        if found:
+            return found
+    for folder in [posixpath.dirname(path) for path in chain]:
+        for name in _dvc_names(project.root / folder):
+            found = _claims(project, posixpath.join(folder, name), chain)
+            if found:
+                return found
+        if project.root / folder == project.dvc_root:
+            break
+    return None
+
+
+def _dvc_names(folder: Path) -> list[str]:
+    try:
+        with os.scandir(folder) as listing:
+            return [item.name for item in listing if _is_dvc_file(item.name)]
+    except OSError:
+        return []
+
+
+def _claims(project: Project, pointer: str, chain: Sequence[str]) -> Out | None:
+    try:
+        return next((out for out in _outs_of(project, pointer) if out.path in chain), None)
+    except (Damaged, OSError):
+        return None
+
+
+def folder_entries(project: Project, out: Out) -> dict[str, str]:
+    """{path relative to the folder: md5} of a folder's files as tracked; empty where its ``.dir`` object is missing."""
+    path = object_path(project, out)
+    try:
+        return _entries(str(path), files.signature(os.stat(path)))
+    except OSError:
+        return {}
+
+
+def object_path(project: Project, out: Out) -> Path:
+    """Where the output's object is kept (if it is there)."""
+    if out.legacy:
+        return cache_dir(project) / out.md5[:2] / out.md5[2:]
+    return store(project).path(out.md5)
+
+
+@lru_cache(8)
+def _entries(path: str, signature: files.Signature) -> dict[str, str]:
+    return cache.read_manifest(Path(path)) or {}
+
+
+def data_status(project: Project, outs: Sequence[Out] | None = None) -> DataState:
+    """Outputs whose content in the work tree differs from what is tracked, and those that are not there."""
+    wanted = [out for out in (outputs(project)[0] if outs is None else outs) if out.cached and out.md5]
+    changed, missing = [], []
+    with hashes.opened(project) as known:
+        for out, now in zip(wanted, current_hashes(project, wanted, known), strict=True):
+            if now is None:
+                missing.append(out.path)
+            elif now != out.md5:
+                changed.append(out.path)
+    return DataState(changed=tuple(changed), missing=tuple(missing))
+
+
+def current_hashes(project: Project, outs: Sequence[Out], known: hashes.Hashes) -> list[str | None]:
+    """Hash of each output as it is in the work tree; None where there is nothing, ``?`` where it cannot be read."""
+    singles: dict[str, tuple[bytes, int]] = {}
+    for out in outs:
+        if not out.is_dir and not out.legacy:
+            with contextlib.suppress(OSError):
+                status = os.stat(project.root / out.path)
+                singles[str(project.root / out.path)] = (hashes.pack(files.signature(status)), status.st_mode)
+    rows = known.files(list(singles))
+    found: list[str | None] = []
+    for out in outs:
+        path = str(project.root / out.path)
+        row = rows.get(path)
+        if row is not None and row[0] == singles[path][0]:
+            found.append(row[1])
+        else:
+            found.append(_current(project, out, known))
+    return found
+
+
+def _current(project: Project, out: Out, known: hashes.Hashes) -> str | None:
+    path = project.root / out.path
+    if not path.exists():
+        return None
+    try:
+        ignore = ignore_filter(project, path) if path.is_dir() else None
+        if out.legacy:
+            return _legacy_hash(path, ignore)
+        if path.is_dir():
+            return cache.hash_folder(path, known, ignore).md5
+        return cache.hash_file(path, known).md5
+    except (OSError, LedgerError):
+        return "?"
+
+
+def _legacy_hash(path: Path, ignore: cache.Ignore | None) -> str:
+    """DVC 2's hash, which takes line ends of text files as one."""
+    import hashlib
+
+    from dvc_data.hashfile.hash import file_md5
+
+    if not path.is_dir():
+        return str(file_md5(str(path), name="md5-dos2unix"))
+    entries = {name: str(file_md5(f"{path}/{name}", name="md5-dos2unix")) for name, _ in cache.scan(path, ignore).entries}
+    return hashlib.md5(cache.manifest(entries), usedforsecurity=False).hexdigest() + ".dir"
+
+
+def stale_stages(project: Project) -> list[str]:
+    """Stages that ``dvc repro`` would run: ``name``, or ``folder/dvc.yaml:name`` below the DVC root."""
+    from nbledger.core import dvcstages
+
+    return dvcstages.stale(project, [p for p in _dvc_files(project) if posixpath.basename(p) == "dvc.yaml"])
+
+
+def status_of_stages(project: Project) -> dict[str, Any]:
+    """``dvc status`` of all stages, by DVC itself."""
+    def ask() -> dict[str, Any]:
+        from dvc.repo import Repo
+
+        with Repo(str(require_root(project))) as repo:
+            return {name: why for name, why in repo.status().items() if not name.endswith(".dvc")}
+
+    found: dict[str, Any] = _call(ask, "status")
+    return found
+
+
+def push(project: Project, paths: Sequence[str] | None = None) -> int:
+    """Send the data of ``paths`` (outputs, relative to the root; None: of all) to the default remote; files sent."""
+    return int(_transfer(project, paths, "push"))
+
+
+def pull(project: Project, paths: Sequence[str] | None = None) -> int:
+    """Fetch the data of ``paths`` (None: all) and put them into the work tree; number of files fetched.
+
+    Files in the work tree that differ and are in no cache are left alone: DVC refuses then.
+    """
+    done = _transfer(project, paths, "pull")
+    return int(done.get("stats", {}).get("fetched", 0)) if isinstance(done, dict) else int(done)
+
+
+def _transfer(project: Project, paths: Sequence[str] | None, verb: str) -> Any:
+    root = require_root(project)
+    targets = None if paths is None else [_target(project, path) for path in paths]
+    if targets == []:
+        return 0
+
+    def transfer() -> Any:
+        from dvc.repo import Repo
+
+        with Repo(str(root)) as repo:
+            return getattr(repo, verb)(targets=targets)
+
+    return _call(transfer, verb)
+
+
+def _target(project: Project, path: str) -> str:
+    """The pointer where that is a file of its own: names with ``:`` or ``@`` would be read as stages."""
+    pointer = project.root / f"{path}.dvc"
+    return str(pointer if pointer.is_file() else project.root / path)
+
+
+def _call(function: Any, verb: str) -> Any:
+    """Call into DVC; its errors as ours, one line each."""
+    try:
+        return function()
+    except (LedgerError, KeyboardInterrupt):
+        raise
+    except ImportError as err:
+        raise LedgerError(f"DVC cannot be imported: {err}", "pip install dvc (with the extra your remote needs)") from err
+    except Exception as err:
+        raise _failure(err, verb) from err
+
+
+def _failure(err: Exception, verb: str) -> LedgerError:
+    causes: list[BaseException] = [err]
+    while (cause := causes[-1].__cause__ or causes[-1].__context__) is not None and len(causes) < 10:
+        causes.append(cause)
+    names = {cls.__name__ for cause in causes for cls in type(cause).__mro__}
+    said = git.scrub_url(" ".join(str(err).split()) or type(err).__name__)
+    if "LockError" in names:
+        return Busy("this DVC repository is in use by another process", "wait for it to finish, then try again")
+    if names & {"NoRemoteError"}:
+        return Refused("this project has no default DVC remote", "add one: dvc remote add -d NAME URL")
+    if names & {"ConnectionError", "TimeoutError", "EndpointConnectionError", "gaierror", "ClientConnectorError",
+                "ConnectTimeoutError", "ClientError", "SSHException"}:
+        reason = git.scrub_url(" ".join(str(causes[-1]).split()))
+        return Unreachable(f"dvc {verb}: the remote did not answer: {reason}", "check the network and your credentials")
+    if "CheckoutError" in names:
+        return ToolFailed(f"dvc {verb}: {said}", "run dvc fetch, or dvc pull --force to overwrite local changes")
+    if names & {"FileTransferError"} and len(causes) > 1:
+        said += f": {git.scrub_url(' '.join(str(causes[-1]).split()))}"
+    return ToolFailed(f"dvc {verb} failed: {said}", "dvc doctor tells more about the setup")
+
+
+def add_remote(project: Project, url: str) -> None:
+    """Make ``url`` the default DVC remote ``storage``; credentials in it are refused, since the file enters Git."""
+    if "@" in url.partition("://")[2].partition("/")[0] and not url.startswith("ssh://"):
+        raise Refused("the remote's URL carries credentials, which would enter Git",
+                      "use the cloud's own credentials, or `dvc remote modify --local`")
+    root = require_root(project)
+    from dvc.config import Config, ConfigError
+
+    try:
+        with Config(str(root / ".dvc"), validate=True).edit("repo") as settings:
+            settings["remote"]["storage"] = {"url": url}
+            settings["core"]["remote"] = "storage"
+    except ConfigError as err:
+        raise ToolFailed(f"DVC refused the remote: {err}", "give one such as s3://bucket/path") from err

@@ -1,0 +1,365 @@
+"""The one door to Git: every call of the ``git`` executable is made here.
+
+Plumbing calls run without hooks and without a file-system monitor, take no optional locks, never ask for a
+password, and read path names literally.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from nbledger.core.errors import Busy, LedgerError, Refused, ToolFailed
+
+RUN_REFS = "refs/nbledger/runs/"
+_HEX = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
+_QUIET = ("-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false", "-c", "gc.auto=0")
+_SCRUB = re.compile(r"(?<=://)[^/@\s]+@")
+
+
+@dataclass(frozen=True)
+class GitRepo:
+    """A Git work tree. ``git_dir`` differs from ``common_dir`` in a linked work tree."""
+
+    root: Path
+    git_dir: Path
+    common_dir: Path
+
+
+@dataclass(frozen=True)
+class Head:
+    """Where HEAD is: ``commit`` and ``tree`` are None on an unborn branch, ``branch`` when detached."""
+
+    commit: str | None
+    tree: str | None
+    branch: str | None
+
+
+def discover(start: Path) -> GitRepo | None:
+    """The work tree that holds ``start``, found by reading ``.git`` as gitrepository-layout(5) describes it."""
+    for folder in (start, *start.parents):
+        dot_git = folder / ".git"
+        if dot_git.is_file():
+            first = dot_git.read_text(encoding="utf-8", errors="replace").splitlines()[:1]
+            if not first or not first[0].startswith("gitdir: "):
+                raise LedgerError(f"{dot_git} is not a Git link file", "repair the clone or the work tree")
+            git_dir = (folder / first[0][len("gitdir: ") :]).resolve()
+        elif (dot_git / "HEAD").is_file():
+            git_dir = dot_git.resolve()
+        else:
+            continue
+        common = git_dir / "commondir"
+        common_dir = (git_dir / common.read_text().strip()).resolve() if common.is_file() else git_dir
+        return GitRepo(folder, git_dir, common_dir)
+    return None
+
+
+@cache
+def executable() -> str:
+    """Path of ``git``; a clear error when there is none."""
+    found = shutil.which("git")
+    if found is None:
+        raise LedgerError("the git command was not found", "install Git (https://git-scm.com) and try again")
+    return found
+
+
+def _environment(index: Path | None, extra: dict[str, str] | None) -> dict[str, str]:
+    env = {k: v for k, v in os.environ.items() if not k.startswith("GIT_") or k.startswith(("GIT_SSH", "GIT_CONFIG",
+           "GIT_AUTHOR", "GIT_COMMITTER", "GIT_TRACE"))}
+    env.update(LC_ALL="C", GIT_OPTIONAL_LOCKS="0", GIT_TERMINAL_PROMPT="0", GIT_LITERAL_PATHSPECS="1")
+    if index is not None:
+        env["GIT_INDEX_FILE"] = str(index)
+    env.update(extra or {})
+    return env
+
+
+def call(
+    repo: GitRepo | Path,
+    *args: str,
+    index: Path | None = None,
+    stdin: bytes | None = None,
+    check: bool = True,
+    hooks: bool = False,
+    env: dict[str, str] | None = None,
+) -> subprocess.CompletedProcess[bytes]:
+    """Run ``git args`` in the work tree; with ``check``, a failure raises ``ToolFailed`` with Git's last line."""
+    root = repo.root if isinstance(repo, GitRepo) else repo
+    command = [executable(), *(() if hooks else _QUIET), *args]
+    try:
+        done = subprocess.run(command, cwd=root, input=stdin, capture_output=True, env=_environment(index, env),
+                              stdin=subprocess.DEVNULL if stdin is None else None, check=False)
+    except OSError as err:
+        raise ToolFailed(f"git could not be started in {root}: {err.strerror}") from err
+    if check and done.returncode != 0:
+        raise failure(args[0], done)
+    return done
+
+
+def failure(verb: str, done: subprocess.CompletedProcess[bytes]) -> LedgerError:
+    """The error that Git's own words call for."""
+    said = [line for line in done.stderr.decode("utf-8", "replace").splitlines() if line.strip()]
+    text = scrub_url(" ".join(said))
+    if "index.lock" in text or "Unable to create" in text and ".lock" in text:
+        return Busy("another Git process holds the index lock of this repository",
+                    "wait for it to finish (or remove a stale .git/index.lock), then run this again")
+    if "tell me who you are" in text or "empty ident name" in text or "unable to auto-detect email" in text:
+        return Refused("Git does not know who you are",
+                       'git config --global user.name "Your Name"; git config --global user.email you@example.org')
+    if "dubious ownership" in text:
+        return Refused("Git does not trust this repository: it belongs to another user",
+                       "git config --global --add safe.directory <its path>, if you trust it")
+    return ToolFailed(f"git {verb} failed: {scrub_url(said[-1]) if said else f'exit code {done.returncode}'}")
+
+
+def text(repo: GitRepo | Path, *args: str, index: Path | None = None, check: bool = True) -> str:
+    """Standard output of a Git call, stripped."""
+    return call(repo, *args, index=index, check=check).stdout.decode("utf-8", "surrogateescape").strip()
+
+
+def version() -> str:
+    return text(Path.cwd(), "--version").removeprefix("git version ")
+
+
+def is_hex(commit: str) -> bool:
+    """Only full object ids are put on a command line; anything else could be read as an option."""
+    return _HEX.fullmatch(commit) is not None
+
+
+def head(repo: GitRepo) -> Head:
+    """HEAD's commit, tree and branch, in one process."""
+    out = call(repo, "cat-file", "--batch-check=%(objectname)", stdin=b"HEAD^{commit}\nHEAD^{tree}\n").stdout.decode().split("\n")
+    reference = (repo.git_dir / "HEAD").read_text().strip()
+    branch = reference.removeprefix("ref: refs/heads/") if reference.startswith("ref: ") else None
+    if not is_hex(out[0]):
+        return Head(None, None, branch)
+    return Head(out[0], out[1], branch)
+
+
+def operation(repo: GitRepo) -> str:
+    """``merge``, ``rebase``, … when one is under way, else an empty string."""
+    marks = {"MERGE_HEAD": "merge", "rebase-merge": "rebase", "rebase-apply": "rebase",
+             "CHERRY_PICK_HEAD": "cherry-pick", "REVERT_HEAD": "revert", "BISECT_LOG": "bisect"}
+    return next((name for mark, name in marks.items() if (repo.git_dir / mark).exists()), "")
+
+
+def scrub_url(url: str) -> str:
+    """The URL (or a message that holds one) without user names, passwords and tokens."""
+    return _SCRUB.sub("", url)
+
+
+def remote_url(repo: GitRepo) -> str | None:
+    """URL of ``origin`` (else of the first remote) without credentials."""
+    listed = call(repo, "config", "-z", "--get-regexp", r"^remote\..*\.url$", check=False).stdout.decode("utf-8", "replace")
+    urls = dict(entry.split("\n", 1) for entry in listed.split("\0") if "\n" in entry)
+    url = urls.get("remote.origin.url") or next(iter(urls.values()), None)
+    return scrub_url(url) if url else None
+
+
+def ahead_behind(repo: GitRepo) -> tuple[int, int] | None:
+    """Commits (ahead, behind) of the upstream branch; None when there is none."""
+    done = call(repo, "rev-list", "--left-right", "--count", "HEAD...@{upstream}", "--", check=False)
+    counts = done.stdout.split()
+    return (int(counts[0]), int(counts[1])) if done.returncode == 0 and len(counts) == 2 else None
+
+
+def changes(repo: GitRepo, *, every_file: bool = False) -> tuple[list[str], list[str]]:
+    """Paths (changed, untracked) as ``git status`` sees them; untracked folders as ``folder/`` unless ``every_file``."""
+    out = call(repo, "status", "--porcelain=v1", "-z", "--no-renames", "-uall" if every_file else "-unormal").stdout.decode("utf-8", "surrogateescape")
+    changed, untracked = [], []
+    for entry in out.split("\0"):
+        if entry:
+            (untracked if entry.startswith("??") else changed).append(entry[3:])
+    return changed, untracked
+
+
+def tracked(repo: GitRepo, paths: Iterable[str]) -> set[str]:
+    """Those of ``paths`` (relative to the root) that are in Git's index; files below a given folder count too."""
+    wanted = list(paths)
+    if not wanted:
+        return set()
+    out = call(repo, "ls-files", "-z", "--", *wanted, check=False).stdout
+    return set(out.decode("utf-8", "surrogateescape").split("\0")) - {""}
+
+
+def ignored(repo: GitRepo, paths: Sequence[str]) -> set[str]:
+    """Those of ``paths`` that Git ignores, whether or not they are in the index."""
+    # check-ignore refuses literal pathspecs; "./" keeps names that begin with ":" from being magic
+    data = b"".join(b"./" + os.fsencode(p) + b"\0" for p in paths)
+    out = call(repo, "check-ignore", "-z", "--no-index", "--stdin", stdin=data, check=False,
+               env={"GIT_LITERAL_PATHSPECS": "0"}).stdout
+    return {os.fsdecode(p).removeprefix("./") for p in out.split(b"\0") if p}
+
+
+def index_locked(repo: GitRepo) -> bool:
+    return (repo.git_dir / "index.lock").exists()
+
+
+def refuse_if_locked(repo: GitRepo) -> None:
+    """Raise ``Busy`` when another process holds the index: nothing may be half-done."""
+    if index_locked(repo):
+        raise Busy("another Git process holds the index lock of this repository",
+                   "wait for it to finish (or remove a stale .git/index.lock), then run this again")
+
+
+def require_identity(repo: GitRepo) -> None:
+    """Raise when a commit would fail for want of user.name and user.email."""
+    done = call(repo, "var", "GIT_COMMITTER_IDENT", check=False)
+    if done.returncode != 0:
+        raise failure("var", done)
+
+
+def init(root: Path) -> None:
+    call(root, "init", "-q")
+
+
+def blob(repo: GitRepo, data: bytes) -> str:
+    """Store ``data`` as a blob, unfiltered; its id."""
+    return call(repo, "hash-object", "-w", "--stdin", stdin=data).stdout.decode().strip()
+
+
+def read_blob(repo: GitRepo, spec: str) -> bytes | None:
+    """Bytes of ``commit:path`` or ``:path`` (the index); None where there is none."""
+    done = call(repo, "cat-file", "blob", spec, check=False)
+    return done.stdout if done.returncode == 0 else None
+
+
+def commit_tree(repo: GitRepo, tree: str, parents: Sequence[str], message: str, *, ledger: bool = False,
+                when: str | None = None, sign: bool = False) -> str:
+    """Make a commit object. ``ledger`` commits carry nbledger's own name, so they need no identity."""
+    env: dict[str, str] = {}
+    if ledger:
+        for role in ("AUTHOR", "COMMITTER"):
+            env |= {f"GIT_{role}_NAME": "nbledger", f"GIT_{role}_EMAIL": "nbledger@localhost"}
+    if when:
+        env |= {"GIT_AUTHOR_DATE": when, "GIT_COMMITTER_DATE": when}
+    args = [arg for parent in parents for arg in ("-p", parent)]
+    if sign:
+        args.append("-S")
+    done = call(repo, "commit-tree", *args, tree, stdin=message.encode(), env=env)
+    return done.stdout.decode().strip()
+
+
+def update_ref(repo: GitRepo, ref: str, new: str, old: str | None = None, message: str = "") -> None:
+    """Move a ref; with ``old``, only if it is still there (40 zeros: only if it does not exist)."""
+    args = ["-m", message] if message else []
+    call(repo, "update-ref", *args, ref, new, *([old] if old is not None else []))
+
+
+def update_refs(repo: GitRepo, commands: str) -> None:
+    """Several ref updates as one transaction (``git update-ref --stdin``)."""
+    call(repo, "update-ref", "--stdin", stdin=commands.encode())
+
+
+def run_refs(repo: GitRepo) -> dict[str, str]:
+    """Snapshot refs: {run id: commit}."""
+    out = text(repo, "for-each-ref", "--format=%(refname) %(objectname)", RUN_REFS)
+    return {ref.removeprefix(RUN_REFS): commit for ref, commit in (line.split() for line in out.splitlines())}
+
+
+def config(repo: GitRepo, key: str) -> str:
+    return text(repo, "config", "--get", key, check=False)
+
+
+def commit_pathspecs(repo: GitRepo, paths: Sequence[str], message: str) -> str | None:
+    """``git commit --only`` of ``paths`` with the user's hooks and signing; None when nothing differs from HEAD."""
+    under_way = operation(repo)
+    if under_way and under_way != "bisect":
+        raise Refused(f"a {under_way} is under way in this repository", f"finish it (git {under_way} --continue) first")
+    refuse_if_locked(repo)
+    require_identity(repo)
+    present = [p for p in paths if os.path.lexists(repo.root / p)]
+    known = tracked(repo, paths)
+    new = [p for p in present if p not in known]
+    if new:
+        call(repo, "add", "-N", "--", *new)
+    wanted = present + [p for p in paths if p in known and p not in present]
+    if not wanted:
+        return None
+    if head(repo).commit is not None and not call(repo, "diff", "--quiet", "HEAD", "--", *wanted, check=False).returncode:
+        return None
+    done = call(repo, "commit", "-q", "-F", "-", "--only", "--", *wanted, stdin=message.encode(), check=False, hooks=True)
+    if done.returncode != 0:
+        if new:
+            call(repo, "rm", "-q", "--cached", "--", *new, check=False)
+        raise failure("commit", done)
+    return head(repo).commit
+
+
+def edit_tree(repo: GitRepo, tree: str | None, changes: dict[str, str | None]) -> str | None:
+    """A tree like ``tree`` (None: empty) in which each path is a plain file with the given blob, or (None) is gone,
+    a folder with all it holds. Only the folders on the way are read and written. None when nothing is left."""
+    entries = _tree_entries(repo, tree) if tree else {}
+    below: dict[str, dict[str, str | None]] = {}
+    for path, blob_id in changes.items():
+        name, slash, rest = path.partition("/")
+        if slash:
+            below.setdefault(name, {})[rest] = blob_id
+        elif blob_id is None:
+            entries.pop(name, None)
+        else:
+            entries[name] = ("100644", blob_id)
+    for name, inner in below.items():
+        mode, old = entries.get(name, ("", ""))
+        if mode == "160000":
+            raise Refused(f"{name} is a submodule", f"run this inside {name}")
+        subtree = edit_tree(repo, old if mode == "40000" else None, inner)
+        if subtree is not None:
+            entries[name] = ("40000", subtree)
+        elif mode == "40000":
+            del entries[name]
+    return _write_tree(repo, entries) if entries else None
+
+
+def _tree_entries(repo: GitRepo, tree: str) -> dict[str, tuple[str, str]]:
+    raw = call(repo, "cat-file", "tree", tree).stdout
+    entries, at, width = {}, 0, len(tree) // 2
+    while at < len(raw):
+        space, end = raw.index(b" ", at), raw.index(b"\0", at)
+        entries[os.fsdecode(raw[space + 1 : end])] = (raw[at:space].decode(), raw[end + 1 : end + 1 + width].hex())
+        at = end + 1 + width
+    return entries
+
+
+def _write_tree(repo: GitRepo, entries: dict[str, tuple[str, str]]) -> str:
+    def order(item: tuple[str, tuple[str, str]]) -> bytes:
+        return os.fsencode(item[0]) + (b"/" if item[1][0] == "40000" else b"")
+
+    raw = b"".join(mode.encode() + b" " + os.fsencode(name) + b"\0" + bytes.fromhex(object_id)
+                   for name, (mode, object_id) in sorted(entries.items(), key=order))
+    return call(repo, "hash-object", "-t", "tree", "-w", "--stdin", stdin=raw).stdout.decode().strip()
+
+
+def update_index(repo: GitRepo, changes: dict[str, str | None], timeout: float = 10.0) -> None:
+    """Set (blob id) or remove (None) these entries of the user's index; all others stay as they are. Waits up to
+    ``timeout`` seconds for another Git process, then ``Busy``."""
+    gone = "0 " + "0" * max((len(blob_id) for blob_id in changes.values() if blob_id), default=40)
+    lines = b"".join((f"100644 {blob_id}\t" if blob_id else f"{gone}\t").encode() + os.fsencode(path) + b"\0"
+                     for path, blob_id in changes.items())
+    deadline = time.monotonic() + timeout
+    while True:
+        done = call(repo, "update-index", "-z", "--index-info", stdin=lines, check=False)
+        if done.returncode == 0:
+            return
+        problem = failure("update-index", done)
+        if not isinstance(problem, Busy) or time.monotonic() > deadline:
+            raise problem
+        time.sleep(0.05)
+
+
+def index_blobs(repo: GitRepo, paths: Sequence[str]) -> dict[str, str]:
+    """{path: blob id} of those of ``paths`` that are in the user's index, unmerged ones left out."""
+    out = call(repo, "ls-files", "-z", "--stage", "--", *paths).stdout if paths else b""
+    found = {}
+    for entry in filter(None, out.split(b"\0")):
+        head_part, _, name = entry.partition(b"\t")
+        _, object_id, stage = head_part.decode().split(" ")
+        if stage == "0":
+            found[os.fsdecode(name)] = object_id
+    return found

@@ -1,0 +1,293 @@
+"""The one door to MLflow's tracking store: runs are created, filled, closed and searched here.
+
+``import mlflow`` takes seconds, so it happens inside functions, and faces ask the keeper instead of calling these.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import os
+import threading
+import urllib.parse
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nbledger.core import files
+from nbledger.core.errors import LedgerError, ToolFailed, Unreachable, UsageError
+from nbledger.core.project import Project
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+JOURNAL_TAG = "nbledger.journal"
+MetricPoint = tuple[str, float, int, int]
+"""(key, value, timestamp in ms, step)"""
+
+_import_lock = threading.Lock()
+
+
+def version() -> str:
+    return importlib.metadata.version("mlflow")
+
+
+def reachable(uri: str, timeout: float = 2.0) -> bool:
+    """Whether the store answers within ``timeout`` seconds: a server's ``/health``, or a file that can be opened."""
+    parts = urllib.parse.urlsplit(uri)
+    if parts.scheme in ("http", "https"):
+        return _healthy(parts, timeout)
+    if parts.scheme == "sqlite":
+        path = Path(urllib.parse.unquote(uri.removeprefix("sqlite:///")))
+        return os.access(path if path.exists() else path.parent, os.W_OK)
+    return True
+
+
+def _healthy(parts: urllib.parse.SplitResult, timeout: float) -> bool:
+    import http.client
+
+    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    connection = kind(parts.hostname or "localhost", parts.port, timeout=timeout)
+    try:
+        connection.request("GET", parts.path.rstrip("/") + "/health")
+        return connection.getresponse().status < 500
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def display_uri(uri: str) -> str:
+    """The tracking URI without credentials."""
+    from nbledger.core.git import scrub_url
+
+    return scrub_url(uri)
+
+
+@contextlib.contextmanager
+def _translated(uri: str) -> Iterator[None]:
+    """MLflow's exceptions as ours, in one line."""
+    try:
+        yield
+    except LedgerError:
+        raise
+    except Exception as err:
+        words = " ".join(str(err).split())
+        first = display_uri(words[:300])
+        if "Max retries exceeded" in words or "Connection" in type(err).__name__ or "Failed to establish" in words:
+            raise Unreachable(f"the tracking server {display_uri(uri)} does not answer",
+                              "check it, or go on: runs are kept and published later (nbledger flush)") from err
+        raise ToolFailed(f"MLflow: {first}") from err
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without MLflow's and Alembic's progress lines, which would land in a user's cell or terminal."""
+    import logging
+
+    loggers = [logging.getLogger(name) for name in ("mlflow", "mlflow.store.db.utils", "alembic")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def _imported() -> Any:
+    """``mlflow``, imported once, with few retries: the keeper retries by itself and must stay responsive."""
+    with _import_lock:
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+        import mlflow
+
+        return mlflow
+
+
+def client(project: Project, uri: str | None = None) -> MlflowClient:
+    """A client of the project's store (or of ``uri``), which is created once if it is the embedded one."""
+    where = uri or project.tracking_uri
+    if where == f"sqlite:///{project.state / 'mlflow.db'}":
+        ensure_embedded(project)
+    elif not reachable(where):
+        raise Unreachable(f"the tracking server {display_uri(where)} does not answer",
+                          "check it, or go on: runs are kept and published later (nbledger flush)")
+    mlflow = _imported()
+    with _translated(where):
+        made: MlflowClient = mlflow.MlflowClient(tracking_uri=where)
+        return made
+
+
+def ensure_embedded(project: Project) -> None:
+    """Create the embedded SQLite store under a lock, beside its place, and rename it there when it is whole.
+
+    Several processes that start on a missing database otherwise run MLflow's migrations into each other.
+    """
+    database = project.state / "mlflow.db"
+    if database.exists():
+        return
+    project.ensure_state()
+    with files.lock(project.state / "store.lock", timeout=60, what="the run store"):
+        if database.exists():
+            return
+        _imported()
+        from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+        draft = project.state / "mlflow.db.new"
+        for leftover in (draft, draft.with_name(draft.name + "-journal")):
+            leftover.unlink(missing_ok=True)
+        with _translated(f"sqlite:///{draft}"), _quiet():
+            store = SqlAlchemyStore(f"sqlite:///{draft}", str(project.state / "artifacts"))
+            store.engine.dispose()
+        os.replace(draft, database)
+
+
+def experiment_id(api: MlflowClient, project: Project, name: str, uri: str) -> str:
+    """Id of the experiment, created if need be; two creators at once end with the same one."""
+    with _translated(uri):
+        found = api.get_experiment_by_name(name)
+        if found is None:
+            place = None
+            if uri == f"sqlite:///{project.state / 'mlflow.db'}":
+                place = (project.state / "artifacts" / _folder_name(name)).as_uri()
+            try:
+                return str(api.create_experiment(name, artifact_location=place))
+            except Exception:
+                found = api.get_experiment_by_name(name)
+                if found is None:
+                    raise
+        if found.lifecycle_stage != "active":
+            raise UsageError(f"the experiment {name!r} was deleted",
+                             "restore it (mlflow experiments restore) or choose another with -e")
+        return str(found.experiment_id)
+
+
+def _folder_name(name: str) -> str:
+    return urllib.parse.quote(name, safe=" ")[:120]
+
+
+def create_run(api: MlflowClient, uri: str, experiment: str, journal_id: str, name: str, started: int,
+               tags: Mapping[str, str]) -> str:
+    """Create a run (``started`` in ms) marked with its journal's id; its run id."""
+    with _translated(uri):
+        run = api.create_run(experiment, start_time=started, tags={**tags, JOURNAL_TAG: journal_id}, run_name=name)
+        return str(run.info.run_id)
+
+
+def find_by_journal(api: MlflowClient, uri: str, experiment: str, journal_id: str) -> str | None:
+    """The run that an interrupted publication of this journal made, if it made one."""
+    with _translated(uri):
+        runs = api.search_runs([experiment], f"tags.`{JOURNAL_TAG}` = '{journal_id}'", max_results=1)
+        return str(runs[0].info.run_id) if runs else None
+
+
+def log(api: MlflowClient, uri: str, run_id: str, *, params: Mapping[str, str] | None = None,
+        tags: Mapping[str, str] | None = None, metrics: Sequence[MetricPoint] = ()) -> list[str]:
+    """Write to a run in batches of the sizes MLflow allows; repeatable. Returns what the store refused, in words."""
+    from mlflow.entities import Metric, Param, RunTag
+
+    refused: list[str] = []
+    batches: list[dict[str, list[Any]]] = []
+    batches += [{"params": [Param(k, v) for k, v in part]} for part in _parts(list((params or {}).items()), 100)]
+    batches += [{"tags": [RunTag(k, v) for k, v in part]} for part in _parts(list((tags or {}).items()), 100)]
+    batches += [{"metrics": [Metric(k, v, t, s) for k, v, t, s in part]} for part in _parts(list(metrics), 1000)]
+    for batch in batches:
+        refused += _log_batch(api, uri, run_id, batch)
+    return refused
+
+
+def _parts(items: list[Any], size: int) -> list[list[Any]]:
+    return [items[i : i + size] for i in range(0, len(items), size)]
+
+
+def _log_batch(api: MlflowClient, uri: str, run_id: str, batch: dict[str, list[Any]]) -> list[str]:
+    """One batch; when the store refuses it as a whole, its entries one by one, so that one bad entry costs only itself."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        with _translated(uri):
+            api.log_batch(run_id, synchronous=True, **batch)
+        return []
+    except Unreachable:
+        raise
+    except LedgerError as err:
+        cause = err.__cause__
+        (kind, entries), *_ = batch.items()
+        if not isinstance(cause, MlflowException) or cause.error_code not in ("INVALID_PARAMETER_VALUE", "BAD_REQUEST"):
+            raise
+        if len(entries) == 1:
+            return [f"{kind[:-1]} {entries[0].key!r}: {err.message}"]
+        return [line for entry in entries for line in _log_batch(api, uri, run_id, {kind: [entry]})]
+
+
+def log_datasets(api: MlflowClient, uri: str, run_id: str, datasets: Sequence[tuple[str, str, str]]) -> None:
+    """Log dataset inputs (name, digest, source path); the digest is DVC's full hash. Repeatable."""
+    import json
+
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    inputs = [
+        DatasetInput(Dataset(name[:500], digest[:36], "local", json.dumps({"uri": source})),
+                     [InputTag("mlflow.data.context", "training")])
+        for name, digest, source in datasets
+    ]
+    if inputs:
+        with _translated(uri):
+            api.log_inputs(run_id, datasets=inputs)
+
+
+def log_folder(api: MlflowClient, uri: str, run_id: str, folder: Path, place: str = "") -> None:
+    """Upload everything below ``folder`` as artifacts under ``place``."""
+    with _translated(uri):
+        api.log_artifacts(run_id, str(folder), place or None)
+
+
+def terminate(api: MlflowClient, uri: str, run_id: str, status: str, ended: int) -> None:
+    """Close a run as FINISHED, FAILED or KILLED at ``ended`` (ms), whatever was said of it before."""
+    with _translated(uri):
+        api.set_terminated(run_id, status, end_time=ended)
+
+
+def experiments(api: MlflowClient, uri: str) -> dict[str, str]:
+    """{experiment id: name} of the active experiments."""
+    with _translated(uri):
+        found, token = {}, None
+        while True:
+            page = api.search_experiments(max_results=1000, page_token=token)
+            found |= {str(e.experiment_id): e.name for e in page}
+            token = page.token
+            if not token:
+                return found
+
+
+def search(api: MlflowClient, uri: str, experiment_ids: Sequence[str], text: str = "", order: Sequence[str] = (),
+           limit: int = 100) -> list[Run]:
+    """Runs that match MLflow's filter ``text``, at most ``limit``."""
+    from mlflow.exceptions import MlflowException
+
+    runs: list[Run] = []
+    token = None
+    with _translated(uri):
+        while len(runs) < limit:
+            try:
+                page = api.search_runs(list(experiment_ids), text, max_results=min(1000, limit - len(runs)),
+                                       order_by=list(order) or None, page_token=token)
+            except MlflowException as err:
+                if err.error_code == "INVALID_PARAMETER_VALUE":
+                    raise UsageError(f"the filter or sort was not understood: {' '.join(str(err).split())[:200]}",
+                                     'e.g. "metrics.accuracy > 0.9 and params.depth = \'3\'"') from err
+                raise
+            runs += page
+            token = page.token
+            if not token:
+                break
+    return runs
+
+
+def download(api: MlflowClient, uri: str, run_id: str, path: str, target: Path) -> Path:
+    """Copy an artifact of a run into ``target``."""
+    with _translated(uri):
+        return Path(api.download_artifacts(run_id, path, str(target)))

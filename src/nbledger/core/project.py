@@ -1,0 +1,177 @@
+"""Where am I: the project's root, its Git and DVC repositories, its tracking store and its settings."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from nbledger.core import git
+from nbledger.core.errors import LedgerError, UsageError, nearest
+
+STATE = ".nbledger"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """``[tool.nbledger]`` of ``pyproject.toml``, or ``.nbledger.toml`` (which wins key by key).
+
+    ``snapshot_max_mb``: untracked files above this size are named, not captured, by a run's snapshot.
+    ``hash_max_mb``: files read by a cell are hashed at its end up to this total; beyond, in the background.
+    """
+
+    tracking_uri: str | None = None
+    experiment: str | None = None
+    snapshot_max_mb: float = 10.0
+    hash_max_mb: float = 64.0
+    keeper: bool = True
+    keeper_idle_minutes: float = 15.0
+    ignore_inputs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Project:
+    """``root`` is what paths are relative to; ``home`` the main work tree, where the store is shared by linked ones."""
+
+    root: Path
+    home: Path
+    git: git.GitRepo | None
+    dvc_root: Path | None
+    settings: Settings = field(default_factory=Settings)
+
+    @property
+    def state(self) -> Path:
+        """The ledger's own folder, which ignores itself in Git."""
+        return self.home / STATE
+
+    @property
+    def tracking_uri(self) -> str:
+        """Explicit setting, else ``MLFLOW_TRACKING_URI``, else the embedded SQLite store."""
+        uri = self.settings.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
+        return uri or f"sqlite:///{self.state / 'mlflow.db'}"
+
+    @property
+    def embedded(self) -> bool:
+        return self.tracking_uri == f"sqlite:///{self.state / 'mlflow.db'}"
+
+    @property
+    def experiment(self) -> str:
+        return self.settings.experiment or os.environ.get("MLFLOW_EXPERIMENT_NAME") or self.home.name.strip(". ") or "Default"
+
+    @property
+    def key(self) -> str:
+        """A short digest of the home folder: names the keeper's socket."""
+        return hashlib.sha256(os.fsencode(self.home)).hexdigest()[:16]
+
+    def relative(self, path: Path) -> str | None:
+        """``path`` relative to the root with ``/``; None outside."""
+        try:
+            return path.relative_to(self.root).as_posix()
+        except ValueError:
+            return None
+
+    def ensure_state(self) -> Path:
+        """Make the ledger's folder, private to the user and ignored by Git from the first moment."""
+        try:
+            self.state.mkdir(mode=0o700, parents=True, exist_ok=True)
+            ignore = self.state / ".gitignore"
+            if not ignore.exists():
+                ignore.write_text("*\n")
+        except OSError as err:
+            raise LedgerError(f"cannot write to {self.state}: {err.strerror}",
+                              "make the folder writable, or free some disk space") from err
+        return self.state
+
+
+def find(start: Path | None = None) -> Project:
+    """The project that holds ``start`` (default: the working directory).
+
+    Its root is the Git work tree; without Git the nearest folder with a settings file or ``.dvc``; else ``start``.
+    """
+    here = Path(os.path.abspath(start or Path.cwd()))
+    if not here.is_dir():
+        here = here.parent
+    here = Path(os.path.realpath(here))
+    repo = git.discover(here)
+    root = repo.root if repo else _marked_folder(here)
+    dvc_root = next((f for f in _upward(here, root) if (f / ".dvc" / "config").is_file()), None)
+    return Project(root, _home(root, repo), repo, dvc_root, _settings(here, root))
+
+
+def _upward(here: Path, root: Path) -> list[Path]:
+    return [f for f in (here, *here.parents) if f == root or root in f.parents]
+
+
+def _marked_folder(here: Path) -> Path:
+    marks = (".nbledger.toml", STATE, ".dvc/config")
+    stop = Path.home()
+    for folder in (here, *here.parents):
+        if any((folder / mark).exists() for mark in marks) or _pyproject_table(folder) is not None:
+            return folder
+        if folder == stop:
+            break
+    return here
+
+
+def _home(root: Path, repo: git.GitRepo | None) -> Path:
+    linked = repo is not None and repo.git_dir != repo.common_dir
+    if linked and repo is not None and repo.common_dir.name == ".git":
+        return repo.common_dir.parent
+    return root
+
+
+def _pyproject_table(folder: Path) -> dict[str, Any] | None:
+    path = folder / "pyproject.toml"
+    if not path.is_file():
+        return None
+    table = _toml(path).get("tool", {}).get("nbledger")
+    return table if isinstance(table, dict) else None
+
+
+def _toml(path: Path) -> dict[str, Any]:
+    import tomllib
+
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as err:
+        raise UsageError(f"{path} is not valid TOML: {err}", "mend that line") from err
+    except OSError as err:
+        raise LedgerError(f"cannot read {path}: {err.strerror}") from err
+
+
+def _settings(here: Path, root: Path) -> Settings:
+    values: dict[str, Any] = {}
+    for folder in reversed(_upward(here, root)):
+        values |= _validated(_pyproject_table(folder) or {}, folder / "pyproject.toml")
+        own = folder / ".nbledger.toml"
+        if own.is_file():
+            values |= _validated(_toml(own), own)
+    return Settings(**values)
+
+
+def _validated(table: dict[str, Any], source: Path) -> dict[str, Any]:
+    kinds = {f.name: str(f.type) for f in fields(Settings)}
+    out: dict[str, Any] = {}
+    for key, value in table.items():
+        name = key.replace("-", "_")
+        if name not in kinds:
+            raise UsageError(f"{source}: unknown setting {key!r}",
+                             nearest(name, kinds) or f"known: {', '.join(sorted(kinds))}")
+        kind = kinds[name]
+        if kind == "bool":
+            good = isinstance(value, bool)
+        elif kind == "float":
+            good = isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
+        elif kind.startswith("tuple"):
+            good = isinstance(value, list) and all(isinstance(v, str) for v in value)
+            value = tuple(value) if good else value
+        else:
+            good = isinstance(value, str) and bool(value.strip())
+        if not good:
+            wanted = {"bool": "true or false", "float": "a number ≥ 0"}.get(
+                kind, "a list of strings" if kind.startswith("tuple") else "a non-empty string")
+            raise UsageError(f"{source}: {key} = {value!r} is not {wanted}", "mend that line")
+        out[name] = value
+    return out

@@ -1,0 +1,114 @@
+"""Runs as rows: read from the store, named by id, prefix, name or ``@last~n``."""
+
+from __future__ import annotations
+
+import datetime
+import re
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from nbledger.core import mlflow
+from nbledger.core.errors import UsageError, nearest
+from nbledger.core.project import Project
+from nbledger.core.records import Input, RunRow
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+_SHOWN_TAGS = ("nbledger.", "mlflow.user", "mlflow.parentRunId")
+_INFINITE = 1.7976931348623157e308
+
+
+def iso(ms: int | None) -> str | None:
+    """Milliseconds since the epoch as ISO 8601 UTC."""
+    if ms is None:
+        return None
+    return datetime.datetime.fromtimestamp(ms / 1000, datetime.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def row(run: Run, experiment: str) -> RunRow:
+    """A store's run as the table's row."""
+    tags = dict(run.data.tags)
+    inputs = tuple(Input(i.dataset.name, i.dataset.digest) for i in (run.inputs.dataset_inputs if run.inputs else ()))
+    return RunRow(
+        run_id=run.info.run_id, name=run.info.run_name or "", status=run.info.status, experiment=experiment,
+        start=iso(run.info.start_time), end=iso(run.info.end_time), notebook=tags.get("mlflow.source.name"),
+        commit=tags.get("mlflow.source.git.commit"), snapshot=tags.get("nbledger.snapshot"),
+        dirty={"true": True, "false": False}.get(tags.get("nbledger.dirty", "")),
+        params=dict(run.data.params), metrics={k: _true_value(v) for k, v in run.data.metrics.items()}, inputs=inputs,
+        tags={k: v for k, v in tags.items() if k.startswith(_SHOWN_TAGS)},
+    )
+
+
+def _true_value(value: float) -> float:
+    """MLflow keeps infinities as the largest double."""
+    return value if abs(value) < _INFINITE else float("inf") * (1 if value > 0 else -1)
+
+
+def listed(project: Project, text: str = "", sort: str = "", limit: int = 50, experiment: str | None = None) -> list[RunRow]:
+    """The newest ``limit`` runs (or those sorted by ``sort``) that match ``text``.
+
+    ``text`` is MLflow's filter syntax, or plain words that must all occur in a run's name, parameters or tags.
+    An embedded store shows all its experiments, a shared server the project's own.
+    """
+    uri = project.tracking_uri
+    api = mlflow.client(project)
+    names = mlflow.experiments(api, uri)
+    chosen = _experiments(project, names, experiment)
+    if not chosen:
+        return []
+    plain_words = bool(text) and not re.search(r"[<>=]|\b(I?LIKE|IN|IS)\b", text)
+    found = mlflow.search(api, uri, chosen, "" if plain_words else text, _order(sort), 10_000 if plain_words else limit)
+    rows = [row(run, names[str(run.info.experiment_id)]) for run in found]
+    return [r for r in rows if _holds(r, text.split())][:limit] if plain_words else rows
+
+
+def _experiments(project: Project, names: dict[str, str], experiment: str | None) -> list[str]:
+    if experiment is None:
+        if project.embedded:
+            return list(names)
+        return [i for i, n in names.items() if n == project.experiment]
+    chosen = [i for i, n in names.items() if n == experiment]
+    if not chosen:
+        raise UsageError(f"there is no experiment {experiment!r}", nearest(experiment, names.values()))
+    return chosen
+
+
+def _order(sort: str) -> list[str]:
+    if not sort:
+        return ["attributes.start_time DESC"]
+    key, _, direction = sort.partition(" ")
+    descending = not key.startswith("+") if not direction else direction.upper() == "DESC"
+    key = key.lstrip("+-")
+    if key in ("start", "start_time", "end_time", "name", "run_name", "status", "duration"):
+        key = {"start": "start_time", "name": "run_name"}.get(key, key)
+        return [f"attributes.{key} {'DESC' if descending else 'ASC'}"]
+    if not key.startswith(("metrics.", "params.", "tags.", "attributes.")):
+        key = f"metrics.`{key}`"
+    return [f"{key} {'DESC' if descending else 'ASC'}", "attributes.start_time DESC"]
+
+
+def _holds(row: RunRow, words: Sequence[str]) -> bool:
+    text = " ".join([row.name, row.run_id, row.status, row.experiment, row.notebook or "",
+                     *(f"{k}={v}" for k, v in (row.params | row.tags).items())]).lower()
+    return all(word.lower() in text for word in words)
+
+
+def resolve(rows: Iterable[RunRow], name: str) -> RunRow:
+    """The run that ``name`` means: full id, unique prefix (4 characters or more), name, ``@last`` or ``@last~n``."""
+    known = list(rows)
+    last = re.fullmatch(r"@last(?:~(\d+))?", name)
+    if last:
+        back = int(last[1] or 0)
+        if back >= len(known):
+            raise UsageError(f"there is no run {name}: {len(known)} runs are recorded", "%runs lists them")
+        return sorted(known, key=lambda r: r.start or "", reverse=True)[back]
+    exact = [r for r in known if r.run_id == name] or [r for r in known if r.name == name]
+    found = exact or [r for r in known if len(name) >= 4 and r.run_id.startswith(name)]
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        near = nearest(name, {r.name for r in known} | {r.run_id[: max(8, len(name))] for r in known})
+        raise UsageError(f"there is no run {name!r}", near or "%runs lists them")
+    raise UsageError(f"{name!r} means {len(found)} runs: {', '.join(r.run_id[:12] for r in found[:6])}",
+                     "give more of the id, or @last")

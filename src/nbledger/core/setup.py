@@ -1,0 +1,69 @@
+"""``init``: make a folder a Git and DVC repository with a tracking store, however much of it is there already."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from nbledger.core import dvc, git
+from nbledger.core.errors import UsageError
+from nbledger.core.files import write_atomic
+from nbledger.core.project import Project, find
+
+
+def initialise(project: Project, remote: str | None = None, tracking_uri: str | None = None) -> list[str]:
+    """Make what is missing, commit only what was made, and say each step; a second call does nothing."""
+    done: list[str] = []
+    if tracking_uri is not None and "://" not in tracking_uri:
+        raise UsageError(f"{tracking_uri!r} is no tracking URI", "give one such as https://mlflow.example.org")
+    root = project.root
+    if project.git is None:
+        git.init(root)
+        done.append(f"made a Git repository in {root}")
+    project = find(root)
+    project.ensure_state()
+    mine: list[str] = []
+    if project.dvc_root is None:
+        before = _present(root)
+        dvc.init(project)
+        mine += sorted(_present(root) - before)
+        done.append("made it a DVC repository")
+        project = find(root)
+    if remote is not None:
+        dvc.add_remote(project, remote)
+        mine.append(".dvc/config")
+        done.append(f"data goes to {git.scrub_url(remote)}")
+    if tracking_uri is not None:
+        mine.append(_set_tracking(root, tracking_uri))
+        done.append(f"runs go to {git.scrub_url(tracking_uri)}")
+    if mine and project.git is not None and not git.operation(project.git):
+        _commit(project, mine, done)
+    return done
+
+
+def _present(root: Path) -> set[str]:
+    names = (".dvc/config", ".dvc/.gitignore", ".dvcignore")
+    return {name for name in names if (root / name).exists()}
+
+
+def _set_tracking(root: Path, uri: str) -> str:
+    """Write ``tracking_uri`` to ``.nbledger.toml``, keeping its other lines."""
+    if "@" in uri.split("://", 1)[1].split("/")[0]:
+        raise UsageError("the tracking URI carries a password, which would enter Git",
+                         "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD in the environment instead")
+    path = root / ".nbledger.toml"
+    lines = path.read_text().splitlines() if path.exists() else []
+    lines = [line for line in lines if not line.split("=")[0].strip() == "tracking_uri"]
+    write_atomic(path, "\n".join([f"tracking_uri = {json.dumps(uri)}", *lines]) + "\n")
+    return path.name
+
+
+def _commit(project: Project, paths: list[str], done: list[str]) -> None:
+    assert project.git is not None
+    try:
+        commit = git.commit_pathspecs(project.git, sorted(set(paths)), "Set up nbledger\n")
+    except git.Refused as err:
+        done.append(f"not committed: {err}")
+        return
+    if commit:
+        done.append(f"committed {', '.join(sorted(set(paths)))} as {commit[:10]}")

@@ -1,0 +1,89 @@
+"""Which of the files a process opens are data of the project's, and which are the machinery around it."""
+
+from __future__ import annotations
+
+import contextlib
+import fnmatch
+import os
+import sys
+import sysconfig
+import tempfile
+from functools import cache
+from pathlib import Path
+
+from nbledger.core.project import Project
+
+_SYSTEM = ("/proc", "/sys", "/dev", "/etc", "/usr", "/lib", "/lib32", "/lib64", "/bin", "/sbin", "/run", "/snap", "/nix",
+           "/var/tmp", "/var/cache", "/var/lib", "/var/run", "/System", "/Library")
+_HOME = (".cache", ".config", ".local", ".ipython", ".jupyter", ".matplotlib", ".fonts", ".dvc", ".gitconfig",
+         ".netrc", ".ssh", ".aws", ".conda", ".condarc", ".nv", ".triton", "Library")
+_VARIABLES = ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "IPYTHONDIR", "JUPYTER_CONFIG_DIR",
+              "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "MPLCONFIGDIR", "NUMBA_CACHE_DIR")
+_PARTS = frozenset((".git", ".dvc", ".nbledger", "__pycache__", ".ipynb_checkpoints", "mlruns", "mlartifacts",
+                    "site-packages", "dist-packages", ".pytest_cache", ".mypy_cache", ".ruff_cache", "node_modules"))
+_NAMES = frozenset((".gitignore", ".gitattributes", ".dvcignore", ".nbledger.toml", "dvc.lock"))
+
+
+class Sieve:
+    """Keeps what a run's lineage is about. ``prefixes`` is for the hot path, ``keeps`` for the end of a window."""
+
+    def __init__(self, project: Project, notebook: Path | None = None) -> None:
+        root = str(project.root)
+        self._root = root + os.sep
+        # A project may live in a temporary folder, in ~/.local or in /usr/local: what holds the root is no reason.
+        self.prefixes = tuple(p for p in _machinery() if not self._root.startswith(p))
+        self._notebook = {os.path.abspath(notebook), os.path.realpath(notebook)} if notebook else set()
+        self._ignored = project.settings.ignore_inputs
+
+    def keeps(self, path: str) -> bool:
+        """Is this path (absolute, as named) data?"""
+        if path.startswith(self.prefixes) or path in self._notebook:
+            return False
+        inside = path[len(self._root):] if path.startswith(self._root) else path
+        *folders, name = inside.replace(os.sep, "/").split("/")
+        if not _PARTS.isdisjoint(folders) or name in _NAMES or name.startswith("mlflow.db"):
+            return False
+        if name.endswith((".pyc", ".dvc")):
+            return False
+        return not any(_matches(inside, name, pattern) for pattern in self._ignored)
+
+
+def _matches(path: str, name: str, pattern: str) -> bool:
+    if "/" not in pattern:
+        return fnmatch.fnmatch(name, pattern)
+    return fnmatch.fnmatch(path, pattern) or fnmatch.fnmatch(path, pattern.rstrip("/") + "/*")
+
+
+def _machinery() -> tuple[str, ...]:
+    """Folders of the interpreter, the system and its caches, each with a separator at its end."""
+    prefixes = (sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix)
+    packages = tuple(p for p in sys.path if p.rstrip("/\\").endswith(("site-packages", "dist-packages")))
+    return _with_environment(prefixes, packages, tuple(os.environ.get(v, "") for v in _VARIABLES), tempfile.gettempdir())
+
+
+@cache
+def _with_environment(prefixes: tuple[str, ...], packages: tuple[str, ...], folders: tuple[str, ...],
+                      temporary: str) -> tuple[str, ...]:
+    paths = sysconfig.get_paths()
+    library = [paths[k] for k in ("stdlib", "platstdlib", "purelib", "platlib", "scripts", "include")]
+    home = os.path.expanduser("~")
+    named = [*prefixes, *packages, *folders, *library, *_SYSTEM, temporary, *(os.path.join(home, n) for n in _HOME)]
+    ways = {way for n in named if n for way in (os.path.abspath(n), os.path.realpath(n))}
+    return tuple(sorted(w.rstrip(os.sep) + os.sep for w in ways if w != os.sep))
+
+
+def modules_below(root: str, sieve: Sieve) -> list[str]:
+    """Source files of the project that this process has imported, sorted."""
+    start, found = root + os.sep, set()
+    for module in list(sys.modules.values()):
+        with contextlib.suppress(Exception):
+            # Lazy modules import themselves when an attribute is asked for; their dictionary does not.
+            name = object.__getattribute__(module, "__dict__").get("__file__")
+            if isinstance(name, str):
+                path = os.path.abspath(name)
+                if path.startswith(sieve.prefixes):
+                    continue
+                path = path if path.startswith(start) else os.path.realpath(path)
+                if path.startswith(start) and sieve.keeps(path):
+                    found.add(path)
+    return sorted(found)

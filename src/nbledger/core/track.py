@@ -1,0 +1,309 @@
+"""``track``: data under DVC, its pointers under Git, in one pass over the bytes.
+
+The order is what makes it safe to be killed anywhere: bytes into the cache, then the pointer, then the ignore line,
+then the commit. The user's file is only ever read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from nbledger.core import cache, dvc, dvcfiles, files, git, hashes
+from nbledger.core.cache import Content
+from nbledger.core.errors import Busy, LedgerError, ToolFailed
+from nbledger.core.project import Project
+from nbledger.core.records import Tracked
+from nbledger.core.targets import Target, plan
+
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
+class _Done:
+    """A target whose bytes and pointer are written; ``line`` is its line in ``ignore_file`` (None: not needed)."""
+
+    target: Target
+    content: Content
+    written: bool
+    ignore_file: str
+    line: str | None
+    was_in_git: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def track(
+    project: Project,
+    paths: Sequence[str],
+    message: str | None = None,
+    *,
+    push: bool = False,
+    commit: bool = True,
+    follow_symlinks: bool = False,
+    cwd: Path | None = None,
+    progress: Progress | None = None,
+) -> list[Tracked]:
+    """Version ``paths`` (files, folders or globs, relative to ``cwd``) with DVC and commit the pointers, only those.
+
+    ``progress(done, total, path)`` counts bytes. Raises before anything is written when a path cannot be tracked;
+    ``Busy`` when Git's index or DVC's repository is locked; with ``push``, a failed push is raised after all else
+    is done.
+    """
+    dvc.require_root(project)
+    repo = project.git
+    if repo is not None:
+        git.refuse_if_locked(repo)
+        if commit:
+            git.require_identity(repo)
+    under_way = git.operation(repo) if repo is not None else ""
+    committing = commit and repo is not None and under_way in ("", "bisect")
+    try:
+        with dvc.lock(project):
+            targets = plan(project, paths, cwd or project.root, follow_symlinks)
+            dvc.refuse_if_running(project, [target.path for target in targets])
+            done = _write(project, targets, progress, committing)
+            made = _Commit(None, frozenset())
+            if committing:
+                made = _committed(project, done, message)
+    except OSError as err:
+        raise LedgerError(f"cannot write {err.filename or 'to the project'}: {err.strerror or err}",
+                          "make room or mend the permissions, then try again") from err
+    if push:
+        _pushed(project, done, made.commit)
+    waiting = (f"a {under_way} is under way: the pointer is written, not committed",) if commit and under_way else ()
+    return [_result(one, made, push, waiting if not committing else ()) for one in done]
+
+
+def _result(one: _Done, made: _Commit, pushed: bool, notes: tuple[str, ...]) -> Tracked:
+    changed = one.written or one.target.pointer in made.pointers
+    content = one.content
+    return Tracked(one.target.rel, content.md5, content.size, content.nfiles, changed,
+                   made.commit if changed else None, pushed, one.target.notes + one.notes + notes)
+
+
+def _write(project: Project, targets: Sequence[Target], progress: Progress | None, committing: bool) -> list[_Done]:
+    """Bytes first, for all targets; then pointers; then ignore lines."""
+    store = dvc.store(project)
+    cache.sweep(store)
+    contents = _store(project, targets, store, progress)
+    in_git = _in_git(project, targets)
+    ignored = git.ignored(project.git, [target.rel for target in targets]) if project.git is not None else set()
+    written = [_write_pointer(project, target, content) for target, content in zip(targets, contents, strict=True)]
+    done = []
+    for target, content, new in zip(targets, contents, written, strict=True):
+        ignore_file = f"{os.path.dirname(target.rel)}/.gitignore".lstrip("/")
+        line = _ignore(project, target, ignore_file, target.rel in ignored)
+        done.append(_Done(target, content, new, ignore_file, line, in_git[target.rel],
+                          _git_notes(target, in_git[target.rel], committing)))
+    if project.git is not None:
+        seen = git.ignored(project.git, [target.rel for target in targets])
+        done = [one if one.target.rel in seen else _unignored(one) for one in done]
+    return done
+
+
+def _unignored(one: _Done) -> _Done:
+    note = f"Git does not ignore {one.target.rel}: another pattern overrides {one.ignore_file}"
+    return _Done(one.target, one.content, one.written, one.ignore_file, one.line, one.was_in_git, (*one.notes, note))
+
+
+def _store(project: Project, targets: Sequence[Target], store: cache.Store, progress: Progress | None) -> list[Content]:
+    total = sum(target.size for target in targets) if progress is not None else 0
+    seen = 0
+    contents = []
+    with hashes.opened(project) as known:
+        for target in targets:
+            report: cache.Report | None = None
+            if progress is not None:
+                def report(count: int, rel: str = target.rel, tell: Progress = progress) -> None:
+                    nonlocal seen
+                    seen += count
+                    tell(seen, total, rel)
+            if target.scan is None:
+                contents.append(cache.hash_file(target.path, known, store, report))
+            else:
+                contents.append(cache.hash_folder(target.path, known, target.ignore, store, report, target.scan))
+    return contents
+
+
+def _in_git(project: Project, targets: Sequence[Target]) -> dict[str, tuple[str, ...]]:
+    """{target: its files that Git tracks now}."""
+    if project.git is None:
+        return {target.rel: () for target in targets}
+    known = git.tracked(project.git, [target.rel for target in targets])
+    return {target.rel: tuple(sorted(k for k in known if k == target.rel or k.startswith(f"{target.rel}/")))
+            for target in targets}
+
+
+def _git_notes(target: Target, in_git: tuple[str, ...], committing: bool) -> tuple[str, ...]:
+    if not in_git:
+        return ()
+    what = target.rel if in_git == (target.rel,) else f"{len(in_git)} files of {target.rel}"
+    if committing:
+        return (f"Git tracked {what}: from this commit on DVC does (earlier commits keep the bytes)",)
+    return (f"Git still tracks {what}: git rm -r --cached {target.rel} when you commit",)
+
+
+def _write_pointer(project: Project, target: Target, content: Content) -> bool:
+    """Write the ``.dvc`` file; False when it says so already."""
+    if target.text is None:
+        data = dvcfiles.render_pointer(target.name, content)
+    else:
+        data = dvcfiles.revise_pointer(target.text, target.index, target.name, content)
+        # several outputs of one pointer: what was written for the one before must stay
+        now = (project.root / target.pointer).read_bytes()
+        if now != target.text.encode():
+            data = dvcfiles.revise_pointer(now.decode(), target.index, target.name, content)
+        if data == now:
+            return False
+    _replace(project, project.root / target.pointer, data)
+    return True
+
+
+def _replace(project: Project, path: Path, data: bytes) -> None:
+    """Write by way of DVC's own scratch folder, so that a killed process leaves nothing in the work tree."""
+    scratch = dvc.require_root(project) / ".dvc" / "tmp" / f"nbledger-{os.getpid()}.tmp"
+    try:
+        with open(scratch, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        if path.exists():
+            os.chmod(scratch, path.stat().st_mode & 0o7777)
+        if os.stat(scratch).st_dev != os.stat(path.parent).st_dev:
+            files.write_atomic(path, data)
+        else:
+            os.replace(scratch, path)
+    finally:
+        with contextlib.suppress(OSError):
+            scratch.unlink()
+
+
+def _ignore(project: Project, target: Target, ignore_file: str, ignored: bool) -> str | None:
+    """Make Git ignore the data; the line that does so, None when another pattern does or there is no Git."""
+    if project.git is None:
+        return None
+    line = dvcfiles.ignore_line(os.path.basename(target.rel))
+    path = project.root / ignore_file
+    text = path.read_bytes() if path.is_file() else b""
+    if _has_line(text, line):
+        return line
+    if ignored:
+        return None
+    _replace(project, path, _with_lines(text, [line]))
+    return line
+
+
+def _has_line(text: bytes, line: str) -> bool:
+    return line.encode() in (have.rstrip(b"\r") for have in text.split(b"\n"))
+
+
+def _with_lines(text: bytes, lines: Sequence[str]) -> bytes:
+    for line in lines:
+        if not _has_line(text, line):
+            text += (b"" if not text or text.endswith(b"\n") else b"\n") + line.encode() + b"\n"
+    return text
+
+
+@dataclass(frozen=True)
+class _Commit:
+    """``pointers`` are those that differ from the commit before."""
+
+    commit: str | None
+    pointers: frozenset[str]
+
+
+def _committed(project: Project, done: Sequence[_Done], message: str | None) -> _Commit:
+    try:
+        return _commit(project, done, message)
+    except LedgerError as err:
+        raise type(err)(f"the data are tracked, but not committed: {err.message}", err.hint) from err
+
+
+def _commit(project: Project, done: Sequence[_Done], message: str | None) -> _Commit:
+    """A commit of the pointers and ignore lines on top of HEAD, whatever is staged; then the index for them only."""
+    repo = project.git
+    assert repo is not None
+    pointers = _blobs(repo, sorted({one.target.pointer for one in done}))
+    lines: dict[str, list[str]] = {}
+    for one in done:
+        if one.line is not None:
+            lines.setdefault(one.ignore_file, []).append(one.line)
+    gone = [one.target.rel for one in done]
+    made = _advance(repo, pointers, lines, gone, _message(done, message))
+    _settle_index(repo, pointers, lines, [path for one in done for path in one.was_in_git])
+    return made
+
+
+def _message(done: Sequence[_Done], message: str | None) -> str:
+    if message and message.strip():
+        return message
+    names = [one.target.rel for one in done]
+    rest = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return f"Track {', '.join(names[:3])}{rest}"
+
+
+def _blobs(repo: git.GitRepo, pointers: Sequence[str]) -> dict[str, str]:
+    listed = "".join(f"{repo.root / pointer}\n" for pointer in pointers).encode()
+    ids = git.call(repo, "hash-object", "-w", "--no-filters", "--stdin-paths", stdin=listed).stdout.decode().split()
+    return dict(zip(pointers, ids, strict=True))
+
+
+def _advance(repo: git.GitRepo, pointers: dict[str, str], lines: dict[str, list[str]], gone: Sequence[str],
+             message: str) -> _Commit:
+    """Move HEAD to a commit with these changes; again on the new HEAD if somebody else moves it meanwhile."""
+    sign = git.text(repo, "config", "--type=bool", "--get", "commit.gpgsign", check=False) == "true"
+    for attempt in range(20):
+        head = git.head(repo)
+        changes: dict[str, str | None] = dict.fromkeys(gone)
+        for path, wanted in lines.items():
+            old = git.read_blob(repo, f"{head.commit}:{path}") if head.commit else None
+            changes[path] = git.blob(repo, _with_lines(old or b"", wanted))
+        tree = git.edit_tree(repo, head.tree, {**changes, **pointers})
+        if tree is None or tree == head.tree:
+            return _Commit(None, frozenset())
+        commit = git.commit_tree(repo, tree, [head.commit] if head.commit else [], message, sign=sign)
+        try:
+            subject = message.strip().splitlines()[0]
+            git.update_ref(repo, "HEAD", commit, head.commit or "0" * len(commit), f"commit: {subject}")
+            return _Commit(commit, _differing(repo, head.commit, pointers))
+        except (Busy, ToolFailed):
+            if attempt > 3 and git.head(repo).commit == head.commit:
+                raise
+            time.sleep(0.02 * attempt)
+    raise Busy("HEAD keeps moving", "try again when the other Git process is done")
+
+
+def _differing(repo: git.GitRepo, commit: str | None, pointers: dict[str, str]) -> frozenset[str]:
+    if commit is None:
+        return frozenset(pointers)
+    listed = git.call(repo, "ls-tree", "-z", commit, "--", *pointers).stdout
+    before = {}
+    for entry in filter(None, listed.split(b"\0")):
+        facts, _, name = entry.partition(b"\t")
+        before[os.fsdecode(name)] = facts.decode().split(" ")[2]
+    return frozenset(path for path, blob in pointers.items() if before.get(path) != blob)
+
+
+def _settle_index(repo: git.GitRepo, pointers: dict[str, str], lines: dict[str, list[str]], gone: Sequence[str]) -> None:
+    """Bring the user's index up to the commit, for our paths only; what is staged elsewhere stays staged."""
+    have = git.index_blobs(repo, [*pointers, *lines])
+    changes: dict[str, str | None] = dict.fromkeys(gone)
+    for path, wanted in lines.items():
+        text = (git.read_blob(repo, have[path]) or b"") if path in have else b""
+        changes[path] = git.blob(repo, _with_lines(text, wanted))
+    changes.update(pointers)
+    changes = {path: blob for path, blob in changes.items() if blob is None or have.get(path) != blob}
+    if changes:
+        git.update_index(repo, changes)
+
+
+def _pushed(project: Project, done: Sequence[_Done], commit: str | None) -> None:
+    try:
+        dvc.push(project, [one.target.rel for one in done])
+    except LedgerError as err:
+        state = "tracked and committed" if commit else "tracked"
+        raise type(err)(f"the data are {state}, but not pushed: {err.message}", err.hint) from err

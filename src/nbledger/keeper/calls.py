@@ -1,0 +1,107 @@
+"""What the keeper can be asked: a table of names and functions, the same that run in process where no keeper is."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from nbledger.core.project import Project, find
+from nbledger.core.records import RunRow, Status, Tracked, plain
+
+Progress = Callable[[int, int, str], None]
+Args = Mapping[str, Any]
+
+
+def context(project: Project) -> dict[str, Any]:
+    """What a call must carry so that another process sees the same project and store."""
+    return {"cwd": str(project.root), "uri": project.tracking_uri, "experiment": project.experiment}
+
+
+def project_of(where: Mapping[str, Any]) -> Project:
+    """The project that ``context`` described."""
+    project = find(Path(str(where["cwd"])))
+    settings = dataclasses.replace(project.settings, tracking_uri=str(where["uri"]), experiment=str(where["experiment"]))
+    return dataclasses.replace(project, settings=settings)
+
+
+def _track(project: Project, args: Args, progress: Progress | None) -> list[Tracked]:
+    from nbledger.core.track import track
+
+    return track(project, args["paths"], args.get("message"), push=args.get("push", False),
+                 commit=args.get("commit", True), follow_symlinks=args.get("follow_symlinks", False),
+                 cwd=Path(args["cwd"]) if args.get("cwd") else None, progress=progress)
+
+
+def _status(project: Project, args: Args, progress: Progress | None) -> Status:
+    from nbledger.keeper.overview import status
+
+    return status(project)
+
+
+def _runs(project: Project, args: Args, progress: Progress | None) -> list[RunRow]:
+    from nbledger.keeper.overview import runs
+
+    return runs(project, text=args.get("text", ""), sort=args.get("sort", ""), limit=args.get("limit", 50),
+                experiment=args.get("experiment"))
+
+
+def _init(project: Project, args: Args, progress: Progress | None) -> list[str]:
+    from nbledger.core.setup import initialise
+
+    return initialise(project, remote=args.get("remote"), tracking_uri=args.get("tracking_uri"))
+
+
+def _flush(project: Project, args: Args, progress: Progress | None) -> dict[str, Any]:
+    from nbledger.keeper.publish import flush
+
+    left, reasons = flush(project)
+    return {"left": left, "reasons": reasons}
+
+
+def _run_id(project: Project, args: Args, progress: Progress | None) -> str | None:
+    """Create the run of an open journal now; its MLflow id."""
+    from nbledger.keeper import journal, publish
+
+    publish.publish(project, journal.folder(project) / str(args["journal"]))
+    return publish.run_id_of(project, str(args["journal"]))
+
+
+TABLE: dict[str, Callable[[Project, Args, Progress | None], Any]] = {
+    "track": _track, "status": _status, "runs": _runs, "init": _init, "flush": _flush, "run_id": _run_id,
+}
+_RESULTS: dict[str, Any] = {"track": list[Tracked], "status": Status, "runs": list[RunRow]}
+
+
+def perform(project: Project, name: str, args: Args, progress: Progress | None = None) -> Any:
+    """Run a call in this process."""
+    return TABLE[name](project, args, progress)
+
+
+def encode(result: Any) -> Any:
+    return plain(result)
+
+
+def decode(name: str, result: Any) -> Any:
+    """The records that ``encode`` flattened."""
+    kind = _RESULTS.get(name)
+    return result if kind is None else _built(kind, result)
+
+
+def _built(kind: Any, value: Any) -> Any:
+    import typing
+
+    origin = typing.get_origin(kind)
+    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
+        hints = typing.get_type_hints(kind)
+        return kind(**{k: _built(hints[k], v) for k, v in value.items() if k in hints})
+    if origin in (list, tuple) and isinstance(value, Sequence) and not isinstance(value, str):
+        inner = typing.get_args(kind)[0]
+        return origin(_built(inner, v) for v in value)
+    if origin is dict:
+        inner = typing.get_args(kind)[1]
+        return {k: _built(inner, v) for k, v in value.items()}
+    if kind is float and isinstance(value, str):
+        return float(value)
+    return value

@@ -1,0 +1,146 @@
+"""The keeper's client: ask it, start it, or do the same work in this process where it cannot run."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import nbledger
+from nbledger.core.errors import LedgerError, from_dict
+from nbledger.core.project import Project
+from nbledger.keeper import calls, endpoint, journal
+from nbledger.keeper.calls import Progress
+
+
+class _Gone(Exception):
+    """No keeper answers."""
+
+
+def call(project: Project, name: str, args: Mapping[str, Any] | None = None, *, start: bool = False,
+         progress: Progress | None = None, timeout: float = 600.0) -> Any:
+    """Do ``name`` (of ``calls.TABLE``): by the keeper if it runs (``start``: start it if not), else in this process."""
+    try:
+        return ask(project, name, args, start=start, progress=progress, timeout=timeout)
+    except _Gone:
+        return calls.perform(project, name, args or {}, progress)
+
+
+def ask(project: Project, name: str, args: Mapping[str, Any] | None = None, *, start: bool = False,
+        progress: Progress | None = None, timeout: float = 600.0) -> Any:
+    """As ``call``, but raises ``LookupError``-like ``_Gone`` where no keeper answers."""
+    if not project.settings.keeper:
+        raise _Gone
+    known = endpoint.load(project)
+    if known is None or not _answers(known):
+        if not start:
+            raise _Gone
+        known = _started(project)
+    with _connection(known, timeout) as connection:
+        return _exchange(connection, known, project, name, args or {}, progress)
+
+
+def notify(project: Project) -> None:
+    """Tell the keeper that a journal changed, starting it if need be; never waits and never raises."""
+    if not project.settings.keeper:
+        return
+    with contextlib.suppress(OSError, LedgerError, ValueError):
+        known = endpoint.load(project)
+        if known is None or not _answers(known):
+            spawn(project)
+            return
+        with endpoint.connect(known, 0.2) as connection:
+            connection.sendall(_request(known, project, "notify", {}))
+
+
+def running(project: Project) -> endpoint.Endpoint | None:
+    """The keeper that is alive for this project."""
+    known = endpoint.load(project)
+    return known if known is not None and _answers(known) else None
+
+
+def spawn(project: Project) -> None:
+    """Start the keeper in the background, detached from this process and its terminal."""
+    project.ensure_state()
+    environment = {k: v for k, v in os.environ.items() if k not in ("MLFLOW_RUN_ID", "MLFLOW_TRACKING_URI")
+                   and not k.startswith(("JPY_", "NBLEDGER_"))}
+    subprocess.Popen(
+        [sys.executable, "-m", "nbledger.keeper", str(project.home)], stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True, env=environment, cwd=project.home,
+    )
+
+
+def stop(project: Project) -> bool:
+    """Ask the keeper to end; whether one was there."""
+    known = running(project)
+    if known is None:
+        return False
+    with contextlib.suppress(OSError, _Gone, LedgerError), endpoint.connect(known, 2) as connection:
+        _exchange(connection, known, project, "stop", {}, None)
+    deadline = time.monotonic() + 5
+    while journal.process_started(known.pid) == known.created and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return True
+
+
+def _answers(known: endpoint.Endpoint) -> bool:
+    """Alive and of our version; one of another version is asked to leave."""
+    if journal.process_started(known.pid) != known.created:
+        return False
+    return known.version == nbledger.__version__
+
+
+def _started(project: Project) -> endpoint.Endpoint:
+    old = endpoint.load(project)
+    if old is not None and old.version != nbledger.__version__ and journal.process_started(old.pid) == old.created:
+        with contextlib.suppress(OSError, _Gone, LedgerError), endpoint.connect(old, 2) as connection:
+            _exchange(connection, old, project, "stop", {}, None)
+    try:
+        spawn(project)
+    except (OSError, LedgerError) as err:
+        raise _Gone from err
+    deadline = time.monotonic() + 8
+    while time.monotonic() < deadline:
+        known = endpoint.load(project)
+        if known is not None and _answers(known):
+            with contextlib.suppress(OSError):
+                endpoint.connect(known, 1).close()
+                return known
+        time.sleep(0.02)
+    raise _Gone
+
+
+def _connection(known: endpoint.Endpoint, timeout: float) -> socket.socket:
+    try:
+        connection = endpoint.connect(known, 2)
+    except OSError as err:
+        raise _Gone from err
+    connection.settimeout(timeout)
+    return connection
+
+
+def _request(known: endpoint.Endpoint, project: Project, name: str, args: Mapping[str, Any]) -> bytes:
+    return json.dumps({"secret": known.secret, "version": nbledger.__version__, "call": name,
+                       "context": calls.context(project), "args": dict(args)}).encode() + b"\n"
+
+
+def _exchange(connection: socket.socket, known: endpoint.Endpoint, project: Project, name: str,
+              args: Mapping[str, Any], progress: Progress | None) -> Any:
+    connection.sendall(_request(known, project, name, args))
+    with connection.makefile("rb") as stream:
+        for line in stream:
+            reply = json.loads(line)
+            if "progress" in reply:
+                if progress is not None:
+                    progress(*reply["progress"])
+            elif "error" in reply:
+                raise from_dict(reply["error"])
+            else:
+                return calls.decode(name, reply["result"])
+    raise LedgerError("the keeper ended before it answered", "run this again; nbledger doctor says more")

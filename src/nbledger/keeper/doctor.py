@@ -1,0 +1,142 @@
+"""``doctor``: what is wrong with this project, and the mend."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import nbledger
+from nbledger.core import dvc, git, mlflow
+from nbledger.core.errors import LedgerError
+from nbledger.core.project import Project
+from nbledger.keeper import client, endpoint
+from nbledger.keeper import journal as journals
+from nbledger.keeper import publish as publisher
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing examined; ``fix`` is what to do (or what ``--fix`` does), ``fixed`` whether that was done."""
+
+    severity: Literal["ok", "note", "problem"]
+    text: str
+    fix: str = ""
+    fixed: bool = False
+
+
+def examine(project: Project, *, fix: bool = False) -> list[Finding]:
+    """Examine tools, repository, data pointers, store, keeper and journals; with ``fix`` mend what is safe to mend."""
+    found: list[Finding] = []
+    for part in (_tools, _repository, _pointers, _store, _keeper, _journals, _refs):
+        try:
+            found += part(project, fix)
+        except LedgerError as err:
+            found.append(Finding("problem", err.message, err.hint))
+        except OSError as err:
+            found.append(Finding("problem", f"{err.strerror}: {err.filename}"))
+    return found
+
+
+def _tools(project: Project, fix: bool) -> Iterator[Finding]:
+    yield Finding("ok", f"git {git.version()}, DVC {dvc.version()}, MLflow {mlflow.version()}, nbledger {nbledger.__version__}")
+
+
+def _repository(project: Project, fix: bool) -> Iterator[Finding]:
+    if project.git is None:
+        yield Finding("problem", f"{project.root} is not in a Git repository", "nbledger init")
+        return
+    try:
+        git.require_identity(project.git)
+    except LedgerError as err:
+        yield Finding("problem", err.message, err.hint)
+    if git.index_locked(project.git):
+        yield Finding("problem", "Git's index is locked", "if no Git process runs, remove .git/index.lock")
+    if not os.access(project.git.git_dir, os.W_OK):
+        yield Finding("problem", f"{project.git.git_dir} is read-only: no snapshots can be taken", "make it writable")
+    yield Finding("ok", f"Git repository {project.root}")
+
+
+def _pointers(project: Project, fix: bool) -> Iterator[Finding]:
+    if project.dvc_root is None:
+        yield Finding("problem", "there is no DVC repository", "nbledger init")
+        return
+    outs, problems = dvc.outputs(project)
+    for problem in problems:
+        yield Finding("problem", str(problem), "restore it: git checkout -- its path")
+    yield Finding("ok", f"DVC repository {project.dvc_root}, {len(outs)} outputs")
+
+
+def _store(project: Project, fix: bool) -> Iterator[Finding]:
+    shown = mlflow.display_uri(project.tracking_uri)
+    if project.embedded and not (project.state / "mlflow.db").exists():
+        yield Finding("note", f"no run store yet: {shown} is made with the first run")
+    elif mlflow.reachable(project.tracking_uri):
+        yield Finding("ok", f"run store {shown}")
+    else:
+        yield Finding("problem", f"the run store {shown} does not answer", "check the server; runs are kept until it does")
+
+
+def _keeper(project: Project, fix: bool) -> Iterator[Finding]:
+    known = endpoint.load(project)
+    if known is None:
+        yield Finding("note", "the keeper is not running; the next tracked cell starts it")
+        return
+    alive = journals.process_started(known.pid) == known.created
+    try:
+        with endpoint.connect(known, 2):
+            answers = True
+    except OSError:
+        answers = False
+    if alive and answers and known.version == nbledger.__version__:
+        yield Finding("ok", f"keeper running, pid {known.pid}")
+    elif alive and answers:
+        if fix:
+            client.stop(project)
+        yield Finding("problem", f"the keeper is of version {known.version}", "nbledger doctor --fix replaces it", fix)
+    else:
+        if fix and not alive:
+            endpoint.withdraw(project, known.pid)
+        what = "does not answer" if alive else "is gone and left its socket"
+        yield Finding("problem", f"the keeper (pid {known.pid}) {what}",
+                      f"kill {known.pid}" if alive else "nbledger doctor --fix clears it", fix and not alive)
+
+
+def _journals(project: Project, fix: bool) -> Iterator[Finding]:
+    count = 0
+    with contextlib.suppress(FileNotFoundError):
+        for leftover in journals.folder(project).glob(".done-*"):
+            if fix:
+                shutil.rmtree(leftover, ignore_errors=True)
+            yield Finding("note", f"a published journal was not quite removed: {leftover.name}", "nbledger doctor --fix", fix)
+    for path in journals.pending(project):
+        reading = journals.read(path)
+        if reading.unreadable:
+            yield Finding("problem", f"journal {path.name} has {reading.unreadable} unreadable lines; the others are kept",
+                          f"see {path / 'events.jsonl'}")
+        if publisher.orphaned(path):
+            if fix:
+                publisher.close_orphan(path)
+            yield Finding("problem", f"run {path.name[:8]} is open, but its kernel is gone",
+                          "nbledger doctor --fix closes it as KILLED", fix)
+        elif any(e["t"] == "end" for e in reading.events):
+            count += 1
+    if fix:
+        left, reasons = publisher.flush(project)
+        if left:
+            yield Finding("problem", f"{left} runs could not be published: {'; '.join(reasons)}", "nbledger flush")
+        elif count:
+            yield Finding("problem", f"{count} runs waited to be published", "", True)
+    elif count:
+        yield Finding("problem", f"{count} runs wait to be published", "nbledger flush")
+
+
+def _refs(project: Project, fix: bool) -> Iterator[Finding]:
+    """Snapshots are kept per run; one that no journal and no published run names was left by a crash at its start."""
+    if project.git is None:
+        return
+    refs = git.run_refs(project.git)
+    yield Finding("ok", f"{len(refs)} snapshots under {git.RUN_REFS}")

@@ -1,0 +1,186 @@
+"""The journal of a run: an append-only file of events, written before anything else happens to them.
+
+One folder a run under ``.nbledger/journals/<journal id>/``:
+
+``events.jsonl``  one JSON object a line, ``t`` its type, ``at`` milliseconds since the epoch
+``blobs/``        files that belong to the run, as they were when the event was written
+``state.json``    how far a publisher has come (written by the publisher alone)
+
+A line is one ``write`` call on a file opened for appending, so that lines of several threads never mix and a
+killed kernel loses nothing it was told was written; starts and ends are flushed to the disk as well.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nbledger.core import files
+from nbledger.core.errors import LedgerError
+from nbledger.core.project import Project
+
+SCHEMA = 1
+Event = dict[str, Any]
+
+
+def folder(project: Project) -> Path:
+    return project.state / "journals"
+
+
+def new_id() -> str:
+    return uuid.uuid4().hex
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+class Journal:
+    """An open journal. Create with ``create``; ``write`` appends one event."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.id = path.name
+        self._descriptor = os.open(path / "events.jsonl", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+
+    @classmethod
+    def create(cls, project: Project, journal_id: str) -> Journal:
+        """Make the run's folder; a full or read-only disk raises ``LedgerError``."""
+        path = project.ensure_state() / "journals" / journal_id
+        try:
+            path.mkdir(mode=0o700, parents=True)
+            (path / "blobs").mkdir(mode=0o700)
+            return cls(path)
+        except OSError as err:
+            shutil.rmtree(path, ignore_errors=True)
+            raise LedgerError(f"cannot write the ledger in {project.state}: {err.strerror}",
+                              "free some disk space or make the folder writable") from err
+
+    def write(self, kind: str, *, durable: bool = False, **fields: Any) -> None:
+        """Append one event; ``durable`` waits until the disk has it."""
+        line = json.dumps({"t": kind, "at": now_ms(), **fields}, separators=(",", ":"), allow_nan=False)
+        self.write_line(line.encode() + b"\n")
+        if durable:
+            os.fsync(self._descriptor)
+
+    def write_line(self, line: bytes) -> None:
+        written = os.write(self._descriptor, line)
+        if written != len(line):
+            raise OSError(28, "No space left on device")
+
+    def blob(self, name: str) -> Path:
+        """Path in ``blobs/`` for a new file called ``name``, in a folder of its own so that names never collide."""
+        place = self.path / "blobs" / uuid.uuid4().hex[:12]
+        place.mkdir()
+        return place / name
+
+    def close(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a journal held from ``offset`` on: its events, the next offset, and lines that could not be read."""
+
+    events: tuple[Event, ...]
+    offset: int
+    unreadable: int
+
+
+def read(path: Path, offset: int = 0) -> Reading:
+    """Read the complete lines from ``offset`` on; a torn last line is left for the next reading."""
+    try:
+        with open(path / "events.jsonl", "rb") as file:
+            file.seek(offset)
+            data = file.read()
+    except FileNotFoundError:
+        return Reading((), offset, 0)
+    whole, newline, _ = data.rpartition(b"\n")
+    events: list[Event] = []
+    bad = 0
+    for line in whole.split(b"\n") if newline else []:
+        try:
+            event = json.loads(line)
+            events.append({**event, "t": str(event["t"])})
+        except (ValueError, KeyError, TypeError):
+            bad += 1
+    return Reading(tuple(events), offset + len(whole) + len(newline), bad)
+
+
+def load_state(path: Path) -> dict[str, Any]:
+    try:
+        state = json.loads((path / "state.json").read_text())
+    except (OSError, ValueError):
+        return {}
+    return state if isinstance(state, dict) else {}
+
+
+def save_state(path: Path, state: dict[str, Any]) -> None:
+    files.write_atomic(path / "state.json", json.dumps(state))
+
+
+def pending(project: Project) -> Iterator[Path]:
+    """Folders of the journals that are not yet published to their end, oldest first."""
+    try:
+        entries = [e for e in os.scandir(folder(project)) if e.is_dir() and not e.name.startswith(".")]
+    except FileNotFoundError:
+        return
+    for entry in sorted(entries, key=lambda e: e.stat().st_ctime_ns):
+        yield Path(entry.path)
+
+
+def remove(path: Path) -> None:
+    """Drop a published journal: renamed first, so that a crash half-way leaves nothing that looks like a run."""
+    trash = path.with_name(f".done-{path.name}")
+    path.rename(trash)
+    shutil.rmtree(trash, ignore_errors=True)
+
+
+def owner() -> dict[str, Any]:
+    """Who writes: process id with its start time (a recycled id is another process) and host with boot id."""
+    return {"pid": os.getpid(), "created": process_started(os.getpid()), "host": host()}
+
+
+def host() -> str:
+    """This machine, this boot: process ids of another say nothing."""
+    import socket
+
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        boot = ""
+    return f"{socket.gethostname()}/{boot}"
+
+
+def process_started(pid: int) -> float | None:
+    """When process ``pid`` started (seconds since the epoch, or clock ticks on Linux); None when it is gone."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+        state, *fields = stat.rpartition(b")")[2].split()
+        return None if state in (b"Z", b"X") else float(fields[18])
+    except (OSError, IndexError):
+        if Path("/proc/self/stat").exists():
+            return None
+    import psutil
+
+    try:
+        return float(psutil.Process(pid).create_time())
+    except psutil.Error:
+        return None
+
+
+def alive(who: dict[str, Any]) -> bool:
+    """False only when the owner ran on this machine in this boot and is certainly gone, or the machine rebooted."""
+    here, there = host(), str(who.get("host", ""))
+    if there != here:
+        return there.split("/")[0] != here.split("/")[0]
+    return process_started(int(who.get("pid", 0))) == who.get("created")

@@ -1,0 +1,186 @@
+"""The keeper: one process a project that publishes journals, closes orphaned runs and answers calls.
+
+``python -m nbledger.keeper HOME`` takes the project's keeper lock (a second keeper exits at once), announces its
+endpoint, warms up, and ends when nothing has happened for a while and no open run needs watching.
+
+Protocol: one JSON object a line. Request ``{"secret", "version", "call", "context", "args"}``; replies are any
+number of ``{"progress": [done, total, text]}`` and then one ``{"result"}`` or ``{"error"}``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hmac
+import json
+import logging
+import logging.handlers
+import os
+import secrets
+import socket
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import nbledger
+from nbledger.core import mlflow
+from nbledger.core.errors import Busy, LedgerError, UsageError
+from nbledger.core.files import lock
+from nbledger.core.project import Project, find
+from nbledger.keeper import calls, endpoint
+from nbledger.keeper import journal as journals
+from nbledger.keeper import publish as publisher
+
+LINE_LIMIT = 8 << 20
+_TICK = 1.0
+_RETRY = 5.0
+log = logging.getLogger("nbledger.keeper")
+
+
+class Keeper:
+    """The state of the running keeper: its project, when it was last needed, and who waits to be published."""
+
+    def __init__(self, project: Project) -> None:
+        self.project = project
+        self.secret = secrets.token_hex(16)
+        self.touched = time.monotonic()
+        self.stopping = threading.Event()
+        self.work = threading.Event()
+        self._failed_at: dict[str, float] = {}
+        self._seen: dict[str, tuple[int, int]] = {}
+
+    def serve(self) -> None:
+        """Accept connections until idle or told to stop."""
+        server, address = endpoint.listen(self.project)
+        pid = os.getpid()
+        endpoint.announce(self.project, endpoint.Endpoint(address, self.secret, pid, journals.process_started(pid),
+                                                          nbledger.__version__))
+        threading.Thread(target=self._publish_loop, name="publisher", daemon=True).start()
+        server.settimeout(_TICK)
+        try:
+            while not self.stopping.is_set():
+                try:
+                    connection, _ = server.accept()
+                except TimeoutError:
+                    if self._idle():
+                        break
+                    continue
+                threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
+        finally:
+            endpoint.withdraw(self.project, pid)
+            server.close()
+
+    def _idle(self) -> bool:
+        if not self.project.state.is_dir():
+            return True
+        minutes = self.project.settings.keeper_idle_minutes
+        return time.monotonic() - self.touched > minutes * 60 and not any(journals.pending(self.project))
+
+    def _answer(self, connection: socket.socket) -> None:
+        connection.settimeout(30)
+        with connection, connection.makefile("rwb") as stream, contextlib.suppress(OSError):
+            line = stream.readline(LINE_LIMIT)
+            reply = self._reply(line, stream)
+            stream.write(json.dumps(reply).encode() + b"\n")
+            stream.flush()
+
+    def _reply(self, line: bytes, stream: Any) -> dict[str, Any]:
+        try:
+            request = json.loads(line)
+            if not hmac.compare_digest(str(request.get("secret")), self.secret):
+                raise UsageError("the keeper was called without its secret")
+            return {"result": self._call(request, stream)}
+        except LedgerError as err:
+            return {"error": err.as_dict()}
+        except (ValueError, KeyError, TypeError, AttributeError) as err:
+            log.exception("bad request")
+            return {"error": LedgerError(f"the keeper could not do that: {err!r}").as_dict()}
+        except Exception as err:  # noqa: BLE001 - one call's failure must not end the keeper
+            log.exception("call failed")
+            return {"error": LedgerError(f"{type(err).__name__}: {err}").as_dict()}
+
+    def _call(self, request: dict[str, Any], stream: Any) -> Any:
+        self.touched = time.monotonic()
+        name, args = str(request["call"]), dict(request.get("args", {}))
+        if name == "ping":
+            return {"version": nbledger.__version__, "pid": os.getpid(), "warm": "mlflow" in __import__("sys").modules}
+        if name == "stop":
+            self.stopping.set()
+            return True
+        if name == "notify":
+            self.work.set()
+            return True
+        if name not in calls.TABLE:
+            raise UsageError(f"the keeper knows no call {name!r}")
+
+        def progress(done: int, total: int, text: str) -> None:
+            with contextlib.suppress(OSError):
+                stream.write(json.dumps({"progress": [done, total, text]}).encode() + b"\n")
+                stream.flush()
+
+        project = calls.project_of(request["context"])
+        result = calls.encode(calls.perform(project, name, args, progress))
+        self.touched = time.monotonic()
+        return result
+
+    def _publish_loop(self) -> None:
+        try:
+            if self.project.embedded:
+                mlflow.ensure_embedded(self.project)
+            mlflow.client(self.project)
+        except LedgerError as err:
+            log.warning("warm-up: %s", err)
+        except Exception:
+            log.exception("warm-up")
+        while not self.stopping.is_set():
+            self.work.wait(_TICK)
+            self.work.clear()
+            try:
+                for path in journals.pending(self.project):
+                    self._look_after(path)
+            except Exception:
+                log.exception("publishing")
+
+    def _look_after(self, path: Path) -> None:
+        """Publish one journal if it grew, its kernel died, or its last failure is old enough."""
+        now = time.monotonic()
+        failed = self._failed_at.get(path.name)
+        if failed is not None and now - failed < _RETRY:
+            return
+        try:
+            if publisher.orphaned(path):
+                publisher.close_orphan(path)
+            stat = (path / "events.jsonl").stat()
+            mark = (stat.st_size, stat.st_mtime_ns)
+            if self._seen.get(path.name) == mark and failed is None:
+                return
+            publisher.publish(self.project, path)
+            self._seen[path.name] = mark
+            self._failed_at.pop(path.name, None)
+        except (LedgerError, OSError) as err:
+            self._failed_at[path.name] = time.monotonic()
+            log.warning("journal %s: %s", path.name, err)
+        except Exception:
+            self._failed_at[path.name] = time.monotonic()
+            log.exception("journal %s", path.name)
+
+
+def main(home: str) -> int:
+    """Run the keeper of the project whose main work tree is ``home``; 0 also when one is running already."""
+    os.chdir(home)
+    project = find(Path(home))
+    project.ensure_state()
+    handler = logging.handlers.RotatingFileHandler(project.state / "keeper.log", maxBytes=1_000_000, backupCount=1)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    logging.getLogger().addHandler(handler)
+    log.setLevel(logging.INFO)
+    with contextlib.suppress(OSError, AttributeError):
+        os.nice(5)
+    try:
+        with lock(project.state / "keeper.lock", timeout=0.2, what="the keeper"):
+            log.info("started, pid %s, version %s", os.getpid(), nbledger.__version__)
+            Keeper(project).serve()
+            log.info("stopped")
+    except Busy:
+        return 0
+    return 0

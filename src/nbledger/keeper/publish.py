@@ -1,0 +1,317 @@
+"""Turn a journal into an MLflow run. Repeatable: whatever was written before is recognised, nothing is doubled.
+
+A publication goes as far as the journal does. ``state.json`` remembers the run's id and how far it came; a crash
+between a write to the store and that note only repeats writes that MLflow takes as the same (parameters and tags
+of equal value, metric points of equal key, step, time and value).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from nbledger.core import files, lineage, mlflow, snapshot, values
+from nbledger.core.errors import LedgerError, ToolFailed
+from nbledger.core.project import Project
+from nbledger.keeper import journal as journals
+from nbledger.keeper.journal import Event
+from nbledger.keeper.recorder import datasets
+
+
+@dataclass
+class _Batch:
+    """What a stretch of events adds to the run, in MLflow's legal form."""
+
+    params: dict[str, str] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
+    metrics: list[mlflow.MetricPoint] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
+
+
+def publish(project: Project, path: Path) -> bool:
+    """Publish what the journal at ``path`` holds so far; True when the run is closed and the journal removed.
+
+    Raises ``Unreachable`` when the store does not answer; the journal then stays as it is.
+    """
+    if not path.is_dir():
+        return True
+    try:
+        with files.lock(path / "publish.lock", timeout=60, what=f"journal {path.name}"):
+            return _publish(project, path)
+    except FileNotFoundError:
+        return not path.is_dir()
+
+
+def _publish(project: Project, path: Path) -> bool:
+    state = journals.load_state(path)
+    whole = journals.read(path)
+    begun = next((e for e in whole.events if e["t"] == "start"), None)
+    if begun is None:
+        return _abandon_unstarted(path)
+    uri = str(begun["uri"])
+    api = mlflow.client(project, uri)
+    if "run_id" not in state:
+        state = _create(project, path, api, begun, whole.events, state)
+    run_id = str(state["run_id"])
+    fresh = journals.read(path, int(state.get("offset", 0)))
+    batch = _batch(fresh.events, state.setdefault("keys", {}))
+    notices = mlflow.log(api, uri, run_id, params=batch.params, tags=batch.tags, metrics=batch.metrics)
+    state["notices"] = [*state.get("notices", []), *batch.notices, *notices]
+    _datasets(api, uri, run_id, fresh.events)
+    state["offset"] = fresh.offset
+    journals.save_state(path, state)
+    ended = next((e for e in whole.events if e["t"] == "end"), None)
+    if ended is None:
+        return False
+    _close(project, path, api, uri, run_id, journals.read(path).events, state, ended)
+    journals.remove(path)
+    return True
+
+
+def _abandon_unstarted(path: Path) -> bool:
+    """A journal whose start was never written: its kernel died before the cell began, so there is no run."""
+    if (path / "events.jsonl").exists() and journals.read(path).events:
+        return False
+    import time
+
+    if time.time() - path.stat().st_ctime > 60:
+        journals.remove(path)
+        return True
+    return False
+
+
+def _create(project: Project, path: Path, api: Any, begun: Event, events: Iterable[Event],
+            state: dict[str, Any]) -> dict[str, Any]:
+    uri = str(begun["uri"])
+    experiment = mlflow.experiment_id(api, project, str(begun["experiment"]), uri)
+    run_id = None
+    if state.get("creating"):
+        run_id = mlflow.find_by_journal(api, uri, experiment, path.name)
+    else:
+        state["creating"] = True
+        journals.save_state(path, state)
+    if run_id is None:
+        run_id = mlflow.create_run(api, uri, experiment, path.name, str(begun["name"]), int(begun["at"]),
+                                   _start_tags(project, begun))
+    state["run_id"] = run_id
+    journals.save_state(path, state)
+    _remember(project, path.name, run_id)
+    return state
+
+
+def _start_tags(project: Project, begun: Event) -> dict[str, str]:
+    tags = {"mlflow.user": str(begun["user"]), "nbledger.schema": str(begun["schema"]),
+            "nbledger.host": str(begun["owner"]["host"]).split("/")[0]}
+    if begun.get("notebook"):
+        tags |= {"mlflow.source.name": str(begun["notebook"]), "mlflow.source.type": "NOTEBOOK"}
+    parent = begun.get("parent")
+    if parent:
+        known = run_id_of(project, str(parent))
+        if known:
+            tags["mlflow.parentRunId"] = known
+    return tags
+
+
+def _remember(project: Project, journal_id: str, run_id: str) -> None:
+    """Note which run a journal became: children and callers ask after the journal is gone. Kept to 2,000 lines."""
+    index = project.state / "published.jsonl"
+    with files.lock(project.state / "published.lock", timeout=10):
+        with open(index, "a") as file:
+            file.write(json.dumps([journal_id, run_id]) + "\n")
+        lines = index.read_text().splitlines()
+        if len(lines) > 4000:
+            files.write_atomic(index, "\n".join(lines[-2000:]) + "\n")
+
+
+def run_id_of(project: Project, journal_id: str) -> str | None:
+    """The MLflow run that a journal became, if it has been created."""
+    state = journals.load_state(journals.folder(project) / journal_id)
+    if "run_id" in state:
+        return str(state["run_id"])
+    with contextlib.suppress(OSError):
+        for line in reversed((project.state / "published.jsonl").read_text().splitlines()):
+            with contextlib.suppress(ValueError):
+                known, run_id = json.loads(line)
+                if known == journal_id:
+                    return str(run_id)
+    return None
+
+
+def _batch(events: Iterable[Event], keys: dict[str, str]) -> _Batch:
+    """``keys`` maps original names to the legal ones given before, so that a name keeps its form."""
+    batch = _Batch()
+
+    def legal(key: str, what: str) -> str:
+        if key not in keys:
+            keys[key] = values.legal_key(key, set(keys.values()))
+            if keys[key] != key:
+                batch.notices.append(f"{what} {key!r} is called {keys[key]!r} in MLflow, which allows no such name")
+        return keys[key]
+
+    for event in events:
+        kind = event["t"]
+        if kind == "params":
+            for key, text in event["params"].items():
+                if len(text) > values.MAX_PARAM:
+                    batch.notices.append(f"parameter {key!r} has {len(text)} characters; MLflow keeps {values.MAX_PARAM}")
+                batch.params[legal(key, "parameter")] = text[: values.MAX_PARAM]
+        elif kind == "tags":
+            batch.tags |= {legal(k, "tag"): v[: values.MAX_TAG] for k, v in event["tags"].items()}
+        elif kind == "metric":
+            value = float(event["v"])
+            if value in (float("inf"), float("-inf")):
+                note = f"metric {event['k']!r} is {value}: MLflow keeps infinities as ±1.8e308"
+                batch.notices += [note] if note not in batch.notices else []
+            batch.metrics.append((legal(event["k"], "metric"), value, int(event["at"]), int(event["s"])))
+        elif kind == "snapshot":
+            batch.tags |= _snapshot_tags(event)
+    return batch
+
+
+def _snapshot_tags(event: Event) -> dict[str, str]:
+    tags = {"nbledger.dirty": str(bool(event["dirty"])).lower()}
+    if event["commit"]:
+        tags |= {"mlflow.source.git.commit": event["commit"], "nbledger.snapshot": event["commit"]}
+    if event.get("branch"):
+        tags["mlflow.source.git.branch"] = event["branch"]
+    if event.get("url"):
+        tags["mlflow.source.git.repoURL"] = event["url"]
+    if event["left_out"]:
+        tags["nbledger.snapshot.left_out"] = "; ".join(event["left_out"])[: values.MAX_TAG]
+    return tags
+
+
+def _datasets(api: Any, uri: str, run_id: str, events: Iterable[Event]) -> None:
+    for event in events:
+        if event["t"] == "lineage":
+            mlflow.log_datasets(api, uri, run_id, [tuple(d) for d in event.get("datasets", [])])
+
+
+def _close(project: Project, path: Path, api: Any, uri: str, run_id: str, events: tuple[Event, ...],
+           state: dict[str, Any], ended: Event) -> None:
+    taken = next((e for e in events if e["t"] == "snapshot"), None)
+    if taken and taken["commit"]:
+        with contextlib.suppress(LedgerError):
+            snapshot.rename_ref(project, path.name, run_id, taken["commit"])
+    mlflow.terminate(api, uri, run_id, str(ended["status"]), int(ended.get("ended") or ended["at"]))
+    uploaded = set(state.get("uploaded", []))
+    for event in events:
+        if event["t"] == "lineage" and event.get("pending"):
+            _finish_hashing(project, api, uri, run_id, path / event["folder"] / "inputs.json")
+    for event in events:
+        if event["t"] == "artifact" and event["blob"] not in uploaded:
+            _upload(api, uri, run_id, path / event["blob"], str(event["place"]))
+            state["uploaded"] = sorted(uploaded := uploaded | {event["blob"]})
+            journals.save_state(path, state)
+    for event in events:
+        if event["t"] == "model" and event["blob"] not in uploaded:
+            state["notices"] += _log_model(uri, run_id, path, event)
+            if (path / "blobs" / "unlogged").exists():
+                mlflow.log_folder(api, uri, run_id, path / "blobs" / "unlogged", "nbledger/unlogged")
+            state["uploaded"] = sorted(uploaded := uploaded | {event["blob"]})
+            journals.save_state(path, state)
+    _manifest(api, uri, run_id, path, events, state)
+    if state["notices"]:
+        mlflow.log(api, uri, run_id, tags={"nbledger.notices": "; ".join(state["notices"])[: values.MAX_TAG]})
+
+
+def _finish_hashing(project: Project, api: Any, uri: str, run_id: str, listing: Path) -> None:
+    """Hash the large inputs that the kernel left to us, and log them as datasets; a file changed since is said so."""
+    content = json.loads(listing.read_text())
+    records = lineage.finish(project, [lineage.record_from_dict(r) for r in content["inputs"]])
+    content["inputs"] = [lineage.record_to_dict(r) for r in records]
+    files.write_atomic(listing, json.dumps(content, indent=1))
+    mlflow.log_datasets(api, uri, run_id, [(n, d, s) for n, d, s in datasets(records)])
+
+
+def _upload(api: Any, uri: str, run_id: str, blob: Path, place: str) -> None:
+    if blob.is_dir():
+        mlflow.log_folder(api, uri, run_id, blob, f"{place}/{blob.name}" if place else blob.name)
+    elif blob.exists():
+        mlflow.log_folder(api, uri, run_id, blob.parent, place)
+
+
+def _manifest(api: Any, uri: str, run_id: str, path: Path, events: tuple[Event, ...], state: Mapping[str, Any]) -> None:
+    """``nbledger/manifest.json``: every recorded value exactly as it was, whatever the store made of it."""
+    params: dict[str, str] = {}
+    metrics: dict[str, list[list[Any]]] = {}
+    kept: list[Event] = []
+    for event in events:
+        if event["t"] == "params":
+            params |= event["params"]
+        elif event["t"] == "metric":
+            metrics.setdefault(event["k"], []).append([event["v"], event["s"], event["at"]])
+        else:
+            kept.append(event)
+    with tempfile.TemporaryDirectory(dir=path) as scratch:
+        text = json.dumps({"params": params, "metrics": metrics, "events": kept, "notices": state["notices"]}, indent=1)
+        (Path(scratch) / "manifest.json").write_text(text)
+        mlflow.log_folder(api, uri, run_id, Path(scratch), "nbledger")
+
+
+def _log_model(uri: str, run_id: str, path: Path, event: Event) -> list[str]:
+    """Log the model in a process of its own (it unpickles the user's object); what failed, in words."""
+    spec = path / "model.json"
+    spec.write_text(json.dumps({"pickle": str(path / event["blob"]), "uri": uri, "run_id": run_id,
+                                "name": event["name"], "requirements": event["requirements"], "paths": event["paths"]}))
+    done = subprocess.run([sys.executable, "-m", "nbledger.core.mlflow_model", str(spec)], capture_output=True,
+                          stdin=subprocess.DEVNULL, text=True, errors="replace", timeout=600, check=False)
+    if done.returncode == 0:
+        return []
+    said = [line for line in done.stderr.splitlines() if line.strip()]
+    keep = path / "blobs" / "unlogged"
+    keep.mkdir(exist_ok=True)
+    shutil.copyfile(path / event["blob"], keep / Path(event["blob"]).name)
+    return [f"model {event['name']!r} was not logged: {said[-1][:300] if said else 'the process died'}"]
+
+
+def orphaned(path: Path) -> bool:
+    """Whether the journal is still open and everyone who could end it is gone."""
+    events = journals.read(path).events
+    begun = next((e for e in events if e["t"] == "start"), None)
+    return begun is not None and not any(e["t"] == "end" for e in events) and not journals.alive(begun["owner"])
+
+
+def close_orphan(path: Path) -> None:
+    """End a journal whose kernel is gone: with the cell's outcome if that was noted, else KILLED at its last sign of life."""
+    last = int((path / "events.jsonl").stat().st_mtime * 1000)
+    known = next((e for e in journals.read(path).events if e["t"] == "outcome"), None)
+    end = {"status": "KILLED", "error": "the kernel ended before the run did", "ended": last}
+    if known is not None:
+        end = {key: known[key] for key in ("status", "error", "ended")}
+    log = journals.Journal(path)
+    try:
+        torn = (path / "events.jsonl").read_bytes()
+        if torn and not torn.endswith(b"\n"):
+            log.write_line(b"\n")
+        log.write("end", **end)
+    finally:
+        log.close()
+
+
+def flush(project: Project, *, close_orphans: bool = True) -> tuple[int, list[str]]:
+    """Publish every journal as far as it goes: (number left unpublished that could be, reasons)."""
+    reasons: list[str] = []
+    left = 0
+    for path in journals.pending(project):
+        try:
+            if close_orphans and orphaned(path):
+                close_orphan(path)
+            publish(project, path)
+        except (LedgerError, OSError) as err:
+            left += 1
+            words = err.message if isinstance(err, LedgerError) else str(err)
+            if words not in reasons:
+                reasons.append(words)
+        except Exception as err:  # noqa: BLE001 - one unpublishable journal must not hold up the others
+            left += 1
+            reasons.append(str(ToolFailed(f"journal {path.name}: {err}")))
+    return left, reasons

@@ -1,0 +1,265 @@
+"""The writer's side of a run: opens a journal, takes the snapshot, collects what the run names, and ends it.
+
+Nothing here may raise into the user's cell: callers go through ``guarded``.
+"""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from nbledger.core import git, snapshot, values
+from nbledger.core.errors import LedgerError
+from nbledger.core.lineage import FileRecord, Lineage, fix
+from nbledger.core.project import Project
+from nbledger.keeper.journal import SCHEMA, Journal, new_id, now_ms, owner
+
+_MOST_DATASETS = 200
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run is to be called and to hold, as the user asked for it."""
+
+    name: str = ""
+    experiment: str | None = None
+    params: Mapping[str, Any] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+    notebook: str | None = None
+    source: str = ""
+    parent: str | None = None
+    journal_id: str | None = None
+    owner: dict[str, Any] | None = None
+
+
+class Recording:
+    """An open run. ``notices`` are the lines its summary shows the user."""
+
+    def __init__(self, project: Project, plan: Plan, journal: Journal) -> None:
+        self.project, self.plan, self.journal = project, plan, journal
+        self.notices: list[str] = []
+        self.params: dict[str, str] = {}
+        self.metrics: dict[str, float] = {}
+        self.snapshot: snapshot.Snapshot | None = None
+        self.started = time.time()
+        self.run_id: str | None = None
+        self.status = "RUNNING"
+        self.inputs: list[FileRecord] = []
+        self._outcome: dict[str, Any] = {"status": "KILLED", "error": "", "ended": 0}
+        self._steps: dict[str, int] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def id(self) -> str:
+        return self.journal.id
+
+    @property
+    def name(self) -> str:
+        return self.plan.name or f"run-{self.journal.id[:8]}"
+
+    def log(self, step: int | None, metrics: Mapping[str, Any]) -> None:
+        """Append metric values; without ``step`` each key counts its own from 0. Microseconds a call."""
+        for key, value in metrics.items():
+            if type(value) is float and step is not None and value - value == 0.0:
+                self.append(key, value, step)
+                continue
+            for name, number, position in values.flatten(key, value):
+                at = step if step is not None and name == key and not position else position
+                if step is None and name == key and not position:
+                    with self._lock:
+                        at = self._steps.get(key, -1) + 1
+                self.append(name, number, at)
+
+    def append(self, key: str, value: float, step: int) -> None:
+        """Append one point of a metric."""
+        self.metrics[key] = value
+        self._steps[key] = step
+        shown = repr(value) if value - value == 0.0 else f'"{value}"'
+        line = f'{{"t":"metric","at":{now_ms()},"k":{json.dumps(key)},"v":{shown},"s":{int(step)}}}\n'
+        self.journal.write_line(line.encode())
+
+    def log_params(self, params: Mapping[str, Any]) -> None:
+        """Record parameters; a name recorded before keeps its first value, as MLflow's parameters do."""
+        fresh = {str(k): values.param_text(v) for k, v in params.items() if str(k) not in self.params}
+        self.params |= fresh
+        if fresh:
+            self.journal.write("params", params=fresh)
+
+    def log_tags(self, tags: Mapping[str, Any]) -> None:
+        if tags:
+            self.journal.write("tags", tags={str(k): str(v) for k, v in tags.items()})
+
+    def notice(self, text: str) -> None:
+        """A line the user should read; kept with the run as well."""
+        if text not in self.notices:
+            self.notices.append(text)
+            self.journal.write("notice", text=text)
+
+    def add_file(self, source: Path, place: str = "") -> None:
+        """Copy a file or folder into the run's artifacts under ``place``."""
+        import shutil
+
+        target = self.journal.blob(source.name)
+        if source.is_dir():
+            shutil.copytree(source, target)
+        else:
+            shutil.copyfile(source, target)
+        self._artifact(target, place)
+
+    def add_text(self, name: str, text: str | bytes, place: str = "") -> None:
+        """Keep text (or bytes) as an artifact called ``name``."""
+        target = self.journal.blob(name)
+        target.write_bytes(text.encode("utf-8", "surrogateescape") if isinstance(text, str) else text)
+        self._artifact(target, place)
+
+    def blob(self, name: str) -> Path:
+        return self.journal.blob(name)
+
+    def _artifact(self, blob: Path, place: str) -> None:
+        self.journal.write("artifact", blob=str(blob.relative_to(self.journal.path)), place=place)
+
+    def add_blob(self, blob: Path, place: str = "") -> None:
+        """Record a file that the caller wrote to ``blob()`` as an artifact."""
+        self._artifact(blob, place)
+
+    def model(self, blob: Path, name: str, paths: Sequence[str]) -> None:
+        """Record a serialised model, to be logged through MLflow's flavour for it."""
+        self.journal.write("model", blob=str(blob.relative_to(self.journal.path)), name=name, requirements=None,
+                           paths=list(paths))
+
+    def lineage(self, found: Lineage, folder: Path) -> None:
+        """Record what the run read: dataset inputs for MLflow, the state of the data, a notice for each file unversioned."""
+        loose = [r for r in found.inputs if r.state in ("untracked", "external", "changed-since-read", "dvc-changed")]
+        state = "clean" if not loose else "untracked" if any(r.state == "untracked" for r in loose) else "changed"
+        self.log_tags({"nbledger.data.state": state if found.inputs else "none"})
+        self.inputs = list(found.inputs)
+        self.journal.write("lineage", datasets=datasets(found.inputs), folder=str(folder.relative_to(self.journal.path)),
+                           pending=any(r.pending for r in found.inputs))
+        for record in loose[:5]:
+            self.notice(f"read {record.path} ({record.state}): {fix(record)}")
+        if len(loose) > 5:
+            self.notice(f"and {len(loose) - 5} more inputs that are not versioned")
+
+    def outcome(self, status: str, error: str = "") -> None:
+        """Note how the cell ended, before anything that could fail: the run's end carries this time and status."""
+        self.status = status
+        self._outcome = {"status": status, "error": error, "ended": now_ms()}
+        self.journal.write("outcome", **self._outcome)
+
+    def end(self) -> None:
+        """Close the run with its outcome; on the disk when this returns."""
+        self.journal.write("end", **self._outcome, durable=True)
+        self.journal.close()
+
+
+def datasets(records: Sequence[FileRecord]) -> list[list[str]]:
+    """[name, digest, source] of MLflow's dataset inputs: one a DVC output (its full hash), one a loose file."""
+    named: dict[str, list[str]] = {}
+    for record in records:
+        digest = record.digest if record.state == "dvc" else record.md5
+        name = record.dataset if record.state == "dvc" and record.dataset else record.path
+        if digest:
+            named.setdefault(name, [name, digest, name])
+    return list(named.values())[:_MOST_DATASETS]
+
+
+def start(project: Project, plan: Plan) -> Recording:
+    """Open the journal, write the start, take the snapshot. ``LedgerError`` when the journal cannot be written."""
+    journal = Journal.create(project, plan.journal_id or new_id())
+    recording = Recording(project, plan, journal)
+    journal.write(
+        "start", durable=True, schema=SCHEMA, id=journal.id, name=recording.name,
+        experiment=plan.experiment or project.experiment, uri=project.tracking_uri, owner=plan.owner or owner(),
+        notebook=plan.notebook, source=plan.source, parent=plan.parent, user=_user(), root=str(project.root),
+    )
+    if plan.tags:
+        recording.log_tags(plan.tags)
+    recording.log_params(plan.params)
+    _snapshot(recording)
+    return recording
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid()) if hasattr(os, "getuid") else "unknown"
+
+
+def _snapshot(recording: Recording) -> None:
+    project = recording.project
+    try:
+        taken = snapshot.capture(project, recording.id, recording.name)
+    except (LedgerError, OSError) as err:
+        recording.notice(f"no snapshot of the code was taken: {err}")
+        recording.journal.write("snapshot", commit=None, head=None, branch=None, dirty=True, left_out=[str(err)])
+        return
+    recording.snapshot = taken
+    recording.journal.write(
+        "snapshot", commit=taken.commit, head=taken.head, branch=taken.branch, dirty=taken.dirty,
+        left_out=list(taken.left_out), operation=taken.operation,
+        url=git.remote_url(project.git) if project.git else None,
+    )
+    if project.git is not None:
+        for path in taken.left_out[:5]:
+            recording.notice(f"the snapshot does not hold {path}")
+
+
+_open: list[Recording] = []
+_warned = False
+
+
+def current() -> Recording | None:
+    """The innermost open run of this process."""
+    return _open[-1] if _open else None
+
+
+def push(recording: Recording) -> None:
+    _open.append(recording)
+
+
+def pop(recording: Recording) -> None:
+    if recording in _open:
+        _open.remove(recording)
+
+
+def opened() -> Sequence[Recording]:
+    return tuple(_open)
+
+
+def log(*, step: int | None = None, **metrics: Any) -> None:
+    """Record metric values in the open run: ``log(loss=0.3, step=5)``.
+
+    Numbers, NumPy scalars, dicts (flattened with dots) and lists (a series). Without ``step`` each metric counts
+    its own steps from 0. Outside a run nothing is recorded, which is said once. Never raises.
+    """
+    global _warned
+    recording = _open[-1] if _open else None
+    if recording is None:
+        if not _warned:
+            _warned = True
+            _say("log(): no run is open, so nothing is recorded — use it inside %%mlrun or %mlrun start")
+        return
+    try:
+        recording.log(None if step is None else int(step), metrics)
+    except Exception as err:  # noqa: BLE001 - the user's loop goes on whatever happens to the ledger
+        _lost(recording, ", ".join(metrics), err)
+
+
+def _lost(recording: Recording, what: str, err: Exception) -> None:
+    text = f"{what} not recorded: {err if not isinstance(err, values.NotNumeric) else f'{err} is not a number'}"
+    if text not in recording.notices:
+        recording.notices.append(text)
+
+
+def _say(text: str) -> None:
+    import sys
+
+    print(f"nbledger: {text}", file=sys.stderr)
