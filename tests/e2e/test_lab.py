@@ -61,13 +61,15 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     env = isolated_environment(tmp_path_factory.mktemp("home"), runtime)
     root = tmp_path_factory.mktemp("lab") / "wine"
     root.mkdir()
+    page_config = Path(env["JUPYTER_CONFIG_DIR"]) / "labconfig" / "page_config.json"
+    page_config.parent.mkdir()
+    page_config.write_text(json.dumps({"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": True}}))
     token, port = secrets.token_hex(16), _free_port()
     log = (root.parent / "server.log").open("w")
     server = subprocess.Popen(
         [
             sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", f"--ServerApp.root_dir={root}",
             f"--ServerApp.port={port}", "--ServerApp.port_retries=0", f"--IdentityProvider.token={token}",
-            "--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
         ],
         cwd=root, env=env, stdout=log, stderr=subprocess.STDOUT,
     )  # fmt: skip
@@ -76,9 +78,9 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         _wait_for(f"{url}/api/status?token={token}", server, Path(log.name))
         yield Lab(url, token, root, env)
     finally:
+        stop_keepers(runtime)
         _end(server)
         log.close()
-        stop_keepers(runtime)
         shutil.rmtree(runtime, ignore_errors=True)
 
 
@@ -170,7 +172,8 @@ def write_notebook(path: Path, sources: list[str]) -> None:
 def open_notebook(lab: Lab, page: Any, name: str) -> None:
     page.goto(lab.address_of(name))
     page.locator(".jp-NotebookPanel:not(.lm-mod-hidden) .jp-Notebook").wait_for()
-    page.locator('.jp-NotebookPanel .jp-Notebook-ExecutionIndicator[data-status="idle"]').first.wait_for()
+    # JupyterLab drops a cell that is run before there is a kernel, with or without nbledger.
+    page.get_by_text(re.compile(r"^Python 3 .*\| Idle$")).wait_for()
 
 
 def cell(page: Any, index: int) -> Any:

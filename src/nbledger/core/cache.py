@@ -14,6 +14,7 @@ import os
 import secrets
 import socket
 import stat
+import time
 from array import array
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -35,6 +36,7 @@ _BLOCK = 4 << 20
 _PREFIX = ".nbledger-"
 _HOST = socket.gethostname()
 _FICLONE = 0x40049409
+_LONG = 0.05  # seconds of reading after which a folder is walked again, to see whether it changed meanwhile
 _NEVER = frozenset({".git", ".hg", ".dvc"})  # DVC's own default ignores
 
 
@@ -169,8 +171,9 @@ def hash_folder(
     row = known.folder(str(folder), mark)
     if row is not None and (store is None or _complete(store, row[0])):
         return Content(row[0], row[1], row[2], True)
+    began = time.monotonic()
     hashes, fresh, steady = _hash_entries(folder, entries, known, store, report)
-    if store is not None and fresh:
+    if store is not None and time.monotonic() - began > _LONG:
         _refuse_if_changed(folder, entries, scan(folder, ignore).entries)
     known.add_files(fresh)
     data = manifest(hashes)
@@ -363,7 +366,7 @@ def _folder(store: Store, path: str | Path) -> None:
         os.makedirs(path, exist_ok=True)
         if store.shared:
             with contextlib.suppress(OSError):
-                os.chmod(path, 0o2775)
+                os.chmod(path, 0o2775)  # noqa: S103
 
 
 def _place(store: Store, temporary: str, target: BinaryIO, md5: str, size: int) -> None:

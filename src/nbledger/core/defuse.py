@@ -31,7 +31,8 @@ _CHANGING = frozenset(("fit", "fit_transform", "fit_predict", "partial_fit", "fi
 class Names:
     """``binds``: certainly set anew; ``may_bind``: set on some path, or changed in place; ``loads``: needed at once;
     ``later``: needed when a function defined here is called; ``accumulates``: changed by ``+=`` and the like without
-    being set here first. ``opaque``: the cell cannot be read, so it may define and change anything."""
+    being set here first. ``opaque``: the cell cannot be read, so it may define and change anything.
+    """
 
     binds: frozenset[str] = frozenset()
     may_bind: frozenset[str] = frozenset()
@@ -312,7 +313,7 @@ class _Scan(ast.NodeVisitor):
         self.certain = before
         self.comprehension.pop()
 
-    visit_ListComp = visit_SetComp = visit_GeneratorExp = visit_DictComp = _comprehended
+    visit_ListComp = visit_SetComp = visit_GeneratorExp = visit_DictComp = _comprehended  # noqa: N815
 
     def visit_Lambda(self, node: ast.Lambda) -> None:
         for default in _defaults(node.args):

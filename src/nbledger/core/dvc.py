@@ -231,8 +231,8 @@ def _stage_outs(project: Project, path: Path, pointer: str) -> list[Out]:
         flags = declared[name.split("@")[0]]
         for row in dvcfiles.lock_rows(locked):
             written = posixpath.join(base, row.path) if base != "." else row.path
-            row = dvcfiles.Row(written, row.md5, row.size, row.nfiles, flags.get(written, True), row.legacy)
-            found[posixpath.normpath(written)] = _out(pointer, row, name)
+            placed = dvcfiles.Row(written, row.md5, row.size, row.nfiles, flags.get(written, True), row.legacy)
+            found[posixpath.normpath(written)] = _out(pointer, placed, name)
     for name, paths in declared.items():
         for written, cached in paths.items():
             if "${" not in written and posixpath.normpath(written) not in found:

@@ -85,7 +85,8 @@ def from_dict(fields: dict[str, Any]) -> Environment:
 
 def imported() -> dict[str, str]:
     """{distribution: version} of what this process has imported. Reads every package's file list the first time,
-    which may take a second: call it in the background."""
+    which may take a second: call it in the background.
+    """
     tops = {name.partition(".")[0] for name in list(sys.modules)}
     versions = {name: version for name, version, _, _ in installed()}
     owners = _owners()

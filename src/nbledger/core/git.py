@@ -353,6 +353,13 @@ def update_index(repo: GitRepo, changes: dict[str, str | None], timeout: float =
         time.sleep(0.05)
 
 
+def tree_blobs(repo: GitRepo, commit: str, paths: Sequence[str]) -> dict[str, str]:
+    """{path: blob id} of those of ``paths`` that the commit has."""
+    out = call(repo, "ls-tree", "-z", commit, "--", *paths).stdout if paths else b""
+    parts = (entry.partition(b"\t") for entry in out.split(b"\0") if entry)
+    return {os.fsdecode(name): facts.decode().split(" ")[2] for facts, _, name in parts}
+
+
 def index_blobs(repo: GitRepo, paths: Sequence[str]) -> dict[str, str]:
     """{path: blob id} of those of ``paths`` that are in the user's index, unmerged ones left out."""
     out = call(repo, "ls-files", "-z", "--stage", "--", *paths).stdout if paths else b""

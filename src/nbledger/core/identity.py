@@ -123,7 +123,8 @@ def _below(folder: Path) -> list[Path]:
 
 def _choose(paths: Iterable[Path], cells: Sequence[Cell]) -> Path | None:
     """The one notebook whose code cells hold the executed sources in their order; exactly its first cells if several
-    do; in any order if none does."""
+    do; in any order if none does.
+    """
     sources = [s for s in (normal(c.source) for c in cells if not INJECTED.match(c.source)) if s]
     if not sources:
         known = list(paths)

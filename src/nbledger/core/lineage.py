@@ -268,7 +268,8 @@ def _in_nested(root: Path, path: str) -> bool:
 
 def _differing(repo: git.GitRepo, paths: list[str]) -> set[str]:
     """Those whose bytes differ from HEAD. ``diff-index`` looks at stat data of these paths only; what it suspects,
-    ``diff`` compares."""
+    ``diff`` compares.
+    """
     if not paths:
         return set()
     quick = git.call(repo, "diff-index", "--name-only", "-z", "HEAD", "--", *paths, check=False)

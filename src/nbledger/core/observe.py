@@ -29,7 +29,8 @@ MAX_FILES = 200_000  # files listed of one folder; a folder read that is larger 
 class Observation:
     """What was seen. ``reads`` maps absolute paths as named to the signature at the first read; ``real`` gives the
     resolved path of those that are reached through a link; ``children`` are names of programs whose reads are not
-    seen; ``remote`` are addresses without credentials."""
+    seen; ``remote`` are addresses without credentials.
+    """
 
     reads: dict[str, Signature] = field(default_factory=dict)
     writes: set[str] = field(default_factory=set)
@@ -143,7 +144,7 @@ def watching() -> bool:
 
 @contextlib.contextmanager
 def unwatched() -> Iterator[None]:
-    """nbledger's own file accesses in this thread are not the user's."""
+    """Leave out nbledger's own file accesses in this thread."""
     before = getattr(_local, "deaf", False)
     _local.deaf = True
     try:

@@ -164,7 +164,7 @@ def _call_as(caller: Any, call: Callable[[], Any], variables: bool) -> Any:
     constants = (*code.co_consts[:place], call, *code.co_consts[place + 1:])
     here = code.replace(co_consts=constants, co_filename=caller.f_code.co_filename, co_name=caller.f_code.co_name,
                         co_firstlineno=caller.f_lineno or 1)
-    return eval(here, caller.f_globals, caller.f_locals if variables else {})
+    return eval(here, caller.f_globals, caller.f_locals if variables else {})  # noqa: S307
 
 
 def _beyond(trace: TracebackType | None) -> TracebackType | None:
@@ -182,7 +182,7 @@ def _wrap(function: Callable[..., Any], note: Note, variables: bool = False) -> 
             with contextlib.suppress(Exception):
                 note(args, kwargs)
         try:
-            return _call_as(sys._getframe(1), functools.partial(function, *args, **kwargs), variables)
+            return _call_as(sys._getframe(1), functools.partial(function, *args, **kwargs), variables)  # noqa: SLF001
         except BaseException as error:
             error.__traceback__ = _beyond(error.__traceback__)
             raise
@@ -207,7 +207,7 @@ def _stand_in(original: type, note: Note, module: str) -> type:
     In ``__new__``, because classes of C open the file there and may have no ``__init__`` that takes arguments.
     """
 
-    def __new__(cls: type, *args: Any, **kwargs: Any) -> Any:
+    def __new__(cls: type, *args: Any, **kwargs: Any) -> Any:  # noqa: N807
         if observe.watching():
             with contextlib.suppress(Exception):
                 note(args, kwargs)

@@ -14,7 +14,7 @@ from pathlib import Path
 from nbledger.core.project import Project
 
 _SYSTEM = ("/proc", "/sys", "/dev", "/etc", "/usr", "/lib", "/lib32", "/lib64", "/bin", "/sbin", "/run", "/snap", "/nix",
-           "/var/tmp", "/var/cache", "/var/lib", "/var/run", "/System", "/Library")
+           "/var/tmp", "/var/cache", "/var/lib", "/var/run", "/System", "/Library")  # noqa: S108
 _HOME = (".cache", ".config", ".local", ".ipython", ".jupyter", ".matplotlib", ".fonts", ".dvc", ".gitconfig",
          ".netrc", ".ssh", ".aws", ".conda", ".condarc", ".nv", ".triton", "Library")
 _VARIABLES = ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "IPYTHONDIR", "JUPYTER_CONFIG_DIR",
@@ -39,7 +39,7 @@ class Sieve:
         """Is this path (absolute, as named) data?"""
         if path.startswith(self.prefixes) or path in self._notebook:
             return False
-        inside = path[len(self._root):] if path.startswith(self._root) else path
+        inside = path.removeprefix(self._root)
         *folders, name = inside.replace(os.sep, "/").split("/")
         if not _PARTS.isdisjoint(folders) or name in _NAMES or name.startswith("mlflow.db"):
             return False

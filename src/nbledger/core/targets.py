@@ -24,7 +24,8 @@ _OWN_FILES = {"dvc.yaml", "dvc.lock", ".gitignore", ".dvcignore", ".gitattribute
 @dataclass(frozen=True)
 class Target:
     """One file or folder to track. ``rel`` and ``pointer`` are relative to the project's root; ``text`` is the
-    pointer's text (None: new), in which it is output number ``index`` called ``name``.
+    pointer's text (None: new), in which it is output number ``index`` called ``name``; ``ignored`` says that Git
+    ignores the data already.
     """
 
     path: Path
@@ -35,6 +36,7 @@ class Target:
     index: int = 0
     scan: cache.Scan | None = None
     ignore: cache.Ignore | None = None
+    ignored: bool = False
     notes: tuple[str, ...] = ()
 
     @property
@@ -56,9 +58,11 @@ def plan(project: Project, words: Sequence[str], cwd: Path, follow: bool) -> lis
     targets = [_owned(project, target, outs, problems) for target in _without_nested(found)]
     targets = [_examine(project, target, follow, outs) for target in targets]
     if project.git is not None:
-        hidden = git.ignored(project.git, [target.pointer for target in targets])
+        ignored = git.ignored(project.git, [path for target in targets for path in (target.pointer, target.rel)])
+        targets = [replace(target, ignored=target.rel in ignored) for target in targets]
+        hidden = ignored & {target.pointer for target in targets}
         if hidden:
-            raise Refused(f"Git ignores {sorted(hidden)[0]}, which has to be committed",
+            raise Refused(f"Git ignores {min(hidden)}, which has to be committed",
                           "add a line !*.dvc to .gitignore, after the pattern that hides it")
     return targets
 

@@ -91,17 +91,17 @@ def _write(project: Project, targets: Sequence[Target], progress: Progress | Non
     cache.sweep(store)
     contents = _store(project, targets, store, progress)
     in_git = _in_git(project, targets)
-    ignored = git.ignored(project.git, [target.rel for target in targets]) if project.git is not None else set()
     written = [_write_pointer(project, target, content) for target, content in zip(targets, contents, strict=True)]
     done = []
     for target, content, new in zip(targets, contents, written, strict=True):
         ignore_file = f"{os.path.dirname(target.rel)}/.gitignore".lstrip("/")
-        line = _ignore(project, target, ignore_file, target.rel in ignored)
+        line = _ignore(project, target, ignore_file)
         done.append(_Done(target, content, new, ignore_file, line, in_git[target.rel],
                           _git_notes(target, in_git[target.rel], committing)))
-    if project.git is not None:
-        seen = git.ignored(project.git, [target.rel for target in targets])
-        done = [one if one.target.rel in seen else _unignored(one) for one in done]
+    fresh = [target.rel for target in targets if not target.ignored]
+    if project.git is not None and fresh:
+        seen = git.ignored(project.git, fresh)
+        done = [one if one.target.ignored or one.target.rel in seen else _unignored(one) for one in done]
     return done
 
 
@@ -182,7 +182,7 @@ def _replace(project: Project, path: Path, data: bytes) -> None:
             scratch.unlink()
 
 
-def _ignore(project: Project, target: Target, ignore_file: str, ignored: bool) -> str | None:
+def _ignore(project: Project, target: Target, ignore_file: str) -> str | None:
     """Make Git ignore the data; the line that does so, None when another pattern does or there is no Git."""
     if project.git is None:
         return None
@@ -191,7 +191,7 @@ def _ignore(project: Project, target: Target, ignore_file: str, ignored: bool) -
     text = path.read_bytes() if path.is_file() else b""
     if _has_line(text, line):
         return line
-    if ignored:
+    if target.ignored:
         return None
     _replace(project, path, _with_lines(text, [line]))
     return line
@@ -258,10 +258,9 @@ def _advance(repo: git.GitRepo, pointers: dict[str, str], lines: dict[str, list[
     sign = git.text(repo, "config", "--type=bool", "--get", "commit.gpgsign", check=False) == "true"
     for attempt in range(20):
         head = git.head(repo)
+        before = git.tree_blobs(repo, head.commit, [*pointers, *lines]) if head.commit else {}
         changes: dict[str, str | None] = dict.fromkeys(gone)
-        for path, wanted in lines.items():
-            old = git.read_blob(repo, f"{head.commit}:{path}") if head.commit else None
-            changes[path] = git.blob(repo, _with_lines(old or b"", wanted))
+        changes |= {path: _lined_blob(repo, before.get(path), wanted) for path, wanted in lines.items()}
         tree = git.edit_tree(repo, head.tree, {**changes, **pointers})
         if tree is None or tree == head.tree:
             return _Commit(None, frozenset())
@@ -269,7 +268,7 @@ def _advance(repo: git.GitRepo, pointers: dict[str, str], lines: dict[str, list[
         try:
             subject = message.strip().splitlines()[0]
             git.update_ref(repo, "HEAD", commit, head.commit or "0" * len(commit), f"commit: {subject}")
-            return _Commit(commit, _differing(repo, head.commit, pointers))
+            return _Commit(commit, frozenset(path for path, blob in pointers.items() if before.get(path) != blob))
         except (Busy, ToolFailed):
             if attempt > 3 and git.head(repo).commit == head.commit:
                 raise
@@ -277,24 +276,18 @@ def _advance(repo: git.GitRepo, pointers: dict[str, str], lines: dict[str, list[
     raise Busy("HEAD keeps moving", "try again when the other Git process is done")
 
 
-def _differing(repo: git.GitRepo, commit: str | None, pointers: dict[str, str]) -> frozenset[str]:
-    if commit is None:
-        return frozenset(pointers)
-    listed = git.call(repo, "ls-tree", "-z", commit, "--", *pointers).stdout
-    before = {}
-    for entry in filter(None, listed.split(b"\0")):
-        facts, _, name = entry.partition(b"\t")
-        before[os.fsdecode(name)] = facts.decode().split(" ")[2]
-    return frozenset(path for path, blob in pointers.items() if before.get(path) != blob)
+def _lined_blob(repo: git.GitRepo, blob: str | None, wanted: Sequence[str]) -> str:
+    """A blob like ``blob`` (None: empty) that has these lines; itself if it has them."""
+    text = (git.read_blob(repo, blob) or b"") if blob else b""
+    lined = _with_lines(text, wanted)
+    return blob if blob is not None and lined == text else git.blob(repo, lined)
 
 
 def _settle_index(repo: git.GitRepo, pointers: dict[str, str], lines: dict[str, list[str]], gone: Sequence[str]) -> None:
     """Bring the user's index up to the commit, for our paths only; what is staged elsewhere stays staged."""
     have = git.index_blobs(repo, [*pointers, *lines])
     changes: dict[str, str | None] = dict.fromkeys(gone)
-    for path, wanted in lines.items():
-        text = (git.read_blob(repo, have[path]) or b"") if path in have else b""
-        changes[path] = git.blob(repo, _with_lines(text, wanted))
+    changes |= {path: _lined_blob(repo, have.get(path), wanted) for path, wanted in lines.items()}
     changes.update(pointers)
     changes = {path: blob for path, blob in changes.items() if blob is None or have.get(path) != blob}
     if changes:

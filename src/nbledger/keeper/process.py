@@ -16,6 +16,7 @@ import logging
 import logging.handlers
 import os
 import secrets
+import signal
 import socket
 import threading
 import time
@@ -80,6 +81,8 @@ class Keeper:
         connection.settimeout(30)
         with connection, connection.makefile("rwb") as stream, contextlib.suppress(OSError):
             line = stream.readline(LINE_LIMIT)
+            if not line:
+                return
             reply = self._reply(line, stream)
             stream.write(json.dumps(reply).encode() + b"\n")
             stream.flush()
@@ -157,6 +160,8 @@ class Keeper:
             publisher.publish(self.project, path)
             self._seen[path.name] = mark
             self._failed_at.pop(path.name, None)
+        except FileNotFoundError:
+            return  # another process published it meanwhile
         except (LedgerError, OSError) as err:
             self._failed_at[path.name] = time.monotonic()
             log.warning("journal %s: %s", path.name, err)
@@ -179,7 +184,9 @@ def main(home: str) -> int:
     try:
         with lock(project.state / "keeper.lock", timeout=0.2, what="the keeper"):
             log.info("started, pid %s, version %s", os.getpid(), nbledger.__version__)
-            Keeper(project).serve()
+            keeper = Keeper(project)
+            signal.signal(signal.SIGTERM, lambda *_: keeper.stopping.set())
+            keeper.serve()
             log.info("stopped")
     except Busy:
         return 0

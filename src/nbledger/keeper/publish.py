@@ -25,6 +25,9 @@ from nbledger.keeper import journal as journals
 from nbledger.keeper.journal import Event
 from nbledger.keeper.recorder import datasets
 
+_PRIVATE = ("uri", "root", "owner", "paths", "blob", "folder")
+"""Fields of events that stay on this machine."""
+
 
 @dataclass
 class _Batch:
@@ -250,7 +253,7 @@ def _manifest(api: Any, uri: str, run_id: str, path: Path, events: tuple[Event, 
         elif event["t"] == "metric":
             metrics.setdefault(event["k"], []).append([event["v"], event["s"], event["at"]])
         else:
-            kept.append(event)
+            kept.append({k: v for k, v in event.items() if k not in _PRIVATE})
     with tempfile.TemporaryDirectory(dir=path) as scratch:
         text = json.dumps({"params": params, "metrics": metrics, "events": kept, "notices": state["notices"]}, indent=1)
         (Path(scratch) / "manifest.json").write_text(text)

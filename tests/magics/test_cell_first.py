@@ -1,0 +1,125 @@
+"""Promise 1: a tracked cell's value, output, exception and names are what they would have been untracked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from kernels import kernel
+from ledger import run, runs
+
+CELLS = {
+    "value": "x = 20\nx * 2 + 2",
+    "nothing": "y = 1",
+    "semicolon": "40 + 2;",
+    "printed": "print('a')\nimport sys\nprint('b', file=sys.stderr)\n'last'",
+    "await": "import asyncio\nawait asyncio.sleep(0.01, 'slept')",
+    "magic": "%precision 3\n1/3",
+    "shell": "!echo shelled",
+    "display": "from IPython.display import HTML\nHTML('<b>bold</b>')",
+    "blank first": "\n\nz = 3\nz",
+    "comment": "# only a comment",
+    "function": "def f(a):\n    return a + 1\nf(2)",
+}
+
+
+@pytest.mark.parametrize("body", CELLS.values(), ids=CELLS.keys())
+def test_value_and_output_are_those_of_the_plain_cell(project: Path, body: str) -> None:
+    with kernel(project) as k:
+        plain, tracked = k.run(body), k.run(f"%%mlrun same\n{body}")
+        assert (tracked.result, tracked.stdout, tracked.status) == (plain.result, plain.stdout, plain.status)
+        assert tracked.stderr == plain.stderr
+        assert tracked.displays[-1].startswith("✓ same FINISHED")
+        if plain.result:
+            assert k.run("print(repr(_))").stdout == k.run("print(repr(_))").stdout
+            assert k.run(f"Out[{tracked.count}] is not None").result == "True"
+
+
+def test_underscore_and_history_hold_the_tracked_cell(project: Path) -> None:
+    with kernel(project) as k:
+        cell = k.run("%%mlrun one\n6 * 7")
+        assert k.run("_").result == "42"
+        assert k.run(f"Out[{cell.count}], _{cell.count}").result == "(42, 42)"
+        assert "%%mlrun one" in k.run(f"print(In[{cell.count}])").stdout
+
+
+def test_traceback_ends_in_the_users_line(project: Path) -> None:
+    with kernel(project) as k:
+        plain, tracked = k.run("a = 1\n1/0"), k.run("%%mlrun broken\na = 1\n1/0")
+        assert (tracked.status, tracked.ename, tracked.evalue) == ("error", "ZeroDivisionError", plain.evalue)
+        assert "1/0" in tracked.traceback and "nbledger" not in tracked.traceback
+        assert "Cell In[" in tracked.traceback.replace("\x1b", "") or "----> 3" in tracked.traceback
+        assert k.run("import sys; sys.last_value.args").result == "('division by zero',)"
+    assert run(project, "broken").info.status == "FAILED"
+
+
+def test_syntax_error_is_the_users_own(project: Path) -> None:
+    with kernel(project) as k:
+        cell = k.run("%%mlrun typo\nfor")
+        assert cell.ename == "SyntaxError"
+    assert run(project, "typo").info.status == "FAILED"
+
+
+@pytest.mark.parametrize("order", ["%%mlrun timed\n%%time\n1 + 1", "%%time\n%%mlrun timed\nq = 1 + 1"])
+def test_other_cell_magics_nest_both_ways(project: Path, order: str) -> None:
+    with kernel(project) as k:
+        cell = k.run(order)
+        assert cell.status == "ok" and "Wall time" in cell.stdout, cell
+    assert run(project, "timed").info.status == "FINISHED"
+
+
+def test_capture_inside_keeps_what_it_captures(project: Path) -> None:
+    with kernel(project) as k:
+        cell = k.run("%%mlrun quiet\n%%capture got\nprint('hidden')")
+        assert cell.stdout == ""
+        assert k.run("got.stdout").result == "'hidden\\n'"
+
+
+def test_misspelt_option_does_not_run_the_cell(project: Path) -> None:
+    with kernel(project) as k:
+        cell = k.run("%%mlrun forest --metrik acc\nran = True")
+        assert cell.status == "error" and "did you mean --metric" in cell.traceback, cell
+        assert len([line for line in cell.traceback.splitlines() if line.strip()]) == 1
+        assert k.run("'ran' in dir()").result == "False"
+        assert runs(project) == [] if (project / ".nbledger/mlflow.db").exists() else True
+
+
+def test_unwritable_ledger_warns_once_and_the_cell_runs(project: Path) -> None:
+    (project / ".nbledger").write_text("in the way")
+    with kernel(project) as k:
+        first, second = k.run("%%mlrun a\n1 + 1"), k.run("%%mlrun b\n2 + 2")
+        assert (first.result, second.result) == ("2", "4")
+        assert first.stderr.count("nbledger:") == 1 and second.stderr == ""
+
+
+BROKEN = ["nbledger.keeper.recorder.start", "nbledger.core.snapshot.capture", "nbledger.core.observe.Observer.start",
+          "nbledger.core.observe.Observer.stop", "nbledger.core.lineage.describe", "nbledger.core.environment.current",
+          "nbledger.core.cells.order", "nbledger.keeper.client.notify", "nbledger.keeper.journal.Journal.write",
+          "nbledger.keeper.recorder.Recording.end", "nbledger_magics.display.summary",
+          "nbledger_magics.collect.notebook_parameters"]
+
+
+@pytest.mark.parametrize("target", BROKEN)
+def test_each_call_of_ours_that_raises_leaves_the_cell_alone(project: Path, target: str) -> None:
+    owner, _, name = target.rpartition(".")
+    sabotage = f"""
+import importlib
+parts = {owner!r}.split(".")
+for cut in range(len(parts), 0, -1):
+    try:
+        thing = importlib.import_module(".".join(parts[:cut])); break
+    except ImportError:
+        pass
+for part in parts[cut:]:
+    thing = getattr(thing, part)
+def broken(*a, **k):
+    raise RuntimeError("sabotage")
+setattr(thing, {name!r}, broken)
+"""
+    with kernel(project) as k:
+        k.run("import nbledger_magics.display, nbledger_magics.collect")
+        assert k.run(sabotage).status == "ok"
+        cell = k.run("%%mlrun kept -m v\nv = 5\nv + 1")
+        assert (cell.status, cell.result) == ("ok", "6"), cell
+        assert k.run("v").result == "5"
+        assert k.run("1/0").ename == "ZeroDivisionError"
