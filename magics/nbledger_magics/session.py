@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from nbledger.core import project as projects
-from nbledger.core import values
+from nbledger.core import readers, values
 from nbledger.core.errors import LedgerError
 from nbledger.core.project import Project
 from nbledger.keeper import client
@@ -40,6 +40,7 @@ class Session:
         self.shell.events.register("pre_run_cell", self.before_cell)
         self.shell.events.register("post_run_cell", self.after_cell)
         verbs.register(self)
+        readers.install()
         try:
             project = self.project()
             if project.state.is_dir() and client.running(project) is None:

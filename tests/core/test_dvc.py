@@ -20,7 +20,7 @@ from nbledger.core.errors import Refused
 PIPELINE = """\
 stages:
   make:
-    cmd: mkdir -p out && cp src.txt out/a && echo '{"m": 1}' > metrics.json
+    cmd: mkdir -p out && cp src.txt out/a && echo 1 > metrics.json
     deps: [src.txt]
     params: [lr, model.depth]
     outs: [out]

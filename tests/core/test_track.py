@@ -217,12 +217,12 @@ def test_worktree_submodule_and_subdirectory(tmp_path: Path, root: Path) -> None
     commit_all(outer)
     (outer / "ml" / "deep").mkdir()
     (outer / "ml" / "deep" / "x").write_text("x")
-    (outer / "out").write_text("x")
     project = projects.find(outer / "ml" / "deep")
     (one,) = track(project, ["x"], cwd=outer / "ml" / "deep")
     assert one.path == "ml/deep/x"
     clean(outer, outer / "ml")
     assert door.lookup(project, "ml/deep/x").md5 == one.md5
+    (outer / "out").write_text("x")
     with pytest.raises(Refused, match="outside the DVC repository in ml"):
         track(project, ["../../out"], cwd=outer / "ml" / "deep")
     git(outer, "submodule", "--quiet", "add", str(root), "sub")

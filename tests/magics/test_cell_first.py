@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 from kernels import kernel
 from ledger import run, runs
+
+
+
+def plainly(text: str) -> str:
+    return re.sub(r"\x1b\[[0-9;]*m", "", text)
+
 
 CELLS = {
     "value": "x = 20\nx * 2 + 2",
@@ -47,8 +54,7 @@ def test_traceback_ends_in_the_users_line(project: Path) -> None:
     with kernel(project) as k:
         plain, tracked = k.run("a = 1\n1/0"), k.run("%%mlrun broken\na = 1\n1/0")
         assert (tracked.status, tracked.ename, tracked.evalue) == ("error", "ZeroDivisionError", plain.evalue)
-        assert "1/0" in tracked.traceback and "nbledger" not in tracked.traceback
-        assert "Cell In[" in tracked.traceback.replace("\x1b", "") or "----> 3" in tracked.traceback
+        assert "----> 3 1/0" in plainly(tracked.traceback) and "nbledger" not in tracked.traceback
         assert k.run("import sys; sys.last_value.args").result == "('division by zero',)"
     assert run(project, "broken").info.status == "FAILED"
 
@@ -89,7 +95,7 @@ def test_unwritable_ledger_warns_once_and_the_cell_runs(project: Path) -> None:
     with kernel(project) as k:
         first, second = k.run("%%mlrun a\n1 + 1"), k.run("%%mlrun b\n2 + 2")
         assert (first.result, second.result) == ("2", "4")
-        assert first.stderr.count("nbledger:") == 1 and second.stderr == ""
+        assert len(first.stderr.splitlines()) == 1 and second.stderr == ""
 
 
 BROKEN = ["nbledger.keeper.recorder.start", "nbledger.core.snapshot.capture", "nbledger.core.observe.Observer.start",

@@ -435,9 +435,12 @@ def _transfer(project: Project, paths: Sequence[str] | None, verb: str) -> Any:
 
 
 def _target(project: Project, path: str) -> str:
-    """The pointer where that is a file of its own: names with ``:`` or ``@`` would be read as stages."""
+    """What DVC takes for the output: its pointer, which is read without the others; but where ``:`` or ``@`` would
+    make that ``file:stage``, the output itself, which DVC looks for last.
+    """
     pointer = project.root / f"{path}.dvc"
-    return str(pointer if pointer.is_file() else project.root / path)
+    plain = pointer.is_file() and not {":", "@"} & set(str(pointer))
+    return str(pointer if plain else project.root / path)
 
 
 def _call(function: Any, verb: str) -> Any:

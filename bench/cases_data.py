@@ -1,0 +1,218 @@
+"""Data and code: ``track``, ``status``, snapshots."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from nbledger.core import snapshot
+from nbledger.core.project import find
+
+from bench.measure import Row, in_turns, timed, timed_call
+from bench.world import World, kernel, remove, stop_keepers, warm_keeper
+
+_BLOCK = 8 << 20
+_DVC_ADD = "`dvc add` + `git commit`"
+_numbers = itertools.count()
+
+
+def _random_file(path: Path, size: int) -> str:
+    """A file of random bytes; its MD5."""
+    digest = hashlib.md5(usedforsecurity=False)
+    with open(path, "wb") as file:
+        for start in range(0, size, _BLOCK):
+            block = os.urandom(min(_BLOCK, size - start))
+            digest.update(block)
+            file.write(block)
+    return digest.hexdigest()
+
+
+def _random_folder(folder: Path, files: int) -> None:
+    for number in range(files):
+        path = folder / f"{number // 100:03}" / f"{number:06}.bin"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(os.urandom(1024))
+
+
+def _change_one(folder: Path) -> None:
+    (folder / "000" / "000007.bin").write_bytes(os.urandom(1024))
+
+
+def _ledger_track(name: str) -> list[str]:
+    return ["nbledger", "track", name, "-m", f"track {name} {next(_numbers)}"]
+
+
+def _plain_track(root: Path, name: str) -> float:
+    return timed(["dvc", "add", "-q", name], ["git", "add", f"{name}.dvc", ".gitignore"],
+                 ["git", "commit", "-qm", f"track {name} {next(_numbers)}"], cwd=root)
+
+
+def track_large(world: World) -> list[Row]:
+    """One large file in a fresh project; its bytes are in the page cache, written back to the disk before the clock."""
+    size = world.size(1 << 30, 16 << 20)
+    source = world.place("large") / "data.bin"
+    md5 = _random_file(source, size)
+
+    def in_project(work: Callable[[Path], float]) -> float:
+        root = world.project()
+        try:
+            shutil.copyfile(source, root / "data.bin")
+            os.sync()
+            took = work(root)
+            pointer = root / "data.bin.dvc"
+            if pointer.exists() and md5 not in pointer.read_text():
+                raise RuntimeError("the pointer names another MD5 than the file has")
+            return took
+        finally:
+            stop_keepers()
+            remove(root.parent)
+            os.sync()
+
+    def cold(root: Path) -> float:
+        return timed(_ledger_track("data.bin"), cwd=root)
+
+    def warm(root: Path) -> float:
+        warm_keeper(root)
+        return timed(_ledger_track("data.bin"), cwd=root)
+
+    def plain(root: Path) -> float:
+        return _plain_track(root, "data.bin")
+
+    def floor(root: Path) -> float:
+        return timed([sys.executable, "-c", _FLOOR, "data.bin", "copy.bin"], cwd=root)
+
+    by_cold, by_warm, by_dvc, by_floor = in_turns(
+        world.few, *(lambda work=work: in_project(work) for work in (cold, warm, plain, floor)))  # type: ignore[misc]
+    label = "1 GiB" if not world.quick else "16 MiB"
+    bare = "floor: MD5 and one copy in one Python loop"
+    return [Row("track-large", f"`nbledger track`, {label} file, no keeper", _DVC_ADD, by_cold, by_dvc, 0.5),
+            Row("track-large-keeper", "the same through a warm keeper", _DVC_ADD, by_warm, by_dvc, 0.5),
+            Row("track-large-floor", f"`nbledger track`, {label} file, no keeper", bare, by_cold, by_floor, 1.5),
+            Row("track-large-keeper-floor", "the same through a warm keeper", bare, by_warm, by_floor, 1.5)]
+
+
+_FLOOR = """
+import hashlib, sys
+digest = hashlib.md5(usedforsecurity=False)
+with open(sys.argv[1], "rb", buffering=0) as source, open(sys.argv[2], "wb", buffering=0) as copy:
+    while block := source.read(8 << 20):
+        digest.update(block)
+        copy.write(block)
+"""
+
+
+def track_many(world: World) -> list[Row]:
+    """A folder of many small files in a fresh project; then once more with one of them changed."""
+    count = world.size(10_000, 200)
+    source = world.place("many") / "data"
+    _random_folder(source, count)
+    again: dict[str, list[float]] = {"cold": [], "warm": [], "plain": []}
+
+    def in_project(name: str, work: Callable[[Path], float]) -> float:
+        root = world.project()
+        try:
+            shutil.copytree(source, root / "data")
+            os.sync()
+            if name == "warm":
+                warm_keeper(root)
+            first = work(root)
+            _change_one(root / "data")
+            again[name].append(work(root))
+            return first
+        finally:
+            stop_keepers()
+            remove(root.parent)
+            os.sync()
+
+    def ours(root: Path) -> float:
+        return timed(_ledger_track("data"), cwd=root)
+
+    cold, warm, plain = in_turns(world.few, lambda: in_project("cold", ours), lambda: in_project("warm", ours),
+                                 lambda: in_project("plain", lambda root: _plain_track(root, "data")))
+    repeated = {name: tuple(times) for name, times in again.items()}
+    return [Row("track-many", f"`nbledger track`, {count:,} files of 1 KiB, no keeper", _DVC_ADD, cold, plain, 0.5),
+            Row("track-many-keeper", "the same through a warm keeper", _DVC_ADD, warm, plain, 0.5),
+            Row("track-again", "again with one file changed, no keeper", _DVC_ADD, repeated["cold"], repeated["plain"], 0.1),
+            Row("track-again-keeper", "the same through a warm keeper", _DVC_ADD, repeated["warm"], repeated["plain"], 0.1)]
+
+
+def status(world: World) -> list[Row]:
+    """The joined state of a project with many tracked data files; each tool has seen them before."""
+    count = world.size(10_000, 200)
+    root = world.project()
+    _random_folder(root / "data", count)
+    timed(_ledger_track("data"), cwd=root)
+    rows: list[Row] = []
+    plain_words = (["git", "status"], ["dvc", "data", "status"])
+
+    def plain() -> float:
+        return timed(*plain_words, cwd=root)
+
+    def changed(work: Callable[[], float]) -> Callable[[], float]:
+        def measure() -> float:
+            _change_one(root / "data")
+            return work()
+        return measure
+
+    def cli() -> float:
+        return timed(["nbledger", "status"], cwd=root)
+
+    plain()
+    cli()
+    cold = in_turns(world.pairs, cli, plain)
+    with kernel(root) as notebook:
+        notebook.run("%load_ext nbledger")
+        warm_keeper(root)
+
+        def magic() -> float:
+            return notebook.run("%ledger status").seconds
+
+        magic()
+        warm = in_turns(world.pairs, magic, plain)
+        after = in_turns(world.pairs, changed(magic), changed(plain))
+    stop_keepers()
+    cold_after = in_turns(world.pairs, changed(cli), changed(plain))
+    beside = "`git status` + `dvc data status`"
+    rows.append(Row("status", f"`%ledger status`, {count:,} tracked files, warm keeper, nothing changed", beside, *warm, 0.02))
+    rows.append(Row("status-changed", "the same after one file changed", beside, *after, 0.05))
+    rows.append(Row("status-cold", "`nbledger status`, no keeper, nothing changed", beside, *cold, 0.6))
+    rows.append(Row("status-cold-changed", "the same after one file changed", beside, *cold_after, 0.6))
+    return rows
+
+
+def snapshots(world: World) -> list[Row]:
+    """``capture`` as a kernel calls it, beside ``git status`` as it is typed."""
+    rows: list[Row] = []
+    for full, quick in ((1000, 40), (10_000, 80)):
+        count = world.size(full, quick)
+        rows += _snapshots(world, count)
+    return rows
+
+
+def _snapshots(world: World, count: int) -> list[Row]:
+    root = world.project(count)
+    project = find(root)
+
+    def capture() -> float:
+        return timed_call(lambda: snapshot.capture(project, f"{next(_numbers):032x}"))
+
+    def edited() -> float:
+        with open(root / "src" / "part000" / "module00003.py", "a") as file:
+            file.write("# edited\n")
+        return capture()
+
+    def plain() -> float:
+        return timed(["git", "status"], cwd=root)
+
+    in_turns(2, capture, plain)
+    still = in_turns(2 * world.pairs, capture, plain)
+    edited()
+    moved = in_turns(2 * world.pairs, edited, plain)
+    remove(root.parent)
+    return [Row(f"snapshot-{count}", f"snapshot, {count:,} files, nothing changed", "`git status`", *still, 0.2),
+            Row(f"snapshot-{count}-edited", "the same, one file edited since", "`git status`", *moved, 1.2)]
