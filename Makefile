@@ -86,8 +86,8 @@ endef
 deps-git:
 	$(call from_system,git:git)
 
-deps: ## what the tests need of the system: git, strace, chromium (or CHROMIUM=path)
-	$(call from_system,git:git strace:strace "$(if $(CHROMIUM),$(CHROMIUM),chromium):chromium")
+deps: ## what the tests need of the system: git, strace, PostgreSQL, chromium (or CHROMIUM=path)
+	$(call from_system,git:git strace:strace pg_lsclusters:postgresql "$(if $(CHROMIUM),$(CHROMIUM),chromium):chromium")
 
 $(BIN)/uv:
 	@[[ -n "$(PYTHON)" ]] || { echo "Python 3.11 or newer is needed and none was found" >&2; exit 1; }

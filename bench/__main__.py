@@ -34,7 +34,9 @@ def main() -> int:
     parser.add_argument("--only", action="append", choices=CASES, help="this case (again for more)")
     parser.add_argument("--pairs", type=int, help="pairs a case (default 10; half of it where a pair is long)")
     parser.add_argument("--scratch", type=Path, default=ROOT / ".bench", help="where to work (default: .bench)")
-    parser.add_argument("--out", type=Path, help="the page to write (default: docs/performance.md for a whole, full run)")
+    parser.add_argument(
+        "--out", type=Path, help="the page to write (default: docs/performance.md for a whole, full run)"
+    )
     parser.add_argument("--raw", type=Path, help="also write every time that was taken, as JSON")
     parser.add_argument("--render", type=Path, metavar="RAW", help="measure nothing: write the page from such a file")
     options = parser.parse_args()

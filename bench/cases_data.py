@@ -10,11 +10,10 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from bench.measure import Row, in_turns, row, timed, timed_call
+from bench.world import World, kernel, remove, stop_keepers, warm_keeper
 from nbledger.core import snapshot
 from nbledger.core.project import find
-
-from bench.measure import Row, in_turns, timed, timed_call
-from bench.world import World, kernel, remove, stop_keepers, warm_keeper
 
 _BLOCK = 8 << 20
 _DVC_ADD = "`dvc add` + `git commit`"
@@ -48,8 +47,12 @@ def _ledger_track(name: str) -> list[str]:
 
 
 def _plain_track(root: Path, name: str) -> float:
-    return timed(["dvc", "add", "-q", name], ["git", "add", f"{name}.dvc", ".gitignore"],
-                 ["git", "commit", "-qm", f"track {name} {next(_numbers)}"], cwd=root)
+    return timed(
+        ["dvc", "add", "-q", name],
+        ["git", "add", f"{name}.dvc", ".gitignore"],
+        ["git", "commit", "-qm", f"track {name} {next(_numbers)}"],
+        cwd=root,
+    )
 
 
 def track_large(world: World) -> list[Row]:
@@ -87,13 +90,16 @@ def track_large(world: World) -> list[Row]:
         return timed([sys.executable, "-c", _FLOOR, "data.bin", "copy.bin"], cwd=root)
 
     by_cold, by_warm, by_dvc, by_floor = in_turns(
-        world.few, *(lambda work=work: in_project(work) for work in (cold, warm, plain, floor)))  # type: ignore[misc]
+        world.few, *(lambda work=work: in_project(work) for work in (cold, warm, plain, floor))
+    )
     label = "1 GiB" if not world.quick else "16 MiB"
     bare = "floor: MD5 and one copy in one Python loop"
-    return [Row("track-large", f"`nbledger track`, {label} file, no keeper", _DVC_ADD, by_cold, by_dvc, 0.5),
-            Row("track-large-keeper", "the same through a warm keeper", _DVC_ADD, by_warm, by_dvc, 0.5),
-            Row("track-large-floor", f"`nbledger track`, {label} file, no keeper", bare, by_cold, by_floor, 1.5),
-            Row("track-large-keeper-floor", "the same through a warm keeper", bare, by_warm, by_floor, 1.5)]
+    return [
+        Row("track-large", f"`nbledger track`, {label} file, no keeper", _DVC_ADD, by_cold, by_dvc, 0.5),
+        Row("track-large-keeper", "the same through a warm keeper", _DVC_ADD, by_warm, by_dvc, 0.5),
+        Row("track-large-floor", f"`nbledger track`, {label} file, no keeper", bare, by_cold, by_floor, 1.5),
+        Row("track-large-keeper-floor", "the same through a warm keeper", bare, by_warm, by_floor, 1.5),
+    ]
 
 
 _FLOOR = """
@@ -132,13 +138,21 @@ def track_many(world: World) -> list[Row]:
     def ours(root: Path) -> float:
         return timed(_ledger_track("data"), cwd=root)
 
-    cold, warm, plain = in_turns(world.few, lambda: in_project("cold", ours), lambda: in_project("warm", ours),
-                                 lambda: in_project("plain", lambda root: _plain_track(root, "data")))
+    cold, warm, plain = in_turns(
+        world.few,
+        lambda: in_project("cold", ours),
+        lambda: in_project("warm", ours),
+        lambda: in_project("plain", lambda root: _plain_track(root, "data")),
+    )
     repeated = {name: tuple(times) for name, times in again.items()}
-    return [Row("track-many", f"`nbledger track`, {count:,} files of 1 KiB, no keeper", _DVC_ADD, cold, plain, 0.5),
-            Row("track-many-keeper", "the same through a warm keeper", _DVC_ADD, warm, plain, 0.5),
-            Row("track-again", "again with one file changed, no keeper", _DVC_ADD, repeated["cold"], repeated["plain"], 0.1),
-            Row("track-again-keeper", "the same through a warm keeper", _DVC_ADD, repeated["warm"], repeated["plain"], 0.1)]
+    return [
+        Row("track-many", f"`nbledger track`, {count:,} files of 1 KiB, no keeper", _DVC_ADD, cold, plain, 0.5),
+        Row("track-many-keeper", "the same through a warm keeper", _DVC_ADD, warm, plain, 0.5),
+        Row(
+            "track-again", "again with one file changed, no keeper", _DVC_ADD, repeated["cold"], repeated["plain"], 0.1
+        ),
+        Row("track-again-keeper", "the same through a warm keeper", _DVC_ADD, repeated["warm"], repeated["plain"], 0.1),
+    ]
 
 
 def status(world: World) -> list[Row]:
@@ -157,6 +171,7 @@ def status(world: World) -> list[Row]:
         def measure() -> float:
             _change_one(root / "data")
             return work()
+
         return measure
 
     def cli() -> float:
@@ -178,10 +193,12 @@ def status(world: World) -> list[Row]:
     stop_keepers()
     cold_after = in_turns(world.pairs, changed(cli), changed(plain))
     beside = "`git status` + `dvc data status`"
-    rows.append(Row("status", f"`%ledger status`, {count:,} tracked files, warm keeper, nothing changed", beside, *warm, 0.02))
-    rows.append(Row("status-changed", "the same after one file changed", beside, *after, 0.05))
-    rows.append(Row("status-cold", "`nbledger status`, no keeper, nothing changed", beside, *cold, 0.6))
-    rows.append(Row("status-cold-changed", "the same after one file changed", beside, *cold_after, 0.6))
+    rows.append(
+        row("status", f"`%ledger status`, {count:,} tracked files, warm keeper, nothing changed", beside, warm, 0.02)
+    )
+    rows.append(row("status-changed", "the same after one file changed", beside, after, 0.05))
+    rows.append(row("status-cold", "`nbledger status`, no keeper, nothing changed", beside, cold, 0.6))
+    rows.append(row("status-cold-changed", "the same after one file changed", beside, cold_after, 0.6))
     return rows
 
 
@@ -214,5 +231,7 @@ def _snapshots(world: World, count: int) -> list[Row]:
     edited()
     moved = in_turns(2 * world.pairs, edited, plain)
     remove(root.parent)
-    return [Row(f"snapshot-{count}", f"snapshot, {count:,} files, nothing changed", "`git status`", *still, 0.2),
-            Row(f"snapshot-{count}-edited", "the same, one file edited since", "`git status`", *moved, 1.2)]
+    return [
+        row(f"snapshot-{count}", f"snapshot, {count:,} files, nothing changed", "`git status`", still, 0.2),
+        row(f"snapshot-{count}-edited", "the same, one file edited since", "`git status`", moved, 1.2),
+    ]

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from bench.measure import Row, in_turns
+from bench.measure import Row, in_turns, row
 from bench.world import World, kernel, remove, stop_keepers, wait_until_published, warm_keeper
 
 _FILES = 1000
@@ -34,9 +34,17 @@ def load_ext(world: World) -> list[Row]:
             return fresh.run("import mlflow").seconds
 
     in_new, in_used, imported = in_turns(world.pairs, lambda: ours(new), lambda: ours(used), plain)
-    return [Row("load_ext", "`%load_ext nbledger`, project not used before", "`import mlflow`", in_new, imported, 0.02),
-            Row("load_ext-used", "the same, project used before (starts the keeper)", "`import mlflow`", in_used, imported,
-                0.02)]
+    return [
+        Row("load_ext", "`%load_ext nbledger`, project not used before", "`import mlflow`", in_new, imported, 0.02),
+        Row(
+            "load_ext-used",
+            "the same, project used before (starts the keeper)",
+            "`import mlflow`",
+            in_used,
+            imported,
+            0.02,
+        ),
+    ]
 
 
 def first_line(world: World) -> list[Row]:
@@ -60,6 +68,7 @@ def first_line(world: World) -> list[Row]:
                 return until_first_line(root, cells)
             finally:
                 remove(root.parent)
+
         return measure
 
     fresh = in_turns(world.pairs, in_fresh(tracked), in_fresh(imported))
@@ -72,8 +81,10 @@ def first_line(world: World) -> list[Row]:
     until_first_line(theirs, imported)
     known = in_turns(world.pairs, lambda: until_first_line(mine, tracked), lambda: until_first_line(theirs, imported))
     case, beside = "kernel ready → first line of the first tracked cell", "`import mlflow; mlflow.start_run()`"
-    return [Row("first-line-fresh", f"{case}, no store yet", beside, *fresh, 0.05),
-            Row("first-line-existing", f"{case}, existing store, no keeper running", beside, *known, 0.1)]
+    return [
+        row("first-line-fresh", f"{case}, no store yet", beside, fresh, 0.05),
+        row("first-line-existing", f"{case}, existing store, no keeper running", beside, known, 0.1),
+    ]
 
 
 _PREPARE = """
@@ -124,8 +135,10 @@ def tracked_cell(world: World) -> list[Row]:
     stop_keepers()
     case = "what a warm tracked cell costs its kernel (10 parameters, 10 metrics, 1 artifact, snapshot, environment)"
     beside = "the same by single `mlflow` calls, SQLite, no snapshot, no environment"
-    return [Row("tracked-cell", f"{case}, code as before", beside, still, manual, 0.2),
-            Row("tracked-cell-edited", "the same, one file edited since the run before", beside, moved, manual, 0.2)]
+    return [
+        Row("tracked-cell", f"{case}, code as before", beside, still, manual, 0.2),
+        Row("tracked-cell-edited", "the same, one file edited since the run before", beside, moved, manual, 0.2),
+    ]
 
 
 def log(world: World) -> list[Row]:
@@ -151,4 +164,4 @@ def log(world: World) -> list[Row]:
         times = in_turns(world.pairs, logged, by_mlflow)
         wait_until_published(mine)
     stop_keepers()
-    return [Row("log", "`log(loss=…)`, one call of a loop", "`mlflow.log_metric`", *times, 0.01)]
+    return [row("log", "`log(loss=…)`, one call of a loop", "`mlflow.log_metric`", times, 0.01)]

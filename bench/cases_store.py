@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import sys
 
+from bench.measure import Row, in_turns, row, timed
+from bench.world import World, kernel, stop_keepers, warm_keeper
 from nbledger.core.project import find
 
-from bench.measure import Row, in_turns, timed
-from bench.world import World, kernel, stop_keepers, warm_keeper
-
+_CREATE = """
+import sys
+from pathlib import Path
+from nbledger.core import mlflow, project
+mlflow.ensure_embedded(project.find(Path(sys.argv[1])))
+"""
 _FILL = """
 import random, sqlite3, sys, time
 from mlflow import MlflowClient
@@ -32,9 +37,11 @@ def runs(world: World) -> list[Row]:
     root = world.project()
     project = find(root)
     count = world.size(1000, 60)
-    timed([sys.executable, "-c", "import sys; from pathlib import Path; from nbledger.core import mlflow, project\n"
-           "mlflow.ensure_embedded(project.find(Path(sys.argv[1])))", str(root)],
-          [sys.executable, "-c", _FILL, project.tracking_uri, str(count)], cwd=root)
+    timed(
+        [sys.executable, "-c", _CREATE, str(root)],
+        [sys.executable, "-c", _FILL, project.tracking_uri, str(count)],
+        cwd=root,
+    )
     with kernel(root) as ours, kernel(root) as plain:
         ours.run("%load_ext nbledger")
         plain.run(f"import mlflow; mlflow.set_tracking_uri({project.tracking_uri!r})")
@@ -44,13 +51,18 @@ def runs(world: World) -> list[Row]:
             return ours.run("%runs --sort accuracy -n 50").seconds
 
         def search() -> float:
-            return plain.run("mlflow.search_runs(experiment_names=['bench'], max_results=50, "
-                             "order_by=['metrics.accuracy DESC'])").seconds
+            return plain.run(
+                "mlflow.search_runs(experiment_names=['bench'], max_results=50, order_by=['metrics.accuracy DESC'])"
+            ).seconds
 
         in_turns(2, table, search)
         times = in_turns(world.pairs, table, search)
     stop_keepers()
-    return [Row("runs", f"`%runs --sort accuracy -n 50` of {count:,} runs, shown as a table, warm keeper",
-                "`mlflow.search_runs` in a warm kernel, shown as a data frame, after `ANALYZE`", *times)]
-
-
+    return [
+        row(
+            "runs",
+            f"`%runs --sort accuracy -n 50` of {count:,} runs, shown as a table, warm keeper",
+            "`mlflow.search_runs` in a warm kernel, shown as a data frame, after `ANALYZE`",
+            times,
+        )
+    ]

@@ -39,6 +39,12 @@ class Row:
         return None if self.target is None else self.ratio <= self.target
 
 
+def row(key: str, case: str, beside: str, times: Sequence[tuple[float, ...]], target: float | None = None) -> Row:
+    """The row of two sides' times."""
+    ours, plain = times
+    return Row(key, case, beside, ours, plain, target)
+
+
 def in_turns(count: int, *sides: Side) -> list[tuple[float, ...]]:
     """``count`` times of each side. Each turn runs all of them, every second turn in reverse order."""
     times: list[list[float]] = [[] for _ in sides]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import datetime
+import datetime as dt
 import json
 import os
 import shutil
@@ -17,10 +17,10 @@ from typing import Any
 
 import psutil
 from jupyter_client.manager import KernelManager
-from nbledger.core.project import find
-from nbledger.keeper import client
 
 from bench.measure import timed
+from nbledger.core.project import find
+from nbledger.keeper import client
 
 _LEAKY = ("MLFLOW_", "JUPYTER", "IPYTHON", "DVC_", "GIT_", "NBLEDGER_", "PAPERMILL_", "XDG_", "PYTHONDONTWRITE", "JPY_")
 _GIT_CONFIG = """\
@@ -69,10 +69,19 @@ def _make_project(root: Path, files: int) -> None:
         path = root / "src" / f"part{number // 50:03}" / f"module{number:05}.py"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("".join(f"def function_{number}_{line}(x):\n    return x + {line}\n\n\n" for line in range(10)))
-    cell = {"cell_type": "code", "id": "c0", "metadata": {}, "outputs": [], "execution_count": None, "source": ["1 + 1"]}
+    cell = {
+        "cell_type": "code",
+        "id": "c0",
+        "metadata": {},
+        "outputs": [],
+        "execution_count": None,
+        "source": ["1 + 1"],
+    }
     root.mkdir(exist_ok=True)
     (root / NOTEBOOK).write_text(json.dumps({"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}))
-    timed(["git", "init", "-q"], ["dvc", "init", "-q"], ["git", "add", "-A"], ["git", "commit", "-qm", "Start"], cwd=root)
+    timed(
+        ["git", "init", "-q"], ["dvc", "init", "-q"], ["git", "add", "-A"], ["git", "commit", "-qm", "Start"], cwd=root
+    )
 
 
 def remove(root: Path) -> None:
@@ -93,12 +102,22 @@ def isolated(scratch: Path) -> Iterator[Path]:
     for name in [name for name in os.environ if name.startswith(_LEAKY)]:
         del os.environ[name]
     os.environ.update(
-        HOME=str(home), XDG_CONFIG_HOME=str(home / ".config"), XDG_CACHE_HOME=str(home / ".cache"),
-        XDG_DATA_HOME=str(home / ".local"), IPYTHONDIR=str(home / ".ipython"), JUPYTER_CONFIG_DIR=str(home / ".jupyter"),
-        JUPYTER_DATA_DIR=str(home / ".local/jupyter"), JUPYTER_RUNTIME_DIR=str(runtime), JUPYTER_PLATFORM_DIRS="1",
-        DVC_SITE_CACHE_DIR=str(home / ".cache/dvc-site"), DVC_GLOBAL_CONFIG_DIR=str(home / ".config/dvc"),
-        DVC_SYSTEM_CONFIG_DIR=str(home / ".config/dvc-system"), DVC_NO_ANALYTICS="1",
-        MLFLOW_DISABLE_TELEMETRY="true", DO_NOT_TRACK="1", GIT_CONFIG_NOSYSTEM="1",
+        HOME=str(home),
+        XDG_CONFIG_HOME=str(home / ".config"),
+        XDG_CACHE_HOME=str(home / ".cache"),
+        XDG_DATA_HOME=str(home / ".local"),
+        IPYTHONDIR=str(home / ".ipython"),
+        JUPYTER_CONFIG_DIR=str(home / ".jupyter"),
+        JUPYTER_DATA_DIR=str(home / ".local/jupyter"),
+        JUPYTER_RUNTIME_DIR=str(runtime),
+        JUPYTER_PLATFORM_DIRS="1",
+        DVC_SITE_CACHE_DIR=str(home / ".cache/dvc-site"),
+        DVC_GLOBAL_CONFIG_DIR=str(home / ".config/dvc"),
+        DVC_SYSTEM_CONFIG_DIR=str(home / ".config/dvc-system"),
+        DVC_NO_ANALYTICS="1",
+        MLFLOW_DISABLE_TELEMETRY="true",
+        DO_NOT_TRACK="1",
+        GIT_CONFIG_NOSYSTEM="1",
         PATH=os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"])),
     )
     try:
@@ -168,7 +187,7 @@ class Kernel:
         return str(self._client.execute(code))
 
     def wait(self, message: str) -> Ran:
-        begun: datetime.datetime | None = None
+        begun: dt.datetime | None = None
         printed, problem = "", ""
         while True:
             got = self._client.get_iopub_msg(timeout=120)

@@ -39,11 +39,37 @@ def main() -> None:
     subprocess.run(["git", "add", ".gitignore"], cwd=DEMO, check=True)
     subprocess.run(["git", "commit", "-q", "-m", "Start"], cwd=DEMO, check=True)
 
-    step("the notebook, by plain nbconvert", tool("jupyter"), "nbconvert", "--log-level=WARN", "--to", "notebook", "--execute", "wine.ipynb")
-    step("the same notebook as one run with its cells as children", tool("jupyter"), "nbconvert", "--log-level=WARN",
-         "--to", "ledger", "wine.ipynb")
-    step("the same notebook, parameterised by papermill", tool("papermill"), "--no-progress-bar", "--log-level", "WARNING",
-         "wine.ipynb", "executed.ipynb", "-p", "n_estimators", "80")
+    step(
+        "the notebook, by plain nbconvert",
+        tool("jupyter"),
+        "nbconvert",
+        "--log-level=WARN",
+        "--to",
+        "notebook",
+        "--execute",
+        "wine.ipynb",
+    )
+    step(
+        "the same notebook as one run with its cells as children",
+        tool("jupyter"),
+        "nbconvert",
+        "--log-level=WARN",
+        "--to",
+        "ledger",
+        "wine.ipynb",
+    )
+    step(
+        "the same notebook, parameterised by papermill",
+        tool("papermill"),
+        "--no-progress-bar",
+        "--log-level",
+        "WARNING",
+        "wine.ipynb",
+        "executed.ipynb",
+        "-p",
+        "n_estimators",
+        "80",
+    )
     step("everything recorded is in MLflow", tool("nbledger"), "flush")
     step("what differs", tool("nbledger"), "runs")
     step("the state of the project", tool("nbledger"), "status")

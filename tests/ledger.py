@@ -10,8 +10,14 @@ from typing import Any
 
 
 def flush(root: Path) -> str:
-    done = subprocess.run([sys.executable, "-m", "nbledger.cli", "flush"], cwd=root, capture_output=True, text=True,
-                          check=False, timeout=180)
+    done = subprocess.run(
+        [sys.executable, "-m", "nbledger.cli", "flush"],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=180,
+    )
     return done.stdout + done.stderr
 
 

@@ -82,7 +82,7 @@ def metric(recording: Recording, variable: str, names: Mapping[str, Any], comple
     if isinstance(value, str):
         recording.add_text(f"{variable}.txt", value)
         return
-    unusable = []
+    unusable: list[str] = []
     for key, number, step in _points(variable, value, unusable):
         recording.append(key, number, step)
     if unusable:
@@ -140,8 +140,10 @@ def _artifact_of(recording: Recording, name: str, value: Any) -> None:
         try:
             recording.add_text(f"{name}.json", json.dumps(value, indent=1))
         except (TypeError, ValueError) as err:
-            raise UsageError(f"artifact {name} was not kept: a {type(value).__name__} is no figure, table, text or JSON",
-                             "write it to a file and pass --artifact PATH") from err
+            raise UsageError(
+                f"artifact {name} was not kept: a {type(value).__name__} is no figure, table, text or JSON",
+                "write it to a file and pass --artifact PATH",
+            ) from err
 
 
 def model(recording: Recording, variable: str, names: Mapping[str, Any], example: str | None, complete: bool) -> None:
@@ -196,11 +198,14 @@ def environment(recording: Recording, folder: Path) -> None:
 def cells(recording: Recording, session: Session, folder: Path) -> None:
     """``session.ipynb``, the digest of its cells, and whether the run stands on a clean order of them."""
     executed = session.cells
-    (folder / "session.ipynb").write_text(session_cells.session_notebook(executed), encoding="utf-8", errors="surrogatepass")
+    (folder / "session.ipynb").write_text(
+        session_cells.session_notebook(executed), encoding="utf-8", errors="surrogatepass"
+    )
     current = executed[-1].cell_id if executed else None
     order = session_cells.order(executed, session.notebook(), current)
-    recording.log_tags({"nbledger.cells.digest": session_cells.digest([c.source for c in executed]),
-                        "nbledger.order": order.state})
+    recording.log_tags(
+        {"nbledger.cells.digest": session_cells.digest([c.source for c in executed]), "nbledger.order": order.state}
+    )
     if order.state != "clean":
         recording.notice(f"cells {order.state}: {'; '.join(order.detail[:3])}")
 
@@ -227,9 +232,20 @@ def seeds(recording: Recording, number: int | None) -> None:
 def lineage(recording: Recording, observation: Observation, options: argparse.Namespace, folder: Path) -> None:
     """``inputs.json`` and ``outputs.json``, the dataset inputs, and a notice for each input that is not versioned."""
     project = recording.project
-    found = lineages.describe(project, observation, options.inputs, options.outputs,
-                              hash_budget_mb=project.settings.hash_max_mb)
-    (folder / "inputs.json").write_text(json.dumps(
-        {"inputs": [lineages.record_to_dict(r) for r in found.inputs], "modules": found.modules, "unseen": found.unseen}, indent=1))
-    (folder / "outputs.json").write_text(json.dumps({"outputs": [lineages.record_to_dict(r) for r in found.outputs]}, indent=1))
+    found = lineages.describe(
+        project, observation, options.inputs, options.outputs, hash_budget_mb=project.settings.hash_max_mb
+    )
+    (folder / "inputs.json").write_text(
+        json.dumps(
+            {
+                "inputs": [lineages.record_to_dict(r) for r in found.inputs],
+                "modules": found.modules,
+                "unseen": found.unseen,
+            },
+            indent=1,
+        )
+    )
+    (folder / "outputs.json").write_text(
+        json.dumps({"outputs": [lineages.record_to_dict(r) for r in found.outputs]}, indent=1)
+    )
     recording.lineage(found, folder)

@@ -17,12 +17,18 @@ from nbledger.keeper.recorder import Recording
 if TYPE_CHECKING:
     from nbledger_magics.session import Session
 
-_MARKS = {"FINISHED": ("✓", "var(--jp-success-color1, #2e7d32)"), "FAILED": ("✗", "var(--jp-error-color1, #c62828)"),
-          "KILLED": ("■", "var(--jp-warn-color1, #b26a00)"), "RUNNING": ("▸", "var(--jp-info-color1, #0277bd)")}
+_MARKS = {
+    "FINISHED": ("✓", "var(--jp-success-color1, #2e7d32)"),
+    "FAILED": ("✗", "var(--jp-error-color1, #c62828)"),
+    "KILLED": ("■", "var(--jp-warn-color1, #b26a00)"),
+    "RUNNING": ("▸", "var(--jp-info-color1, #0277bd)"),
+}
 _SOFT = "color: var(--jp-ui-font-color2, #616161)"
 _CELL = "padding: 2px 10px 2px 0; text-align: {align}; white-space: nowrap"
-_BOX = ("font-family: var(--jp-ui-font-family, system-ui, sans-serif); font-size: 13px; line-height: 1.5; "
-        "color: var(--jp-ui-font-color1, inherit); font-variant-numeric: tabular-nums")
+_BOX = (
+    "font-family: var(--jp-ui-font-family, system-ui, sans-serif); font-size: 13px; line-height: 1.5; "
+    "color: var(--jp-ui-font-color1, inherit); font-variant-numeric: tabular-nums"
+)
 
 
 class Shown:
@@ -79,19 +85,25 @@ def _mark(status: str) -> str:
 
 def _runs(rows: Sequence[RunRow]) -> str:
     heads, cells = text.columns(rows)
-    numeric = [all(text._numeric(row[i]) for row in cells) for i in range(len(heads))]
+    numeric = [all(text.numeric(row[i]) for row in cells) for i in range(len(heads))]
     align = ["right" if n and i > 4 else "left" for i, n in enumerate(numeric)]
-    head = "".join(f'<th style="{_CELL.format(align=a)}; {_SOFT}; font-weight: 500">{escape(text.clip(h))}</th>'
-                   for h, a in zip(heads, align, strict=True))
+    head = "".join(
+        f'<th style="{_CELL.format(align=a)}; {_SOFT}; font-weight: 500">{escape(text.clip(h))}</th>'
+        for h, a in zip(heads, align, strict=True)
+    )
     body = []
     for row, line in zip(rows, cells, strict=True):
-        shown = [f'<td style="{_CELL.format(align=a)}" title="{escape(_full(row, h, c))}">'
-                 f'{_mark(row.status) + " " if h == "status" else ""}{escape(c)}</td>'
-                 for c, a, h in zip(line, align, heads, strict=True)]
+        shown = [
+            f'<td style="{_CELL.format(align=a)}" title="{escape(_full(row, h, c))}">'
+            f"{_mark(row.status) + ' ' if h == 'status' else ''}{escape(c)}</td>"
+            for c, a, h in zip(line, align, heads, strict=True)
+        ]
         body.append(f"<tr>{''.join(shown)}</tr>")
     notes = "".join(f'<div style="{_SOFT}">{escape(note)}</div>' for note in text.footnotes(rows))
-    table = (f'<table style="border-collapse: collapse; margin: 4px 0"><thead><tr>{head}</tr></thead>'
-             f"<tbody>{''.join(body)}</tbody></table>")
+    table = (
+        f'<table style="border-collapse: collapse; margin: 4px 0"><thead><tr>{head}</tr></thead>'
+        f"<tbody>{''.join(body)}</tbody></table>"
+    )
     return _box(f'<div style="overflow-x: auto">{table}</div>{notes}')
 
 
@@ -109,7 +121,8 @@ def _status(state: Status) -> str:
         f'<tr><td style="{_CELL.format(align="left")}">{_mark("FINISHED") if ok else _mark("KILLED")}</td>'
         f'<td style="{_CELL.format(align="left")}; {_SOFT}">{escape(name)}</td>'
         f'<td style="padding: 2px 0; text-align: left">{escape(words)}</td></tr>'
-        for name, words, ok in text.status_lines(state))
+        for name, words, ok in text.status_lines(state)
+    )
     return _box(f"<div><b>{escape(state.root)}</b>: {first}</div><table>{lines}</table>")
 
 
@@ -120,7 +133,11 @@ def summary(recording: Recording) -> _Plain:
     if len(recording.metrics) > 6:
         metrics.append(f"and {len(recording.metrics) - 6} more")
     taken = recording.snapshot
-    code = "no commit" if taken is None or taken.commit is None else taken.commit[:8] + (" (snapshot)" if taken.dirty else "")
+    code = (
+        "no commit"
+        if taken is None or taken.commit is None
+        else taken.commit[:8] + (" (snapshot)" if taken.dirty else "")
+    )
     facts = [f"{seconds:.1f} s", *metrics, f"code {code}"]
     versioned = [r for r in recording.inputs if r.state in ("dvc", "git")]
     if recording.inputs:
@@ -128,8 +145,10 @@ def summary(recording: Recording) -> _Plain:
     sign = _MARKS.get(recording.status, ("·", ""))[0]
     plain = [f"{sign} {text.clip(recording.name, 60)} {recording.status} · " + " · ".join(facts)]
     plain += [f"  {notice}" for notice in recording.notices]
-    markup = (f'<div>{_mark(recording.status)} <b>{escape(text.clip(recording.name, 60))}</b> '
-              f'<span style="{_SOFT}">{escape(" · ".join([recording.status.lower(), *facts]))}</span></div>')
+    markup = (
+        f"<div>{_mark(recording.status)} <b>{escape(text.clip(recording.name, 60))}</b> "
+        f'<span style="{_SOFT}">{escape(" · ".join([recording.status.lower(), *facts]))}</span></div>'
+    )
     markup += "".join(f'<div style="padding-left: 1.3em">{escape(notice)}</div>' for notice in recording.notices)
     return _Plain("\n".join(plain), _box(markup))
 
@@ -178,5 +197,3 @@ def _widget() -> Any:
     widget = ipywidgets.FloatProgress(layout={"width": "100%"}, style={"description_width": "initial"})
     display(widget)
     return widget
-
-

@@ -12,7 +12,7 @@ from nbledger.core.errors import UsageError, nearest
 MAGIC = "%%mlrun"
 
 
-class _Parser(argparse.ArgumentParser):
+class Parser(argparse.ArgumentParser):
     """An argument parser whose errors are one line with the nearest option."""
 
     def error(self, message: str) -> NoReturn:
@@ -34,15 +34,31 @@ class HelpShown(UsageError):
 
 def parser(prog: str = MAGIC) -> argparse.ArgumentParser:
     """The options of ``%%mlrun`` and ``%mlrun start``."""
-    made = _Parser(prog=prog, allow_abbrev=False, add_help=False,
-                   description="Run the cell as an MLflow run: code, data, environment, parameters and metrics.")
+    made = Parser(
+        prog=prog,
+        allow_abbrev=False,
+        add_help=False,
+        description="Run the cell as an MLflow run: code, data, environment, parameters and metrics.",
+    )
     add = made.add_argument
     add("name", nargs="?", default="", help="the run's name")
     add("-e", "--experiment", help="MLflow experiment (default: the project's)")
-    add("-p", "--param", action="append", default=[], metavar="K[=V]",
-        help="a parameter; without =V the value of the variable K")
-    add("-m", "--metric", action="append", default=[], metavar="VAR",
-        help="record a variable: a number, a dict (flattened with dots), a list (a series)")
+    add(
+        "-p",
+        "--param",
+        action="append",
+        default=[],
+        metavar="K[=V]",
+        help="a parameter; without =V the value of the variable K",
+    )
+    add(
+        "-m",
+        "--metric",
+        action="append",
+        default=[],
+        metavar="VAR",
+        help="record a variable: a number, a dict (flattened with dots), a list (a series)",
+    )
     add("--model", action="append", default=[], metavar="VAR", help="log a model through MLflow's flavour for it")
     add("--example", metavar="VAR", help="the model's input example, for its signature (default: found)")
     add("-a", "--artifact", action="append", default=[], metavar="PATH|VAR", help="keep a file, figure, table or text")

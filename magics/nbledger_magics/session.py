@@ -69,7 +69,7 @@ class Session:
                 self.running = tracked_cell.begin(self, options, source=info.raw_cell)
         except LedgerError:
             pass  # wrong words: the transformer left the cell to the magic, which says so
-        except Exception as err:  # noqa: BLE001 - the cell comes first
+        except Exception as err:
             self.say(f"this cell is not recorded: {err!r}")
 
     def after_cell(self, result: Any) -> None:
@@ -85,7 +85,7 @@ class Session:
                 running.finish(error)
         except KeyboardInterrupt:
             self.say("interrupted while the run was being recorded; what was recorded is kept")
-        except Exception as err:  # noqa: BLE001 - the cell comes first
+        except Exception as err:
             self.say(f"this run was not fully recorded: {err!r}")
 
     def _note(self, info: Any) -> None:
@@ -93,13 +93,25 @@ class Session:
 
         if info.silent or not info.raw_cell or not info.store_history:
             return
-        self.cells.append(Cell(source=info.raw_cell, cell_id=getattr(info, "cell_id", None), started=time.time(),
-                               execution_count=self.shell.execution_count, ok=True))
+        self.cells.append(
+            Cell(
+                source=info.raw_cell,
+                cell_id=getattr(info, "cell_id", None),
+                started=time.time(),
+                execution_count=self.shell.execution_count,
+                ok=True,
+            )
+        )
 
     def _note_end(self, result: Any, error: BaseException | None) -> None:
         import dataclasses
 
-        if self.cells and error is not None and result.info is not None and self.cells[-1].source == result.info.raw_cell:
+        if (
+            self.cells
+            and error is not None
+            and result.info is not None
+            and self.cells[-1].source == result.info.raw_cell
+        ):
             self.cells[-1] = dataclasses.replace(self.cells[-1], ok=False)
 
     def notebook(self) -> Path | None:

@@ -7,6 +7,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from nbledger.core import mlflow_active, observe
@@ -30,7 +31,7 @@ def begin(session: Session, options: argparse.Namespace, source: str) -> Tracked
         return TrackedCell(session, project, options, source)
     except LedgerError as err:
         session.say(f"this cell is not recorded: {err}")
-    except Exception as err:  # noqa: BLE001 - the cell comes first
+    except Exception as err:
         session.say(f"this cell is not recorded: {err!r}")
     return None
 
@@ -68,9 +69,13 @@ class TrackedCell:
         batch = os.environ.get("NBLEDGER_BATCH")
         first = batch is not None and not recorder.opened() and getattr(options, "batch", False)
         return recorder.Plan(
-            name=options.name, experiment=options.experiment or os.environ.get("NBLEDGER_EXPERIMENT"), params=params,
-            tags=dict(tag.split("=", 1) for tag in options.tag), source=source,
-            notebook=collect.notebook_name(self.project, notebook), parent=parent.id if parent else None,
+            name=options.name,
+            experiment=options.experiment or os.environ.get("NBLEDGER_EXPERIMENT"),
+            params=params,
+            tags=dict(tag.split("=", 1) for tag in options.tag),
+            source=source,
+            notebook=collect.notebook_name(self.project, notebook),
+            parent=parent.id if parent else None,
             journal_id=batch if first else None,
             owner=_owner_of_batch() if first else None,
         )
@@ -82,7 +87,7 @@ class TrackedCell:
                 return action()
         except LedgerError as err:
             self.lost.append(str(err))
-        except Exception as err:  # noqa: BLE001 - the cell comes first
+        except Exception as err:
             self.lost.append(f"{what}: {err!r}")
         return None
 
@@ -92,7 +97,9 @@ class TrackedCell:
 
     def _say_what_is_missing(self) -> None:
         if self.project.git is None:
-            self.session.say("no Git repository here: of the code, only this session's cells are kept — %ledger init makes one")
+            self.session.say(
+                "no Git repository here: of the code, only this session's cells are kept — %ledger init makes one"
+            )
 
     def _join_mlflow(self) -> None:
         """Make this the active MLflow run: now if MLflow is loaded, else the moment the user's code imports it."""
@@ -108,10 +115,14 @@ class TrackedCell:
         uri = self.project.tracking_uri
         elsewhere = mlflow_active.set_elsewhere(uri)
         if elsewhere is not None:
-            self.recording.notice(f"mlflow.* calls go to {display_uri(elsewhere)} (set_tracking_uri) and are not part of this run")
+            self.recording.notice(
+                f"mlflow.* calls go to {display_uri(elsewhere)} (set_tracking_uri) and are not part of this run"
+            )
             return
         if not self.project.embedded and not reachable(uri, 1.0):
-            self.recording.notice(f"{display_uri(uri)} does not answer: mlflow.* calls of this cell are not part of this run")
+            self.recording.notice(
+                f"{display_uri(uri)} does not answer: mlflow.* calls of this cell are not part of this run"
+            )
             return
         patience = _EMBEDDED_PATIENCE if self.project.embedded else _SERVER_PATIENCE
         run_id = client.call(self.project, "run_id", {"journal": self.recording.id}, start=True, timeout=patience)
@@ -119,8 +130,15 @@ class TrackedCell:
             self.recording.run_id = run_id
             self.active = mlflow_active.Active(run_id, uri, self.recording.notice)
 
-    def finish(self, error: BaseException | None, *, status: str | None = None, metrics: Sequence[str] = (),
-               artifacts: Sequence[str] = (), quiet: bool = False) -> None:
+    def finish(
+        self,
+        error: BaseException | None,
+        *,
+        status: str | None = None,
+        metrics: Sequence[str] = (),
+        artifacts: Sequence[str] = (),
+        quiet: bool = False,
+    ) -> None:
         """End the run with the cell's outcome and show its summary. Never raises an ``Exception``."""
         status = status or outcome(error)
         observation = self._step("observation", self.observer.stop)
@@ -142,25 +160,32 @@ class TrackedCell:
                 recording.end()
             raise
         except OSError as err:
-            recording.notices.append(f"the rest of this run could not be recorded: {err.strerror} ({self.project.state})")
+            recording.notices.append(
+                f"the rest of this run could not be recorded: {err.strerror} ({self.project.state})"
+            )
         client.notify(self.project)
         if not quiet:
             self._show()
 
-    def _collect(self, observation: observe.Observation | None, status: str, metrics: Sequence[str],
-                 artifacts: Sequence[str]) -> None:
+    def _collect(
+        self, observation: observe.Observation | None, status: str, metrics: Sequence[str], artifacts: Sequence[str]
+    ) -> None:
         options, session, recording = self.options, self.session, self.recording
         complete = status == "FINISHED"
         names = session.shell.user_ns
         if self.is_span:
-            self._step("parameters", lambda: recording.log_params(collect.notebook_parameters(session, session.notebook())))
+            self._step(
+                "parameters", lambda: recording.log_params(collect.notebook_parameters(session, session.notebook()))
+            )
         self._step("parameters", lambda: collect.late_parameters(recording, options, names))
         for variable in [*options.metric, *metrics]:
-            self._step(f"metric {variable}", lambda v=variable: collect.metric(recording, v, names, complete))
+            self._step(f"metric {variable}", partial(collect.metric, recording, variable, names, complete))
         for thing in [*options.artifact, *artifacts]:
-            self._step(f"artifact {thing}", lambda t=thing: collect.artifact(recording, t, names, complete))
+            self._step(f"artifact {thing}", partial(collect.artifact, recording, thing, names, complete))
         for variable in options.model:
-            self._step(f"model {variable}", lambda v=variable: collect.model(recording, v, names, options.example, complete))
+            self._step(
+                f"model {variable}", partial(collect.model, recording, variable, names, options.example, complete)
+            )
         folder = recording.blob("nbledger")
         folder.mkdir()
         self._step("environment", lambda: collect.environment(recording, folder))
@@ -179,7 +204,7 @@ class TrackedCell:
     def _show(self) -> None:
         try:
             self.session.show(self.summary())
-        except Exception as err:  # noqa: BLE001 - a summary that cannot be shown must not fail the cell
+        except Exception as err:
             print(f"nbledger: recorded {self.recording.name} ({err!r})", file=sys.stderr)
 
 
@@ -196,5 +221,3 @@ def _owner_of_batch() -> dict[str, Any] | None:
 
     text = os.environ.get("NBLEDGER_OWNER")
     return json.loads(text) if text else None
-
-

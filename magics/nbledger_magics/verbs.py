@@ -55,7 +55,7 @@ def cell_mlrun(session: Session, line: str, cell: str) -> Any:
         if running is not None:
             running.finish(error)
     if error is not None:
-        raise _Shown() from None
+        raise _Shown from None
     return None
 
 
@@ -87,7 +87,7 @@ def mlrun(session: Session, line: str) -> Any:
 
 
 def _stop_options(words: str) -> dict[str, Any]:
-    parser = header._Parser(prog="%mlrun stop", add_help=False)
+    parser = header.Parser(prog="%mlrun stop", add_help=False)
     parser.add_argument("--status", choices=("FINISHED", "FAILED", "KILLED"))
     parser.add_argument("-m", "--metric", action="append", default=[])
     parser.add_argument("-a", "--artifact", action="append", default=[])

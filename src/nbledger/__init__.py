@@ -24,6 +24,11 @@ def __getattr__(name: str) -> Any:
     raise AttributeError(f"module 'nbledger' has no attribute {name!r}")
 
 
+def _jupyter_labextension_paths() -> list[dict[str, str]]:
+    """Where ``jupyter labextension develop`` finds the built front end."""
+    return [{"src": "labextension", "dest": "nbledger"}]
+
+
 def load_ipython_extension(shell: Any) -> None:
     """``%load_ext nbledger``: register the magics."""
     from nbledger_magics import load

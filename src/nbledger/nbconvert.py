@@ -25,12 +25,14 @@ from nbledger.keeper import client
 from nbledger.keeper import journal as journals
 
 
-class LedgerExporter(NotebookExporter):  # type: ignore[misc]
+class LedgerExporter(NotebookExporter):
     """Execute and record a notebook; the output is the executed notebook."""
 
     export_from_notebook = "Ledger run"
 
-    parameters = Dict(help="Parameters set after the cell tagged `parameters`: --LedgerExporter.parameters=lr=0.1").tag(config=True)
+    parameters = Dict(help="Parameters set after the cell tagged `parameters`: --LedgerExporter.parameters=lr=0.1").tag(
+        config=True
+    )
     parameters_file = Unicode("", help="A JSON or YAML file of parameters.").tag(config=True)
     run_name = Unicode("", help="The run's name; default: the notebook's.").tag(config=True)
     experiment = Unicode("", help="The MLflow experiment; default: the project's.").tag(config=True)
@@ -46,8 +48,16 @@ class LedgerExporter(NotebookExporter):  # type: ignore[misc]
         values = self._values()
         if values:
             nb = _parameterised(nb, values)
-        run = _BatchRun(nb, source, folder, self.run_name or source.stem, self.experiment, values,
-                        timeout=self.timeout if self.timeout > 0 else None, kernel_name=self.kernel_name)
+        run = _BatchRun(
+            nb,
+            source,
+            folder,
+            self.run_name or source.stem,
+            self.experiment,
+            values,
+            timeout=self.timeout if self.timeout > 0 else None,
+            kernel_name=self.kernel_name,
+        )
         problem = run.execute()
         self._flush(run.project)
         if problem:
@@ -102,8 +112,18 @@ def _parameterised(nb: Any, values: dict[str, Any]) -> Any:
 class _BatchRun:
     """One notebook executed in a fresh kernel, whose run this process closes whatever becomes of the kernel."""
 
-    def __init__(self, nb: Any, source: Path, folder: Path, name: str, experiment: str, values: dict[str, Any], *,
-                 timeout: int | None, kernel_name: str) -> None:
+    def __init__(
+        self,
+        nb: Any,
+        source: Path,
+        folder: Path,
+        name: str,
+        experiment: str,
+        values: dict[str, Any],
+        *,
+        timeout: int | None,
+        kernel_name: str,
+    ) -> None:
         self.nb, self.source, self.folder, self.name = nb, source, folder, name
         self.project = find(folder)
         self.journal_id = journals.new_id()
@@ -117,13 +137,19 @@ class _BatchRun:
 
     def execute(self) -> str:
         """Run every cell; what went wrong, in a line, or nothing."""
-        environment = {**os.environ, "NBLEDGER_BATCH": self.journal_id, "NBLEDGER_NOTEBOOK": str(self.source),
-                       "NBLEDGER_OWNER": json.dumps(journals.owner())}
+        environment = {
+            **os.environ,
+            "NBLEDGER_BATCH": self.journal_id,
+            "NBLEDGER_NOTEBOOK": str(self.source),
+            "NBLEDGER_OWNER": json.dumps(journals.owner()),
+        }
         status, problem = "FINISHED", ""
         try:
             with self._client.setup_kernel(env=environment):
-                self._hidden("import nbledger; nbledger.load_ipython_extension(get_ipython()); "
-                             f"get_ipython()._nbledger_session.begin_batch(**{self._begin!r})")
+                self._hidden(
+                    "import nbledger; nbledger.load_ipython_extension(get_ipython()); "
+                    f"get_ipython()._nbledger_session.begin_batch(**{self._begin!r})"
+                )
                 status, problem = self._cells()
                 self._close_in_kernel(status, problem)
         except KeyboardInterrupt:
@@ -156,8 +182,9 @@ class _BatchRun:
         with tempfile.TemporaryDirectory() as scratch:
             executed = Path(scratch) / self.source.name
             nbformat.write(self.nb, executed)
-            self._hidden("get_ipython()._nbledger_session.end_batch"
-                         f"({status!r}, {problem[:2000]!r}, {str(executed)!r})")
+            self._hidden(
+                f"get_ipython()._nbledger_session.end_batch({status!r}, {problem[:2000]!r}, {str(executed)!r})"
+            )
 
     def _close_here(self, status: str, problem: str) -> None:
         """Close the run where the kernel could not: it died, or was not Python."""

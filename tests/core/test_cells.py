@@ -21,46 +21,60 @@ def cells(*sources: str, ids: str | None = None, at: float = 1000.0) -> list[Cel
     return [Cell(s, ids[i] if ids else None, at + i, i + 1) for i, s in enumerate(sources)]
 
 
-def notebook(path: Path, *sources: str, ids: str | None = None, tags: dict | None = None, saved: float = 2000.0) -> Path:
-    body = [{"cell_type": "code", "id": ids[i] if ids else f"c{i}", "metadata": {"tags": (tags or {}).get(i, [])},
-             "outputs": [], "execution_count": None, "source": s.splitlines(keepends=True)} for i, s in enumerate(sources)]
+def notebook(
+    path: Path, *sources: str, ids: str | None = None, tags: dict | None = None, saved: float = 2000.0
+) -> Path:
+    body = [
+        {
+            "cell_type": "code",
+            "id": ids[i] if ids else f"c{i}",
+            "metadata": {"tags": (tags or {}).get(i, [])},
+            "outputs": [],
+            "execution_count": None,
+            "source": s.splitlines(keepends=True),
+        }
+        for i, s in enumerate(sources)
+    ]
     path.write_text(json.dumps({"cells": body, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}))
     os.utime(path, (saved, saved))
     return path
 
 
-@pytest.mark.parametrize(("sources", "wanted"), [
-    (("a = 1", "b = 2", "a"), [0]),
-    (("a = 1", "a = 2", "a"), [1]),
-    (("a = 1", "if c: a = 2", "a"), [0, 1]),
-    (("import numpy as np", "x = 1", "np.zeros(3)"), [0]),
-    (("df = 1", "df['x'] = 2", "df.x.y = 3", "z = 1", "df"), [0, 1, 2]),
-    (("df = 1", "df.drop(columns='a', inplace=True)", "df"), [0, 1]),
-    (("df = 1", "df.head()", "df.describe()", "df"), [0]),
-    (("m = 1", "h = m.fit(x)", "m"), [0, 1]),
-    (("cfg = 1", "def f(): return cfg", "cfg = 2", "f()"), [1, 2]),
-    (("n = 1", "class A:\n  k = n\n  def g(self): return q", "q = 1", "A()"), [0, 1, 2]),
-    (("a = 1", "a += 1", "a"), [0, 1]),
-    (("xs = []", "for i in range(3): xs.append(i)", "print(xs)"), [0, 1]),
-    (("a = 1", "[a for a in b]", "a"), [0]),
-    (("a = 1", "if (b := a): pass", "b"), [0, 1]),
-    (("a = 1", "del a", "a = 2", "a"), [2]),
-    (("a = 1", "with open('f') as f:\n  b = f.read(a)", "b"), [0, 1]),
-    (("a = 1", "%matplotlib inline\n!ls\nb = !ls\nc = a", "c"), [0, 1]),
-    (("a = 1", "%%bash\na=3", "a"), [0]),
-    (("a = 1", "%%time\na = 2", "a"), [1]),
-    (("a = 1", "%time a = 2", "a"), [1]),
-    (("loss = 1", "lr = 2", "other = 3", "%%mlrun fit -m loss -p lr --model m\nx = 1"), [0, 1]),
-    (("a = 1", "this is no python", "b = 1", "a"), [0, 1]),
-    (("a = 1", "from mod import *", "zzz"), [1]),
-    (("a = 1", "%run other.py", "a"), [0, 1]),
-    (("a = 1", "b = await f(a)", "b"), [0, 1]),
-    (("a = 1", "import os, sys", "match a:\n  case {'k': v}: pass", "v"), [0, 2]),
-    (("xs = [1]", "shuffle(xs)", "print(xs)", "xs"), [0, 1]),
-    (("a = 1", "x ="), [0]),
-    (("a = '''\n!ls\n'''", "b = 1\\\n % a", "b"), [0, 1]),
-    ((), []),
-])
+@pytest.mark.parametrize(
+    ("sources", "wanted"),
+    [
+        (("a = 1", "b = 2", "a"), [0]),
+        (("a = 1", "a = 2", "a"), [1]),
+        (("a = 1", "if c: a = 2", "a"), [0, 1]),
+        (("import numpy as np", "x = 1", "np.zeros(3)"), [0]),
+        (("df = 1", "df['x'] = 2", "df.x.y = 3", "z = 1", "df"), [0, 1, 2]),
+        (("df = 1", "df.drop(columns='a', inplace=True)", "df"), [0, 1]),
+        (("df = 1", "df.head()", "df.describe()", "df"), [0]),
+        (("m = 1", "h = m.fit(x)", "m"), [0, 1]),
+        (("cfg = 1", "def f(): return cfg", "cfg = 2", "f()"), [1, 2]),
+        (("n = 1", "class A:\n  k = n\n  def g(self): return q", "q = 1", "A()"), [0, 1, 2]),
+        (("a = 1", "a += 1", "a"), [0, 1]),
+        (("xs = []", "for i in range(3): xs.append(i)", "print(xs)"), [0, 1]),
+        (("a = 1", "[a for a in b]", "a"), [0]),
+        (("a = 1", "if (b := a): pass", "b"), [0, 1]),
+        (("a = 1", "del a", "a = 2", "a"), [2]),
+        (("a = 1", "with open('f') as f:\n  b = f.read(a)", "b"), [0, 1]),
+        (("a = 1", "%matplotlib inline\n!ls\nb = !ls\nc = a", "c"), [0, 1]),
+        (("a = 1", "%%bash\na=3", "a"), [0]),
+        (("a = 1", "%%time\na = 2", "a"), [1]),
+        (("a = 1", "%time a = 2", "a"), [1]),
+        (("loss = 1", "lr = 2", "other = 3", "%%mlrun fit -m loss -p lr --model m\nx = 1"), [0, 1]),
+        (("a = 1", "this is no python", "b = 1", "a"), [0, 1]),
+        (("a = 1", "from mod import *", "zzz"), [1]),
+        (("a = 1", "%run other.py", "a"), [0, 1]),
+        (("a = 1", "b = await f(a)", "b"), [0, 1]),
+        (("a = 1", "import os, sys", "match a:\n  case {'k': v}: pass", "v"), [0, 2]),
+        (("xs = [1]", "shuffle(xs)", "print(xs)", "xs"), [0, 1]),
+        (("a = 1", "x ="), [0]),
+        (("a = '''\n!ls\n'''", "b = 1\\\n % a", "b"), [0, 1]),
+        ((), []),
+    ],
+)
 def test_slices(sources, wanted):
     assert slice_of(cells(*sources)) == wanted
 
@@ -79,7 +93,12 @@ def test_locals_of_functions_are_not_names_of_the_cell():
 
 
 def test_the_session_is_a_valid_notebook():
-    made = [Cell("a = 1\n", "abc", 1, 1), Cell("b", "abc", 2, 2), Cell("ü", "not valid!", 3, None), Cell("", None, 4, 4)]
+    made = [
+        Cell("a = 1\n", "abc", 1, 1),
+        Cell("b", "abc", 2, 2),
+        Cell("ü", "not valid!", 3, None),
+        Cell("", None, 4, 4),
+    ]
     book = nbformat.reads(session_notebook(made), as_version=4)
     nbformat.validate(book)
     assert [c.source for c in book.cells] == ["a = 1\n", "b", "ü", ""]
@@ -132,8 +151,9 @@ def test_edited_deleted_and_not_saved(tmp_path):
 
 
 def test_parameters(tmp_path):
-    path = notebook(tmp_path / "n.ipynb", "lr = 0.1\nxs = [1, {'a': None}]\nf = print\n_q = 1", "z = 1",
-                    tags={0: ["parameters"]})
+    path = notebook(
+        tmp_path / "n.ipynb", "lr = 0.1\nxs = [1, {'a': None}]\nf = print\n_q = 1", "z = 1", tags={0: ["parameters"]}
+    )
     space = {"lr": 0.2, "xs": [1, {"a": None}], "f": print, "_q": 1, "z": 3, "n": 5}
     assert parameters(path, cells("z = 1"), space) == {}
     made = cells("lr = 0.1\nxs = [1, {'a': None}]\nf = print\n_q = 1", "# Parameters\nlr = 0.2\nn = 5\n")

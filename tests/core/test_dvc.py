@@ -10,8 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import commit_all, dvc, git, make_repository
 
+from conftest import commit_all, dvc, git, make_repository
 from nbledger.core import dvc as door
 from nbledger.core import hashes
 from nbledger.core import project as projects
@@ -144,6 +144,14 @@ def test_stale_stages_agree_with_dvc(pipeline: Path, edit, stale: list[str]) -> 
     edit(pipeline)
     assert door.stale_stages(projects.find(pipeline)) == stale
     assert sorted(json.loads(dvc(pipeline, "status", "--json"))) == stale
+
+
+def test_stages_of_a_folder_are_named_by_it(root: Path) -> None:
+    (root / "sub").mkdir()
+    (root / "sub/dvc.yaml").write_text("stages:\n  one:\n    cmd: echo ${x}\n    vars: [{x: 1}]\n")
+    assert door.stale_stages(projects.find(root)) == ["sub/dvc.yaml:one"]
+    (root / "sub/dvc.yaml").write_text("stages:\n  one:\n    cmd: echo 1\n")
+    assert door.stale_stages(projects.find(root)) == ["sub/dvc.yaml:one"]
 
 
 def test_cache_dir(root: Path, tmp_path: Path) -> None:

@@ -26,8 +26,12 @@ def site(tmp_path: Path, monkeypatch):
 
 
 def test_same_packages_as_pip():
-    listed = subprocess.run([sys.executable, "-m", "pip", "list", "--format=json", "--disable-pip-version-check"],
-                            capture_output=True, text=True, check=True).stdout
+    listed = subprocess.run(
+        [sys.executable, "-m", "pip", "list", "--format=json", "--disable-pip-version-check"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
     wanted = {(environment.canonical(p["name"]), p["version"]) for p in json.loads(listed)}
     assert {(n, v) for n, v, _, _ in current().packages} >= wanted
 
@@ -73,7 +77,8 @@ def test_an_editable_checkout_elsewhere_is_the_same_environment(site: Path):
     _dist(site, "edit-3.0", {"url": "file:///home/a/edit", "dir_info": {"editable": True}})
     first = current().digest
     (site / "edit-3.0.dist-info" / "direct_url.json").write_text(
-        json.dumps({"url": "file:///home/b/edit", "dir_info": {"editable": True}}))
+        json.dumps({"url": "file:///home/b/edit", "dir_info": {"editable": True}})
+    )
     environment._scanned = None
     assert current().digest == first
 

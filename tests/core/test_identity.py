@@ -21,8 +21,10 @@ pathlib.Path(os.environ["ANSWER"]).write_text(str(found))
 
 
 def notebook(path: Path, *sources: str) -> Path:
-    body = [{"cell_type": "code", "id": f"c{i}", "metadata": {}, "outputs": [], "execution_count": None, "source": s}
-            for i, s in enumerate(sources)]
+    body = [
+        {"cell_type": "code", "id": f"c{i}", "metadata": {}, "outputs": [], "execution_count": None, "source": s}
+        for i, s in enumerate(sources)
+    ]
     spec = {"kernelspec": {"name": "python3", "display_name": "p", "language": "python"}}
     path.write_text(json.dumps({"cells": body, "metadata": spec, "nbformat": 4, "nbformat_minor": 5}))
     return path
@@ -58,7 +60,10 @@ def test_real_runners(tmp_path):
     nbconvert = (PYTHON, "-m", "nbconvert", "--execute", "--to", "notebook", "--output", "out")
     assert ask(tmp_path, *nbconvert, "nb/asks.ipynb", cwd=tmp_path) == answer
     assert ask(tmp_path, *nbconvert, "asks.ipynb", cwd=folder, session=str(other)) == answer
-    assert ask(tmp_path, PYTHON, "-m", "papermill", "nb/asks.ipynb", "nb/done.ipynb", "-p", "p", "1", cwd=tmp_path) == answer
+    assert (
+        ask(tmp_path, PYTHON, "-m", "papermill", "nb/asks.ipynb", "nb/done.ipynb", "-p", "p", "1", cwd=tmp_path)
+        == answer
+    )
     if (BIN / "jupyter-execute").exists():
         assert ask(tmp_path, str(BIN / "jupyter-execute"), "nb/asks.ipynb", cwd=tmp_path) == answer
 
@@ -79,7 +84,9 @@ def test_variables_of_front_ends(tmp_path):
     assert find_notebook({"__vsc_ipynb_file__": str(path)}, {}, [], tmp_path) == path
     assert find_notebook({}, {"JPY_SESSION_NAME": "a b.ipynb"}, [], tmp_path) == path
     assert find_notebook({"PAPERMILL_INPUT_PATH": str(path)}, {}, [], tmp_path) == path
-    assert find_notebook({"__vsc_ipynb_file__": 3}, {"JPY_SESSION_NAME": "console 1"}, executed("y = 1"), tmp_path) is None
+    assert (
+        find_notebook({"__vsc_ipynb_file__": 3}, {"JPY_SESSION_NAME": "console 1"}, executed("y = 1"), tmp_path) is None
+    )
 
 
 def test_a_renamed_notebook_is_known_by_its_code(tmp_path):

@@ -14,8 +14,9 @@ from nbledger.core.observe import Observation
 
 
 def observation(*reads: str | Path, writes: tuple = (), **more) -> Observation:
-    return Observation({os.path.abspath(p): files.signature(os.stat(p)) for p in reads},
-                       {os.path.abspath(p) for p in writes}, **more)
+    return Observation(
+        {os.path.abspath(p): files.signature(os.stat(p)) for p in reads}, {os.path.abspath(p) for p in writes}, **more
+    )
 
 
 def md5(text: str) -> str:
@@ -52,8 +53,14 @@ def test_how_each_input_is_versioned(versioned: Path):
     names = ["folder/a.csv", "data.csv", "code.csv", "edit.csv", "new file.csv", str(outside), "link.csv", "sub/s.csv"]
     found = describe(projects.find(), observation(*names), hash_budget_mb=64)
     assert states(found.inputs) == {
-        "folder/a.csv": "dvc", "data.csv": "dvc-changed", "code.csv": "git", "edit.csv": "git-changed",
-        "new file.csv": "untracked", str(outside): "external", "link.csv": "external", "sub/s.csv": "untracked",
+        "folder/a.csv": "dvc",
+        "data.csv": "dvc-changed",
+        "code.csv": "git",
+        "edit.csv": "git-changed",
+        "new file.csv": "untracked",
+        str(outside): "external",
+        "link.csv": "external",
+        "sub/s.csv": "untracked",
     }
     by_path = {r.path: r for r in found.inputs}
     one = by_path["folder/a.csv"]

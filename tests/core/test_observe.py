@@ -35,8 +35,9 @@ def writes(function):
 
 def observed(code: str, cwd: Path) -> dict:
     env = os.environ | {"PYTHONPATH": SRC}
-    done = subprocess.run([sys.executable, "-c", START + code], cwd=cwd, env=env, capture_output=True, text=True,
-                          timeout=200)
+    done = subprocess.run(
+        [sys.executable, "-c", START + code], cwd=cwd, env=env, capture_output=True, text=True, timeout=200
+    )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -60,7 +61,9 @@ PARTS = ["parts/k=x/p.parquet", "parts/k=y/p.parquet"]
 
 
 def test_plain_files(data):
-    found = observed("""
+    found = (
+        observed(
+            """
 def rewrite():
     open("t1", "w").write("x"); open("t1").read(); os.replace("t1", "t2")
     open("gone", "w").close(); os.remove("gone")
@@ -75,7 +78,12 @@ os.symlink("a.csv", "link.csv")
 tell(rewrite=seen(rewrite), neither=seen(neither), link=seen(lambda: open("link.csv").read()),
      both=seen(lambda: open("a.feather", "r+").close()), pathlib=reads(lambda: Path("a.csv").read_bytes()),
      outside=reads(lambda: open(HERE + "/../outside.txt").read()))
-""", data) if (data.parent / "outside.txt").write_text("x") else {}
+""",
+            data,
+        )
+        if (data.parent / "outside.txt").write_text("x")
+        else {}
+    )
     assert found["rewrite"]["reads"] == ["a.csv"]
     assert found["rewrite"]["writes"] == ["a.csv", "a.ndjson", "t2"]
     assert found["neither"]["reads"] == found["neither"]["writes"] == []
@@ -87,24 +95,39 @@ tell(rewrite=seen(rewrite), neither=seen(neither), link=seen(lambda: open("link.
 
 
 def test_observers_nest(data):
-    found = observed("""
+    found = observed(
+        """
 def inner():
     open("a.parquet", "rb").close()
 nested = {}
 def outer():
     open("a.csv").close(); nested.update(seen(inner)); open("a.ndjson").close()
 tell(outer=reads(outer), inner=nested["reads"], after=observe._active == ())
-""", data)
+""",
+        data,
+    )
     assert found == {"outer": ["a.csv", "a.ndjson", "a.parquet"], "inner": ["a.parquet"], "after": True}
 
 
 def test_what_is_not_data(data):
     (data / ".nbledger.toml").write_text('ignore_inputs = ["*.log", "scratch/*"]\n')
-    for name in ("x.log", "scratch/y.csv", ".git/config", ".dvc/tmp/z", "mlruns/0/meta", "mlflow.db-wal", "mine.py",
-                 "own.ipynb", "a.csv.dvc", "sub/__pycache__/m.pyc", "pkg_a.py"):
+    for name in (
+        "x.log",
+        "scratch/y.csv",
+        ".git/config",
+        ".dvc/tmp/z",
+        "mlruns/0/meta",
+        "mlflow.db-wal",
+        "mine.py",
+        "own.ipynb",
+        "a.csv.dvc",
+        "sub/__pycache__/m.pyc",
+        "pkg_a.py",
+    ):
         (data / name).parent.mkdir(parents=True, exist_ok=True)
         (data / name).write_text("")
-    found = observed("""
+    found = observed(
+        """
 def all_of_them():
     for folder, _, names in list(os.walk(".")):
         for name in names:
@@ -114,13 +137,16 @@ def all_of_them():
     with observe.unwatched():
         open("a.csv").close()
 tell(**seen(all_of_them, Path("own.ipynb")))
-""", data)
+""",
+        data,
+    )
     assert found["reads"] == ["a.csv", "a.feather", "a.ndjson", "a.parquet", "mine.py", *PARTS]
     assert found["modules"] == ["pkg_a.py"]
 
 
 def test_children_are_named_without_their_arguments(data):
-    found = observed("""
+    found = observed(
+        """
 import subprocess
 def call():
     os.system("TOKEN=hush cat a.csv > out.txt"); subprocess.run("head -1 a.csv; true", shell=True, stdout=-3)
@@ -128,12 +154,15 @@ def call():
     if not (pid := os.fork()): os._exit(0)
     os.waitpid(pid, 0)
 tell(**seen(call))
-""", data)
+""",
+        data,
+    )
     assert found["children"] == ["cat", "head", "wc", "a forked worker process"]
 
 
 def test_pandas_numpy_sqlite(data):
-    found = observed("""
+    found = observed(
+        """
 import sqlite3, numpy as np, pandas as pd
 df = pd.read_csv("a.csv")
 def database():
@@ -146,18 +175,30 @@ tell(csv=reads(lambda: pd.read_csv("a.csv", engine="pyarrow")), parquet=reads(la
      pickle=writes(lambda: df.to_pickle("e.pkl")), made=made["writes"], made_reads=made["reads"],
      query=seen(lambda: sqlite3.connect("file:q.db?mode=ro", uri=True).execute("select * from t")),
      memory=reads(lambda: sqlite3.connect(":memory:")))
-""", data)
+""",
+        data,
+    )
     query = found.pop("query")
     assert (query["reads"], query["writes"]) == (["q.db"], [])
     assert found == {
-        "csv": ["a.csv"], "parquet": ["a.parquet"], "folder": PARTS, "feather": ["a.feather"], "write": ["b.parquet"],
-        "parts": 2, "npy": ["d.npy"], "load": ["d.npy"], "pickle": ["e.pkl"], "made": ["q.db"], "made_reads": [],
+        "csv": ["a.csv"],
+        "parquet": ["a.parquet"],
+        "folder": PARTS,
+        "feather": ["a.feather"],
+        "write": ["b.parquet"],
+        "parts": 2,
+        "npy": ["d.npy"],
+        "load": ["d.npy"],
+        "pickle": ["e.pkl"],
+        "made": ["q.db"],
+        "made_reads": [],
         "memory": [],
     }
 
 
 def test_pyarrow(data):
-    found = observed("""
+    found = observed(
+        """
 from pyarrow.parquet import read_table, ParquetFile  # names bound before any observer
 import pyarrow as pa, pyarrow.csv, pyarrow.dataset as ds, pyarrow.feather, pyarrow.json, pyarrow.orc, pyarrow.parquet as pq
 from pyarrow import fs
@@ -177,18 +218,36 @@ tell(bound=reads(lambda: read_table("a.parquet")), file=reads(lambda: ParquetFil
      write=writes(lambda: pq.write_table(table, "o.parquet")), orc=writes(lambda: pa.orc.write_table(table, "o.orc")),
      folder=len(writes(lambda: pq.write_to_dataset(table, "od", partition_cols=["k"]))), remote=seen(remote)["remote"],
      isinstance=[isinstance(pa.OSFile("a.csv"), pa.OSFile), isinstance(pa.lib.OSFile("a.csv"), pa.OSFile)])
-""", data)
+""",
+        data,
+    )
     one = ["a.parquet"]
     assert found == {
-        "bound": one, "file": one, "schema": one, "handle": [], "csv": ["a.csv"], "json": ["a.ndjson"],
-        "feather": ["a.feather"], "dataset": PARTS, "files": one, "mapped": ["a.csv"], "os": ["a.csv"],
-        "oswrite": ["w.bin"], "local": one, "subtree": one, "write": ["o.parquet"], "orc": ["o.orc"], "folder": 2,
-        "remote": ["s3://bucket/key"], "isinstance": [True, True],
+        "bound": one,
+        "file": one,
+        "schema": one,
+        "handle": [],
+        "csv": ["a.csv"],
+        "json": ["a.ndjson"],
+        "feather": ["a.feather"],
+        "dataset": PARTS,
+        "files": one,
+        "mapped": ["a.csv"],
+        "os": ["a.csv"],
+        "oswrite": ["w.bin"],
+        "local": one,
+        "subtree": one,
+        "write": ["o.parquet"],
+        "orc": ["o.orc"],
+        "folder": 2,
+        "remote": ["s3://bucket/key"],
+        "isinstance": [True, True],
     }
 
 
 def test_polars(data):
-    found = observed("""
+    found = observed(
+        """
 import polars as pl
 df = pl.DataFrame({"a": [1]})
 def remote():
@@ -199,16 +258,26 @@ tell(csv=reads(lambda: pl.read_csv("a.csv")), scan=reads(lambda: pl.scan_parquet
      listed=reads(lambda: pl.read_parquet([Path("a.parquet")])), lines=reads(lambda: pl.read_ndjson("a.ndjson")),
      write=writes(lambda: df.write_csv("o.csv")), sink=writes(lambda: df.lazy().sink_parquet("o.parquet")),
      text=reads(lambda: pl.read_csv(b"a,b\\n1,2")), remote=seen(remote)["remote"])
-""", data)
+""",
+        data,
+    )
     assert found == {
-        "csv": ["a.csv"], "scan": ["a.parquet"], "deep": PARTS, "folder": PARTS, "listed": ["a.parquet"],
-        "lines": ["a.ndjson"], "write": ["o.csv"], "sink": ["o.parquet"], "text": [],
+        "csv": ["a.csv"],
+        "scan": ["a.parquet"],
+        "deep": PARTS,
+        "folder": PARTS,
+        "listed": ["a.parquet"],
+        "lines": ["a.ndjson"],
+        "write": ["o.csv"],
+        "sink": ["o.parquet"],
+        "text": [],
         "remote": ["s3://bucket/x.parquet"],
     }
 
 
 def test_duckdb(data):
-    found = observed("""
+    found = observed(
+        """
 import duckdb
 def keep():
     con = duckdb.connect("x.duckdb"); con.execute("create table t as select 1 a"); con.close()
@@ -221,16 +290,28 @@ tell(quoted=reads(lambda: duckdb.sql("select * from 'a.parquet'").fetchall()), g
      copy=seen(sql("copy (from 'a.csv') to 'o.parquet' (format parquet)")), keep=writes(keep), only=seen(only_read),
      attach=reads(sql("attach 'x.duckdb' as other")), method=reads(lambda: duckdb.connect().read_parquet("a.parquet")),
      relation=writes(lambda: duckdb.read_csv("a.csv").write_csv("r.csv")))
-""", data)
+""",
+        data,
+    )
     assert (found["copy"]["reads"], found["copy"]["writes"]) == (["a.csv"], ["o.parquet"])
     assert (found["only"]["reads"], found["only"]["writes"]) == (["x.duckdb"], [])
-    wanted = {"quoted": ["a.parquet"], "glob": ["a.csv"], "call": ["a.csv"], "bound": ["a.csv"], "compared": [],
-              "keep": ["x.duckdb"], "attach": ["x.duckdb"], "method": ["a.parquet"], "relation": ["r.csv"]}
+    wanted = {
+        "quoted": ["a.parquet"],
+        "glob": ["a.csv"],
+        "call": ["a.csv"],
+        "bound": ["a.csv"],
+        "compared": [],
+        "keep": ["x.duckdb"],
+        "attach": ["x.duckdb"],
+        "method": ["a.parquet"],
+        "relation": ["r.csv"],
+    }
     assert {k: found[k] for k in wanted} == wanted
 
 
 def test_wrapped_functions_behave_as_before(data):
-    found = observed("""
+    found = observed(
+        """
 import inspect, pickle, traceback, warnings
 import duckdb, pandas as pd, polars as pl, pyarrow.csv, pyarrow.parquet as pq
 before = [str(inspect.signature(f)) for f in (pq.read_table, pl.read_csv, pq.ParquetFile)]
@@ -255,23 +336,37 @@ tell(signatures=before == [str(inspect.signature(f)) for f in (pq.read_table, pl
      pickled=all(pickle.loads(pickle.dumps(f)) is f for f in (pq.read_table, pl.read_csv, pyarrow.csv.read_csv)),
      local=local_frame(), error=fail() == plain, errors=[plain, fail()], watched=seen(lambda: local_frame())["reads"],
      warning=[caught[0].filename, caught[0].lineno == warned.__code__.co_firstlineno + 2])
-""", data)
+""",
+        data,
+    )
     assert found.pop("errors")[0][1] is False
-    assert found == {"signatures": True, "wrapped": True, "pickled": True, "local": [3, 3], "error": True,
-                     "watched": [], "warning": ["<string>", True]}
+    assert found == {
+        "signatures": True,
+        "wrapped": True,
+        "pickled": True,
+        "local": [3, 3],
+        "error": True,
+        "watched": [],
+        "warning": ["<string>", True],
+    }
 
 
 def test_hdf5_netcdf_and_images_where_installed(data):
     pytest.importorskip("h5py")
-    found = observed("""
+    found = observed(
+        """
 import h5py
 tell(write=writes(lambda: h5py.File("a.h5", "w").close()), read=reads(lambda: h5py.File("a.h5").close()),
      isinstance=isinstance(h5py.File("a.h5"), h5py.Group))
-""", data)
+""",
+        data,
+    )
     assert found == {"write": ["a.h5"], "read": ["a.h5"], "isinstance": True}
 
 
 def test_importing_it_is_light():
     code = "import sys, nbledger.core.observe as o; print([m for m in ('pandas', 'numpy', 'sqlite3', 'yaml') if m in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": SRC}, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": SRC}, capture_output=True, text=True
+    )
     assert done.stdout.strip() == "[]"

@@ -14,8 +14,8 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import commit_all, dvc, git, make_repository, run
 
+from conftest import commit_all, dvc, git, make_repository, run
 from nbledger.core import dvc as door
 from nbledger.core import project as projects
 from nbledger.core.errors import Busy, LedgerError, Refused, ToolFailed, UsageError
@@ -351,8 +351,8 @@ def test_dvcignore_is_honoured(root: Path) -> None:
 # ── other processes ─────────────────────────────────────────────────────────────────────────────────────────────────
 def test_dvc_lock_is_respected(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (root / "x").write_text("x")
-    holder = subprocess.Popen([sys.executable, "-c", "import zc.lockfile, sys; l = zc.lockfile.LockFile('.dvc/tmp/lock');"
-                               " print('held', flush=True); sys.stdin.read()"], cwd=root, stdin=subprocess.PIPE,
+    holder = subprocess.Popen([sys.executable, "-c", ("import zc.lockfile, sys; l = zc.lockfile.LockFile('.dvc/tmp/lock');"
+                               " print('held', flush=True); sys.stdin.read()")], cwd=root, stdin=subprocess.PIPE,
                               stdout=subprocess.PIPE)
     holder.stdout.readline()
     project = projects.find(root)

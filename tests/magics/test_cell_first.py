@@ -6,9 +6,9 @@ import re
 from pathlib import Path
 
 import pytest
+
 from kernels import kernel
 from ledger import run, runs
-
 
 
 def plainly(text: str) -> str:
@@ -98,11 +98,20 @@ def test_unwritable_ledger_warns_once_and_the_cell_runs(project: Path) -> None:
         assert len(first.stderr.splitlines()) == 1 and second.stderr == ""
 
 
-BROKEN = ["nbledger.keeper.recorder.start", "nbledger.core.snapshot.capture", "nbledger.core.observe.Observer.start",
-          "nbledger.core.observe.Observer.stop", "nbledger.core.lineage.describe", "nbledger.core.environment.current",
-          "nbledger.core.cells.order", "nbledger.keeper.client.notify", "nbledger.keeper.journal.Journal.write",
-          "nbledger.keeper.recorder.Recording.end", "nbledger_magics.display.summary",
-          "nbledger_magics.collect.notebook_parameters"]
+BROKEN = [
+    "nbledger.keeper.recorder.start",
+    "nbledger.core.snapshot.capture",
+    "nbledger.core.observe.Observer.start",
+    "nbledger.core.observe.Observer.stop",
+    "nbledger.core.lineage.describe",
+    "nbledger.core.environment.current",
+    "nbledger.core.cells.order",
+    "nbledger.keeper.client.notify",
+    "nbledger.keeper.journal.Journal.write",
+    "nbledger.keeper.recorder.Recording.end",
+    "nbledger_magics.display.summary",
+    "nbledger_magics.collect.notebook_parameters",
+]
 
 
 @pytest.mark.parametrize("target", BROKEN)

@@ -10,8 +10,10 @@ from ledger import run, runs
 
 def test_fluent_calls_in_a_cell_that_imports_mlflow(project: Path) -> None:
     with kernel(project) as k:
-        cell = k.run("%%mlrun own -p mine=1\nimport mlflow\nmlflow.log_metric('acc', 0.5)\nmlflow.log_param('theirs', 2)\n"
-                     "mlflow.active_run().info.run_id")
+        cell = k.run(
+            "%%mlrun own -p mine=1\nimport mlflow\nmlflow.log_metric('acc', 0.5)\nmlflow.log_param('theirs', 2)\n"
+            "mlflow.active_run().info.run_id"
+        )
         assert cell.status == "ok", cell
         assert k.run("mlflow.active_run() is None").result == "True"
     (found,) = runs(project)

@@ -23,8 +23,17 @@ text = "precision recall"
         cell = k.run(code)
         assert cell.status == "ok", cell
     found = run(project, "kinds")
-    assert found.data.metrics == {"number": 3.0, "scalar": 0.5, "flag": 1.0, "nested.a.b": 1.5, "nested.c": 2.0,
-                                  "series": 1.0, "array": 4.0, "frame.x": 1.0, "frame.y": 2.0}
+    assert found.data.metrics == {
+        "number": 3.0,
+        "scalar": 0.5,
+        "flag": 1.0,
+        "nested.a.b": 1.5,
+        "nested.c": 2.0,
+        "series": 1.0,
+        "array": 4.0,
+        "frame.x": 1.0,
+        "frame.y": 2.0,
+    }
     history = client(uri(project)).get_metric_history(found.info.run_id, "series")
     assert sorted((m.step, m.value) for m in history) == [(0, 3.0), (1, 2.0), (2, 1.0)]
     assert artifact(project, found.info.run_id, "text.txt").read_text() == "precision recall"
@@ -53,8 +62,10 @@ bad = {"acc=1": 1.0, "acc[1": 2.0, "worse": "text", "../up": 3.0}
 def test_ten_thousand_parameters(project: Path) -> None:
     with kernel(project) as k:
         assert k.run("parameters = None").status == "ok"
-        cell = k.run("%mlrun start many\nfrom nbledger.keeper import recorder\n"
-                     "recorder.current().log_params({f'p{i}': i for i in range(10_000)})")
+        cell = k.run(
+            "%mlrun start many\nfrom nbledger.keeper import recorder\n"
+            "recorder.current().log_params({f'p{i}': i for i in range(10_000)})"
+        )
         assert cell.status == "ok", cell
         k.run("%mlrun stop")
     assert len(run(project, "many").data.params) == 10_000

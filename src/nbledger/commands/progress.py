@@ -25,8 +25,14 @@ def bar() -> Iterator[Callable[[int, int, str], None]]:
             from rich.console import Console
             from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-            shown = Progress(TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn(),
-                             console=Console(stderr=True), transient=True)
+            shown = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                DownloadColumn(),
+                TimeRemainingColumn(),
+                console=Console(stderr=True),
+                transient=True,
+            )
             shown.start()
             task = shown.add_task(text, total=total)
         if task is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -32,7 +32,7 @@ def number(value: float) -> str:
 def duration(row: RunRow) -> str:
     if row.start is None or row.end is None:
         return ""
-    seconds = (datetime.datetime.fromisoformat(row.end) - datetime.datetime.fromisoformat(row.start)).total_seconds()
+    seconds = (dt.datetime.fromisoformat(row.end) - dt.datetime.fromisoformat(row.start)).total_seconds()
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
@@ -42,7 +42,7 @@ def duration(row: RunRow) -> str:
 def when(row: RunRow) -> str:
     if row.start is None:
         return ""
-    return datetime.datetime.fromisoformat(row.start).astimezone().strftime("%m-%d %H:%M:%S")
+    return dt.datetime.fromisoformat(row.start).astimezone().strftime("%m-%d %H:%M:%S")
 
 
 def clip(text: str, width: int = _WIDTH) -> str:
@@ -78,11 +78,17 @@ def columns(rows: Sequence[RunRow]) -> tuple[list[str], list[list[str]]]:
     params, metrics, data = varying(rows)[:_PARAM_COLUMNS], metric_keys(rows)[:_METRIC_COLUMNS], data_names(rows)[:3]
     heads = ["run", "name", "status", "started", "took", *params, *metrics, *data, "code"]
     cells = [
-        [row.run_id[:8], clip(row.name), row.status, when(row), duration(row),
-         *(clip(row.params.get(k, "")) for k in params),
-         *(number(row.metrics[k]) if k in row.metrics else "" for k in metrics),
-         *(_digest(row, n)[:8] for n in data),
-         (row.commit or "")[:8] + ("*" if row.dirty else "")]
+        [
+            row.run_id[:8],
+            clip(row.name),
+            row.status,
+            when(row),
+            duration(row),
+            *(clip(row.params.get(k, "")) for k in params),
+            *(number(row.metrics[k]) if k in row.metrics else "" for k in metrics),
+            *(_digest(row, n)[:8] for n in data),
+            (row.commit or "")[:8] + ("*" if row.dirty else ""),
+        ]
         for row in rows
     ]
     return heads, cells
@@ -106,7 +112,7 @@ def table(heads: Sequence[str], cells: Iterable[Sequence[str]]) -> str:
     """Columns padded to their widest entry; numbers to the right."""
     body = [list(row) for row in cells]
     widths = [max(len(r[i]) for r in [list(heads), *body]) for i in range(len(heads))]
-    right = [all(_numeric(r[i]) for r in body) and any(r[i] for r in body) for i in range(len(heads))]
+    right = [all(numeric(r[i]) for r in body) and any(r[i] for r in body) for i in range(len(heads))]
 
     def line(row: Sequence[str]) -> str:
         padded = (c.rjust(w) if r else c.ljust(w) for c, w, r in zip(row, widths, right, strict=True))
@@ -115,7 +121,7 @@ def table(heads: Sequence[str], cells: Iterable[Sequence[str]]) -> str:
     return "\n".join([line(heads), "  ".join("─" * w for w in widths), *map(line, body)])
 
 
-def _numeric(text: str) -> bool:
+def numeric(text: str) -> bool:
     try:
         float(text or "0")
     except ValueError:
@@ -135,8 +141,11 @@ def tracked(results: Sequence[Tracked]) -> str:
     for one in results:
         files = f", {one.nfiles} files" if one.nfiles > 1 or one.md5.endswith(".dir") else ""
         what = "versioned" if one.changed else "unchanged"
-        lines.append(f"{what} {one.path} ({size(one.size)}{files}) md5 {one.md5[:8]}"
-                     + (f", commit {one.commit[:8]}" if one.commit else "") + (", pushed" if one.pushed else ""))
+        lines.append(
+            f"{what} {one.path} ({size(one.size)}{files}) md5 {one.md5[:8]}"
+            + (f", commit {one.commit[:8]}" if one.commit else "")
+            + (", pushed" if one.pushed else "")
+        )
         lines += [f"  {note}" for note in one.notes]
     return "\n".join(lines)
 
@@ -154,20 +163,32 @@ def status_lines(state: Status) -> list[tuple[str, str, bool]]:
         where = f"{code.branch or 'detached HEAD'} at {code.commit[:8] if code.commit else 'no commit yet'}"
         if code.ahead or code.behind:
             where += f", {code.ahead} ahead, {code.behind} behind"
-        lines.append(("branch", where + (f", {code.operation} under way" if code.operation else ""), code.commit is not None))
+        lines.append(
+            ("branch", where + (f", {code.operation} under way" if code.operation else ""), code.commit is not None)
+        )
     if code.changed:
         lines.append(("changed", _some(code.changed), False))
     if code.untracked:
         lines.append(("not in Git", _some(code.untracked), False))
-    for name, paths in (("data changed", data.changed), ("data missing", data.missing), ("not pushed", data.not_pushed),
-                        ("read, not versioned", data.untracked_inputs), ("stale stages", state.pipeline.stale)):
+    for name, paths in (
+        ("data changed", data.changed),
+        ("data missing", data.missing),
+        ("not pushed", data.not_pushed),
+        ("read, not versioned", data.untracked_inputs),
+        ("stale stages", state.pipeline.stale),
+    ):
         if paths:
             lines.append((name, _some(paths), False))
     store = f"{tracking.uri}, experiment {tracking.experiment}"
     if tracking.reachable is False:
         store += " — does not answer"
-    lines.append(("runs", store + (f", {tracking.pending} waiting to be published" if tracking.pending else ""),
-                  tracking.reachable is not False and not tracking.pending))
+    lines.append(
+        (
+            "runs",
+            store + (f", {tracking.pending} waiting to be published" if tracking.pending else ""),
+            tracking.reachable is not False and not tracking.pending,
+        )
+    )
     return lines + [("note", note, False) for note in state.notes]
 
 
@@ -188,5 +209,8 @@ def checkpoint(made: Checkpoint) -> str:
 
 def findings(found: Sequence[Finding]) -> str:
     marks = {"ok": "✓", "note": "·", "problem": "!"}
-    return "\n".join(f"{'✓' if f.fixed else marks[f.severity]} {f.text}" + (" — mended" if f.fixed else
-                     f" — {f.fix}" if f.fix else "") for f in found)
+    return "\n".join(
+        f"{'✓' if f.fixed else marks[f.severity]} {f.text}"
+        + (" — mended" if f.fixed else f" — {f.fix}" if f.fix else "")
+        for f in found
+    )

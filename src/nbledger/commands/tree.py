@@ -17,7 +17,9 @@ from nbledger.keeper import client
 class _Tree(click.Group):
     """A group that answers a misspelt verb with the nearest ones."""
 
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
         name = args[0]
         if self.get_command(ctx, name) is None and not name.startswith("-"):
             known = self.list_commands(ctx)
@@ -61,18 +63,37 @@ def init(face: Face, remote: str | None, tracking_uri: str | None, as_json: bool
 @click.option("--follow-symlinks", is_flag=True, help="Version what links to outside the project point at.")
 @_json
 @click.pass_obj
-def track(face: Face, paths: tuple[str, ...], message: str | None, push: bool, no_commit: bool, follow_symlinks: bool,
-          as_json: bool) -> Answer:
+def track(
+    face: Face,
+    paths: tuple[str, ...],
+    message: str | None,
+    push: bool,
+    no_commit: bool,
+    follow_symlinks: bool,
+    as_json: bool,
+) -> Answer:
     """Version files or folders with DVC and commit their pointers, and only those."""
-    tracked = ask(face, "track", {"paths": list(paths), "message": message, "push": push, "commit": not no_commit,
-                                  "follow_symlinks": follow_symlinks, "cwd": str(Path.cwd())})
+    tracked = ask(
+        face,
+        "track",
+        {
+            "paths": list(paths),
+            "message": message,
+            "push": push,
+            "commit": not no_commit,
+            "follow_symlinks": follow_symlinks,
+            "cwd": str(Path.cwd()),
+        },
+    )
     return Answer(tracked, text.tracked(tracked))
 
 
 @ledger.command()
 @click.argument("filter", nargs=-1)
 @click.option("--sort", default="", metavar="KEY", help="A metric, start, name, …; +KEY for ascending.")
-@click.option("-n", "--limit", default=50, show_default=True, type=click.IntRange(1, 100_000), help="How many runs at most.")
+@click.option(
+    "-n", "--limit", default=50, show_default=True, type=click.IntRange(1, 100_000), help="How many runs at most."
+)
 @click.option("-e", "--experiment", help="Only this experiment.")
 @_json
 @click.pass_obj
@@ -134,7 +155,7 @@ def run(args: Sequence[str], face: Face) -> Answer | None:
     try:
         outcome = ledger.main(list(args), prog_name="nbledger", standalone_mode=False, obj=face)
     except click.exceptions.NoArgsIsHelpError as err:
-        return Answer({}, err.ctx.get_help() if err.ctx else "", 2)
+        return Answer({}, err.ctx.get_help(), 2)
     except click.ClickException as err:
         usage = err.ctx.command_path if isinstance(err, click.UsageError) and err.ctx else "nbledger"
         raise UsageError(_one_line(err.format_message()), f"{usage} --help lists what there is") from err

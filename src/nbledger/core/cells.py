@@ -83,13 +83,22 @@ def _disk_cell(cell: dict[str, Any]) -> DiskCell:
     return DiskCell("".join(source), cell.get("id"), tuple(map(str, tags)))
 
 
-def session_notebook(cells: Sequence[Cell], language_info: Mapping[str, Any] | None = None,
-                     kernelspec: Mapping[str, Any] | None = None) -> str:
+def session_notebook(
+    cells: Sequence[Cell], language_info: Mapping[str, Any] | None = None, kernelspec: Mapping[str, Any] | None = None
+) -> str:
     """The session as a notebook (nbformat 4.5), in the order of execution, without outputs."""
     taken: set[str] = set()
     body: list[dict[str, Any]] = [
-        {"cell_type": "code", "execution_count": c.execution_count, "id": _identity(c, number, taken), "metadata": {},
-         "outputs": [], "source": c.source.splitlines(keepends=True)} for number, c in enumerate(cells)]
+        {
+            "cell_type": "code",
+            "execution_count": c.execution_count,
+            "id": _identity(c, number, taken),
+            "metadata": {},
+            "outputs": [],
+            "source": c.source.splitlines(keepends=True),
+        }
+        for number, c in enumerate(cells)
+    ]
     metadata: dict[str, Any] = {"language_info": dict(language_info or {"name": "python"})}
     if kernelspec:
         metadata["kernelspec"] = dict(kernelspec)
@@ -167,8 +176,11 @@ def order(cells: Sequence[Cell], notebook_path: Path | None, current_id: str | N
         if place is not None:
             placed.append((place, index))
             last = place
-    wrong = [_said(cells[b], f"ran after {_name(cells[a])}, which stands below it")
-             for (place_a, a), (place_b, b) in pairwise(placed) if place_b < place_a]
+    wrong = [
+        _said(cells[b], f"ran after {_name(cells[a])}, which stands below it")
+        for (place_a, a), (place_b, b) in pairwise(placed)
+        if place_b < place_a
+    ]
     state = EDITED if edited else OUT_OF_ORDER if wrong or repeated else CLEAN
     return Order(state, (*edited, *wrong, *repeated, *(("not saved",) if unsaved else ())))
 
@@ -179,8 +191,11 @@ def _repeated(cells: Sequence[Cell], chosen: Sequence[int]) -> tuple[str, ...]:
     for index in chosen:
         if names_of(cells[index].source).accumulates:
             runs.setdefault(cells[index].cell_id or normal(cells[index].source), []).append(index)
-    return tuple(_said(cells[found[-1]], f"ran {len(found)} times and adds to its own result")
-                 for found in runs.values() if len(found) > 1)
+    return tuple(
+        _said(cells[found[-1]], f"ran {len(found)} times and adds to its own result")
+        for found in runs.values()
+        if len(found) > 1
+    )
 
 
 def _key(cell: Cell, given: str | None) -> tuple[str, str]:

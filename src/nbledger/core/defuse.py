@@ -11,20 +11,102 @@ from functools import lru_cache
 
 _LINE_MAGIC = re.compile(r"^(\s*)(?:(%|!|\?)|([A-Za-z_][\w, ]*=\s*)(%|!))(.*)$")
 _HELP = re.compile(r"^\s*[\w.*%]+\?{1,2}\s*$")
-_PYTHON_MAGICS = frozenset(("time", "timeit", "capture", "prun", "mlrun", "stage", "memit", "mprun", "debug", "snakeviz"))
-_FOREIGN_MAGICS = frozenset(("bash", "sh", "script", "html", "HTML", "javascript", "js", "latex", "markdown", "svg", "SVG",
-                             "writefile", "file", "perl", "ruby", "cmd", "system", "sx", "!"))
+_PYTHON_MAGICS = frozenset(
+    ("time", "timeit", "capture", "prun", "mlrun", "stage", "memit", "mprun", "debug", "snakeviz")
+)
+_FOREIGN_MAGICS = frozenset(
+    (
+        "bash",
+        "sh",
+        "script",
+        "html",
+        "HTML",
+        "javascript",
+        "js",
+        "latex",
+        "markdown",
+        "svg",
+        "SVG",
+        "writefile",
+        "file",
+        "perl",
+        "ruby",
+        "cmd",
+        "system",
+        "sx",
+        "!",
+    )
+)
 _OPAQUE_MAGICS = ("run", "store", "load", "pylab", "cython", "reset", "who_ls", "edit", "macro")
 # A discarded call changes its arguments, or why make it? Not these.
 _HARMLESS = frozenset(("print", "display", "help", "len", "repr", "type", "dir", "isinstance", "id", "plot", "show"))
 # Methods that only show; every other method whose result is dropped may have changed its object.
-_SHOWING = frozenset(("head", "tail", "describe", "info", "show", "print", "sample", "to_csv", "to_parquet", "to_json",
-                      "to_excel", "to_pickle", "value_counts", "savefig", "summary", "hist", "plot", "count", "items",
-                      "keys", "values", "copy", "corr", "nunique", "unique", "predict", "score", "mean", "sum", "display"))
+_SHOWING = frozenset(
+    (
+        "head",
+        "tail",
+        "describe",
+        "info",
+        "show",
+        "print",
+        "sample",
+        "to_csv",
+        "to_parquet",
+        "to_json",
+        "to_excel",
+        "to_pickle",
+        "value_counts",
+        "savefig",
+        "summary",
+        "hist",
+        "plot",
+        "count",
+        "items",
+        "keys",
+        "values",
+        "copy",
+        "corr",
+        "nunique",
+        "unique",
+        "predict",
+        "score",
+        "mean",
+        "sum",
+        "display",
+    )
+)
 # Methods that change their object even where the result is kept.
-_CHANGING = frozenset(("fit", "fit_transform", "fit_predict", "partial_fit", "fit_resample", "append", "extend", "update",
-                       "add", "insert", "pop", "popitem", "remove", "clear", "sort", "reverse", "setdefault", "discard",
-                       "load_state_dict", "step", "backward", "train", "compile", "seed", "shuffle", "__setitem__", "next"))
+_CHANGING = frozenset(
+    (
+        "fit",
+        "fit_transform",
+        "fit_predict",
+        "partial_fit",
+        "fit_resample",
+        "append",
+        "extend",
+        "update",
+        "add",
+        "insert",
+        "pop",
+        "popitem",
+        "remove",
+        "clear",
+        "sort",
+        "reverse",
+        "setdefault",
+        "discard",
+        "load_state_dict",
+        "step",
+        "backward",
+        "train",
+        "compile",
+        "seed",
+        "shuffle",
+        "__setitem__",
+        "next",
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -54,8 +136,14 @@ def names_of(source: str) -> Names:
     scan = _Scan(loads=set(loads))
     for statement in tree.body:
         scan.top(statement)
-    return Names(frozenset(scan.binds), frozenset(scan.may_bind), frozenset(scan.loads), frozenset(scan.later - scan.binds),
-                 frozenset(scan.accumulates), opaque or scan.opaque)
+    return Names(
+        frozenset(scan.binds),
+        frozenset(scan.may_bind),
+        frozenset(scan.loads),
+        frozenset(scan.later - scan.binds),
+        frozenset(scan.accumulates),
+        opaque or scan.opaque,
+    )
 
 
 def _without_cell_magic(source: str) -> tuple[str, list[str], bool]:
@@ -236,8 +324,10 @@ class _Scan(ast.NodeVisitor):
     def visit_Call(self, node: ast.Call) -> None:
         if isinstance(node.func, ast.Attribute):
             root = _root(node.func)
-            in_place = any(k.arg == "inplace" and not (isinstance(k.value, ast.Constant) and k.value.value is False)
-                           for k in node.keywords)
+            in_place = any(
+                k.arg == "inplace" and not (isinstance(k.value, ast.Constant) and k.value.value is False)
+                for k in node.keywords
+            )
             if root is not None and (in_place or node.func.attr in _CHANGING):
                 self._change(root)
         self.generic_visit(node)

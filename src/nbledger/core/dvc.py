@@ -393,16 +393,27 @@ def stale_stages(project: Project) -> list[str]:
     return dvcstages.stale(project, [p for p in _dvc_files(project) if posixpath.basename(p) == "dvc.yaml"])
 
 
-def status_of_stages(project: Project) -> dict[str, Any]:
-    """``dvc status`` of all stages, by DVC itself."""
-    def ask() -> dict[str, Any]:
+def status_of_stages(project: Project) -> list[str]:
+    """Names of stages that ``dvc status`` lists, asked of DVC itself."""
+    def ask() -> list[str]:
         from dvc.repo import Repo
 
-        with Repo(str(require_root(project))) as repo:
-            return {name: why for name, why in repo.status().items() if not name.endswith(".dvc")}
+        root = require_root(project)
+        with Repo(str(root)) as repo:
+            names = [str(name) for name in repo.status() if not name.endswith(".dvc")]
+        return [_stage_address(root, name) for name in names]
 
-    found: dict[str, Any] = _call(ask, "status")
+    found: list[str] = _call(ask, "status")
     return found
+
+
+def _stage_address(root: Path, address: str) -> str:
+    """DVC names stages by paths relative to where this process happens to be; make it the DVC root."""
+    file, colon, name = address.rpartition(":")
+    if not colon:
+        return address if Path.cwd() == root else f"{os.path.relpath(Path.cwd(), root)}/dvc.yaml:{address}"
+    relative = os.path.relpath(Path(file).absolute(), root).replace(os.sep, "/")
+    return name if relative == "dvc.yaml" else f"{relative}:{name}"
 
 
 def push(project: Project, paths: Sequence[str] | None = None) -> int:

@@ -19,9 +19,22 @@ from nbledger.core.git import scrub_url
 
 Package = tuple[str, str, str, bool]  # (name, version, direct URL or "", editable)
 
-_THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS", "NUMEXPR_MAX_THREADS",
-            "NUMBA_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "POLARS_MAX_THREADS", "RAYON_NUM_THREADS",
-            "OMP_DYNAMIC", "MKL_DYNAMIC", "MKL_CBWR", "CUBLAS_WORKSPACE_CONFIG")
+_THREADS = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "NUMEXPR_MAX_THREADS",
+    "NUMBA_NUM_THREADS",
+    "BLIS_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "POLARS_MAX_THREADS",
+    "RAYON_NUM_THREADS",
+    "OMP_DYNAMIC",
+    "MKL_DYNAMIC",
+    "MKL_CBWR",
+    "CUBLAS_WORKSPACE_CONFIG",
+)
 _GPUS = "CUDA_VISIBLE_DEVICES"
 _DIST = re.compile(r"(.+?)-([^-]+)(?:-py\d[\d.]*(?:-[^-]+)?)?\.(dist|egg)-info")
 _DRIVER = Path("/proc/driver/nvidia")
@@ -52,13 +65,28 @@ def current() -> Environment:
     packages = installed()
     threads = {name: os.environ[name] for name in _THREADS if name in os.environ}
     python, implementation, system = platform.python_version(), sys.implementation.name, _platform()
-    parts = {"packages": [_portable(p) for p in packages], "python": python, "implementation": implementation,
-             "platform": system, "threads": threads}
+    parts = {
+        "packages": [_portable(p) for p in packages],
+        "python": python,
+        "implementation": implementation,
+        "platform": system,
+        "threads": threads,
+    }
     text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
     digest = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:16]
     shown = threads | ({_GPUS: os.environ[_GPUS]} if _GPUS in os.environ else {})
-    return Environment(digest, python, implementation, system, packages, shown, _gpu(), os.environ.get("PYTHONHASHSEED"),
-                       _cpus(), os.path.basename(os.environ.get("CONDA_PREFIX", "").rstrip("/\\")) or None)
+    return Environment(
+        digest,
+        python,
+        implementation,
+        system,
+        packages,
+        shown,
+        _gpu(),
+        os.environ.get("PYTHONHASHSEED"),
+        _cpus(),
+        os.path.basename(os.environ.get("CONDA_PREFIX", "").rstrip("/\\")) or None,
+    )
 
 
 def as_requirements(environment: Environment) -> str:
@@ -166,8 +194,10 @@ def _egg_version(path: str) -> str:
 
 def _package(name: str, version: str, info: str) -> Package:
     url, editable = "", False
-    with contextlib.suppress(OSError, ValueError, AttributeError), \
-            open(os.path.join(info, "direct_url.json"), encoding="utf-8") as file:
+    with (
+        contextlib.suppress(OSError, ValueError, AttributeError),
+        open(os.path.join(info, "direct_url.json"), encoding="utf-8") as file,
+    ):
         url, editable = _direct(json.load(file), info)
     return canonical(name), version, url, editable
 

@@ -50,7 +50,8 @@ def md5_of(path: Path) -> str:
 @contextlib.contextmanager
 def lock(path: Path, timeout: float = 10.0, what: str = "the project") -> Iterator[None]:
     """Hold an advisory lock file; ``Busy`` names the holder when ``timeout`` seconds pass. Released by the
-    system when the holder dies."""
+    system when the holder dies.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     deadline = time.monotonic() + timeout
@@ -58,7 +59,9 @@ def lock(path: Path, timeout: float = 10.0, what: str = "the project") -> Iterat
         while not _try_lock(descriptor):
             if time.monotonic() > deadline:
                 holder = os.pread(descriptor, 32, 0).decode("ascii", "replace").strip() or "unknown"
-                raise Busy(f"{what} is in use by another process (pid {holder})", "wait for it to finish, then try again")
+                raise Busy(
+                    f"{what} is in use by another process (pid {holder})", "wait for it to finish, then try again"
+                )
             time.sleep(0.005)
         with contextlib.suppress(OSError):
             os.ftruncate(descriptor, 0)

@@ -71,8 +71,12 @@ def executable() -> str:
 
 
 def _environment(index: Path | None, extra: dict[str, str] | None) -> dict[str, str]:
-    env = {k: v for k, v in os.environ.items() if not k.startswith("GIT_") or k.startswith(("GIT_SSH", "GIT_CONFIG",
-           "GIT_AUTHOR", "GIT_COMMITTER", "GIT_TRACE"))}
+    env = {
+        k: v
+        for k, v in os.environ.items()
+        if not k.startswith("GIT_")
+        or k.startswith(("GIT_SSH", "GIT_CONFIG", "GIT_AUTHOR", "GIT_COMMITTER", "GIT_TRACE"))
+    }
     env.update(LC_ALL="C", GIT_OPTIONAL_LOCKS="0", GIT_TERMINAL_PROMPT="0", GIT_LITERAL_PATHSPECS="1")
     if index is not None:
         env["GIT_INDEX_FILE"] = str(index)
@@ -93,8 +97,15 @@ def call(
     root = repo.root if isinstance(repo, GitRepo) else repo
     command = [executable(), *(() if hooks else _QUIET), *args]
     try:
-        done = subprocess.run(command, cwd=root, input=stdin, capture_output=True, env=_environment(index, env),
-                              stdin=subprocess.DEVNULL if stdin is None else None, check=False)
+        done = subprocess.run(
+            command,
+            cwd=root,
+            input=stdin,
+            capture_output=True,
+            env=_environment(index, env),
+            stdin=subprocess.DEVNULL if stdin is None else None,
+            check=False,
+        )
     except OSError as err:
         raise ToolFailed(f"git could not be started in {root}: {err.strerror}") from err
     if check and done.returncode != 0:
@@ -106,15 +117,21 @@ def failure(verb: str, done: subprocess.CompletedProcess[bytes]) -> LedgerError:
     """The error that Git's own words call for."""
     said = [line for line in done.stderr.decode("utf-8", "replace").splitlines() if line.strip()]
     text = scrub_url(" ".join(said))
-    if "index.lock" in text or "Unable to create" in text and ".lock" in text:
-        return Busy("another Git process holds the index lock of this repository",
-                    "wait for it to finish (or remove a stale .git/index.lock), then run this again")
+    if "index.lock" in text or ("Unable to create" in text and ".lock" in text):
+        return Busy(
+            "another Git process holds the index lock of this repository",
+            "wait for it to finish (or remove a stale .git/index.lock), then run this again",
+        )
     if "tell me who you are" in text or "empty ident name" in text or "unable to auto-detect email" in text:
-        return Refused("Git does not know who you are",
-                       'git config --global user.name "Your Name"; git config --global user.email you@example.org')
+        return Refused(
+            "Git does not know who you are",
+            'git config --global user.name "Your Name"; git config --global user.email you@example.org',
+        )
     if "dubious ownership" in text:
-        return Refused("Git does not trust this repository: it belongs to another user",
-                       "git config --global --add safe.directory <its path>, if you trust it")
+        return Refused(
+            "Git does not trust this repository: it belongs to another user",
+            "git config --global --add safe.directory <its path>, if you trust it",
+        )
     return ToolFailed(f"git {verb} failed: {scrub_url(said[-1]) if said else f'exit code {done.returncode}'}")
 
 
@@ -134,7 +151,11 @@ def is_hex(commit: str) -> bool:
 
 def head(repo: GitRepo) -> Head:
     """HEAD's commit, tree and branch, in one process."""
-    out = call(repo, "cat-file", "--batch-check=%(objectname)", stdin=b"HEAD^{commit}\nHEAD^{tree}\n").stdout.decode().split("\n")
+    out = (
+        call(repo, "cat-file", "--batch-check=%(objectname)", stdin=b"HEAD^{commit}\nHEAD^{tree}\n")
+        .stdout.decode()
+        .split("\n")
+    )
     reference = (repo.git_dir / "HEAD").read_text().strip()
     branch = reference.removeprefix("ref: refs/heads/") if reference.startswith("ref: ") else None
     if not is_hex(out[0]):
@@ -144,8 +165,14 @@ def head(repo: GitRepo) -> Head:
 
 def operation(repo: GitRepo) -> str:
     """``merge``, ``rebase``, … when one is under way, else an empty string."""
-    marks = {"MERGE_HEAD": "merge", "rebase-merge": "rebase", "rebase-apply": "rebase",
-             "CHERRY_PICK_HEAD": "cherry-pick", "REVERT_HEAD": "revert", "BISECT_LOG": "bisect"}
+    marks = {
+        "MERGE_HEAD": "merge",
+        "rebase-merge": "rebase",
+        "rebase-apply": "rebase",
+        "CHERRY_PICK_HEAD": "cherry-pick",
+        "REVERT_HEAD": "revert",
+        "BISECT_LOG": "bisect",
+    }
     return next((name for mark, name in marks.items() if (repo.git_dir / mark).exists()), "")
 
 
@@ -156,7 +183,9 @@ def scrub_url(url: str) -> str:
 
 def remote_url(repo: GitRepo) -> str | None:
     """URL of ``origin`` (else of the first remote) without credentials."""
-    listed = call(repo, "config", "-z", "--get-regexp", r"^remote\..*\.url$", check=False).stdout.decode("utf-8", "replace")
+    listed = call(repo, "config", "-z", "--get-regexp", r"^remote\..*\.url$", check=False).stdout.decode(
+        "utf-8", "replace"
+    )
     urls = dict(entry.split("\n", 1) for entry in listed.split("\0") if "\n" in entry)
     url = urls.get("remote.origin.url") or next(iter(urls.values()), None)
     return scrub_url(url) if url else None
@@ -171,8 +200,11 @@ def ahead_behind(repo: GitRepo) -> tuple[int, int] | None:
 
 def changes(repo: GitRepo, *, every_file: bool = False) -> tuple[list[str], list[str]]:
     """Paths (changed, untracked) as ``git status`` sees them; untracked folders as ``folder/`` unless ``every_file``."""
-    out = call(repo, "status", "--porcelain=v1", "-z", "--no-renames", "-uall" if every_file else "-unormal").stdout.decode("utf-8", "surrogateescape")
-    changed, untracked = [], []
+    out = call(
+        repo, "status", "--porcelain=v1", "-z", "--no-renames", "-uall" if every_file else "-unormal"
+    ).stdout.decode("utf-8", "surrogateescape")
+    changed: list[str] = []
+    untracked: list[str] = []
     for entry in out.split("\0"):
         if entry:
             (untracked if entry.startswith("??") else changed).append(entry[3:])
@@ -192,8 +224,9 @@ def ignored(repo: GitRepo, paths: Sequence[str]) -> set[str]:
     """Those of ``paths`` that Git ignores, whether or not they are in the index."""
     # check-ignore refuses literal pathspecs; "./" keeps names that begin with ":" from being magic
     data = b"".join(b"./" + os.fsencode(p) + b"\0" for p in paths)
-    out = call(repo, "check-ignore", "-z", "--no-index", "--stdin", stdin=data, check=False,
-               env={"GIT_LITERAL_PATHSPECS": "0"}).stdout
+    out = call(
+        repo, "check-ignore", "-z", "--no-index", "--stdin", stdin=data, check=False, env={"GIT_LITERAL_PATHSPECS": "0"}
+    ).stdout
     return {os.fsdecode(p).removeprefix("./") for p in out.split(b"\0") if p}
 
 
@@ -204,8 +237,10 @@ def index_locked(repo: GitRepo) -> bool:
 def refuse_if_locked(repo: GitRepo) -> None:
     """Raise ``Busy`` when another process holds the index: nothing may be half-done."""
     if index_locked(repo):
-        raise Busy("another Git process holds the index lock of this repository",
-                   "wait for it to finish (or remove a stale .git/index.lock), then run this again")
+        raise Busy(
+            "another Git process holds the index lock of this repository",
+            "wait for it to finish (or remove a stale .git/index.lock), then run this again",
+        )
 
 
 def require_identity(repo: GitRepo) -> None:
@@ -230,8 +265,16 @@ def read_blob(repo: GitRepo, spec: str) -> bytes | None:
     return done.stdout if done.returncode == 0 else None
 
 
-def commit_tree(repo: GitRepo, tree: str, parents: Sequence[str], message: str, *, ledger: bool = False,
-                when: str | None = None, sign: bool = False) -> str:
+def commit_tree(
+    repo: GitRepo,
+    tree: str,
+    parents: Sequence[str],
+    message: str,
+    *,
+    ledger: bool = False,
+    when: str | None = None,
+    sign: bool = False,
+) -> str:
     """Make a commit object. ``ledger`` commits carry nbledger's own name, so they need no identity."""
     env: dict[str, str] = {}
     if ledger:
@@ -282,9 +325,14 @@ def commit_pathspecs(repo: GitRepo, paths: Sequence[str], message: str) -> str |
     wanted = present + [p for p in paths if p in known and p not in present]
     if not wanted:
         return None
-    if head(repo).commit is not None and not call(repo, "diff", "--quiet", "HEAD", "--", *wanted, check=False).returncode:
+    if (
+        head(repo).commit is not None
+        and not call(repo, "diff", "--quiet", "HEAD", "--", *wanted, check=False).returncode
+    ):
         return None
-    done = call(repo, "commit", "-q", "-F", "-", "--only", "--", *wanted, stdin=message.encode(), check=False, hooks=True)
+    done = call(
+        repo, "commit", "-q", "-F", "-", "--only", "--", *wanted, stdin=message.encode(), check=False, hooks=True
+    )
     if done.returncode != 0:
         if new:
             call(repo, "rm", "-q", "--cached", "--", *new, check=False)
@@ -294,7 +342,8 @@ def commit_pathspecs(repo: GitRepo, paths: Sequence[str], message: str) -> str |
 
 def edit_tree(repo: GitRepo, tree: str | None, changes: dict[str, str | None]) -> str | None:
     """A tree like ``tree`` (None: empty) in which each path is a plain file with the given blob, or (None) is gone,
-    a folder with all it holds. Only the folders on the way are read and written. None when nothing is left."""
+    a folder with all it holds. Only the folders on the way are read and written. None when nothing is left.
+    """
     entries = _tree_entries(repo, tree) if tree else {}
     below: dict[str, dict[str, str | None]] = {}
     for path, blob_id in changes.items():
@@ -331,17 +380,22 @@ def _write_tree(repo: GitRepo, entries: dict[str, tuple[str, str]]) -> str:
     def order(item: tuple[str, tuple[str, str]]) -> bytes:
         return os.fsencode(item[0]) + (b"/" if item[1][0] == "40000" else b"")
 
-    raw = b"".join(mode.encode() + b" " + os.fsencode(name) + b"\0" + bytes.fromhex(object_id)
-                   for name, (mode, object_id) in sorted(entries.items(), key=order))
+    raw = b"".join(
+        mode.encode() + b" " + os.fsencode(name) + b"\0" + bytes.fromhex(object_id)
+        for name, (mode, object_id) in sorted(entries.items(), key=order)
+    )
     return call(repo, "hash-object", "-t", "tree", "-w", "--stdin", stdin=raw).stdout.decode().strip()
 
 
 def update_index(repo: GitRepo, changes: dict[str, str | None], timeout: float = 10.0) -> None:
     """Set (blob id) or remove (None) these entries of the user's index; all others stay as they are. Waits up to
-    ``timeout`` seconds for another Git process, then ``Busy``."""
+    ``timeout`` seconds for another Git process, then ``Busy``.
+    """
     gone = "0 " + "0" * max((len(blob_id) for blob_id in changes.values() if blob_id), default=40)
-    lines = b"".join((f"100644 {blob_id}\t" if blob_id else f"{gone}\t").encode() + os.fsencode(path) + b"\0"
-                     for path, blob_id in changes.items())
+    lines = b"".join(
+        (f"100644 {blob_id}\t" if blob_id else f"{gone}\t").encode() + os.fsencode(path) + b"\0"
+        for path, blob_id in changes.items()
+    )
     deadline = time.monotonic() + timeout
     while True:
         done = call(repo, "update-index", "-z", "--index-info", stdin=lines, check=False)

@@ -19,8 +19,9 @@ _NOTEBOOKS, _LARGEST = 200, 64 << 20  # what is looked through in a folder: file
 _OUTPUTS = frozenset(("--output", "-o", "--template", "--template-file", "--output-dir"))
 
 
-def find_notebook(namespace: Mapping[str, object], environ: Mapping[str, str], cells: Sequence[Cell],
-                  cwd: Path) -> Path | None:
+def find_notebook(
+    namespace: Mapping[str, object], environ: Mapping[str, str], cells: Sequence[Cell], cwd: Path
+) -> Path | None:
     """The notebook file, absolute; None if unknown or ambiguous.
 
     ``cells`` are those executed so far, the running one included, as typed. In this order: ``NBLEDGER_NOTEBOOK``,
@@ -29,12 +30,19 @@ def find_notebook(namespace: Mapping[str, object], environ: Mapping[str, str], c
     be told apart by name are by their code.
     """
     with contextlib.suppress(Exception):
-        said = (environ.get("NBLEDGER_NOTEBOOK"), namespace.get("__vsc_ipynb_file__"),
-                namespace.get("PAPERMILL_INPUT_PATH"))
+        said = (
+            environ.get("NBLEDGER_NOTEBOOK"),
+            namespace.get("__vsc_ipynb_file__"),
+            namespace.get("PAPERMILL_INPUT_PATH"),
+        )
         # A runner started from a notebook inherits that notebook's session name, so the runner is asked first.
-        return (_first_file(said, cwd) or _of_runner(os.getppid(), cells)
-                or _of_session(environ.get("JPY_SESSION_NAME", ""), cells, cwd)
-                or _choose(_started_with(os.getppid()), cells) or _choose(_below(cwd), cells))
+        return (
+            _first_file(said, cwd)
+            or _of_runner(os.getppid(), cells)
+            or _of_session(environ.get("JPY_SESSION_NAME", ""), cells, cwd)
+            or _choose(_started_with(os.getppid()), cells)
+            or _choose(_below(cwd), cells)
+        )
     return None
 
 
@@ -129,11 +137,14 @@ def _choose(paths: Iterable[Path], cells: Sequence[Cell]) -> Path | None:
     if not sources:
         known = list(paths)
         return known[0] if len(known) == 1 else None
-    codes = {path: [s for s in (normal(c.source) for c in read_notebook(path) or ()) if s]
-             for path in paths if _mentions(path, sources[-1])}
+    codes = {
+        path: [s for s in (normal(c.source) for c in read_notebook(path) or ()) if s]
+        for path in paths
+        if _mentions(path, sources[-1])
+    }
     in_order = [path for path, code in codes.items() if _subsequence(sources, code)]
     if len(in_order) > 1:
-        in_order = [path for path in in_order if codes[path][:len(sources)] == sources]
+        in_order = [path for path in in_order if codes[path][: len(sources)] == sources]
     if not in_order:
         in_order = [path for path, code in codes.items() if set(sources) <= set(code)]
     return in_order[0] if len(in_order) == 1 else None
@@ -144,8 +155,10 @@ def _mentions(path: Path, source: str) -> bool:
     line = max(source.splitlines(), key=len)
     with contextlib.suppress(OSError):
         raw = path.read_bytes()
-        return any(json.dumps(line, ensure_ascii=ascii_)[1:-1].encode("utf-8", "surrogatepass") in raw
-                   for ascii_ in (False, True))
+        return any(
+            json.dumps(line, ensure_ascii=ascii_)[1:-1].encode("utf-8", "surrogatepass") in raw
+            for ascii_ in (False, True)
+        )
     return False
 
 

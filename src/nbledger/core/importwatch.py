@@ -73,8 +73,9 @@ def _imported(name: str, module: ModuleType) -> None:
 class _Finder:
     """A meta path finder that finds nothing itself."""
 
-    def find_spec(self, name: str, path: Sequence[str] | None = None,
-                  target: ModuleType | None = None) -> ModuleSpec | None:
+    def find_spec(
+        self, name: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
         if name not in _watched:
             return None
         for finder in list(sys.meta_path):

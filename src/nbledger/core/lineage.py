@@ -60,8 +60,14 @@ class Lineage:
     unseen: tuple[str, ...] = ()
 
 
-def describe(project: Project, observation: Observation, extra_in: Iterable[str | Path] = (),
-             extra_out: Iterable[str | Path] = (), *, hash_budget_mb: float) -> Lineage:
+def describe(
+    project: Project,
+    observation: Observation,
+    extra_in: Iterable[str | Path] = (),
+    extra_out: Iterable[str | Path] = (),
+    *,
+    hash_budget_mb: float,
+) -> Lineage:
     """The lineage of an observation; ``extra_in`` and ``extra_out`` are files or folders named by the user.
 
     Hashes up to ``hash_budget_mb`` MiB (a file counts 16 KiB more), smallest files first; ``finish`` does the rest.
@@ -105,9 +111,12 @@ def fix(record: FileRecord) -> str:
 
 def to_dict(lineage: Lineage) -> dict[str, Any]:
     """The lineage as what ``json.dumps`` takes."""
-    return {"inputs": [record_to_dict(r) for r in lineage.inputs],
-            "outputs": [record_to_dict(r) for r in lineage.outputs],
-            "modules": list(lineage.modules), "unseen": list(lineage.unseen)}
+    return {
+        "inputs": [record_to_dict(r) for r in lineage.inputs],
+        "outputs": [record_to_dict(r) for r in lineage.outputs],
+        "modules": list(lineage.modules),
+        "unseen": list(lineage.unseen),
+    }
 
 
 def from_dict(fields: dict[str, Any]) -> Lineage:
@@ -182,11 +191,14 @@ def _read(wanted: dict[str, Signature], budget: float) -> dict[str, str]:
     return found
 
 
-def _records(project: Project, wanted: dict[str, Signature], moved: set[str],
-             hashes: dict[str, str]) -> tuple[FileRecord, ...]:
+def _records(
+    project: Project, wanted: dict[str, Signature], moved: set[str], hashes: dict[str, str]
+) -> tuple[FileRecord, ...]:
     places = {path: _place(project, path) for path in wanted}
-    bare = {path: replace(_tracked_by_dvc(project, path, shown, wanted[path], hashes.get(path)), signature=wanted[path])
-            for path, (shown, _) in places.items()}
+    bare = {
+        path: replace(_tracked_by_dvc(project, path, shown, wanted[path], hashes.get(path)), signature=wanted[path])
+        for path, (shown, _) in places.items()
+    }
     inside = {path: inner for path, (_, inner) in places.items() if inner is not None and bare[path].state == UNTRACKED}
     by_git = _git_states(project, set(inside.values()))
     records = []
@@ -214,8 +226,9 @@ def _tracked_by_dvc(project: Project, path: str, shown: str, signed: Signature, 
     if out is None or not out.cached:
         return record
     same = md5 is None or md5 == _expected(project, out, shown)
-    return replace(record, state=DVC if same else DVC_CHANGED, pointer=out.pointer, digest=out.md5 or None,
-                   dataset=out.path)
+    return replace(
+        record, state=DVC if same else DVC_CHANGED, pointer=out.pointer, digest=out.md5 or None, dataset=out.path
+    )
 
 
 def _dvc_out(project: Project, path: str) -> Any:
@@ -250,7 +263,7 @@ def _git_states(project: Project, paths: set[str]) -> dict[str, str]:
         return {}
     found: dict[str, str] = {}
     for start in range(0, len(own), _AT_ONCE):
-        tracked = sorted(git.tracked(repo, own[start:start + _AT_ONCE]))
+        tracked = sorted(git.tracked(repo, own[start : start + _AT_ONCE]))
         dirty = _differing(repo, tracked)
         found.update((p, GIT_CHANGED if p in dirty else GIT) for p in tracked)
     return found

@@ -76,8 +76,10 @@ def _translated(uri: str) -> Iterator[None]:
         words = " ".join(str(err).split())
         first = display_uri(words[:300])
         if "Max retries exceeded" in words or "Connection" in type(err).__name__ or "Failed to establish" in words:
-            raise Unreachable(f"the tracking server {display_uri(uri)} does not answer",
-                              "check it, or go on: runs are kept and published later (nbledger flush)") from err
+            raise Unreachable(
+                f"the tracking server {display_uri(uri)} does not answer",
+                "check it, or go on: runs are kept and published later (nbledger flush)",
+            ) from err
         raise ToolFailed(f"MLflow: {first}") from err
 
 
@@ -113,8 +115,10 @@ def client(project: Project, uri: str | None = None) -> MlflowClient:
     if where == f"sqlite:///{project.state / 'mlflow.db'}":
         ensure_embedded(project)
     elif not reachable(where):
-        raise Unreachable(f"the tracking server {display_uri(where)} does not answer",
-                          "check it, or go on: runs are kept and published later (nbledger flush)")
+        raise Unreachable(
+            f"the tracking server {display_uri(where)} does not answer",
+            "check it, or go on: runs are kept and published later (nbledger flush)",
+        )
     mlflow = _imported()
     with _translated(where):
         made: MlflowClient = mlflow.MlflowClient(tracking_uri=where)
@@ -160,8 +164,10 @@ def experiment_id(api: MlflowClient, project: Project, name: str, uri: str) -> s
                 if found is None:
                     raise
         if found.lifecycle_stage != "active":
-            raise UsageError(f"the experiment {name!r} was deleted",
-                             "restore it (mlflow experiments restore) or choose another with -e")
+            raise UsageError(
+                f"the experiment {name!r} was deleted",
+                "restore it (mlflow experiments restore) or choose another with -e",
+            )
         return str(found.experiment_id)
 
 
@@ -169,8 +175,9 @@ def _folder_name(name: str) -> str:
     return urllib.parse.quote(name, safe=" ")[:120]
 
 
-def create_run(api: MlflowClient, uri: str, experiment: str, journal_id: str, name: str, started: int,
-               tags: Mapping[str, str]) -> str:
+def create_run(
+    api: MlflowClient, uri: str, experiment: str, journal_id: str, name: str, started: int, tags: Mapping[str, str]
+) -> str:
     """Create a run (``started`` in ms) marked with its journal's id; its run id."""
     with _translated(uri):
         run = api.create_run(experiment, start_time=started, tags={**tags, JOURNAL_TAG: journal_id}, run_name=name)
@@ -184,8 +191,15 @@ def find_by_journal(api: MlflowClient, uri: str, experiment: str, journal_id: st
         return str(runs[0].info.run_id) if runs else None
 
 
-def log(api: MlflowClient, uri: str, run_id: str, *, params: Mapping[str, str] | None = None,
-        tags: Mapping[str, str] | None = None, metrics: Sequence[MetricPoint] = ()) -> list[str]:
+def log(
+    api: MlflowClient,
+    uri: str,
+    run_id: str,
+    *,
+    params: Mapping[str, str] | None = None,
+    tags: Mapping[str, str] | None = None,
+    metrics: Sequence[MetricPoint] = (),
+) -> list[str]:
     """Write to a run in batches of the sizes MLflow allows; repeatable. Returns what the store refused, in words."""
     from mlflow.entities import Metric, Param, RunTag
 
@@ -230,8 +244,10 @@ def log_datasets(api: MlflowClient, uri: str, run_id: str, datasets: Sequence[tu
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
     inputs = [
-        DatasetInput(Dataset(name[:500], digest[:36], "local", json.dumps({"uri": source})),
-                     [InputTag("mlflow.data.context", "training")])
+        DatasetInput(
+            Dataset(name[:500], digest[:36], "local", json.dumps({"uri": source})),
+            [InputTag("mlflow.data.context", "training")],
+        )
         for name, digest, source in datasets
     ]
     if inputs:
@@ -254,7 +270,8 @@ def terminate(api: MlflowClient, uri: str, run_id: str, status: str, ended: int)
 def experiments(api: MlflowClient, uri: str) -> dict[str, str]:
     """{experiment id: name} of the active experiments."""
     with _translated(uri):
-        found, token = {}, None
+        found: dict[str, str] = {}
+        token = None
         while True:
             page = api.search_experiments(max_results=1000, page_token=token)
             found |= {str(e.experiment_id): e.name for e in page}
@@ -263,8 +280,14 @@ def experiments(api: MlflowClient, uri: str) -> dict[str, str]:
                 return found
 
 
-def search(api: MlflowClient, uri: str, experiment_ids: Sequence[str], text: str = "", order: Sequence[str] = (),
-           limit: int = 100) -> list[Run]:
+def search(
+    api: MlflowClient,
+    uri: str,
+    experiment_ids: Sequence[str],
+    text: str = "",
+    order: Sequence[str] = (),
+    limit: int = 100,
+) -> list[Run]:
     """Runs that match MLflow's filter ``text``, at most ``limit``."""
     from mlflow.exceptions import MlflowException
 
@@ -273,12 +296,19 @@ def search(api: MlflowClient, uri: str, experiment_ids: Sequence[str], text: str
     with _translated(uri):
         while len(runs) < limit:
             try:
-                page = api.search_runs(list(experiment_ids), text, max_results=min(1000, limit - len(runs)),
-                                       order_by=list(order) or None, page_token=token)
+                page = api.search_runs(
+                    list(experiment_ids),
+                    text,
+                    max_results=min(1000, limit - len(runs)),
+                    order_by=list(order) or None,
+                    page_token=token,
+                )
             except MlflowException as err:
                 if err.error_code == "INVALID_PARAMETER_VALUE":
-                    raise UsageError(f"the filter or sort was not understood: {' '.join(str(err).split())[:200]}",
-                                     'e.g. "metrics.accuracy > 0.9 and params.depth = \'3\'"') from err
+                    raise UsageError(
+                        f"the filter or sort was not understood: {' '.join(str(err).split())[:200]}",
+                        "e.g. \"metrics.accuracy > 0.9 and params.depth = '3'\"",
+                    ) from err
                 raise
             runs += page
             token = page.token

@@ -30,12 +30,12 @@ class Active:
         os.environ[_URI] = uri
         self._entry = mlflow.ActiveRun(mlflow.MlflowClient(tracking_uri=uri).get_run(run_id))
         self._stack().append(self._entry)
-        self._originals = (fluent.start_run, mlflow.set_tracking_uri)
+        self._originals: tuple[Any, Any] | None = (fluent.start_run, mlflow.set_tracking_uri)
         fluent.start_run = mlflow.start_run = self._wrapped_start(fluent.start_run)
         mlflow.set_tracking_uri = self._wrapped_uri(mlflow.set_tracking_uri)
 
     def _stack(self) -> list[Any]:
-        stack: list[Any] = self._fluent._active_run_stack.get()
+        stack: list[Any] = self._fluent._active_run_stack.get()  # noqa: SLF001 - MLflow has no public way to push a run
         return stack
 
     def _on_top(self) -> bool:
@@ -71,8 +71,10 @@ class Active:
         @functools.wraps(original)
         def set_tracking_uri(uri: Any) -> Any:
             if str(uri) != self.uri:
-                self._notice(f"this cell sends its own mlflow calls elsewhere (set_tracking_uri): they are not part of this "
-                             "run; to join them, set tracking_uri in .nbledger.toml")
+                self._notice(
+                    "this cell sends its own mlflow calls elsewhere (set_tracking_uri): they are not part of this "
+                    "run; to join them, set tracking_uri in .nbledger.toml"
+                )
                 self.deactivate()
                 self._environment = os.environ.get(_URI)
             return original(uri)
@@ -87,7 +89,7 @@ class Active:
         if self._originals:
             self._fluent.start_run = self._mlflow.start_run = self._originals[0]
             self._mlflow.set_tracking_uri = self._originals[1]
-            self._originals = ()
+            self._originals = None
             if self._environment is None:
                 os.environ.pop(_URI, None)
             else:
@@ -106,8 +108,8 @@ class _Borrowed:
     def __enter__(self) -> Any:
         return self._run
 
-    def __exit__(self, *exc: object) -> bool:
-        return False
+    def __exit__(self, *exc: object) -> None:
+        return None
 
 
 def loaded() -> bool:

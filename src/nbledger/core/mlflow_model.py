@@ -13,10 +13,17 @@ from pathlib import Path
 from typing import Any
 
 _FLAVORS = {
-    "sklearn": ("sklearn", "sk_model"), "xgboost": ("xgboost", "xgb_model"), "lightgbm": ("lightgbm", "lgb_model"),
-    "catboost": ("catboost", "cb_model"), "torch": ("pytorch", "pytorch_model"), "keras": ("keras", "model"),
-    "statsmodels": ("statsmodels", "statsmodels_model"), "prophet": ("prophet", "pr_model"),
-    "spacy": ("spacy", "spacy_model"), "onnx": ("onnx", "onnx_model"), "mlflow": ("pyfunc", "python_model"),
+    "sklearn": ("sklearn", "sk_model"),
+    "xgboost": ("xgboost", "xgb_model"),
+    "lightgbm": ("lightgbm", "lgb_model"),
+    "catboost": ("catboost", "cb_model"),
+    "torch": ("pytorch", "pytorch_model"),
+    "keras": ("keras", "model"),
+    "statsmodels": ("statsmodels", "statsmodels_model"),
+    "prophet": ("prophet", "pr_model"),
+    "spacy": ("spacy", "spacy_model"),
+    "onnx": ("onnx", "onnx_model"),
+    "mlflow": ("pyfunc", "python_model"),
 }
 
 
@@ -48,13 +55,19 @@ def log_model(spec: dict[str, Any]) -> str:
         signature = infer_signature(example, model.predict(example))
     extra = {"serialization_format": "cloudpickle"} if flavor[0] == "sklearn" else {}
     info = Model.log(
-        artifact_path=None, name=spec["name"], flavor=module, run_id=spec["run_id"], signature=signature,
-        input_example=example, pip_requirements=spec["requirements"] or module.get_default_pip_requirements(),
-        **{flavor[1]: model}, **extra,
+        artifact_path=None,
+        name=spec["name"],
+        flavor=module,
+        run_id=spec["run_id"],
+        signature=signature,
+        input_example=example,
+        pip_requirements=spec["requirements"] or module.get_default_pip_requirements(),
+        **{flavor[1]: model},
+        **extra,
     )
     return str(info.model_uri)
 
 
 if __name__ == "__main__":
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-    print(json.dumps({"model_uri": log_model(json.loads(Path(sys.argv[1]).read_text()))}))
+    sys.stdout.write(json.dumps({"model_uri": log_model(json.loads(Path(sys.argv[1]).read_text()))}))

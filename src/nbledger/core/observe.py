@@ -133,8 +133,25 @@ _local = threading.local()
 
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 # Programs that libraries start to learn about the machine, and Git, which nbledger and MLflow ask about the code.
-_PROBES = frozenset(("ldconfig", "uname", "lscpu", "nvidia-smi", "gcc", "cc", "ld", "objdump", "fc-list", "lsb_release",
-                     "file", "git", "stty", "tput", "getconf"))
+_PROBES = frozenset(
+    (
+        "ldconfig",
+        "uname",
+        "lscpu",
+        "nvidia-smi",
+        "gcc",
+        "cc",
+        "ld",
+        "objdump",
+        "fc-list",
+        "lsb_release",
+        "file",
+        "git",
+        "stty",
+        "tput",
+        "getconf",
+    )
+)
 
 
 def watching() -> bool:
@@ -257,7 +274,7 @@ def _on_sqlite(database: Any, *_ignored: Any) -> None:
     if name.startswith("file:"):
         name, _, options = name.removeprefix("file:").partition("?")  # SQLite's URI file names
         name = "" if "mode=memory" in options else name
-        name = name[name.find("/", 2):] if name.startswith("//") else name
+        name = name[name.find("/", 2) :] if name.startswith("//") else name
     if name and name != ":memory:":
         saw_shared(os.path.abspath(name))
 

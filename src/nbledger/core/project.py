@@ -58,7 +58,12 @@ class Project:
 
     @property
     def experiment(self) -> str:
-        return self.settings.experiment or os.environ.get("MLFLOW_EXPERIMENT_NAME") or self.home.name.strip(". ") or "Default"
+        return (
+            self.settings.experiment
+            or os.environ.get("MLFLOW_EXPERIMENT_NAME")
+            or self.home.name.strip(". ")
+            or "Default"
+        )
 
     @property
     def key(self) -> str:
@@ -80,8 +85,9 @@ class Project:
             if not ignore.exists():
                 ignore.write_text("*\n")
         except OSError as err:
-            raise LedgerError(f"cannot write to {self.state}: {err.strerror}",
-                              "make the folder writable, or free some disk space") from err
+            raise LedgerError(
+                f"cannot write to {self.state}: {err.strerror}", "make the folder writable, or free some disk space"
+            ) from err
         return self.state
 
 
@@ -157,8 +163,9 @@ def _validated(table: dict[str, Any], source: Path) -> dict[str, Any]:
     for key, value in table.items():
         name = key.replace("-", "_")
         if name not in kinds:
-            raise UsageError(f"{source}: unknown setting {key!r}",
-                             nearest(name, kinds) or f"known: {', '.join(sorted(kinds))}")
+            raise UsageError(
+                f"{source}: unknown setting {key!r}", nearest(name, kinds) or f"known: {', '.join(sorted(kinds))}"
+            )
         kind = kinds[name]
         if kind == "bool":
             good = isinstance(value, bool)
@@ -166,12 +173,12 @@ def _validated(table: dict[str, Any], source: Path) -> dict[str, Any]:
             good = isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
         elif kind.startswith("tuple"):
             good = isinstance(value, list) and all(isinstance(v, str) for v in value)
-            value = tuple(value) if good else value
         else:
             good = isinstance(value, str) and bool(value.strip())
         if not good:
             wanted = {"bool": "true or false", "float": "a number ≥ 0"}.get(
-                kind, "a list of strings" if kind.startswith("tuple") else "a non-empty string")
+                kind, "a list of strings" if kind.startswith("tuple") else "a non-empty string"
+            )
             raise UsageError(f"{source}: {key} = {value!r} is not {wanted}", "mend that line")
-        out[name] = value
+        out[name] = tuple(value) if isinstance(value, list) else value
     return out

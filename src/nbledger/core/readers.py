@@ -28,9 +28,32 @@ from nbledger.core.importwatch import when_imported
 Note = Callable[[tuple[Any, ...], dict[str, Any]], object]
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
-_PATH_KEYS = ("source", "where", "path", "paths", "path_or_paths", "input_file", "output_file", "file", "filename", "name",
-              "base_dir", "root_path", "dest", "metadata_path", "path_or_buffer", "path_or_buf", "file_glob", "file_globs",
-              "database", "img", "sink", "workbook", "target", "file_name")
+_PATH_KEYS = (
+    "source",
+    "where",
+    "path",
+    "paths",
+    "path_or_paths",
+    "input_file",
+    "output_file",
+    "file",
+    "filename",
+    "name",
+    "base_dir",
+    "root_path",
+    "dest",
+    "metadata_path",
+    "path_or_buffer",
+    "path_or_buf",
+    "file_glob",
+    "file_globs",
+    "database",
+    "img",
+    "sink",
+    "workbook",
+    "target",
+    "file_name",
+)
 
 
 def _argument(args: tuple[Any, ...], kwargs: dict[str, Any], position: int, keys: tuple[str, ...]) -> Any:
@@ -63,7 +86,7 @@ def _local(name: str, filesystem: Any = None) -> str | None:
         observe.saw_remote(scrub(f"{scheme}://{name.lstrip('/')}"))
         return None
     if name.startswith("file://"):
-        name = name[len("file://"):]
+        name = name[len("file://") :]
     elif _URL.match(name):
         observe.saw_remote(scrub(name))
         return None
@@ -161,9 +184,13 @@ def _template() -> tuple[CodeType, int]:
 def _call_as(caller: Any, call: Callable[[], Any], variables: bool) -> Any:
     """``call()`` from a frame that looks like ``caller``'s, where the callee looks for its caller."""
     code, place = _template()
-    constants = (*code.co_consts[:place], call, *code.co_consts[place + 1:])
-    here = code.replace(co_consts=constants, co_filename=caller.f_code.co_filename, co_name=caller.f_code.co_name,
-                        co_firstlineno=caller.f_lineno or 1)
+    constants = (*code.co_consts[:place], call, *code.co_consts[place + 1 :])
+    here = code.replace(
+        co_consts=constants,
+        co_filename=caller.f_code.co_filename,
+        co_name=caller.f_code.co_name,
+        co_firstlineno=caller.f_lineno or 1,
+    )
     return eval(here, caller.f_globals, caller.f_locals if variables else {})  # noqa: S307
 
 
@@ -213,8 +240,13 @@ def _stand_in(original: type, note: Note, module: str) -> type:
                 note(args, kwargs)
         return original.__new__(cls, *args, **kwargs)
 
-    names = {"__new__": __new__, "__module__": module, "__doc__": original.__doc__,
-             "__qualname__": original.__qualname__, "__nbledger__": True}
+    names = {
+        "__new__": __new__,
+        "__module__": module,
+        "__doc__": original.__doc__,
+        "__qualname__": original.__qualname__,
+        "__nbledger__": True,
+    }
     return _Recording(original.__name__, (original,), names)
 
 
@@ -256,11 +288,20 @@ def _apply(entries: tuple[_Entry, ...], module: ModuleType) -> None:
                 _put(module, name, note, frames)
 
 
-_NOT_FILES = ("database", "clipboard", "arrow_c_stream", "external_reader", "pyarrow_dataset", "database_uri", "batches")
+_NOT_FILES = (
+    "database",
+    "clipboard",
+    "arrow_c_stream",
+    "external_reader",
+    "pyarrow_dataset",
+    "database_uri",
+    "batches",
+)
 
 
 def _polars(module: ModuleType) -> None:
     """Polars has a reader per format and grows more: all by name, but those that take no file."""
+
     def of(owner: Any, *prefixes: str) -> tuple[str, ...]:
         return tuple(n for n in dir(owner) if n.startswith(prefixes) and n.partition("_")[2] not in _NOT_FILES)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -100,6 +101,6 @@ def plain(record: Any) -> Any:
         return {str(k): plain(v) for k, v in record.items()}
     if isinstance(record, list | tuple):
         return [plain(v) for v in record]
-    if isinstance(record, float) and (record != record or record in (float("inf"), float("-inf"))):
+    if isinstance(record, float) and not math.isfinite(record):
         return str(record)
     return record

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import re
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import Any
 
 from nbledger.core import mlflow
 from nbledger.core.errors import UsageError, nearest
 from nbledger.core.project import Project
 from nbledger.core.records import Input, RunRow
-
-if TYPE_CHECKING:
-    from mlflow.entities import Run
 
 _SHOWN_TAGS = ("nbledger.", "mlflow.user", "mlflow.parentRunId")
 _INFINITE = 1.7976931348623157e308
@@ -23,19 +20,27 @@ def iso(ms: int | None) -> str | None:
     """Milliseconds since the epoch as ISO 8601 UTC."""
     if ms is None:
         return None
-    return datetime.datetime.fromtimestamp(ms / 1000, datetime.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return dt.datetime.fromtimestamp(ms / 1000, dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def row(run: Run, experiment: str) -> RunRow:
+def row(run: Any, experiment: str) -> RunRow:
     """A store's run as the table's row."""
     tags = dict(run.data.tags)
     inputs = tuple(Input(i.dataset.name, i.dataset.digest) for i in (run.inputs.dataset_inputs if run.inputs else ()))
     return RunRow(
-        run_id=run.info.run_id, name=run.info.run_name or "", status=run.info.status, experiment=experiment,
-        start=iso(run.info.start_time), end=iso(run.info.end_time), notebook=tags.get("mlflow.source.name"),
-        commit=tags.get("mlflow.source.git.commit"), snapshot=tags.get("nbledger.snapshot"),
+        run_id=run.info.run_id,
+        name=run.info.run_name or "",
+        status=run.info.status,
+        experiment=experiment,
+        start=iso(run.info.start_time),
+        end=iso(run.info.end_time),
+        notebook=tags.get("mlflow.source.name"),
+        commit=tags.get("mlflow.source.git.commit"),
+        snapshot=tags.get("nbledger.snapshot"),
         dirty={"true": True, "false": False}.get(tags.get("nbledger.dirty", "")),
-        params=dict(run.data.params), metrics={k: _true_value(v) for k, v in run.data.metrics.items()}, inputs=inputs,
+        params=dict(run.data.params),
+        metrics={k: _true_value(v) for k, v in run.data.metrics.items()},
+        inputs=inputs,
         tags={k: v for k, v in tags.items() if k.startswith(_SHOWN_TAGS)},
     )
 
@@ -45,7 +50,9 @@ def _true_value(value: float) -> float:
     return value if abs(value) < _INFINITE else float("inf") * (1 if value > 0 else -1)
 
 
-def listed(project: Project, text: str = "", sort: str = "", limit: int = 50, experiment: str | None = None) -> list[RunRow]:
+def listed(
+    project: Project, text: str = "", sort: str = "", limit: int = 50, experiment: str | None = None
+) -> list[RunRow]:
     """The newest ``limit`` runs (or those sorted by ``sort``) that match ``text``.
 
     ``text`` is MLflow's filter syntax, or plain words that must all occur in a run's name, parameters or tags.
@@ -89,8 +96,16 @@ def _order(sort: str) -> list[str]:
 
 
 def _holds(row: RunRow, words: Sequence[str]) -> bool:
-    text = " ".join([row.name, row.run_id, row.status, row.experiment, row.notebook or "",
-                     *(f"{k}={v}" for k, v in (row.params | row.tags).items())]).lower()
+    text = " ".join(
+        [
+            row.name,
+            row.run_id,
+            row.status,
+            row.experiment,
+            row.notebook or "",
+            *(f"{k}={v}" for k, v in (row.params | row.tags).items()),
+        ]
+    ).lower()
     return all(word.lower() in text for word in words)
 
 
@@ -110,5 +125,7 @@ def resolve(rows: Iterable[RunRow], name: str) -> RunRow:
     if not found:
         near = nearest(name, {r.name for r in known} | {r.run_id[: max(8, len(name))] for r in known})
         raise UsageError(f"there is no run {name!r}", near or "%runs lists them")
-    raise UsageError(f"{name!r} means {len(found)} runs: {', '.join(r.run_id[:12] for r in found[:6])}",
-                     "give more of the id, or @last")
+    raise UsageError(
+        f"{name!r} means {len(found)} runs: {', '.join(r.run_id[:12] for r in found[:6])}",
+        "give more of the id, or @last",
+    )

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from nbledger.core import dvc, git
-from nbledger.core.errors import UsageError
+from nbledger.core.errors import Refused, UsageError
 from nbledger.core.files import write_atomic
 from nbledger.core.project import Project, find
 
@@ -48,12 +48,14 @@ def _present(root: Path) -> set[str]:
 
 def _set_tracking(root: Path, uri: str) -> str:
     """Write ``tracking_uri`` to ``.nbledger.toml``, keeping its other lines."""
-    if "@" in uri.split("://", 1)[1].split("/")[0]:
-        raise UsageError("the tracking URI carries a password, which would enter Git",
-                         "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD in the environment instead")
+    if "@" in uri.partition("://")[2].partition("/")[0]:
+        raise UsageError(
+            "the tracking URI carries a password, which would enter Git",
+            "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD in the environment instead",
+        )
     path = root / ".nbledger.toml"
     lines = path.read_text().splitlines() if path.exists() else []
-    lines = [line for line in lines if not line.split("=")[0].strip() == "tracking_uri"]
+    lines = [line for line in lines if line.partition("=")[0].strip() != "tracking_uri"]
     write_atomic(path, "\n".join([f"tracking_uri = {json.dumps(uri)}", *lines]) + "\n")
     return path.name
 
@@ -62,7 +64,7 @@ def _commit(project: Project, paths: list[str], done: list[str]) -> None:
     assert project.git is not None
     try:
         commit = git.commit_pathspecs(project.git, sorted(set(paths)), "Set up nbledger\n")
-    except git.Refused as err:
+    except Refused as err:
         done.append(f"not committed: {err}")
         return
     if commit:

@@ -13,14 +13,74 @@ from pathlib import Path
 
 from nbledger.core.project import Project
 
-_SYSTEM = ("/proc", "/sys", "/dev", "/etc", "/usr", "/lib", "/lib32", "/lib64", "/bin", "/sbin", "/run", "/snap", "/nix",
-           "/var/tmp", "/var/cache", "/var/lib", "/var/run", "/System", "/Library")  # noqa: S108
-_HOME = (".cache", ".config", ".local", ".ipython", ".jupyter", ".matplotlib", ".fonts", ".dvc", ".gitconfig",
-         ".netrc", ".ssh", ".aws", ".conda", ".condarc", ".nv", ".triton", "Library")
-_VARIABLES = ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "IPYTHONDIR", "JUPYTER_CONFIG_DIR",
-              "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "MPLCONFIGDIR", "NUMBA_CACHE_DIR")
-_PARTS = frozenset((".git", ".dvc", ".nbledger", "__pycache__", ".ipynb_checkpoints", "mlruns", "mlartifacts",
-                    "site-packages", "dist-packages", ".pytest_cache", ".mypy_cache", ".ruff_cache", "node_modules"))
+_SYSTEM = (
+    "/proc",
+    "/sys",
+    "/dev",
+    "/etc",
+    "/usr",
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/bin",
+    "/sbin",
+    "/run",
+    "/snap",
+    "/nix",
+    "/var/tmp",  # noqa: S108
+    "/var/cache",
+    "/var/lib",
+    "/var/run",
+    "/System",
+    "/Library",
+)
+_HOME = (
+    ".cache",
+    ".config",
+    ".local",
+    ".ipython",
+    ".jupyter",
+    ".matplotlib",
+    ".fonts",
+    ".dvc",
+    ".gitconfig",
+    ".netrc",
+    ".ssh",
+    ".aws",
+    ".conda",
+    ".condarc",
+    ".nv",
+    ".triton",
+    "Library",
+)
+_VARIABLES = (
+    "XDG_CACHE_HOME",
+    "XDG_CONFIG_HOME",
+    "XDG_DATA_HOME",
+    "IPYTHONDIR",
+    "JUPYTER_CONFIG_DIR",
+    "JUPYTER_DATA_DIR",
+    "JUPYTER_RUNTIME_DIR",
+    "MPLCONFIGDIR",
+    "NUMBA_CACHE_DIR",
+)
+_PARTS = frozenset(
+    (
+        ".git",
+        ".dvc",
+        ".nbledger",
+        "__pycache__",
+        ".ipynb_checkpoints",
+        "mlruns",
+        "mlartifacts",
+        "site-packages",
+        "dist-packages",
+        ".pytest_cache",
+        ".mypy_cache",
+        ".ruff_cache",
+        "node_modules",
+    )
+)
 _NAMES = frozenset((".gitignore", ".gitattributes", ".dvcignore", ".nbledger.toml", "dvc.lock"))
 
 
@@ -58,12 +118,15 @@ def _machinery() -> tuple[str, ...]:
     """Folders of the interpreter, the system and its caches, each with a separator at its end."""
     prefixes = (sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix)
     packages = tuple(p for p in sys.path if p.rstrip("/\\").endswith(("site-packages", "dist-packages")))
-    return _with_environment(prefixes, packages, tuple(os.environ.get(v, "") for v in _VARIABLES), tempfile.gettempdir())
+    return _with_environment(
+        prefixes, packages, tuple(os.environ.get(v, "") for v in _VARIABLES), tempfile.gettempdir()
+    )
 
 
 @cache
-def _with_environment(prefixes: tuple[str, ...], packages: tuple[str, ...], folders: tuple[str, ...],
-                      temporary: str) -> tuple[str, ...]:
+def _with_environment(
+    prefixes: tuple[str, ...], packages: tuple[str, ...], folders: tuple[str, ...], temporary: str
+) -> tuple[str, ...]:
     paths = sysconfig.get_paths()
     library = [paths[k] for k in ("stdlib", "platstdlib", "purelib", "platlib", "scripts", "include")]
     home = os.path.expanduser("~")

@@ -40,7 +40,9 @@ def capture(project: Project, run_id: str, name: str = "") -> Snapshot:
     """
     repo = project.git
     if repo is None:
-        return Snapshot(None, None, None, dirty=True, left_out=("no Git repository: only the session's cells are kept",))
+        return Snapshot(
+            None, None, None, dirty=True, left_out=("no Git repository: only the session's cells are kept",)
+        )
     folder = repo.git_dir / "nbledger"
     folder.mkdir(exist_ok=True)
     with files.lock(folder / "lock", timeout=5, what="the snapshot index"):
@@ -49,8 +51,13 @@ def capture(project: Project, run_id: str, name: str = "") -> Snapshot:
     dirty = tree != head.tree
     commit = head.commit
     if dirty or commit is None:
-        commit = git.commit_tree(repo, tree, [head.commit] if head.commit else [],
-                                 f"nbledger snapshot of run {name or run_id}\n", ledger=True)
+        commit = git.commit_tree(
+            repo,
+            tree,
+            [head.commit] if head.commit else [],
+            f"nbledger snapshot of run {name or run_id}\n",
+            ledger=True,
+        )
     ref = git.RUN_REFS + run_id
     git.update_ref(repo, ref, commit, "0" * len(commit))
     return Snapshot(commit, head.commit, head.branch, dirty, tuple(left_out), ref, git.operation(repo))

@@ -9,10 +9,14 @@ from dataclasses import dataclass, field
 
 # A comment, or a quoted string with the words before it.
 _TOKEN = re.compile(r"--[^\n]*|/\*.*?\*/|'((?:[^']|'')*)'|\"((?:[^\"]|\"\")*)\"", re.DOTALL)
-_COMPARED = re.compile(r"(?:=|<>|!=|<|>|\b(?:like|ilike|glob|similar\s+to|not\s+in|\bin)\s*\()\s*$"
-                       r"|\b(?:like|ilike|glob|as|similar\s+to)\s*$", re.IGNORECASE)
-_OPTION = re.compile(r"\b(?:delim|sep|header|quote|escape|compression|format|hive\w*|dateformat|nullstr)\s*=\s*$",
-                     re.IGNORECASE)
+_COMPARED = re.compile(
+    r"(?:=|<>|!=|<|>|\b(?:like|ilike|glob|similar\s+to|not\s+in|\bin)\s*\()\s*$"
+    r"|\b(?:like|ilike|glob|as|similar\s+to)\s*$",
+    re.IGNORECASE,
+)
+_OPTION = re.compile(
+    r"\b(?:delim|sep|header|quote|escape|compression|format|hive\w*|dateformat|nullstr)\s*=\s*$", re.IGNORECASE
+)
 _TO = re.compile(r"\bcopy\b.*\bto\s*$|\bexport\s+database\s*$", re.IGNORECASE | re.DOTALL)
 _IMPORT = re.compile(r"\bimport\s+database\s*$", re.IGNORECASE)
 _ATTACH = re.compile(r"\battach\s+(?:or\s+replace\s+)?(?:database\s+)?(?:if\s+not\s+exists\s+)?$", re.IGNORECASE)
@@ -40,7 +44,7 @@ def files_of(sql: str, parameters: Sequence[str] = ()) -> SqlFiles:
             continue
         cut = sql.rfind(";", statement, match.start())
         statement = cut + 1 if cut >= 0 else statement
-        _sort(found, quoted.replace("''", "'").replace('""', '"'), sql[statement:match.start()])
+        _sort(found, quoted.replace("''", "'").replace('""', '"'), sql[statement : match.start()])
     found.reads.update((p, None) for p in parameters if _likely(p, found.folders))
     return found
 

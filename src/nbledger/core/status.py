@@ -16,8 +16,15 @@ def status(project: Project, *, pending: int = 0, reachable: bool | None = None)
     data, stale = _data(project, notes)
     tracking = TrackingState(scrub_url(project.tracking_uri), project.experiment, reachable, pending)
     clean = not (code.changed or code.untracked or data.changed or data.missing or data.untracked_inputs)
-    return Status(str(project.root), clean and code.commit is not None, code, data, PipelineState(tuple(stale)), tracking,
-                  tuple(notes))
+    return Status(
+        str(project.root),
+        clean and code.commit is not None,
+        code,
+        data,
+        PipelineState(tuple(stale)),
+        tracking,
+        tuple(notes),
+    )
 
 
 def _code(project: Project, notes: list[str]) -> CodeState:
@@ -28,7 +35,9 @@ def _code(project: Project, notes: list[str]) -> CodeState:
     changed, untracked = git.changes(project.git)
     counts = git.ahead_behind(project.git) if head.commit else None
     ahead, behind = counts or (None, None)
-    return CodeState(head.branch, head.commit, tuple(changed), tuple(untracked), ahead, behind, git.operation(project.git))
+    return CodeState(
+        head.branch, head.commit, tuple(changed), tuple(untracked), ahead, behind, git.operation(project.git)
+    )
 
 
 def _data(project: Project, notes: list[str]) -> tuple[DataState, list[str]]:
@@ -36,8 +45,7 @@ def _data(project: Project, notes: list[str]) -> tuple[DataState, list[str]]:
         notes.append("no DVC repository: run %ledger init")
         return DataState(), []
     state = dvc.data_status(project)
-    for problem in dvc.outputs(project)[1]:
-        notes.append(str(problem))
+    notes += [str(problem) for problem in dvc.outputs(project)[1]]
     try:
         return state, list(dvc.stale_stages(project))
     except LedgerError as err:

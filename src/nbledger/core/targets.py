@@ -256,8 +256,7 @@ def _judge(project: Project, target: Target, scan: cache.Scan, follow: bool) -> 
     for kind, names in (("a link to nothing", scan.broken), ("neither a file nor a folder", scan.special)):
         if names:
             raise Refused(f"{rel}/{names[0]} is {kind}", "remove it, or name it in .dvcignore")
-    for name, _ in scan.entries:
-        _refuse_inner(rel, name, name.rpartition("/")[2])
+    _refuse_inner(rel, [name for name, _ in scan.entries])
     root, cached = dvc.require_root(project), dvc.cache_dir(project)
     outside = [n for n in (*scan.links, *scan.folder_links)
                if not any(_within(Path(os.path.realpath(target.path / n)), place) for place in (root, cached))]
@@ -269,12 +268,16 @@ def _judge(project: Project, target: Target, scan: cache.Scan, follow: bool) -> 
     return [f"{rel}/{name} is a link to a folder, which DVC does not follow: left out" for name in scan.folder_links]
 
 
-def _refuse_inner(rel: str, path: str, name: str) -> None:
-    if name == ".dvcignore":
-        raise Refused(f"{rel}/{path}: DVC takes no .dvcignore inside a tracked folder", "move it up to the root's")
-    if name.endswith(".dvc") or name in ("dvc.yaml", "dvc.lock"):
-        raise Refused(f"{rel} holds {path}, a file of DVC's own", "move it out, or track the other files one by one")
+def _refuse_inner(rel: str, names: Sequence[str]) -> None:
+    suspects = [name for name in names if name.endswith((".dvc", "dvc.yaml", "dvc.lock", ".dvcignore"))]
+    for path in suspects:
+        name = path.rpartition("/")[2]
+        if name == ".dvcignore":
+            raise Refused(f"{rel}/{path}: DVC takes no .dvcignore inside a tracked folder", "move it up to the root's")
+        if name.endswith(".dvc") or name in {"dvc.yaml", "dvc.lock"}:
+            raise Refused(f"{rel} holds {path}, a file of DVC's own", "move it out, or track the other files one by one")
     try:
-        path.encode()
+        "".join(names).encode()
     except UnicodeEncodeError as err:
-        raise Refused(f"{rel}/{os.fsencode(path)!r} is not UTF-8, which DVC needs", "rename it") from err
+        odd = next(name for name in names if not name.isascii() and os.fsencode(name).decode("utf-8", "replace") != name)
+        raise Refused(f"{rel}/{os.fsencode(odd)!r} is not UTF-8, which DVC needs", "rename it") from err

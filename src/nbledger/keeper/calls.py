@@ -22,16 +22,25 @@ def context(project: Project) -> dict[str, Any]:
 def project_of(where: Mapping[str, Any]) -> Project:
     """The project that ``context`` described."""
     project = find(Path(str(where["cwd"])))
-    settings = dataclasses.replace(project.settings, tracking_uri=str(where["uri"]), experiment=str(where["experiment"]))
+    settings = dataclasses.replace(
+        project.settings, tracking_uri=str(where["uri"]), experiment=str(where["experiment"])
+    )
     return dataclasses.replace(project, settings=settings)
 
 
 def _track(project: Project, args: Args, progress: Progress | None) -> list[Tracked]:
     from nbledger.core.track import track
 
-    return track(project, args["paths"], args.get("message"), push=args.get("push", False),
-                 commit=args.get("commit", True), follow_symlinks=args.get("follow_symlinks", False),
-                 cwd=Path(args["cwd"]) if args.get("cwd") else None, progress=progress)
+    return track(
+        project,
+        args["paths"],
+        args.get("message"),
+        push=args.get("push", False),
+        commit=args.get("commit", True),
+        follow_symlinks=args.get("follow_symlinks", False),
+        cwd=Path(args["cwd"]) if args.get("cwd") else None,
+        progress=progress,
+    )
 
 
 def _status(project: Project, args: Args, progress: Progress | None) -> Status:
@@ -43,8 +52,13 @@ def _status(project: Project, args: Args, progress: Progress | None) -> Status:
 def _runs(project: Project, args: Args, progress: Progress | None) -> list[RunRow]:
     from nbledger.keeper.overview import runs
 
-    return runs(project, text=args.get("text", ""), sort=args.get("sort", ""), limit=args.get("limit", 50),
-                experiment=args.get("experiment"))
+    return runs(
+        project,
+        text=args.get("text", ""),
+        sort=args.get("sort", ""),
+        limit=args.get("limit", 50),
+        experiment=args.get("experiment"),
+    )
 
 
 def _init(project: Project, args: Args, progress: Progress | None) -> list[str]:
@@ -69,7 +83,12 @@ def _run_id(project: Project, args: Args, progress: Progress | None) -> str | No
 
 
 TABLE: dict[str, Callable[[Project, Args, Progress | None], Any]] = {
-    "track": _track, "status": _status, "runs": _runs, "init": _init, "flush": _flush, "run_id": _run_id,
+    "track": _track,
+    "status": _status,
+    "runs": _runs,
+    "init": _init,
+    "flush": _flush,
+    "run_id": _run_id,
 }
 _RESULTS: dict[str, Any] = {"track": list[Tracked], "status": Status, "runs": list[RunRow]}
 

@@ -23,8 +23,15 @@ class _Gone(Exception):
     """No keeper answers."""
 
 
-def call(project: Project, name: str, args: Mapping[str, Any] | None = None, *, start: bool = False,
-         progress: Progress | None = None, timeout: float = 600.0) -> Any:
+def call(
+    project: Project,
+    name: str,
+    args: Mapping[str, Any] | None = None,
+    *,
+    start: bool = False,
+    progress: Progress | None = None,
+    timeout: float = 600.0,
+) -> Any:
     """Do ``name`` (of ``calls.TABLE``): by the keeper if it runs (``start``: start it if not), else in this process."""
     try:
         return ask(project, name, args, start=start, progress=progress, timeout=timeout)
@@ -32,8 +39,15 @@ def call(project: Project, name: str, args: Mapping[str, Any] | None = None, *, 
         return calls.perform(project, name, args or {}, progress)
 
 
-def ask(project: Project, name: str, args: Mapping[str, Any] | None = None, *, start: bool = False,
-        progress: Progress | None = None, timeout: float = 600.0) -> Any:
+def ask(
+    project: Project,
+    name: str,
+    args: Mapping[str, Any] | None = None,
+    *,
+    start: bool = False,
+    progress: Progress | None = None,
+    timeout: float = 600.0,
+) -> Any:
     """As ``call``, but raises ``LookupError``-like ``_Gone`` where no keeper answers."""
     if not project.settings.keeper:
         raise _Gone
@@ -68,11 +82,19 @@ def running(project: Project) -> endpoint.Endpoint | None:
 def spawn(project: Project) -> None:
     """Start the keeper in the background, detached from this process and its terminal."""
     project.ensure_state()
-    environment = {k: v for k, v in os.environ.items() if k not in ("MLFLOW_RUN_ID", "MLFLOW_TRACKING_URI")
-                   and not k.startswith(("JPY_", "NBLEDGER_"))}
+    environment = {
+        k: v
+        for k, v in os.environ.items()
+        if k not in ("MLFLOW_RUN_ID", "MLFLOW_TRACKING_URI") and not k.startswith(("JPY_", "NBLEDGER_"))
+    }
     subprocess.Popen(
-        [sys.executable, "-m", "nbledger.keeper", str(project.home)], stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True, env=environment, cwd=project.home,
+        [sys.executable, "-m", "nbledger.keeper", str(project.home)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        env=environment,
+        cwd=project.home,
     )
 
 
@@ -93,7 +115,7 @@ def _answers(known: endpoint.Endpoint) -> bool:
     """Alive and of our version; one of another version is asked to leave."""
     if journal.process_started(known.pid) != known.created:
         return False
-    return known.version == nbledger.__version__
+    return bool(known.version == nbledger.__version__)
 
 
 def _started(project: Project) -> endpoint.Endpoint:
@@ -126,12 +148,28 @@ def _connection(known: endpoint.Endpoint, timeout: float) -> socket.socket:
 
 
 def _request(known: endpoint.Endpoint, project: Project, name: str, args: Mapping[str, Any]) -> bytes:
-    return json.dumps({"secret": known.secret, "version": nbledger.__version__, "call": name,
-                       "context": calls.context(project), "args": dict(args)}).encode() + b"\n"
+    return (
+        json.dumps(
+            {
+                "secret": known.secret,
+                "version": nbledger.__version__,
+                "call": name,
+                "context": calls.context(project),
+                "args": dict(args),
+            }
+        ).encode()
+        + b"\n"
+    )
 
 
-def _exchange(connection: socket.socket, known: endpoint.Endpoint, project: Project, name: str,
-              args: Mapping[str, Any], progress: Progress | None) -> Any:
+def _exchange(
+    connection: socket.socket,
+    known: endpoint.Endpoint,
+    project: Project,
+    name: str,
+    args: Mapping[str, Any],
+    progress: Progress | None,
+) -> Any:
     connection.sendall(_request(known, project, name, args))
     with connection.makefile("rb") as stream:
         for line in stream:

@@ -42,7 +42,9 @@ def examine(project: Project, *, fix: bool = False) -> list[Finding]:
 
 
 def _tools(project: Project, fix: bool) -> Iterator[Finding]:
-    yield Finding("ok", f"git {git.version()}, DVC {dvc.version()}, MLflow {mlflow.version()}, nbledger {nbledger.__version__}")
+    yield Finding(
+        "ok", f"git {git.version()}, DVC {dvc.version()}, MLflow {mlflow.version()}, nbledger {nbledger.__version__}"
+    )
 
 
 def _repository(project: Project, fix: bool) -> Iterator[Finding]:
@@ -77,7 +79,9 @@ def _store(project: Project, fix: bool) -> Iterator[Finding]:
     elif mlflow.reachable(project.tracking_uri):
         yield Finding("ok", f"run store {shown}")
     else:
-        yield Finding("problem", f"the run store {shown} does not answer", "check the server; runs are kept until it does")
+        yield Finding(
+            "problem", f"the run store {shown} does not answer", "check the server; runs are kept until it does"
+        )
 
 
 def _keeper(project: Project, fix: bool) -> Iterator[Finding]:
@@ -101,8 +105,12 @@ def _keeper(project: Project, fix: bool) -> Iterator[Finding]:
         if fix and not alive:
             endpoint.withdraw(project, known.pid)
         what = "does not answer" if alive else "is gone and left its socket"
-        yield Finding("problem", f"the keeper (pid {known.pid}) {what}",
-                      f"kill {known.pid}" if alive else "nbledger doctor --fix clears it", fix and not alive)
+        yield Finding(
+            "problem",
+            f"the keeper (pid {known.pid}) {what}",
+            f"kill {known.pid}" if alive else "nbledger doctor --fix clears it",
+            fix and not alive,
+        )
 
 
 def _journals(project: Project, fix: bool) -> Iterator[Finding]:
@@ -111,17 +119,26 @@ def _journals(project: Project, fix: bool) -> Iterator[Finding]:
         for leftover in journals.folder(project).glob(".done-*"):
             if fix:
                 shutil.rmtree(leftover, ignore_errors=True)
-            yield Finding("note", f"a published journal was not quite removed: {leftover.name}", "nbledger doctor --fix", fix)
+            yield Finding(
+                "note", f"a published journal was not quite removed: {leftover.name}", "nbledger doctor --fix", fix
+            )
     for path in journals.pending(project):
         reading = journals.read(path)
         if reading.unreadable:
-            yield Finding("problem", f"journal {path.name} has {reading.unreadable} unreadable lines; the others are kept",
-                          f"see {path / 'events.jsonl'}")
+            yield Finding(
+                "problem",
+                f"journal {path.name} has {reading.unreadable} unreadable lines; the others are kept",
+                f"see {path / 'events.jsonl'}",
+            )
         if publisher.orphaned(path):
             if fix:
                 publisher.close_orphan(path)
-            yield Finding("problem", f"run {path.name[:8]} is open, but its kernel is gone",
-                          "nbledger doctor --fix closes it as KILLED", fix)
+            yield Finding(
+                "problem",
+                f"run {path.name[:8]} is open, but its kernel is gone",
+                "nbledger doctor --fix closes it as KILLED",
+                fix,
+            )
         elif any(e["t"] == "end" for e in reading.events):
             count += 1
     if fix:

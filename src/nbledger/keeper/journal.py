@@ -60,8 +60,10 @@ class Journal:
             return cls(path)
         except OSError as err:
             shutil.rmtree(path, ignore_errors=True)
-            raise LedgerError(f"cannot write the ledger in {project.state}: {err.strerror}",
-                              "free some disk space or make the folder writable") from err
+            raise LedgerError(
+                f"cannot write the ledger in {project.state}: {err.strerror}",
+                "free some disk space or make the folder writable",
+            ) from err
 
     def write(self, kind: str, *, durable: bool = False, **fields: Any) -> None:
         """Append one event; ``durable`` waits until the disk has it."""
@@ -182,5 +184,5 @@ def alive(who: dict[str, Any]) -> bool:
     """False only when the owner ran on this machine in this boot and is certainly gone, or the machine rebooted."""
     here, there = host(), str(who.get("host", ""))
     if there != here:
-        return there.split("/")[0] != here.split("/")[0]
+        return there.partition("/")[0] != here.partition("/")[0]
     return process_started(int(who.get("pid", 0))) == who.get("created")

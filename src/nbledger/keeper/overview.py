@@ -14,7 +14,9 @@ from nbledger.keeper import journal as journals
 from nbledger.keeper.publish import flush
 
 
-def runs(project: Project, text: str = "", sort: str = "", limit: int = 50, experiment: str | None = None) -> list[RunRow]:
+def runs(
+    project: Project, text: str = "", sort: str = "", limit: int = 50, experiment: str | None = None
+) -> list[RunRow]:
     """Published runs and, where the store cannot be reached, those that wait in the journals."""
     flush(project)
     try:
@@ -38,11 +40,19 @@ def _waiting(path: Path) -> RunRow | None:
     for event in events:
         params |= event["params"] if event["t"] == "params" else {}
     return RunRow(
-        run_id=path.name, name=str(begun["name"]), status=ended["status"] if ended else "RUNNING",
-        experiment=str(begun["experiment"]), start=store_runs.iso(begun["at"]),
-        end=store_runs.iso(ended["at"]) if ended else None, notebook=begun.get("notebook"),
-        commit=taken.get("commit"), snapshot=taken.get("commit"), dirty=taken.get("dirty"), params=params,
-        metrics={e["k"]: float(e["v"]) for e in events if e["t"] == "metric"}, tags={"nbledger.pending": "true"},
+        run_id=path.name,
+        name=str(begun["name"]),
+        status=ended["status"] if ended else "RUNNING",
+        experiment=str(begun["experiment"]),
+        start=store_runs.iso(begun["at"]),
+        end=store_runs.iso(ended["at"]) if ended else None,
+        notebook=begun.get("notebook"),
+        commit=taken.get("commit"),
+        snapshot=taken.get("commit"),
+        dirty=taken.get("dirty"),
+        params=params,
+        metrics={e["k"]: float(e["v"]) for e in events if e["t"] == "metric"},
+        tags={"nbledger.pending": "true"},
     )
 
 

@@ -54,8 +54,10 @@ class Keeper:
         """Accept connections until idle or told to stop."""
         server, address = endpoint.listen(self.project)
         pid = os.getpid()
-        endpoint.announce(self.project, endpoint.Endpoint(address, self.secret, pid, journals.process_started(pid),
-                                                          nbledger.__version__))
+        endpoint.announce(
+            self.project,
+            endpoint.Endpoint(address, self.secret, pid, journals.process_started(pid), nbledger.__version__),
+        )
         threading.Thread(target=self._publish_loop, name="publisher", daemon=True).start()
         server.settimeout(_TICK)
         try:
@@ -98,7 +100,7 @@ class Keeper:
         except (ValueError, KeyError, TypeError, AttributeError) as err:
             log.exception("bad request")
             return {"error": LedgerError(f"the keeper could not do that: {err!r}").as_dict()}
-        except Exception as err:  # noqa: BLE001 - one call's failure must not end the keeper
+        except Exception as err:
             log.exception("call failed")
             return {"error": LedgerError(f"{type(err).__name__}: {err}").as_dict()}
 

@@ -91,8 +91,9 @@ def _abandon_unstarted(path: Path) -> bool:
     return False
 
 
-def _create(project: Project, path: Path, api: Any, begun: Event, events: Iterable[Event],
-            state: dict[str, Any]) -> dict[str, Any]:
+def _create(
+    project: Project, path: Path, api: Any, begun: Event, events: Iterable[Event], state: dict[str, Any]
+) -> dict[str, Any]:
     uri = str(begun["uri"])
     experiment = mlflow.experiment_id(api, project, str(begun["experiment"]), uri)
     run_id = None
@@ -102,8 +103,9 @@ def _create(project: Project, path: Path, api: Any, begun: Event, events: Iterab
         state["creating"] = True
         journals.save_state(path, state)
     if run_id is None:
-        run_id = mlflow.create_run(api, uri, experiment, path.name, str(begun["name"]), int(begun["at"]),
-                                   _start_tags(project, begun))
+        run_id = mlflow.create_run(
+            api, uri, experiment, path.name, str(begun["name"]), int(begun["at"]), _start_tags(project, begun)
+        )
     state["run_id"] = run_id
     journals.save_state(path, state)
     _remember(project, path.name, run_id)
@@ -111,8 +113,11 @@ def _create(project: Project, path: Path, api: Any, begun: Event, events: Iterab
 
 
 def _start_tags(project: Project, begun: Event) -> dict[str, str]:
-    tags = {"mlflow.user": str(begun["user"]), "nbledger.schema": str(begun["schema"]),
-            "nbledger.host": str(begun["owner"]["host"]).split("/")[0]}
+    tags = {
+        "mlflow.user": str(begun["user"]),
+        "nbledger.schema": str(begun["schema"]),
+        "nbledger.host": str(begun["owner"]["host"]).split("/")[0],
+    }
     if begun.get("notebook"):
         tags |= {"mlflow.source.name": str(begun["notebook"]), "mlflow.source.type": "NOTEBOOK"}
     parent = begun.get("parent")
@@ -164,7 +169,9 @@ def _batch(events: Iterable[Event], keys: dict[str, str]) -> _Batch:
         if kind == "params":
             for key, text in event["params"].items():
                 if len(text) > values.MAX_PARAM:
-                    batch.notices.append(f"parameter {key!r} has {len(text)} characters; MLflow keeps {values.MAX_PARAM}")
+                    batch.notices.append(
+                        f"parameter {key!r} has {len(text)} characters; MLflow keeps {values.MAX_PARAM}"
+                    )
                 batch.params[legal(key, "parameter")] = text[: values.MAX_PARAM]
         elif kind == "tags":
             batch.tags |= {legal(k, "tag"): v[: values.MAX_TAG] for k, v in event["tags"].items()}
@@ -198,8 +205,16 @@ def _datasets(api: Any, uri: str, run_id: str, events: Iterable[Event]) -> None:
             mlflow.log_datasets(api, uri, run_id, [tuple(d) for d in event.get("datasets", [])])
 
 
-def _close(project: Project, path: Path, api: Any, uri: str, run_id: str, events: tuple[Event, ...],
-           state: dict[str, Any], ended: Event) -> None:
+def _close(
+    project: Project,
+    path: Path,
+    api: Any,
+    uri: str,
+    run_id: str,
+    events: tuple[Event, ...],
+    state: dict[str, Any],
+    ended: Event,
+) -> None:
     taken = next((e for e in events if e["t"] == "snapshot"), None)
     if taken and taken["commit"]:
         with contextlib.suppress(LedgerError):
@@ -263,10 +278,27 @@ def _manifest(api: Any, uri: str, run_id: str, path: Path, events: tuple[Event, 
 def _log_model(uri: str, run_id: str, path: Path, event: Event) -> list[str]:
     """Log the model in a process of its own (it unpickles the user's object); what failed, in words."""
     spec = path / "model.json"
-    spec.write_text(json.dumps({"pickle": str(path / event["blob"]), "uri": uri, "run_id": run_id,
-                                "name": event["name"], "requirements": event["requirements"], "paths": event["paths"]}))
-    done = subprocess.run([sys.executable, "-m", "nbledger.core.mlflow_model", str(spec)], capture_output=True,
-                          stdin=subprocess.DEVNULL, text=True, errors="replace", timeout=600, check=False)
+    spec.write_text(
+        json.dumps(
+            {
+                "pickle": str(path / event["blob"]),
+                "uri": uri,
+                "run_id": run_id,
+                "name": event["name"],
+                "requirements": event["requirements"],
+                "paths": event["paths"],
+            }
+        )
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "nbledger.core.mlflow_model", str(spec)],
+        capture_output=True,
+        stdin=subprocess.DEVNULL,
+        text=True,
+        errors="replace",
+        timeout=600,
+        check=False,
+    )
     if done.returncode == 0:
         return []
     said = [line for line in done.stderr.splitlines() if line.strip()]
@@ -295,7 +327,7 @@ def close_orphan(path: Path) -> None:
         torn = (path / "events.jsonl").read_bytes()
         if torn and not torn.endswith(b"\n"):
             log.write_line(b"\n")
-        log.write("end", **end)
+        log.write_line(json.dumps({"t": "end", "at": journals.now_ms(), **end}).encode() + b"\n")
     finally:
         log.close()
 
@@ -314,7 +346,7 @@ def flush(project: Project, *, close_orphans: bool = True) -> tuple[int, list[st
             words = err.message if isinstance(err, LedgerError) else str(err)
             if words not in reasons:
                 reasons.append(words)
-        except Exception as err:  # noqa: BLE001 - one unpublishable journal must not hold up the others
+        except Exception as err:
             left += 1
             reasons.append(str(ToolFailed(f"journal {path.name}: {err}")))
     return left, reasons

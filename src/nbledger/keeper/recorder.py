@@ -131,8 +131,9 @@ class Recording:
 
     def model(self, blob: Path, name: str, paths: Sequence[str]) -> None:
         """Record a serialised model, to be logged through MLflow's flavour for it."""
-        self.journal.write("model", blob=str(blob.relative_to(self.journal.path)), name=name, requirements=None,
-                           paths=list(paths))
+        self.journal.write(
+            "model", blob=str(blob.relative_to(self.journal.path)), name=name, requirements=None, paths=list(paths)
+        )
 
     def lineage(self, found: Lineage, folder: Path) -> None:
         """Record what the run read: dataset inputs for MLflow, the state of the data, a notice for each file unversioned."""
@@ -140,8 +141,12 @@ class Recording:
         state = "clean" if not loose else "untracked" if any(r.state == "untracked" for r in loose) else "changed"
         self.log_tags({"nbledger.data.state": state if found.inputs else "none"})
         self.inputs = list(found.inputs)
-        self.journal.write("lineage", datasets=datasets(found.inputs), folder=str(folder.relative_to(self.journal.path)),
-                           pending=any(r.pending for r in found.inputs))
+        self.journal.write(
+            "lineage",
+            datasets=datasets(found.inputs),
+            folder=str(folder.relative_to(self.journal.path)),
+            pending=any(r.pending for r in found.inputs),
+        )
         for record in loose[:5]:
             self.notice(f"read {record.path} ({record.state}): {fix(record)}")
         if len(loose) > 5:
@@ -175,9 +180,19 @@ def start(project: Project, plan: Plan) -> Recording:
     journal = Journal.create(project, plan.journal_id or new_id())
     recording = Recording(project, plan, journal)
     journal.write(
-        "start", durable=True, schema=SCHEMA, id=journal.id, name=recording.name,
-        experiment=plan.experiment or project.experiment, uri=project.tracking_uri, owner=plan.owner or owner(),
-        notebook=plan.notebook, source=plan.source, parent=plan.parent, user=_user(), root=str(project.root),
+        "start",
+        durable=True,
+        schema=SCHEMA,
+        id=journal.id,
+        name=recording.name,
+        experiment=plan.experiment or project.experiment,
+        uri=project.tracking_uri,
+        owner=plan.owner or owner(),
+        notebook=plan.notebook,
+        source=plan.source,
+        parent=plan.parent,
+        user=_user(),
+        root=str(project.root),
     )
     if plan.tags:
         recording.log_tags(plan.tags)
@@ -203,8 +218,13 @@ def _snapshot(recording: Recording) -> None:
         return
     recording.snapshot = taken
     recording.journal.write(
-        "snapshot", commit=taken.commit, head=taken.head, branch=taken.branch, dirty=taken.dirty,
-        left_out=list(taken.left_out), operation=taken.operation,
+        "snapshot",
+        commit=taken.commit,
+        head=taken.head,
+        branch=taken.branch,
+        dirty=taken.dirty,
+        left_out=list(taken.left_out),
+        operation=taken.operation,
         url=git.remote_url(project.git) if project.git else None,
     )
     if project.git is not None:
@@ -249,7 +269,7 @@ def log(*, step: int | None = None, **metrics: Any) -> None:
         return
     try:
         recording.log(None if step is None else int(step), metrics)
-    except Exception as err:  # noqa: BLE001 - the user's loop goes on whatever happens to the ledger
+    except Exception as err:
         _lost(recording, ", ".join(metrics), err)
 
 
@@ -262,4 +282,4 @@ def _lost(recording: Recording, what: str, err: Exception) -> None:
 def _say(text: str) -> None:
     import sys
 
-    print(f"nbledger: {text}", file=sys.stderr)
+    sys.stderr.write(f"nbledger: {text}\n")

@@ -1,0 +1,120 @@
+"""Promise 6: a tracking server that is away, before, during or after a run, delays nobody and loses nothing."""
+
+from __future__ import annotations
+
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from conftest import git
+from kernels import kernel
+from ledger import client, flush, runs
+from servers import Server, mlflow_server, postgres
+
+CODE = """%%mlrun {name} -p n=1 -m v
+from nbledger import log
+for i in range(20):
+    log(loss=i, step=i)
+v = 7
+v"""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory):
+    folder = tmp_path_factory.mktemp("server")
+    with postgres(folder) as store, mlflow_server(folder, store) as started:
+        yield started
+
+
+def use(project: Path, server: Server) -> None:
+    (project / ".nbledger.toml").write_text(f'tracking_uri = "{server.uri}"\nexperiment = "{project.parent.name}"\n')
+    git(project, "add", "-A")
+    git(project, "commit", "-qm", "Use the server")
+
+
+def timed(k, code: str) -> float:
+    begun = time.monotonic()
+    cell = k.run(code)
+    assert cell.result == "7", cell
+    return time.monotonic() - begun
+
+
+def found(project: Path, server: Server, name: str):
+    return [r for r in runs(project, server.uri, flushed=False) if r.info.run_name == name]
+
+
+def wait_published(project: Path, server: Server, name: str) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        said = flush(project)
+        if "is published" in said and [r.info.status for r in found(project, server, name)] == ["FINISHED"]:
+            return
+        time.sleep(0.5)
+    raise AssertionError(f"{name} was not published: {said}")
+
+
+def check_whole(project: Path, server: Server, name: str) -> None:
+    wait_published(project, server, name)
+    (run,) = found(project, server, name)
+    assert run.data.params["n"] == "1" and run.data.metrics["v"] == 7
+    assert len(client(server.uri).get_metric_history(run.info.run_id, "loss")) == 20
+
+
+def test_a_server_on_postgresql_gets_everything(project: Path, server: Server) -> None:
+    use(project, server)
+    with kernel(project) as k:
+        timed(k, CODE.format(name="there"))
+    check_whole(project, server, "there")
+
+
+def test_away_before_and_back_after(project: Path, server: Server) -> None:
+    use(project, server)
+    server.stop()
+    try:
+        with kernel(project) as k:
+            timed(k, CODE.format(name="warm-up"))
+            plain = timed(k, "v = 7\nv")
+            assert timed(k, CODE.format(name="refused")) < plain + 2
+            failing = k.run("%%mlrun broken\n1/0")
+            assert failing.ename == "ZeroDivisionError"
+        said = flush(project)
+        assert "wait to be published" in said and "does not answer" in said
+    finally:
+        server.start()
+    check_whole(project, server, "refused")
+    assert [r.info.status for r in found(project, server, "broken")] == ["FAILED"]
+
+
+def test_a_server_that_accepts_and_never_answers_holds_nobody(project: Path, server: Server) -> None:
+    use(project, server)
+    with kernel(project) as k:
+        timed(k, CODE.format(name="before"))
+        server.signal(signal.SIGSTOP)
+        try:
+            plain = timed(k, "v = 7\nv")
+            assert timed(k, CODE.format(name="frozen")) < plain + 2
+            message = k.send("%%mlrun stopped\nimport time; time.sleep(60)")
+            time.sleep(1)
+            begun = time.monotonic()
+            k.interrupt()
+            assert k.collect(message, 20).ename == "KeyboardInterrupt"
+            assert time.monotonic() - begun < 2
+        finally:
+            server.signal(signal.SIGCONT)
+    check_whole(project, server, "frozen")
+
+
+def test_away_during_a_run(project: Path, server: Server) -> None:
+    use(project, server)
+    with kernel(project) as k:
+        k.run("%mlrun start during -p n=1 -m v\nfrom nbledger import log\nfor i in range(10): log(loss=i, step=i)")
+        flush(project)
+        server.stop()
+        try:
+            k.run("for i in range(10, 20): log(loss=i, step=i)\nv = 7")
+            assert "during" in k.run("%mlrun stop").shown
+        finally:
+            server.start()
+    check_whole(project, server, "during")
