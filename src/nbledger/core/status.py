@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from nbledger.core import dvc, git
+import dataclasses
+
+from nbledger.core import dvc, git, reads
 from nbledger.core.errors import LedgerError
 from nbledger.core.git import scrub_url
 from nbledger.core.project import Project
@@ -41,10 +43,11 @@ def _code(project: Project, notes: list[str]) -> CodeState:
 
 
 def _data(project: Project, notes: list[str]) -> tuple[DataState, list[str]]:
+    loose = tuple(reads.unversioned(project))
     if project.dvc_root is None:
         notes.append("no DVC repository: run %ledger init")
-        return DataState(), []
-    state = dvc.data_status(project)
+        return DataState(untracked_inputs=loose), []
+    state = dataclasses.replace(dvc.data_status(project), untracked_inputs=loose)
     notes += [str(problem) for problem in dvc.outputs(project)[1]]
     try:
         return state, list(dvc.stale_stages(project))

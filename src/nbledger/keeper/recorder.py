@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nbledger.core import git, snapshot, values
+from nbledger.core import git, reads, snapshot, values
 from nbledger.core.errors import LedgerError
 from nbledger.core.lineage import FileRecord, Lineage, fix
 from nbledger.core.project import Project
@@ -147,6 +147,7 @@ class Recording:
             folder=str(folder.relative_to(self.journal.path)),
             pending=any(r.pending for r in found.inputs),
         )
+        reads.remember(self.project, [r.path for r in found.inputs if r.state == "untracked"])
         for record in loose[:5]:
             self.notice(f"read {record.path} ({record.state}): {fix(record)}")
         if len(loose) > 5:

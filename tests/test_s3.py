@@ -1,0 +1,63 @@
+"""Data on a real S3 server: `track --push`, and what plain DVC brings back in a fresh clone."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from conftest import dvc, git, run
+from servers import s3
+
+
+@pytest.fixture(scope="module")
+def bucket(tmp_path_factory: pytest.TempPathFactory):
+    with s3(tmp_path_factory.mktemp("s3"), "ledger") as where:
+        yield where
+
+
+def nbledger(root: Path, *words: str, ok: bool = True) -> str:
+    return run(sys.executable, "-m", "nbledger.cli", *words, cwd=root, ok=ok)
+
+
+def credentials(root: Path, bucket: dict[str, str]) -> None:
+    for key, value in (
+        ("endpointurl", bucket["endpoint"]),
+        ("access_key_id", bucket["key"]),
+        ("secret_access_key", bucket["secret"]),
+    ):
+        dvc(root, "remote", "modify", "--local", "storage", key, value)
+
+
+def test_push_and_plain_dvc_pull(project: Path, bucket: dict[str, str], tmp_path: Path) -> None:
+    nbledger(project, "init", "--remote", "s3://ledger/store")
+    credentials(project, bucket)
+    (project / "images").mkdir()
+    contents = {f"images/{i}.bin": bytes([i]) * 1000 for i in range(20)} | {"big.bin": b"x" * 3_000_000}
+    for name, data in contents.items():
+        (project / name).write_bytes(data)
+    said = nbledger(project, "track", "images", "big.bin", "--push", "-m", "data")
+    assert said.count("pushed") == 2
+    clone = tmp_path / "clone"
+    git(project, "clone", "-q", str(project), str(clone))
+    credentials(clone, bucket)
+    dvc(clone, "pull", "-q")
+    assert {name: (clone / name).read_bytes() for name in contents} == contents
+    assert dvc(clone, "status") == "Data and pipelines are up to date."
+
+
+def test_a_push_that_fails_says_so_and_keeps_the_tracking(project: Path) -> None:
+    nbledger(project, "init", "--remote", "s3://ledger/store")
+    credentials(project, {"endpoint": "http://127.0.0.1:9", "key": "a", "secret": "b"})
+    (project / "a.csv").write_text("1")
+    nbledger(project, "track", "a.csv", "--push", ok=False)
+    assert git(project, "status", "--porcelain") == ""
+    assert (project / "a.csv.dvc").exists()
+
+
+def test_credentials_in_the_remote_url_are_refused(project: Path) -> None:
+    before = git(project, "rev-parse", "HEAD")
+    nbledger(project, "init", "--remote", "https://user:secret@example.org/store", ok=False)
+    assert git(project, "rev-parse", "HEAD") == before
+    assert "secret" not in (project / ".dvc" / "config").read_text()
