@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import itertools
 import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
-from bench.measure import Row, in_turns, row, timed, timed_call
+from bench.measure import Row, Side, in_turns, row, timed, timed_call
 from bench.world import World, kernel, remove, stop_keepers, warm_keeper
 from nbledger.core import snapshot
 from nbledger.core.project import find
@@ -42,63 +44,80 @@ def _change_one(folder: Path) -> None:
     (folder / "000" / "000007.bin").write_bytes(os.urandom(1024))
 
 
-def _ledger_track(name: str) -> list[str]:
-    return ["nbledger", "track", name, "-m", f"track {name} {next(_numbers)}"]
+@dataclass(frozen=True)
+class _Ways:
+    """How a user tracks the same data: each takes the project's root and gives the tracking of ``name`` there."""
+
+    name: str
+
+    @contextlib.contextmanager
+    def cold(self, root: Path) -> Iterator[Side]:
+        """The command line, with no keeper."""
+        yield lambda: timed(["nbledger", "track", self.name, "-m", self._message()], cwd=root)
+
+    @contextlib.contextmanager
+    def warm(self, root: Path) -> Iterator[Side]:
+        """The magic, in a kernel whose keeper is warm."""
+        with kernel(root) as notebook:
+            notebook.run("%load_ext nbledger")
+            warm_keeper(root)
+            notebook.run("%ledger status")
+            yield lambda: notebook.run(f"%track_data {self.name} -m '{self._message()}'").seconds
+        stop_keepers()
+
+    @contextlib.contextmanager
+    def plain(self, root: Path) -> Iterator[Side]:
+        """As typed today."""
+        name = self.name
+        yield lambda: timed(
+            ["dvc", "add", "-q", name],
+            ["git", "add", f"{name}.dvc", ".gitignore"],
+            ["git", "commit", "-qm", self._message()],
+            cwd=root,
+        )
+
+    @contextlib.contextmanager
+    def floor(self, root: Path) -> Iterator[Side]:
+        """The least that can be done: read once, hash, write once."""
+        yield lambda: timed([sys.executable, "-c", _FLOOR, self.name, "copy.bin"], cwd=root)
+
+    def _message(self) -> str:
+        return f"track {self.name} {next(_numbers)}"
 
 
-def _plain_track(root: Path, name: str) -> float:
-    return timed(
-        ["dvc", "add", "-q", name],
-        ["git", "add", f"{name}.dvc", ".gitignore"],
-        ["git", "commit", "-qm", f"track {name} {next(_numbers)}"],
-        cwd=root,
-    )
+_Way = Callable[[Path], contextlib.AbstractContextManager[Side]]
 
 
 def track_large(world: World) -> list[Row]:
     """One large file in a fresh project; its bytes are in the page cache, written back to the disk before the clock."""
-    size = world.size(1 << 30, 16 << 20)
     source = world.place("large") / "data.bin"
-    md5 = _random_file(source, size)
+    md5 = _random_file(source, world.size(1 << 30, 16 << 20))
+    ways = _Ways("data.bin")
 
-    def in_project(work: Callable[[Path], float]) -> float:
-        root = world.project()
-        try:
+    def measured(way: _Way) -> Side:
+        def measure() -> float:
+            root = world.project()
             shutil.copyfile(source, root / "data.bin")
-            os.sync()
-            took = work(root)
+            with way(root) as track:
+                os.sync()
+                took = track()
             pointer = root / "data.bin.dvc"
-            if pointer.exists() and md5 not in pointer.read_text():
+            if way != ways.floor and md5 not in pointer.read_text():
                 raise RuntimeError("the pointer names another MD5 than the file has")
-            return took
-        finally:
-            stop_keepers()
             remove(root.parent)
             os.sync()
+            return took
 
-    def cold(root: Path) -> float:
-        return timed(_ledger_track("data.bin"), cwd=root)
+        return measure
 
-    def warm(root: Path) -> float:
-        warm_keeper(root)
-        return timed(_ledger_track("data.bin"), cwd=root)
-
-    def plain(root: Path) -> float:
-        return _plain_track(root, "data.bin")
-
-    def floor(root: Path) -> float:
-        return timed([sys.executable, "-c", _FLOOR, "data.bin", "copy.bin"], cwd=root)
-
-    by_cold, by_warm, by_dvc, by_floor = in_turns(
-        world.few, *(lambda work=work: in_project(work) for work in (cold, warm, plain, floor))
-    )
-    label = "1 GiB" if not world.quick else "16 MiB"
+    cold, warm, plain, floor = in_turns(world.few, *map(measured, (ways.cold, ways.warm, ways.plain, ways.floor)))
+    first = f"`nbledger track`, {'16 MiB' if world.quick else '1 GiB'} file, no keeper"
     bare = "floor: MD5 and one copy in one Python loop"
     return [
-        Row("track-large", f"`nbledger track`, {label} file, no keeper", _DVC_ADD, by_cold, by_dvc, 0.5),
-        Row("track-large-keeper", "the same through a warm keeper", _DVC_ADD, by_warm, by_dvc, 0.5),
-        Row("track-large-floor", f"`nbledger track`, {label} file, no keeper", bare, by_cold, by_floor, 1.5),
-        Row("track-large-keeper-floor", "the same through a warm keeper", bare, by_warm, by_floor, 1.5),
+        row("track-large", first, _DVC_ADD, (cold, plain), 0.5),
+        row("track-large-keeper", "`%track_data` of it, warm keeper", _DVC_ADD, (warm, plain), 0.5),
+        row("track-large-floor", first, bare, (cold, floor), 1.5),
+        row("track-large-keeper-floor", "`%track_data` of it, warm keeper", bare, (warm, floor), 1.5),
     ]
 
 
@@ -117,41 +136,41 @@ def track_many(world: World) -> list[Row]:
     count = world.size(10_000, 200)
     source = world.place("many") / "data"
     _random_folder(source, count)
+    ways = _Ways("data")
     again: dict[str, list[float]] = {"cold": [], "warm": [], "plain": []}
 
-    def in_project(name: str, work: Callable[[Path], float]) -> float:
-        root = world.project()
-        try:
+    def measured(name: str, way: _Way) -> Side:
+        def measure() -> float:
+            root = world.project()
             shutil.copytree(source, root / "data")
-            os.sync()
-            if name == "warm":
-                warm_keeper(root)
-            first = work(root)
-            _change_one(root / "data")
-            again[name].append(work(root))
-            return first
-        finally:
-            stop_keepers()
+            with way(root) as track:
+                os.sync()
+                first = track()
+                _change_one(root / "data")
+                os.sync()
+                again[name].append(track())
             remove(root.parent)
             os.sync()
+            return first
 
-    def ours(root: Path) -> float:
-        return timed(_ledger_track("data"), cwd=root)
+        return measure
 
     cold, warm, plain = in_turns(
-        world.few,
-        lambda: in_project("cold", ours),
-        lambda: in_project("warm", ours),
-        lambda: in_project("plain", lambda root: _plain_track(root, "data")),
+        world.few, measured("cold", ways.cold), measured("warm", ways.warm), measured("plain", ways.plain)
     )
     repeated = {name: tuple(times) for name, times in again.items()}
+    first = f"`nbledger track`, {count:,} files of 1 KiB, no keeper"
     return [
-        Row("track-many", f"`nbledger track`, {count:,} files of 1 KiB, no keeper", _DVC_ADD, cold, plain, 0.5),
-        Row("track-many-keeper", "the same through a warm keeper", _DVC_ADD, warm, plain, 0.5),
-        Row(
-            "track-again", "again with one file changed, no keeper", _DVC_ADD, repeated["cold"], repeated["plain"], 0.1
+        row("track-many", first, _DVC_ADD, (cold, plain), 0.5),
+        row("track-many-keeper", "`%track_data` of them, warm keeper", _DVC_ADD, (warm, plain), 0.5),
+        row("track-again", f"{first}, again with one changed", _DVC_ADD, (repeated["cold"], repeated["plain"]), 0.1),
+        row(
+            "track-again-keeper",
+            "`%track_data` of them, warm keeper, again with one changed",
+            _DVC_ADD,
+            (repeated["warm"], repeated["plain"]),
+            0.1,
         ),
-        Row("track-again-keeper", "the same through a warm keeper", _DVC_ADD, repeated["warm"], repeated["plain"], 0.1),
     ]
 
 
@@ -160,7 +179,7 @@ def status(world: World) -> list[Row]:
     count = world.size(10_000, 200)
     root = world.project()
     _random_folder(root / "data", count)
-    timed(_ledger_track("data"), cwd=root)
+    timed(["nbledger", "track", "data"], cwd=root)
     rows: list[Row] = []
     plain_words = (["git", "status"], ["dvc", "data", "status"])
 

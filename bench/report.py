@@ -101,9 +101,9 @@ _HOW = """\
   afterwards, in its own process at lower priority, is not in it: the next measurement waits until it has published.
 - "Kernel ready" is when `jupyter_client` says so; "first line" is the clock read by the tracked cell's first line,
   `%load_ext` included. The repository has 1,000 files there and in the tracked cell's row.
-- `track` is the command line, Python's start included; its files lie in the page cache, written back before the clock
-  starts; every pair has a fresh project and an empty DVC cache. Rows with a gigabyte or 10,000 files have fewer pairs.
-- `status` with a keeper is `%ledger status` in a kernel; without one, the command line.
+- Without a keeper, `track` and `status` are the command line, Python's start included; with one, they are the magic in a
+  kernel. Data lie in the page cache, written back before the clock starts; every pair of `track` has a fresh project and an
+  empty DVC cache. Its rows have fewer pairs than the others.
 """
 
 

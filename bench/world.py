@@ -79,6 +79,7 @@ def _make_project(root: Path, files: int) -> None:
     }
     root.mkdir(exist_ok=True)
     (root / NOTEBOOK).write_text(json.dumps({"cells": [cell], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}))
+    (root / ".gitignore").write_text("report.txt\n.ipynb_checkpoints/\n")
     timed(
         ["git", "init", "-q"], ["dvc", "init", "-q"], ["git", "add", "-A"], ["git", "commit", "-qm", "Start"], cwd=root
     )

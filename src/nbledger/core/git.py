@@ -13,7 +13,7 @@ import subprocess
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 from nbledger.core.errors import Busy, LedgerError, Refused, ToolFailed
@@ -150,17 +150,49 @@ def is_hex(commit: str) -> bool:
 
 
 def head(repo: GitRepo) -> Head:
-    """HEAD's commit, tree and branch, in one process."""
-    out = (
-        call(repo, "cat-file", "--batch-check=%(objectname)", stdin=b"HEAD^{commit}\nHEAD^{tree}\n")
-        .stdout.decode()
-        .split("\n")
-    )
+    """HEAD's commit, tree and branch. A commit's tree never changes, so a known commit costs no process."""
     reference = (repo.git_dir / "HEAD").read_text().strip()
     branch = reference.removeprefix("ref: refs/heads/") if reference.startswith("ref: ") else None
-    if not is_hex(out[0]):
+    commit = _commit_of(repo, reference)
+    if commit is not None and commit in _trees:
+        return Head(commit, _trees[commit], branch)
+    asked = call(repo, "cat-file", "--batch-check=%(objectname)", stdin=b"HEAD^{commit}\nHEAD^{tree}\n")
+    commit, tree, *_ = asked.stdout.decode().split("\n")
+    if not is_hex(commit):
         return Head(None, None, branch)
-    return Head(out[0], out[1], branch)
+    _trees[commit] = tree
+    return Head(commit, tree, branch)
+
+
+_trees: dict[str, str] = {}
+
+
+def _commit_of(repo: GitRepo, reference: str) -> str | None:
+    """The commit that HEAD's text leads to, read from the ref files (gitrepository-layout(5)); None: ask Git."""
+    if not reference.startswith("ref: "):
+        return reference if is_hex(reference) else None
+    name = reference.removeprefix("ref: ")
+    try:
+        found = (repo.common_dir / name).read_text().strip()
+    except OSError:
+        found = _packed(repo.common_dir / "packed-refs").get(name, "")
+    return found if is_hex(found) else None
+
+
+def _packed(path: Path) -> dict[str, str]:
+    try:
+        stat = path.stat()
+    except OSError:
+        return {}
+    return _packed_refs(path, stat.st_mtime_ns, stat.st_size)
+
+
+@lru_cache(maxsize=4)
+def _packed_refs(path: Path, _mtime: int, _size: int) -> dict[str, str]:
+    pairs = (
+        line.split(" ", 1) for line in path.read_text(errors="surrogateescape").splitlines() if line[:1] not in "#^"
+    )
+    return {pair[1]: pair[0] for pair in pairs if len(pair) == 2}
 
 
 def operation(repo: GitRepo) -> str:
@@ -182,10 +214,18 @@ def scrub_url(url: str) -> str:
 
 
 def remote_url(repo: GitRepo) -> str | None:
-    """URL of ``origin`` (else of the first remote) without credentials."""
-    listed = call(repo, "config", "-z", "--get-regexp", r"^remote\..*\.url$", check=False).stdout.decode(
-        "utf-8", "replace"
-    )
+    """URL of ``origin`` (else of the first remote) without credentials; asked again when the repository's config changes."""
+    try:
+        stat = (repo.common_dir / "config").stat()
+    except OSError:
+        return None
+    return _remote_url(repo, stat.st_mtime_ns, stat.st_size)
+
+
+@lru_cache(maxsize=8)
+def _remote_url(repo: GitRepo, _mtime: int, _size: int) -> str | None:
+    asked = call(repo, "config", "-z", "--get-regexp", r"^remote\..*\.url$", check=False)
+    listed = asked.stdout.decode("utf-8", "replace")
     urls = dict(entry.split("\n", 1) for entry in listed.split("\0") if "\n" in entry)
     url = urls.get("remote.origin.url") or next(iter(urls.values()), None)
     return scrub_url(url) if url else None

@@ -8,7 +8,7 @@ import os
 import sys
 import sysconfig
 import tempfile
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 from nbledger.core.project import Project
@@ -142,11 +142,16 @@ def modules_below(root: str, sieve: Sieve) -> list[str]:
         with contextlib.suppress(Exception):
             # Lazy modules import themselves when an attribute is asked for; their dictionary does not.
             name = object.__getattribute__(module, "__dict__").get("__file__")
-            if isinstance(name, str):
-                path = os.path.abspath(name)
-                if path.startswith(sieve.prefixes):
-                    continue
-                path = path if path.startswith(start) else os.path.realpath(path)
-                if path.startswith(start) and sieve.keeps(path):
-                    found.add(path)
+            if isinstance(name, str) and (path := _path_below(name, start, sieve.prefixes)) and sieve.keeps(path):
+                found.add(path)
     return sorted(found)
+
+
+@lru_cache(maxsize=20_000)
+def _path_below(name: str, start: str, prefixes: tuple[str, ...]) -> str | None:
+    """The module file's path if it lies below ``start``; remembered, since a kernel holds thousands of modules."""
+    path = os.path.abspath(name)
+    if path.startswith(prefixes):
+        return None
+    path = path if path.startswith(start) else os.path.realpath(path)
+    return path if path.startswith(start) else None

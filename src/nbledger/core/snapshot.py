@@ -11,9 +11,11 @@ import json
 import os
 import shutil
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from nbledger.core import files, git
+from nbledger.core.errors import ToolFailed
 from nbledger.core.project import Project
 
 _MANY = 2000
@@ -32,7 +34,7 @@ class Snapshot:
     operation: str = ""
 
 
-def capture(project: Project, run_id: str, name: str = "") -> Snapshot:
+def capture(project: Project, run_id: str) -> Snapshot:
     """Commit the work tree to ``refs/nbledger/runs/<run_id>``: tracked changes and untracked files not ignored.
 
     Touches no branch, index, stash, work-tree file, hook or reflog of HEAD. Untracked files above the setting
@@ -43,6 +45,15 @@ def capture(project: Project, run_id: str, name: str = "") -> Snapshot:
         return Snapshot(
             None, None, None, dirty=True, left_out=("no Git repository: only the session's cells are kept",)
         )
+    try:
+        return _capture(project, repo, run_id)
+    except ToolFailed:
+        # Objects that only the private index knew may have been pruned by `git gc`: start afresh, once.
+        _forget(repo)
+        return _capture(project, repo, run_id)
+
+
+def _capture(project: Project, repo: git.GitRepo, run_id: str) -> Snapshot:
     folder = repo.git_dir / "nbledger"
     folder.mkdir(exist_ok=True)
     with files.lock(folder / "lock", timeout=5, what="the snapshot index"):
@@ -51,16 +62,23 @@ def capture(project: Project, run_id: str, name: str = "") -> Snapshot:
     dirty = tree != head.tree
     commit = head.commit
     if dirty or commit is None:
-        commit = git.commit_tree(
-            repo,
-            tree,
-            [head.commit] if head.commit else [],
-            f"nbledger snapshot of run {name or run_id}\n",
-            ledger=True,
-        )
+        commit = _commit(repo, tree, head.commit)
     ref = git.RUN_REFS + run_id
     git.update_ref(repo, ref, commit, "0" * len(commit))
     return Snapshot(commit, head.commit, head.branch, dirty, tuple(left_out), ref, git.operation(repo))
+
+
+def _forget(repo: git.GitRepo) -> None:
+    _commit.cache_clear()
+    for name in ("memory.json", "index", "index.lock"):
+        with contextlib.suppress(OSError):
+            (repo.git_dir / "nbledger" / name).unlink()
+
+
+@lru_cache(maxsize=64)
+def _commit(repo: git.GitRepo, tree: str, parent: str | None) -> str:
+    """The snapshot commit of a tree; a second run of the same code shares it."""
+    return git.commit_tree(repo, tree, [parent] if parent else [], "nbledger snapshot\n", ledger=True)
 
 
 def _tree(project: Project, repo: git.GitRepo, folder: Path) -> tuple[str, list[str]]:
@@ -73,6 +91,7 @@ def _tree(project: Project, repo: git.GitRepo, folder: Path) -> tuple[str, list[
         known = {}
     updates, left_out = _updates(project, repo, index)
     if updates:
+        memory.unlink(missing_ok=True)  # killed after the next line, the remembered tree would be that of before
         stdin = b"".join(os.fsencode(path) + b"\0" for path in updates)
         git.call(repo, "update-index", "--add", "--remove", "--replace", "-z", "--stdin", index=index, stdin=stdin)
     tree = known.get("tree")

@@ -212,7 +212,7 @@ def _user() -> str:
 def _snapshot(recording: Recording) -> None:
     project = recording.project
     try:
-        taken = snapshot.capture(project, recording.id, recording.name)
+        taken = snapshot.capture(project, recording.id)
     except (LedgerError, OSError) as err:
         recording.notice(f"no snapshot of the code was taken: {err}")
         recording.journal.write("snapshot", commit=None, head=None, branch=None, dirty=True, left_out=[str(err)])
