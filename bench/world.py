@@ -69,7 +69,7 @@ def _make_project(root: Path, files: int) -> None:
         path = root / "src" / f"part{number // 50:03}" / f"module{number:05}.py"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("".join(f"def function_{number}_{line}(x):\n    return x + {line}\n\n\n" for line in range(10)))
-    cell = {
+    cell: dict[str, object] = {
         "cell_type": "code",
         "id": "c0",
         "metadata": {},

@@ -13,10 +13,14 @@ from nbledger.core.records import plain
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0 done, 1 no, 2 wrong usage, 3 could not."""
     args = list(sys.argv[1:] if argv is None else argv)
+    words = args[: args.index("--")] if "--" in args else args
+    debug = "--debug" in words
+    if debug:
+        args.remove("--debug")
     try:
         return _run(args)
     except LedgerError as err:
-        if "--debug" in args:
+        if debug:
             raise
         _complain(err, as_json="--json" in args)
         return err.exit_code
@@ -26,10 +30,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return 3
-    except OSError as err:
-        if "--debug" in args:
+    except Exception as err:
+        if debug:
             raise
-        _complain(LedgerError(f"{err.strerror or err}: {err.filename or ''}".rstrip(": ")), as_json="--json" in args)
+        _complain(_told(err), as_json="--json" in args)
         return 3
 
 
@@ -53,6 +57,14 @@ def _run(args: list[str]) -> int:
     else:
         print(answer.text.encode("utf-8", "replace").decode())
     return answer.code
+
+
+def _told(err: Exception) -> LedgerError:
+    """What nobody foresaw, in one line."""
+    if isinstance(err, OSError):
+        return LedgerError(f"{err.strerror or err}: {err.filename or ''}".rstrip(": "))
+    words = " ".join(f"{type(err).__name__}: {err}".split())
+    return LedgerError(f"this should not have happened: {words[:300]}", "--debug shows where; please report it")
 
 
 def _complain(err: LedgerError, *, as_json: bool) -> None:

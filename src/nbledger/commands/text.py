@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Sequence
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nbledger.core.records import RunRow, Status, Tracked
@@ -12,7 +15,8 @@ if TYPE_CHECKING:
     from nbledger.core.checkpoint import Checkpoint
     from nbledger.keeper.doctor import Finding
 
-_METRIC_COLUMNS, _PARAM_COLUMNS, _WIDTH = 4, 6, 24
+_METRIC_COLUMNS, _PARAM_COLUMNS, _DATA_COLUMNS, _WIDTH = 4, 6, 3, 24
+_JOINERS = "\u200c\u200d"  # Persian and Indic words, and many emoji, are spelt with them
 
 
 def size(count: float) -> str:
@@ -39,28 +43,43 @@ def duration(row: RunRow) -> str:
     return f"{minutes // 60}:{minutes % 60:02}:{rest:02}" if minutes >= 60 else f"{minutes}:{rest:02} min"
 
 
-def when(row: RunRow) -> str:
+def when(row: RunRow, *, seconds: bool = False) -> str:
+    """The start in local time."""
     if row.start is None:
         return ""
-    return dt.datetime.fromisoformat(row.start).astimezone().strftime("%m-%d %H:%M:%S")
+    return dt.datetime.fromisoformat(row.start).astimezone().strftime(f"%Y-%m-%d %H:%M{':%S' if seconds else ''}")
 
 
 def clip(text: str, width: int = _WIDTH) -> str:
-    """One line of at most ``width`` characters; control characters shown, not sent."""
-    flat = "".join(c if c.isprintable() else "�" for c in text)
+    """One line of at most ``width`` characters; characters that control or turn the text are shown, not sent."""
+    flat = "".join(c if c.isprintable() or c in _JOINERS else "�" for c in text[: width + 1])
     return flat if len(flat) <= width else flat[: width - 1] + "…"
 
 
+def _clip_path(path: str, width: int = _WIDTH) -> str:
+    """A path whose end is kept: that is where the file's name is."""
+    return clip(path) if len(path) <= width else "…" + clip(path[-(width - 1) :])
+
+
 def varying(rows: Sequence[RunRow]) -> list[str]:
-    """Parameters whose value differs among the runs (or that some lack), in their order of appearance."""
-    keys = dict.fromkeys(k for row in rows for k in row.params)
+    """Parameters whose value differs among the runs (or that some lack); what most runs have comes first."""
+    keys = _by_presence(row.params for row in rows)
     return [k for k in keys if len({row.params.get(k) for row in rows}) > 1]
 
 
 def metric_keys(rows: Sequence[RunRow]) -> list[str]:
-    """Metrics, the plain ones before the flattened."""
-    keys = dict.fromkeys(k for row in rows for k in row.metrics)
-    return sorted(keys, key=lambda k: (k.count("."), -sum(k in row.metrics for row in rows)))
+    """Metrics, the plain ones before those that a dict was flattened to; what most runs have comes first."""
+    return sorted(_by_presence(row.metrics for row in rows), key=lambda k: "." in k)
+
+
+def _by_presence(mappings: Iterable[Mapping[str, object]]) -> list[str]:
+    count = Counter(key for mapping in mappings for key in mapping)
+    return sorted(count, key=lambda k: -count[k])
+
+
+def shown_metrics(keys: Sequence[str], most: int = _METRIC_COLUMNS) -> list[str]:
+    """The first few; flattened ones only where there are no others."""
+    return ([k for k in keys if "." not in k] or list(keys))[:most]
 
 
 def data_names(rows: Sequence[RunRow]) -> list[str]:
@@ -73,52 +92,129 @@ def _digest(row: RunRow, name: str) -> str:
     return next((i.md5 for i in row.inputs if i.path == name), "")
 
 
-def columns(rows: Sequence[RunRow]) -> tuple[list[str], list[list[str]]]:
-    """Headings and cells of the table: what identifies a run, then only what differs, then metrics."""
-    params, metrics, data = varying(rows)[:_PARAM_COLUMNS], metric_keys(rows)[:_METRIC_COLUMNS], data_names(rows)[:3]
-    heads = ["run", "name", "status", "started", "took", *params, *metrics, *data, "code"]
-    cells = [
-        [
-            row.run_id[:8],
-            clip(row.name),
-            row.status,
-            when(row),
-            duration(row),
-            *(clip(row.params.get(k, "")) for k in params),
-            *(number(row.metrics[k]) if k in row.metrics else "" for k in metrics),
-            *(_digest(row, n)[:8] for n in data),
-            (row.commit or "")[:8] + ("*" if row.dirty else ""),
-        ]
-        for row in rows
+def arranged(rows: Sequence[RunRow]) -> list[tuple[RunRow, int]]:
+    """(run, depth): newest first, each run is followed by its children; in any other order the children are only marked."""
+    ids = {row.run_id for row in rows}
+    parents = {r.run_id: p for r in rows if (p := r.tags.get("mlflow.parentRunId")) in ids and p != r.run_id}
+    starts = [row.start or "" for row in rows]
+    if starts != sorted(starts, reverse=True):
+        return [(row, int(row.run_id in parents)) for row in rows]
+    children: dict[str | None, list[RunRow]] = {}
+    for row in rows:
+        children.setdefault(parents.get(row.run_id), []).append(row)
+    order: list[tuple[RunRow, int]] = []
+    waiting = [(row, 0) for row in reversed(children.get(None, []))]
+    while waiting:
+        row, depth = waiting.pop()
+        order.append((row, depth))
+        waiting += [(child, depth + 1) for child in reversed(children.get(row.run_id, []))]
+    return order if len(order) == len(rows) else [(row, 0) for row in rows]
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the table of runs. ``kind``: run, name, status, experiment, time, param, metric, data or code.
+
+    ``cells`` are what is shown, ``full`` what they stand for, ``right`` whether they are numbers.
+    """
+
+    kind: str
+    head: str
+    cells: tuple[str, ...]
+    full: tuple[str, ...]
+
+    @property
+    def right(self) -> bool:
+        return self.kind in ("took", "metric") or (
+            self.kind == "param" and any(self.cells) and all(map(numeric, self.cells))
+        )
+
+
+def columns(placed: Sequence[tuple[RunRow, int]]) -> list[Column]:
+    """What identifies a run, then only what differs among the runs, then metrics, data and code."""
+    rows = [row for row, _ in placed]
+    digits = 8 if len({r.run_id[:8] for r in rows}) == len({r.run_id for r in rows}) else 32
+
+    def column(kind: str, head: str, value: Callable[[RunRow], str], show: Callable[[str], str] = clip) -> Column:
+        full = tuple(value(row) for row in rows)
+        return Column(kind, head, tuple(show(text) if text else "" for text in full), full)
+
+    names = tuple("  " * (depth - 1) + "└ " * (depth > 0) + clip(row.name) for row, depth in placed)
+    made = [
+        column("run", "run", lambda r: r.run_id, lambda t: t[:digits]),
+        Column("name", "name", names, tuple(row.name for row in rows)),
+        column("status", "status", lambda r: r.status),
+        Column("time", "started", tuple(map(when, rows)), tuple(when(r, seconds=True) for r in rows)),
+        column("took", "took", duration),
     ]
-    return heads, cells
+    if len({row.experiment for row in rows}) > 1:
+        made.insert(2, column("experiment", "experiment", lambda r: r.experiment))
+    made += [column("param", k, lambda r, k=k: r.params.get(k, "")) for k in varying(rows)[:_PARAM_COLUMNS]]  # type: ignore[misc]
+    for key in shown_metrics(metric_keys(rows)):
+        made.append(
+            Column(
+                "metric",
+                key,
+                tuple(number(r.metrics[key]) if key in r.metrics else "" for r in rows),
+                tuple(repr(r.metrics[key]) if key in r.metrics else "" for r in rows),
+            )
+        )
+    made += [
+        column("data", n, lambda r, n=n: _digest(r, n), lambda t: t[:8])  # type: ignore[misc]
+        for n in data_names(rows)[:_DATA_COLUMNS]
+    ]
+    commits = tuple((row.commit or "")[:8] + ("*" if row.dirty else "") for row in rows)
+    return [*made, Column("code", "code", commits, tuple(row.commit or "" for row in rows))]
 
 
 def footnotes(rows: Sequence[RunRow]) -> list[str]:
     """What the table leaves out, in words."""
     notes = []
-    same = {k: rows[0].params[k] for k in rows[0].params if all(r.params.get(k) == rows[0].params[k] for r in rows)}
-    if same and len(rows) > 1:
-        notes.append("the same in all: " + ", ".join(f"{k}={clip(v)}" for k, v in list(same.items())[:8]))
-    hidden = len(metric_keys(rows)) - _METRIC_COLUMNS
-    if hidden > 0:
-        notes.append(f"and {hidden} more metrics")
+    if len(rows) > 1:
+        first = rows[0]
+        same = [k for k in first.params if all(r.params.get(k) == first.params[k] for r in rows)]
+        alike = [f"{clip(k)}={clip(first.params[k])}" for k in same]
+        alike += [
+            f"{_clip_path(i.path)} {i.md5[:8]}" for i in first.inputs if all(_digest(r, i.path) == i.md5 for r in rows)
+        ]
+        if alike:
+            notes.append("the same in all: " + _some(alike, 8))
+    for what, keys, shown in (
+        ("parameters that differ", varying(rows), varying(rows)[:_PARAM_COLUMNS]),
+        ("metrics", metric_keys(rows), shown_metrics(metric_keys(rows))),
+        ("data sets that differ", data_names(rows), data_names(rows)[:_DATA_COLUMNS]),
+    ):
+        left = [clip(k) for k in keys if k not in set(shown)]
+        if left:
+            notes.append(f"not shown: {len(left)} more {what} ({_some(left, 3)})")
     if any(r.dirty for r in rows):
-        notes.append("* ran from a snapshot that differs from its commit on the branch")
+        notes.append("* ran from a snapshot: the code had changes that no branch holds")
     return notes
 
 
-def table(heads: Sequence[str], cells: Iterable[Sequence[str]]) -> str:
-    """Columns padded to their widest entry; numbers to the right."""
+def table(heads: Sequence[str], cells: Iterable[Sequence[str]], right: Sequence[bool]) -> str:
+    """Columns padded to their widest entry; those of ``right`` to the right."""
     body = [list(row) for row in cells]
-    widths = [max(len(r[i]) for r in [list(heads), *body]) for i in range(len(heads))]
-    right = [all(numeric(r[i]) for r in body) and any(r[i] for r in body) for i in range(len(heads))]
+    widths = [max(_cells(r[i]) for r in [list(heads), *body]) for i in range(len(heads))]
 
     def line(row: Sequence[str]) -> str:
-        padded = (c.rjust(w) if r else c.ljust(w) for c, w, r in zip(row, widths, right, strict=True))
+        padded = (
+            " " * (w - _cells(c)) + c if r else c + " " * (w - _cells(c))
+            for c, w, r in zip(row, widths, right, strict=True)
+        )
         return "  ".join(padded).rstrip()
 
     return "\n".join([line(heads), "  ".join("─" * w for w in widths), *map(line, body)])
+
+
+def _cells(text: str) -> int:
+    """How many columns of a terminal ``text`` takes."""
+    if text.isascii():
+        return len(text)
+    return sum(
+        0 if unicodedata.combining(c) or c in _JOINERS else 2 if unicodedata.east_asian_width(c) in "WF" else 1
+        for c in text
+    )
 
 
 def numeric(text: str) -> bool:
@@ -129,23 +225,34 @@ def numeric(text: str) -> bool:
     return True
 
 
-def runs(rows: Sequence[RunRow]) -> str:
+def runs(rows: Sequence[RunRow], words: str = "") -> str:
+    """The table; ``words`` is the filter that gave these rows."""
     if not rows:
+        if words:
+            return f"no run matches {clip(words, 60)}"
         return "no runs yet: put %%mlrun on the first line of a cell and run it"
-    heads, cells = columns(rows)
-    return "\n".join([table([clip(h) for h in heads], cells), *footnotes(rows)])
+    shown = columns(arranged(rows))
+    lines = zip(*(c.cells for c in shown), strict=True)
+    heads = [_clip_path(c.head) if c.kind == "data" else clip(c.head) for c in shown]
+    return "\n".join([table(heads, lines, [c.right for c in shown]), *footnotes(rows)])
+
+
+def tracked_words(one: Tracked) -> list[str]:
+    """What became of one path, in a few words each."""
+    files = one.nfiles > 1 or one.md5.endswith(".dir")
+    return [
+        size(one.size) + (f" in {one.nfiles:,} files" if files else ""),
+        f"md5 {one.md5[:8]}",
+        *([f"commit {one.commit[:8]}"] if one.commit else []),
+        *(["pushed"] if one.pushed else []),
+    ]
 
 
 def tracked(results: Sequence[Tracked]) -> str:
     lines = []
     for one in results:
-        files = f", {one.nfiles} files" if one.nfiles > 1 or one.md5.endswith(".dir") else ""
         what = "versioned" if one.changed else "unchanged"
-        lines.append(
-            f"{what} {one.path} ({size(one.size)}{files}) md5 {one.md5[:8]}"
-            + (f", commit {one.commit[:8]}" if one.commit else "")
-            + (", pushed" if one.pushed else "")
-        )
+        lines.append(f"{what} {clip(one.path, 200)} ({', '.join(tracked_words(one))})")
         lines += [f"  {note}" for note in one.notes]
     return "\n".join(lines)
 
@@ -186,17 +293,26 @@ def status_lines(state: Status) -> list[tuple[str, str, bool]]:
         (
             "runs",
             store + (f", {tracking.pending} waiting to be published" if tracking.pending else ""),
-            tracking.reachable is not False and not tracking.pending,
+            tracking.reachable is not False,
         )
     )
     return lines + [("note", note, False) for note in state.notes]
 
 
+def verdict(state: Status) -> str:
+    """What the state means for a run that starts now."""
+    return "clean: a run now could be brought back" if state.clean else "not clean"
+
+
 def status(state: Status) -> str:
-    first = "clean: a run now could be brought back" if state.clean else "not clean"
     lines = status_lines(state)
     width = max(len(name) for name, _, _ in lines)
-    return "\n".join([f"{state.root}: {first}", *(f"{'✓' if ok else '!'} {n.ljust(width)}  {t}" for n, t, ok in lines)])
+    return "\n".join(
+        [
+            f"{clip(state.root, 200)}: {verdict(state)}",
+            *(f"{'✓' if ok else '!'} {n.ljust(width)}  {t}" for n, t, ok in lines),
+        ]
+    )
 
 
 def checkpoint(made: Checkpoint) -> str:

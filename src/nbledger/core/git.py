@@ -20,7 +20,12 @@ from nbledger.core.errors import Busy, LedgerError, Refused, ToolFailed
 
 RUN_REFS = "refs/nbledger/runs/"
 _HEX = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
-_QUIET = ("-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false", "-c", "gc.auto=0")
+_QUIET = (
+    *("-c", "core.hooksPath=/dev/null"),
+    *("-c", "core.fsmonitor=false"),
+    *("-c", "core.safecrlf=false"),
+    *("-c", "gc.auto=0"),
+)
 _SCRUB = re.compile(r"(?<=://)[^/@\s]+@")
 
 
@@ -117,7 +122,7 @@ def failure(verb: str, done: subprocess.CompletedProcess[bytes]) -> LedgerError:
     """The error that Git's own words call for."""
     said = [line for line in done.stderr.decode("utf-8", "replace").splitlines() if line.strip()]
     text = scrub_url(" ".join(said))
-    if "index.lock" in text or ("Unable to create" in text and ".lock" in text):
+    if "File exists" in text and ".lock" in text:
         return Busy(
             "another Git process holds the index lock of this repository",
             "wait for it to finish (or remove a stale .git/index.lock), then run this again",
@@ -270,6 +275,24 @@ def ignored(repo: GitRepo, paths: Sequence[str]) -> set[str]:
     return {os.fsdecode(p).removeprefix("./") for p in out.split(b"\0") if p}
 
 
+def unlike_checkout(repo: GitRepo, paths: Sequence[str], index: Path) -> list[str]:
+    """Those of ``paths`` whose line endings differ from what a checkout of ``index`` would write."""
+    out = call(repo, "ls-files", "--eol", "-z", "--", *paths, index=index).stdout
+    crlf_here = config(repo, "core.autocrlf") == "true" or config(repo, "core.eol") == "crlf"
+    unlike = []
+    for entry in out.split(b"\0"):
+        facts, _, path = entry.partition(b"\t")
+        held, here, attribute, *more = [*facts.decode().split(), "", "", ""][:4]
+        attributes = f"{attribute} {' '.join(more)}"
+        if held[2:] == here[2:]:
+            same = here != "w/lf" or "eol=crlf" not in attributes
+        else:
+            same = here == "w/crlf" and ("eol=crlf" in attributes or (crlf_here and "eol=lf" not in attributes))
+        if path and held[2:] != "-text" and not same:
+            unlike.append(os.fsdecode(path))
+    return unlike
+
+
 def index_locked(repo: GitRepo) -> bool:
     return (repo.git_dir / "index.lock").exists()
 
@@ -283,7 +306,7 @@ def refuse_if_locked(repo: GitRepo) -> None:
         )
 
 
-def require_identity(repo: GitRepo) -> None:
+def require_identity(repo: GitRepo | Path) -> None:
     """Raise when a commit would fail for want of user.name and user.email."""
     done = call(repo, "var", "GIT_COMMITTER_IDENT", check=False)
     if done.returncode != 0:

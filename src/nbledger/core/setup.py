@@ -17,6 +17,7 @@ def initialise(project: Project, remote: str | None = None, tracking_uri: str | 
     if tracking_uri is not None and "://" not in tracking_uri:
         raise UsageError(f"{tracking_uri!r} is no tracking URI", "give one such as https://mlflow.example.org")
     root = project.root
+    git.require_identity(project.git or root)
     if project.git is None:
         git.init(root)
         done.append(f"made a Git repository in {root}")
@@ -24,11 +25,12 @@ def initialise(project: Project, remote: str | None = None, tracking_uri: str | 
     project.ensure_state()
     mine: list[str] = []
     if project.dvc_root is None:
-        before = _present(root)
         dvc.init(project)
-        mine += sorted(_present(root) - before)
         done.append("made it a DVC repository")
         project = find(root)
+    if project.git is not None and project.dvc_root == root:
+        # Also what an earlier call made and could not commit.
+        mine += sorted(_present(root) - git.tracked(project.git, sorted(_present(root))))
     if remote is not None:
         dvc.add_remote(project, remote)
         mine.append(".dvc/config")

@@ -10,7 +10,9 @@ import contextlib
 import json
 import os
 import shutil
-from dataclasses import dataclass
+import stat
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -48,15 +50,17 @@ def capture(project: Project, run_id: str) -> Snapshot:
     try:
         return _capture(project, repo, run_id)
     except ToolFailed:
-        # Objects that only the private index knew may have been pruned by `git gc`: start afresh, once.
-        _forget(repo)
-        return _capture(project, repo, run_id)
+        # A broken private index, or objects that only it knew and `git gc` pruned: start afresh, once.
+        return _capture(project, repo, run_id, afresh=True)
 
 
-def _capture(project: Project, repo: git.GitRepo, run_id: str) -> Snapshot:
+def _capture(project: Project, repo: git.GitRepo, run_id: str, *, afresh: bool = False) -> Snapshot:
     folder = repo.git_dir / "nbledger"
     folder.mkdir(exist_ok=True)
     with files.lock(folder / "lock", timeout=5, what="the snapshot index"):
+        if afresh:
+            _commit.cache_clear()
+            _forget(folder)
         head = git.head(repo)
         tree, left_out = _tree(project, repo, folder)
     dirty = tree != head.tree
@@ -68,48 +72,63 @@ def _capture(project: Project, repo: git.GitRepo, run_id: str) -> Snapshot:
     return Snapshot(commit, head.commit, head.branch, dirty, tuple(left_out), ref, git.operation(repo))
 
 
-def _forget(repo: git.GitRepo) -> None:
-    _commit.cache_clear()
-    for name in ("memory.json", "index", "index.lock"):
-        with contextlib.suppress(OSError):
-            (repo.git_dir / "nbledger" / name).unlink()
-
-
 @lru_cache(maxsize=64)
 def _commit(repo: git.GitRepo, tree: str, parent: str | None) -> str:
     """The snapshot commit of a tree; a second run of the same code shares it."""
     return git.commit_tree(repo, tree, [parent] if parent else [], "nbledger snapshot\n", ledger=True)
 
 
+def _forget(folder: Path) -> None:
+    """Drop the private index and what is remembered of it, with the lock that a killed Git left."""
+    for name in ("index", "index.lock", "memory.json"):
+        with contextlib.suppress(FileNotFoundError):
+            (folder / name).unlink()
+
+
 def _tree(project: Project, repo: git.GitRepo, folder: Path) -> tuple[str, list[str]]:
-    index = folder / "index"
-    memory = folder / "memory.json"
+    index, memory = folder / "index", folder / "memory.json"
     known = _remembered(memory)
     users = _signature(repo.git_dir / "index")
-    if not index.exists() or known.get("users") != users:
+    stale = known is None or known.users != users or known.own != _signature(index)
+    if known is None or stale or (folder / "index.lock").exists():
+        _forget(folder)
         _seed(repo, index)
-        known = {}
-    updates, left_out = _updates(project, repo, index)
-    if updates:
-        memory.unlink(missing_ok=True)  # killed after the next line, the remembered tree would be that of before
-        stdin = b"".join(os.fsencode(path) + b"\0" for path in updates)
-        git.call(repo, "update-index", "--add", "--remove", "--replace", "-z", "--stdin", index=index, stdin=stdin)
-    tree = known.get("tree")
-    if updates or not isinstance(tree, str):
+        known = _Memory(users, [], "", [], [])
+    changed = _let_go(project, repo, index, known)
+    updates = _updates(project, repo, index, known.added)
+    changed |= _update(repo, index, updates)
+    if not known.tree or changed:
         tree = git.text(repo, "write-tree", index=index)
+        endings = sorted({*known.endings} - {*updates.tracked, *updates.untracked} | {*_endings(repo, index, updates)})
+        known = _Memory(users, _signature(index), tree, sorted({*known.added, *updates.untracked}), endings)
         with contextlib.suppress(OSError):
-            memory.write_text(json.dumps({"users": users, "tree": tree}))
+            memory.write_text(json.dumps(asdict(known)))
+    left_out = updates.left_out
+    left_out += [f"the line endings of {path} (.gitattributes changes them)" for path in known.endings]
     if (repo.root / ".gitmodules").exists():
         left_out += _dirty_submodules(repo, index)
-    return tree, left_out
+    return known.tree, left_out
 
 
-def _remembered(path: Path) -> dict[str, object]:
+@dataclass(frozen=True)
+class _Memory:
+    """What is known of the private index: the signatures of the user's index it came from and of itself (another one:
+    it is stale, or a capture was killed), its tree, the files in it that the user's has not, and those whose line
+    endings a checkout would not give back.
+    """
+
+    users: list[int]
+    own: list[int]
+    tree: str
+    added: list[str]
+    endings: list[str]
+
+
+def _remembered(path: Path) -> _Memory | None:
     try:
-        known = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return {}
-    return known if isinstance(known, dict) else {}
+        return _Memory(**json.loads(path.read_text()))
+    except (OSError, ValueError, TypeError):
+        return None
 
 
 def _signature(path: Path) -> list[int]:
@@ -120,56 +139,173 @@ def _signature(path: Path) -> list[int]:
 
 
 def _seed(repo: git.GitRepo, index: Path) -> None:
-    """Start from the user's index (its stat data spares re-reading every file); from HEAD when it has conflicts."""
-    with contextlib.suppress(OSError):
-        index.unlink()
-    for stale in index.parent.glob("index.lock"):
-        stale.unlink()
+    """Start from the user's index (its stat data spares re-reading every file), conflicts taken as they lie in the
+    work tree and files that Git was told not to look at (assume-unchanged, skip-worktree) looked at.
+    """
     users = repo.git_dir / "index"
-    if users.exists() and not git.call(repo, "ls-files", "-u", "-z").stdout:
-        shutil.copy2(users, index)
-    elif git.head(repo).commit:
-        git.call(repo, "read-tree", "HEAD", index=index)
+    if not users.exists():
+        if git.head(repo).commit:
+            git.call(repo, "read-tree", "HEAD", index=index)
+        return
+    shutil.copy2(users, index)
+    unmerged: dict[bytes, None] = {}
+    assumed, skipped = [], []
+    for entry in git.call(repo, "ls-files", "-v", "-z", index=index).stdout.split(b"\0"):
+        tag, path = entry[:1], entry[2:]
+        if tag == b"M":
+            unmerged[path] = None
+        elif tag.islower():
+            assumed.append(path)
+        if tag.upper() == b"S" and os.path.lexists(repo.root / os.fsdecode(path)):
+            skipped.append(path)
+    for option, paths in (("--no-assume-unchanged", assumed), ("--no-skip-worktree", skipped)):
+        if paths:
+            git.call(repo, "update-index", option, "-z", "--stdin", index=index, stdin=b"\0".join(paths) + b"\0")
+    if unmerged:
+        here = [path for path in unmerged if _kind(repo.root / os.fsdecode(path)) == "file"]
+        for option, paths in (("--add", here), ("--force-remove", [p for p in unmerged if p not in here])):
+            if paths:
+                stdin = b"\0".join(paths) + b"\0"
+                git.call(repo, "update-index", option, "--replace", "-z", "--stdin", index=index, stdin=stdin)
 
 
-def _updates(project: Project, repo: git.GitRepo, index: Path) -> tuple[list[str], list[str]]:
-    """Paths whose entry in the private index must change, and those that are too large or cannot be held."""
-    listed = git.call(repo, "ls-files", "-z", "-t", "-m", "-d", "-o", "--exclude-standard", index=index).stdout
-    take: dict[str, None] = {}
-    left_out: list[str] = []
+def _let_go(project: Project, repo: git.GitRepo, index: Path, known: _Memory) -> bool:
+    """Take out files that an earlier capture added and that are ignored or too large now; whether there were any."""
+    if not known.added:
+        return False
     bound = project.settings.snapshot_max_mb * 1e6
-    total, many = 0.0, 0
-    for raw in listed.split(b"\0"):
+    gone = git.ignored(repo, known.added)
+    for path in known.added:
+        with contextlib.suppress(OSError):
+            if os.lstat(repo.root / path).st_size > bound:
+                gone.add(path)
+    known.added[:] = [path for path in known.added if path not in gone]
+    if gone:
+        _force_remove(repo, index, gone)
+    return bool(gone)
+
+
+def _force_remove(repo: git.GitRepo, index: Path, paths: Iterable[str]) -> None:
+    stdin = b"".join(os.fsencode(path) + b"\0" for path in paths)
+    git.call(repo, "update-index", "--force-remove", "-z", "--stdin", index=index, stdin=stdin)
+
+
+@dataclass(frozen=True)
+class _Updates:
+    """Paths whose entry in the private index must change, and in words those that it cannot hold."""
+
+    tracked: list[str]
+    untracked: list[str]
+    gone: list[str]
+    left_out: list[str]
+
+
+def _updates(project: Project, repo: git.GitRepo, index: Path, added: Sequence[str]) -> _Updates:
+    listed = git.call(repo, "ls-files", "-z", "-t", "-m", "-d", "-o", "--exclude-standard", index=index).stdout
+    found = _Updates([], [], [], [])
+    bound = project.settings.snapshot_max_mb * 1e6
+    total, many = float(sum(_size(repo.root / path) for path in added)), 0
+    for raw in dict.fromkeys(listed.split(b"\0")):
         if not raw:
             continue
         tag, path = raw[:1], os.fsdecode(raw[2:])
+        full = repo.root / path
         if tag != b"?":
-            take[path] = None
+            _judge(repo, path, found)
             continue
         if path.endswith("/"):
-            left_out.append(f"{path} (a repository of its own)")
+            found.left_out.append(f"{path} (a repository of its own)")
             continue
         try:
-            size = os.lstat(repo.root / path).st_size
+            size = os.lstat(full).st_size
         except OSError:
             continue
-        if not os.path.islink(repo.root / path) and not os.access(repo.root / path, os.R_OK):
-            left_out.append(f"{path} (not readable)")
+        if not os.path.islink(full) and not os.access(full, os.R_OK):
+            found.left_out.append(f"{path} (not readable)")
         elif size > bound:
-            left_out.append(f"{path} ({size / 1e6:.0f} MB: %track_data {path})")
-        elif len(take) >= _MANY or total + size > 10 * bound:
+            found.left_out.append(f"{path} ({_megabytes(size)}: %track_data {path})")
+        elif len(found.untracked) + len(added) >= _MANY or total + size > 10 * bound:
             many += 1
         else:
             total += size
-            take[path] = None
+            found.untracked.append(path)
     if many:
-        left_out.append(f"{many} more untracked files (over {_MANY} files or {10 * bound / 1e6:.0f} MB)")
-    return list(take), left_out
+        found.left_out.append(f"{many} more untracked files (over {_MANY} files or {_megabytes(10 * bound)})")
+    return found
+
+
+def _megabytes(size: float) -> str:
+    return f"{size / 1e6:.0f} MB" if size >= 1e6 else f"{size / 1e6:.2g} MB"
+
+
+def _size(path: Path) -> int:
+    try:
+        return os.lstat(path).st_size
+    except OSError:
+        return 0
+
+
+def _kind(path: Path) -> str:
+    """``file`` (or link), ``folder``, ``repository``, ``special`` or nothing; below a link there is nothing."""
+    try:
+        mode = os.lstat(path).st_mode
+    except OSError:
+        return ""
+    if stat.S_ISDIR(mode):
+        return "repository" if os.path.lexists(path / ".git") else "folder"
+    return "file" if stat.S_ISREG(mode) or stat.S_ISLNK(mode) else "special"
+
+
+def _judge(repo: git.GitRepo, path: str, found: _Updates) -> None:
+    """Sort a tracked path that differs from the private index: to be read again, gone, or not to be had."""
+    full = repo.root / path
+    kind = _kind(full)
+    below_a_link = any((repo.root / part).is_symlink() for part in list(Path(path).parents)[:-1])
+    if kind == "folder" or below_a_link:
+        found.gone.append(path)
+    elif kind == "special":
+        found.gone.append(path)
+        found.left_out.append(f"{path} (neither file, link nor folder)")
+    elif kind == "file" and not full.is_symlink() and not os.access(full, os.R_OK):
+        found.gone.append(path)
+        found.left_out.append(f"{path} (not readable)")
+    else:
+        found.tracked.append(path)
+
+
+def _update(repo: git.GitRepo, index: Path, updates: _Updates) -> bool:
+    """Bring the private index up to date, what is gone first: a file may have become a folder. Whether it changed."""
+    if updates.gone:
+        _force_remove(repo, index, updates.gone)
+    paths = [*updates.tracked, *updates.untracked]
+    if paths:
+        stdin = b"".join(os.fsencode(path) + b"\0" for path in paths)
+        git.call(repo, "update-index", "--add", "--remove", "--replace", "-z", "--stdin", index=index, stdin=stdin)
+    return bool(paths or updates.gone)
+
+
+def _endings(repo: git.GitRepo, index: Path, updates: _Updates) -> list[str]:
+    """Those of the updated files whose line endings a checkout would not give back as they are."""
+    attributes = repo.root / ".gitattributes"
+    everything = attributes.is_file() and b"crlf" in attributes.read_bytes()
+    paths = [p for p in (*updates.tracked, *updates.untracked) if everything or _has_cr(repo.root / p)]
+    return git.unlike_checkout(repo, paths, index) if paths else []
+
+
+def _has_cr(path: Path) -> bool:
+    try:
+        if path.is_symlink() or not path.is_file():
+            return False
+        with open(path, "rb") as file:
+            return any(b"\r" in block for block in iter(lambda: file.read(files.CHUNK), b""))
+    except OSError:
+        return False
 
 
 def _dirty_submodules(repo: git.GitRepo, index: Path) -> list[str]:
-    out = git.text(repo, "diff-files", "--ignore-submodules=none", "--raw", index=index)
-    named = [line.split("\t", 1)[1] for line in out.splitlines() if line.startswith(":160000") and "\t" in line]
+    out = git.call(repo, "diff-files", "--ignore-submodules=none", "--raw", "-z", index=index).stdout
+    parts = out.split(b"\0")
+    named = [os.fsdecode(path) for facts, path in zip(parts[::2], parts[1::2], strict=False) if facts[:7] == b":160000"]
     return [f"{path} (submodule with uncommitted changes)" for path in named]
 
 

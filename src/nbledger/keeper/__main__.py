@@ -1,7 +1,15 @@
-"""``python -m nbledger.keeper HOME``: run the keeper of a project in the foreground."""
+"""``python -m nbledger.keeper HOME [--detach]``: run the keeper of a project.
 
+With ``--detach`` the work is done by a child that belongs to no one: a kernel that shuts down ends all its children,
+and the keeper must outlive it. That is the first thing done, before anything slow is imported.
+"""
+
+import os
 import sys
 
-from nbledger.keeper.process import main
+if "--detach" in sys.argv[2:] and hasattr(os, "fork") and os.fork():
+    os._exit(0)
+
+from nbledger.keeper.process import main  # noqa: E402 - see above
 
 sys.exit(main(sys.argv[1]))

@@ -8,12 +8,13 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import nbledger
-from nbledger.core.errors import LedgerError, from_dict
+from nbledger.core.errors import LedgerError, Unreachable, from_dict
 from nbledger.core.project import Project
 from nbledger.keeper import calls, endpoint, journal
 from nbledger.keeper.calls import Progress
@@ -87,8 +88,8 @@ def spawn(project: Project) -> None:
         for k, v in os.environ.items()
         if k not in ("MLFLOW_RUN_ID", "MLFLOW_TRACKING_URI") and not k.startswith(("JPY_", "NBLEDGER_"))
     }
-    subprocess.Popen(
-        [sys.executable, "-m", "nbledger.keeper", str(project.home)],
+    process = subprocess.Popen(
+        [sys.executable, "-m", "nbledger.keeper", str(project.home), "--detach"],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -96,6 +97,7 @@ def spawn(project: Project) -> None:
         env=environment,
         cwd=project.home,
     )
+    threading.Thread(target=process.wait, daemon=True).start()  # it ends at once, its child is the keeper
 
 
 def stop(project: Project) -> bool:
@@ -170,15 +172,25 @@ def _exchange(
     args: Mapping[str, Any],
     progress: Progress | None,
 ) -> Any:
-    connection.sendall(_request(known, project, name, args))
-    with connection.makefile("rb") as stream:
-        for line in stream:
-            reply = json.loads(line)
-            if "progress" in reply:
-                if progress is not None:
-                    progress(*reply["progress"])
-            elif "error" in reply:
-                raise from_dict(reply["error"])
-            else:
-                return calls.decode(name, reply["result"])
+    for reply in _replies(connection, _request(known, project, name, args)):
+        if "progress" in reply:
+            if progress is not None:
+                progress(*reply["progress"])
+        elif "error" in reply:
+            raise from_dict(reply["error"])
+        else:
+            return calls.decode(name, reply["result"])
     raise LedgerError("the keeper ended before it answered", "run this again; nbledger doctor says more")
+
+
+def _replies(connection: socket.socket, request: bytes) -> Iterator[dict[str, Any]]:
+    """The keeper's lines, to the end of what it could say."""
+    try:
+        connection.sendall(request)
+        with connection.makefile("rb") as stream:
+            for line in stream:
+                yield json.loads(line)
+    except TimeoutError as err:
+        raise Unreachable("the keeper does not answer", "nbledger doctor says more") from err
+    except (OSError, ValueError):
+        return

@@ -12,6 +12,7 @@ killed kernel loses nothing it was told was written; starts and ends are flushed
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -118,6 +119,16 @@ def read(path: Path, offset: int = 0) -> Reading:
     return Reading(tuple(events), offset + len(whole) + len(newline), bad)
 
 
+def first(path: Path) -> Event | None:
+    """The start event of a journal, if its first line is whole."""
+    try:
+        with open(path / "events.jsonl", "rb") as file:
+            event = json.loads(file.readline())
+    except (OSError, ValueError):
+        return None
+    return event if isinstance(event, dict) and event.get("t") == "start" else None
+
+
 def load_state(path: Path) -> dict[str, Any]:
     try:
         state = json.loads((path / "state.json").read_text())
@@ -133,11 +144,16 @@ def save_state(path: Path, state: dict[str, Any]) -> None:
 def pending(project: Project) -> Iterator[Path]:
     """Folders of the journals that are not yet published to their end, oldest first."""
     try:
-        entries = [e for e in os.scandir(folder(project)) if e.is_dir() and not e.name.startswith(".")]
+        entries = [e for e in os.scandir(folder(project)) if not e.name.startswith(".")]
     except FileNotFoundError:
         return
-    for entry in sorted(entries, key=lambda e: e.stat().st_ctime_ns):
-        yield Path(entry.path)
+    aged = []
+    for entry in entries:
+        with contextlib.suppress(FileNotFoundError):  # another process published it meanwhile
+            if entry.is_dir():
+                aged.append((entry.stat().st_ctime_ns, entry.path))
+    for _, path in sorted(aged):
+        yield Path(path)
 
 
 def remove(path: Path) -> None:

@@ -25,7 +25,7 @@ from typing import Any
 
 import nbledger
 from nbledger.core import mlflow
-from nbledger.core.errors import Busy, LedgerError, UsageError
+from nbledger.core.errors import Busy, LedgerError, Unreachable, UsageError
 from nbledger.core.files import lock
 from nbledger.core.project import Project, find
 from nbledger.keeper import calls, endpoint
@@ -35,6 +35,8 @@ from nbledger.keeper import publish as publisher
 LINE_LIMIT = 8 << 20
 _TICK = 1.0
 _RETRY = 5.0
+_PATIENCE = 600.0
+"""Seconds that a keeper which is to end waits for the calls it is doing."""
 log = logging.getLogger("nbledger.keeper")
 
 
@@ -47,6 +49,8 @@ class Keeper:
         self.touched = time.monotonic()
         self.stopping = threading.Event()
         self.work = threading.Event()
+        self._calls = 0
+        self._counting = threading.Condition()
         self._failed_at: dict[str, float] = {}
         self._seen: dict[str, tuple[int, int]] = {}
 
@@ -72,12 +76,15 @@ class Keeper:
         finally:
             endpoint.withdraw(self.project, pid)
             server.close()
+            with self._counting:
+                self._counting.wait_for(lambda: not self._calls, _PATIENCE)
 
     def _idle(self) -> bool:
         if not self.project.state.is_dir():
             return True
         minutes = self.project.settings.keeper_idle_minutes
-        return time.monotonic() - self.touched > minutes * 60 and not any(journals.pending(self.project))
+        quiet = time.monotonic() - self.touched > minutes * 60
+        return quiet and not self._calls and not any(journals.pending(self.project))
 
     def _answer(self, connection: socket.socket) -> None:
         connection.settimeout(30)
@@ -123,10 +130,15 @@ class Keeper:
                 stream.write(json.dumps({"progress": [done, total, text]}).encode() + b"\n")
                 stream.flush()
 
-        project = calls.project_of(request["context"])
-        result = calls.encode(calls.perform(project, name, args, progress))
-        self.touched = time.monotonic()
-        return result
+        with self._counting:
+            self._calls += 1
+        try:
+            return calls.encode(calls.perform(calls.project_of(request["context"]), name, args, progress))
+        finally:
+            with self._counting:
+                self._calls -= 1
+                self._counting.notify_all()
+            self.touched = time.monotonic()
 
     def _publish_loop(self) -> None:
         try:
@@ -141,35 +153,57 @@ class Keeper:
             self.work.wait(_TICK)
             self.work.clear()
             try:
+                dead: set[str] = set()
                 for path in journals.pending(self.project):
-                    self._look_after(path)
+                    self._look_after(path, dead)
             except Exception:
                 log.exception("publishing")
 
-    def _look_after(self, path: Path) -> None:
+    def _look_after(self, path: Path, dead: set[str]) -> None:
         """Publish one journal if it grew, its kernel died, or its last failure is old enough."""
-        now = time.monotonic()
         failed = self._failed_at.get(path.name)
-        if failed is not None and now - failed < _RETRY:
+        if (failed is not None and time.monotonic() - failed < _RETRY) or (uri := publisher.store_of(path)) in dead:
             return
         try:
-            if publisher.orphaned(path):
-                publisher.close_orphan(path)
             stat = (path / "events.jsonl").stat()
             mark = (stat.st_size, stat.st_mtime_ns)
-            if self._seen.get(path.name) == mark and failed is None:
-                return
-            publisher.publish(self.project, path)
-            self._seen[path.name] = mark
-            self._failed_at.pop(path.name, None)
+            grown = self._seen.get(path.name) != mark or failed is not None
+            if not grown and publisher.orphaned(path):
+                publisher.close_orphan(path)
+                grown = True
+            if grown:
+                publisher.publish(self.project, path)
+                self._seen[path.name] = mark
+                self._failed_at.pop(path.name, None)
         except FileNotFoundError:
             return  # another process published it meanwhile
+        except Unreachable as err:
+            dead.add(uri)
+            self._failed(path, err)
         except (LedgerError, OSError) as err:
-            self._failed_at[path.name] = time.monotonic()
-            log.warning("journal %s: %s", path.name, err)
+            self._failed(path, err)
         except Exception:
             self._failed_at[path.name] = time.monotonic()
             log.exception("journal %s", path.name)
+
+    def _failed(self, path: Path, err: Exception) -> None:
+        if path.name not in self._failed_at:
+            log.warning("journal %s: %s", path.name, err)
+        self._failed_at[path.name] = time.monotonic()
+
+
+def _dismissed(project: Project) -> bool:
+    """Ask a keeper of another version to end; whether there was one."""
+    known = endpoint.load(project)
+    if known is None or known.version == nbledger.__version__:
+        return False
+    if journals.process_started(known.pid) != known.created:
+        return False
+    request = {"secret": known.secret, "call": "stop", "context": {}, "args": {}}
+    with contextlib.suppress(OSError), endpoint.connect(known, 2) as connection:
+        connection.sendall(json.dumps(request).encode() + b"\n")
+        connection.recv(64)
+    return True
 
 
 def main(home: str) -> int:
@@ -184,7 +218,8 @@ def main(home: str) -> int:
     with contextlib.suppress(OSError, AttributeError):
         os.nice(5)
     try:
-        with lock(project.state / "keeper.lock", timeout=0.2, what="the keeper"):
+        patience = 30 if _dismissed(project) else 0.2
+        with lock(project.state / "keeper.lock", timeout=patience, what="the keeper"):
             log.info("started, pid %s, version %s", os.getpid(), nbledger.__version__)
             keeper = Keeper(project)
             signal.signal(signal.SIGTERM, lambda *_: keeper.stopping.set())

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from nbledger.core import files, lineage, mlflow, snapshot, values
-from nbledger.core.errors import LedgerError, ToolFailed
+from nbledger.core.errors import LedgerError, ToolFailed, Unreachable
 from nbledger.core.project import Project
 from nbledger.keeper import journal as journals
 from nbledger.keeper.journal import Event
@@ -54,24 +54,26 @@ def publish(project: Project, path: Path) -> bool:
 
 
 def _publish(project: Project, path: Path) -> bool:
+    """One step: only what was written since the last one is read, so that a long run costs what it logs, not more."""
     state = journals.load_state(path)
-    whole = journals.read(path)
-    begun = next((e for e in whole.events if e["t"] == "start"), None)
+    fresh = journals.read(path, int(state.get("offset", 0)))
+    begun = state.get("begun") or next((e for e in fresh.events if e["t"] == "start"), None)
     if begun is None:
         return _abandon_unstarted(path)
     uri = str(begun["uri"])
     api = mlflow.client(project, uri)
     if "run_id" not in state:
-        state = _create(project, path, api, begun, whole.events, state)
+        state = _create(project, path, api, begun, state)
     run_id = str(state["run_id"])
-    fresh = journals.read(path, int(state.get("offset", 0)))
     batch = _batch(fresh.events, state.setdefault("keys", {}))
     notices = mlflow.log(api, uri, run_id, params=batch.params, tags=batch.tags, metrics=batch.metrics)
+    if fresh.unreadable:
+        notices.append(f"{fresh.unreadable} lines of the journal could not be read")
     state["notices"] = [*state.get("notices", []), *batch.notices, *notices]
     _datasets(api, uri, run_id, fresh.events)
-    state["offset"] = fresh.offset
+    ended = state.get("ended") or next((e for e in fresh.events if e["t"] == "end"), None)
+    state |= {"offset": fresh.offset, "begun": begun, "ended": ended}
     journals.save_state(path, state)
-    ended = next((e for e in whole.events if e["t"] == "end"), None)
     if ended is None:
         return False
     _close(project, path, api, uri, run_id, journals.read(path).events, state, ended)
@@ -82,7 +84,9 @@ def _publish(project: Project, path: Path) -> bool:
 def _abandon_unstarted(path: Path) -> bool:
     """A journal whose start was never written: its kernel died before the cell began, so there is no run."""
     if (path / "events.jsonl").exists() and journals.read(path).events:
-        return False
+        raise LedgerError(
+            f"the start of journal {path.name} cannot be read", f"what it holds is in {path / 'events.jsonl'}"
+        )
     import time
 
     if time.time() - path.stat().st_ctime > 60:
@@ -91,9 +95,7 @@ def _abandon_unstarted(path: Path) -> bool:
     return False
 
 
-def _create(
-    project: Project, path: Path, api: Any, begun: Event, events: Iterable[Event], state: dict[str, Any]
-) -> dict[str, Any]:
+def _create(project: Project, path: Path, api: Any, begun: Event, state: dict[str, Any]) -> dict[str, Any]:
     uri = str(begun["uri"])
     experiment = mlflow.experiment_id(api, project, str(begun["experiment"]), uri)
     run_id = None
@@ -107,8 +109,8 @@ def _create(
             api, uri, experiment, path.name, str(begun["name"]), int(begun["at"]), _start_tags(project, begun)
         )
     state["run_id"] = run_id
-    journals.save_state(path, state)
     _remember(project, path.name, run_id)
+    journals.save_state(path, state)
     return state
 
 
@@ -310,9 +312,10 @@ def _log_model(uri: str, run_id: str, path: Path, event: Event) -> list[str]:
 
 def orphaned(path: Path) -> bool:
     """Whether the journal is still open and everyone who could end it is gone."""
-    events = journals.read(path).events
-    begun = next((e for e in events if e["t"] == "start"), None)
-    return begun is not None and not any(e["t"] == "end" for e in events) and not journals.alive(begun["owner"])
+    begun = journals.first(path)
+    if begun is None or journals.alive(begun["owner"]):
+        return False
+    return not any(e["t"] == "end" for e in journals.read(path).events)
 
 
 def close_orphan(path: Path) -> None:
@@ -332,21 +335,32 @@ def close_orphan(path: Path) -> None:
         log.close()
 
 
-def flush(project: Project, *, close_orphans: bool = True) -> tuple[int, list[str]]:
+def flush(project: Project) -> tuple[int, list[str]]:
     """Publish every journal as far as it goes: (number left unpublished that could be, reasons)."""
     reasons: list[str] = []
+    dead: set[str] = set()
     left = 0
     for path in journals.pending(project):
         try:
-            if close_orphans and orphaned(path):
+            if (uri := store_of(path)) in dead:
+                left += 1
+                continue
+            if orphaned(path):
                 close_orphan(path)
             publish(project, path)
+        except FileNotFoundError:
+            continue  # another process published it meanwhile
         except (LedgerError, OSError) as err:
             left += 1
-            words = err.message if isinstance(err, LedgerError) else str(err)
-            if words not in reasons:
-                reasons.append(words)
+            dead |= {uri} if isinstance(err, Unreachable) else set()
+            reasons.append(err.message if isinstance(err, LedgerError) else str(err))
         except Exception as err:
             left += 1
             reasons.append(str(ToolFailed(f"journal {path.name}: {err}")))
-    return left, reasons
+    return left, list(dict.fromkeys(reasons))
+
+
+def store_of(path: Path) -> str:
+    """The tracking URI that a journal's run goes to; of one store that is away, only one is tried at a time."""
+    begun = journals.first(path)
+    return str(begun["uri"]) if begun else ""

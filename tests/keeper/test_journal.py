@@ -1,0 +1,268 @@
+"""Promise 6: what a journal was told is kept, whatever is torn, killed or repeated."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from conftest import git
+from ledger import client, flush, runs, uri
+from nbledger.core.project import Project, find
+from nbledger.keeper import journal, publish, recorder
+from nbledger.keeper.journal import Journal
+
+GONE = {"pid": 2**22 + 1, "created": 1.0}
+
+
+@pytest.fixture
+def here(project: Path) -> Project:
+    (project / ".nbledger.toml").write_text("keeper = false\nexperiment = 'journal'\n")
+    git(project, "add", "-A")
+    git(project, "commit", "-qm", "No keeper")
+    return find(project)
+
+
+def record(here: Project, name: str, points: int = 5, *, end: bool = True, **plan: object) -> Path:
+    """A journal as the kernel writes it."""
+    recording = recorder.start(here, recorder.Plan(name=name, params={"n": points}, **plan))  # type: ignore[arg-type]
+    for step in range(points):
+        recording.log(step, {"loss": step / 7})
+    if end:
+        recording.outcome("FINISHED")
+        recording.end()
+    else:
+        recording.journal.close()
+    return recording.journal.path
+
+
+def dead() -> dict[str, object]:
+    return {**GONE, "host": journal.host()}
+
+
+def history(here: Project, name: str, key: str = "loss") -> list[tuple[int, float]]:
+    (found,) = [r for r in runs(here.root) if r.info.run_name == name]
+    return [(m.step, m.value) for m in client(uri(here.root)).get_metric_history(found.info.run_id, key)]
+
+
+def test_round_trip(here: Project) -> None:
+    path = record(here, "whole")
+    assert publish.flush(here) == (0, [])
+    assert not path.exists()
+    assert list(journal.pending(here)) == []
+    assert history(here, "whole") == [(n, n / 7) for n in range(5)]
+
+
+def test_a_torn_last_line_waits_and_is_read_when_whole(here: Project) -> None:
+    path = record(here, "torn", end=False)
+    events = path / "events.jsonl"
+    size = events.stat().st_size
+    with events.open("ab") as file:
+        file.write(b'{"t":"metric","at":1,"k":"late","v":1')
+    reading = journal.read(path)
+    assert reading.offset == size and reading.unreadable == 0
+    with events.open("ab") as file:
+        file.write(b'.5,"s":0}\n')
+    (late,) = journal.read(path, reading.offset).events
+    assert late["v"] == 1.5
+
+
+def test_a_torn_last_line_of_a_dead_kernel_costs_only_itself(here: Project) -> None:
+    path = record(here, "cut", end=False, owner=dead())
+    with (path / "events.jsonl").open("ab") as file:
+        file.write(b'{"t":"metric","at":1,"k":"la')
+    assert publish.flush(here) == (0, [])
+    (found,) = runs(here.root)
+    assert found.info.status == "KILLED"
+    assert history(here, "cut") == [(n, n / 7) for n in range(5)]
+    assert "1 lines of the journal could not be read" in found.data.tags["nbledger.notices"]
+
+
+@pytest.mark.parametrize("bad", [b"\xff\xfe garbage\0\n", b"{}\n", b"[1]\n", b'"text"\n', b"null\n", b"\n", b'{"t":'])
+def test_an_unreadable_line_is_told_and_the_others_are_kept(here: Project, bad: bytes) -> None:
+    path = record(here, "scratched")
+    lines = (path / "events.jsonl").read_bytes().splitlines(keepends=True)
+    metrics = [n for n, line in enumerate(lines) if b'"metric"' in line]
+    lines.insert(metrics[2], bad)
+    (path / "events.jsonl").write_bytes(b"".join(lines))
+    whole = bad.endswith(b"\n")
+    assert journal.read(path).unreadable == 1
+    assert publish.flush(here) == (0, [])
+    assert history(here, "scratched") == [(n, n / 7) for n in range(5) if whole or n != 2]
+    (found,) = runs(here.root)
+    assert "could not be read" in found.data.tags["nbledger.notices"]
+
+
+def test_an_unreadable_start_is_not_called_published(here: Project) -> None:
+    path = record(here, "headless")
+    lines = (path / "events.jsonl").read_bytes().splitlines(keepends=True)
+    (path / "events.jsonl").write_bytes(b"\0" * 40 + b"\n" + b"".join(lines[1:]))
+    left, reasons = publish.flush(here)
+    assert left == 1 and "start of journal" in reasons[0]
+    assert path.exists()
+
+
+def test_orphans_are_closed_and_the_living_are_not(here: Project) -> None:
+    record(here, "dead", end=False, owner=dead())
+    record(here, "alive", end=False)
+    record(here, "elsewhere", end=False, owner={**GONE, "host": "another-machine/boot"})
+    record(here, "before the reboot", end=False, owner={**journal.owner(), "host": f"{_hostname()}/older-boot"})
+    assert publish.flush(here) == (0, [])
+    status = {r.info.run_name: r.info.status for r in runs(here.root)}
+    assert status == {"dead": "KILLED", "alive": "RUNNING", "elsewhere": "RUNNING", "before the reboot": "KILLED"}
+
+
+def _hostname() -> str:
+    return journal.host().split("/")[0]
+
+
+def test_an_orphan_whose_cell_had_ended_keeps_its_outcome(here: Project) -> None:
+    recording = recorder.start(here, recorder.Plan(name="nearly", owner=dead()))
+    recording.outcome("FAILED", "ValueError: x")
+    recording.journal.close()
+    publish.flush(here)
+    assert [r.info.status for r in runs(here.root)] == ["FAILED"]
+
+
+def test_a_recycled_process_id_is_another_process(here: Project) -> None:
+    """0 of 100 closed wrongly: the living are told from the dead by when they started, not by number alone."""
+    sleepers = [subprocess.Popen([sys.executable, "-c", "import time; time.sleep(120)"]) for _ in range(4)]
+    try:
+        owners = [{"pid": p.pid, "created": journal.process_started(p.pid), "host": journal.host()} for p in sleepers]
+        for n in range(100):
+            who = owners[n % 4]
+            assert journal.alive(who)
+            assert not journal.alive({**who, "created": float(str(who["created"])) - 1 - n})
+        path = record(here, "living", 1, end=False, owner=owners[0])
+        other = record(here, "recycled", 1, end=False, owner={**owners[1], "created": 12.0})
+        assert not publish.orphaned(path) and publish.orphaned(other)
+    finally:
+        for p in sleepers:
+            p.kill()
+            p.wait()
+    assert not journal.alive(owners[0])
+    assert publish.orphaned(path)
+
+
+def test_a_zombie_is_dead() -> None:
+    child = subprocess.Popen([sys.executable, "-c", "pass"])
+    who = {"pid": child.pid, "created": journal.process_started(child.pid), "host": journal.host()}
+    time.sleep(0.5)
+    assert not journal.alive(who)
+    child.wait()
+
+
+def test_a_journal_without_a_start_is_no_run(here: Project) -> None:
+    made = Journal.create(here, journal.new_id())
+    made.close()
+    assert publish.flush(here) == (0, [])
+    assert made.path.exists(), "its kernel may be about to write"
+
+
+def test_a_journal_that_vanishes_meanwhile_is_no_error(here: Project) -> None:
+    paths = [record(here, f"n{n}", 1) for n in range(3)]
+    listing = journal.pending(here)
+    first = next(listing)
+    for path in paths:
+        if path != first:
+            journal.remove(path)
+    assert publish.publish(here, first)
+    for path in listing:
+        assert publish.publish(here, path)
+
+
+def test_threads_do_not_mix_their_lines(here: Project) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    recording = recorder.start(here, recorder.Plan(name="threads"))
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda n: [recording.log(i, {f"m{n}": i}) for i in range(200)], range(8)))
+    recording.end()
+    reading = journal.read(recording.journal.path)
+    assert reading.unreadable == 0
+    assert sum(e["t"] == "metric" for e in reading.events) == 1600
+
+
+def test_killed_between_creation_and_note_makes_one_run(here: Project) -> None:
+    """The run exists and ``state.json`` does not know it yet: it is found again, not made twice."""
+    path = record(here, "once")
+    state = path / "state.json"
+    begun = journal.read(path).events[0]
+    from nbledger.core import mlflow
+
+    api = mlflow.client(here)
+    experiment = mlflow.experiment_id(api, here, begun["experiment"], begun["uri"])
+    mlflow.create_run(api, begun["uri"], experiment, path.name, "once", begun["at"], {})
+    state.write_text(json.dumps({"creating": True}))
+    assert publish.flush(here) == (0, [])
+    assert len(runs(here.root)) == 1
+    assert history(here, "once") == [(n, n / 7) for n in range(5)]
+
+
+@pytest.mark.slow
+def test_publisher_killed_ten_times_in_a_run_of_3000_metrics(here: Project) -> None:
+    """One run, every point, none twice, whenever SIGKILL comes."""
+    path = record(here, "long", 3000)
+    chance = random.Random()
+    program = "import sys; from nbledger.cli import main; sys.exit(main(['flush']))"
+    deaths = 0
+    while deaths < 10 and path.exists():
+        publisher = subprocess.Popen([sys.executable, "-c", program], cwd=here.root, stdout=subprocess.PIPE, text=True)
+        begun = time.monotonic()
+        if deaths:  # the store exists: wait until it has begun to publish, so that the kill does not fall on an import
+            while not (path / "publish.lock").exists() and publisher.poll() is None and time.monotonic() - begun < 60:
+                time.sleep(0.01)
+            time.sleep(1.0 + chance.random() * 1.5)
+        else:
+            time.sleep(chance.random() * 4)
+        if publisher.poll() is None:
+            publisher.kill()
+            deaths += 1
+        publisher.communicate()
+    assert deaths > 0
+    assert "is published" in flush(here.root)
+    assert not path.exists()
+    (found,) = runs(here.root)
+    assert found.info.status == "FINISHED"
+    assert sorted(history(here, "long")) == [(n, n / 7) for n in range(3000)]
+    kept = json.loads(
+        Path(client(uri(here.root)).download_artifacts(found.info.run_id, "nbledger/manifest.json")).read_text()
+    )
+    assert len(kept["metrics"]["loss"]) == 3000
+    assert git(here.root, "for-each-ref", "--format=%(refname)", "refs/nbledger") == (
+        f"refs/nbledger/runs/{found.info.run_id}"
+    )
+
+
+def test_a_killed_writer_loses_no_acknowledged_line(here: Project, tmp_path: Path) -> None:
+    program = """
+import sys
+from nbledger.core.project import find
+from nbledger.keeper import recorder
+recording = recorder.start(find(), recorder.Plan(name="shot"))
+for n in range(10**9):
+    recording.log(n, {"loss": n / 7})
+    if n % 100 == 0:
+        print(n, flush=True)
+"""
+    writer = subprocess.Popen([sys.executable, "-c", program], cwd=here.root, stdout=subprocess.PIPE, text=True)
+    assert writer.stdout is not None
+    told = 0
+    begun = time.monotonic()
+    while time.monotonic() - begun < 1.5 or not told:
+        told = int(writer.stdout.readline())
+    os.kill(writer.pid, signal.SIGKILL)
+    said = writer.communicate()[0].split()
+    told = int(said[-1]) if said else told
+    (path,) = journal.pending(here)
+    reading = journal.read(path)
+    steps = [e["s"] for e in reading.events if e["t"] == "metric"]
+    assert steps == list(range(len(steps))) and len(steps) > told
+    assert publish.orphaned(path)
