@@ -4,31 +4,56 @@ from __future__ import annotations
 
 import contextlib
 import html
+import itertools
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nbledger.commands import text
 from nbledger.commands.answer import Answer
-from nbledger.core.records import RunRow, Status
+from nbledger.core.records import RunRow, Status, Tracked
 from nbledger.keeper.recorder import Recording
 
 if TYPE_CHECKING:
     from nbledger_magics.session import Session
 
 _MARKS = {
-    "FINISHED": ("✓", "var(--jp-success-color1, #2e7d32)"),
-    "FAILED": ("✗", "var(--jp-error-color1, #c62828)"),
-    "KILLED": ("■", "var(--jp-warn-color1, #b26a00)"),
-    "RUNNING": ("▸", "var(--jp-info-color1, #0277bd)"),
+    "FINISHED": ("✓", "good"),
+    "FAILED": ("✗", "bad"),
+    "KILLED": ("■", "warn"),
+    "RUNNING": ("▸", "live"),
 }
-_SOFT = "color: var(--jp-ui-font-color2, #616161)"
-_CELL = "padding: 2px 10px 2px 0; text-align: {align}; white-space: nowrap"
-_BOX = (
-    "font-family: var(--jp-ui-font-family, system-ui, sans-serif); font-size: 13px; line-height: 1.5; "
-    "color: var(--jp-ui-font-color1, inherit); font-variant-numeric: tabular-nums"
-)
+_LINE_MARKS = {"✓": "good", "!": "warn", "·": "soft"}
+_ROWS = 1000
+_TITLE = 300
+
+# JupyterLab's variables, with fallbacks that read well on light and dark pages that have none. Where a page drops the
+# style element (GitHub), plain tables remain.
+_STYLE = """<style>
+.nbledger { font-family: var(--jp-ui-font-family, system-ui, sans-serif); font-size: var(--jp-ui-font-size1, 13px);
+  line-height: 1.5; color: var(--jp-ui-font-color1, inherit); font-variant-numeric: tabular-nums;
+  overflow-wrap: anywhere; padding: 2px 0 }
+.nbledger .soft { color: var(--jp-ui-font-color2, inherit) }
+.nbledger .good { color: var(--jp-success-color1, #2e8b57) }
+.nbledger .bad { color: var(--jp-error-color1, #d9463b) }
+.nbledger .warn { color: var(--jp-warn-color1, #c77700); font-weight: 600 }
+.nbledger .live { color: var(--jp-info-color1, #2a8bc0) }
+.nbledger .fact { display: inline-block; margin-right: 1.1em; max-width: 100% }
+.nbledger .note { padding-left: 1.2em; text-indent: -1.2em }
+.nbledger .scroll { overflow: auto; max-height: 34em; width: fit-content; max-width: 100% }
+.nbledger.nbledger table { border-collapse: separate; border-spacing: 0; margin: 0; font-size: inherit; table-layout: auto }
+.nbledger.nbledger table th, .nbledger.nbledger table td { padding: 2px 14px 2px 0; text-align: left; vertical-align: top;
+  white-space: nowrap; max-width: none; border: 0; font-weight: inherit }
+.nbledger.nbledger table tr > :first-child { padding-left: 4px }
+.nbledger.nbledger table thead th { position: sticky; top: 0; font-weight: 500; color: var(--jp-ui-font-color2, inherit);
+  background: var(--jp-layout-color0, Canvas); border-bottom: 1px solid var(--jp-border-color1, #8886) }
+.nbledger.nbledger table .num { text-align: right }
+.nbledger.nbledger table td.wrap { white-space: normal }
+.nbledger.nbledger table .id { font-family: var(--jp-code-font-family, ui-monospace, monospace); font-size: 0.92em }
+.nbledger.nbledger table td.new { font-weight: 600 }
+.nbledger.nbledger table td.same { color: var(--jp-ui-font-color2, inherit) }
+</style>"""
 
 
 class Shown:
@@ -42,11 +67,14 @@ class Shown:
         return self._text
 
     def _repr_html_(self) -> str:
-        if isinstance(self.data, list) and self.data and isinstance(self.data[0], RunRow):
+        first = self.data[0] if isinstance(self.data, list) and self.data else None
+        if isinstance(first, RunRow):
             return _runs(self.data)
+        if isinstance(first, Tracked):
+            return _tracked(self.data)
         if isinstance(self.data, Status):
             return _status(self.data)
-        return _box("".join(f"<div>{escape(line)}</div>" for line in self._text.split("\n")))
+        return _box("".join(_line(line) for line in self._text.split("\n")))
 
     def __len__(self) -> int:
         return len(self.data)
@@ -75,82 +103,158 @@ def escape(value: str) -> str:
 
 
 def _box(inner: str) -> str:
-    return f'<div style="{_BOX}">{inner}</div>'
+    return f'{_STYLE}<div class="nbledger">{inner}</div>'
+
+
+def _name(name: str, width: int = 60) -> str:
+    """A name as markup: clipped, and set apart so that right-to-left letters do not turn what stands beside it."""
+    return f"<bdi>{escape(text.clip(name, width))}</bdi>"
 
 
 def _mark(status: str) -> str:
-    sign, color = _MARKS.get(status, ("·", "inherit"))
-    return f'<span style="color: {color}" title="{escape(status)}">{sign}</span>'
+    sign, kind = _MARKS.get(status, ("·", "soft"))
+    return f'<span class="{kind}" title="{escape(status)}">{sign}</span>'
+
+
+def _line(line: str) -> str:
+    """A line of plain text; a mark at its beginning gets its colour."""
+    sign, space, rest = line.partition(" ")
+    if space and sign in _LINE_MARKS:
+        return f'<div class="note"><span class="{_LINE_MARKS[sign]}">{sign}</span> {escape(rest)}</div>'
+    indent = len(line) - len(line.lstrip())
+    return f'<div style="padding-left: {indent * 0.6:g}em">{escape(line)}</div>'
+
+
+def _facts(facts: Iterable[str]) -> str:
+    """Pieces of markup side by side; a narrow page breaks the line between them only."""
+    return " ".join(f'<span class="fact">{fact}</span>' for fact in facts)
 
 
 def _runs(rows: Sequence[RunRow]) -> str:
-    heads, cells = text.columns(rows)
-    numeric = [all(text.numeric(row[i]) for row in cells) for i in range(len(heads))]
-    align = ["right" if n and i > 4 else "left" for i, n in enumerate(numeric)]
+    placed = text.arranged(rows[:_ROWS])
+    columns = text.columns(placed)
+    before = [_values_before([row for row, _ in placed], c) if c.kind in ("param", "data") else None for c in columns]
     head = "".join(
-        f'<th style="{_CELL.format(align=a)}; {_SOFT}; font-weight: 500">{escape(text.clip(h))}</th>'
-        for h, a in zip(heads, align, strict=True)
+        f'<th{_classes(c, "num" if c.right else "")} title="{escape(text.clip(c.head, _TITLE))}">'
+        f"{escape(text.clip(c.head.rsplit('/', 1)[-1] if c.kind == 'data' else c.head))}</th>"
+        for c in columns
     )
     body = []
-    for row, line in zip(rows, cells, strict=True):
-        shown = [
-            f'<td style="{_CELL.format(align=a)}" title="{escape(_full(row, h, c))}">'
-            f"{_mark(row.status) + ' ' if h == 'status' else ''}{escape(c)}</td>"
-            for c, a, h in zip(line, align, heads, strict=True)
-        ]
-        body.append(f"<tr>{''.join(shown)}</tr>")
-    notes = "".join(f'<div style="{_SOFT}">{escape(note)}</div>' for note in text.footnotes(rows))
-    table = (
-        f'<table style="border-collapse: collapse; margin: 4px 0"><thead><tr>{head}</tr></thead>'
-        f"<tbody>{''.join(body)}</tbody></table>"
-    )
-    return _box(f'<div style="overflow-x: auto">{table}</div>{notes}')
+    for index in range(len(placed)):
+        cells = "".join(_cell(c, index, b[index] if b else None) for c, b in zip(columns, before, strict=True))
+        body.append(f"<tr>{cells}</tr>")
+    notes = text.footnotes(rows[:_ROWS])
+    if len(rows) > _ROWS:
+        notes.insert(0, f"the first {_ROWS:,} of {len(rows):,} runs; a filter or --sort brings others up")
+    table = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"
+    return _box(f'<div class="scroll">{table}</div>' + "".join(f'<div class="soft">{escape(n)}</div>' for n in notes))
 
 
-def _full(row: RunRow, head: str, shown: str) -> str:
-    if head == "run":
-        return row.run_id
-    if head == "code":
-        return row.commit or ""
-    return row.params.get(head) or next((i.md5 for i in row.inputs if i.path == head), shown)
+def _values_before(rows: Sequence[RunRow], column: text.Column) -> list[int | None]:
+    """For each run the index of the last one before it that had a value in this column: what it is compared with."""
+    latest: int | None = None
+    before: list[int | None] = [None] * len(rows)
+    for index in sorted(range(len(rows)), key=lambda i: (rows[i].start or "", -i)):
+        if column.cells[index]:
+            before[index], latest = latest, index
+    return before
+
+
+def _cell(column: text.Column, index: int, before: int | None) -> str:
+    shown, full = column.cells[index], column.full[index]
+    classes = ["num"] if column.right else []
+    title = text.clip(full, _TITLE) if full != shown else ""
+    if before is not None:
+        changed = full != column.full[before]
+        classes.append("new" if changed else "same")
+        if changed:
+            title = f"{text.clip(full, _TITLE)} (before: {text.clip(column.cells[before])})"
+    if column.kind in ("run", "data", "code"):
+        classes.append("id")
+    if column.kind == "status":
+        kind = _MARKS.get(full, ("", "soft"))[1]
+        word = "soft" if kind == "good" else kind
+        return f'<td>{_mark(full)} <span class="{word}">{escape(shown.lower())}</span></td>'
+    inner = escape(shown) if shown.isascii() else _indented(shown) if column.kind == "name" else _bdi(shown)
+    tip = f' title="{escape(title)}"' if title else ""
+    return f"<td{_classes(column, *classes)}{tip}>{inner}</td>"
+
+
+def _indented(name: str) -> str:
+    """A name in the table, its place under its parent kept."""
+    lead, corner, rest = name.partition("└ ")
+    if not corner or lead.strip():
+        return _bdi(name)
+    return f'<span class="soft">{"&nbsp;" * (len(lead) * 2)}└&nbsp;</span>{_bdi(rest)}'
+
+
+def _bdi(shown: str) -> str:
+    return f"<bdi>{escape(shown)}</bdi>"
+
+
+def _classes(column: text.Column, *names: str) -> str:
+    """The class attribute, and the alignment that remains where a page drops the styles."""
+    joined = " ".join(name for name in names if name)
+    aligned = ' align="right"' if column.right else ""
+    return (f' class="{joined}"' if joined else "") + aligned
 
 
 def _status(state: Status) -> str:
-    first = "clean: a run now could be brought back" if state.clean else "not clean"
+    kind = "good" if state.clean else "warn"
     lines = "".join(
-        f'<tr><td style="{_CELL.format(align="left")}">{_mark("FINISHED") if ok else _mark("KILLED")}</td>'
-        f'<td style="{_CELL.format(align="left")}; {_SOFT}">{escape(name)}</td>'
-        f'<td style="padding: 2px 0; text-align: left">{escape(words)}</td></tr>'
+        f'<tr><td><span class="{"good" if ok else "warn"}">{"✓" if ok else "!"}</span></td>'
+        f'<td class="soft">{escape(name)}</td><td class="wrap">{escape(words)}</td></tr>'
         for name, words, ok in text.status_lines(state)
     )
-    return _box(f"<div><b>{escape(state.root)}</b>: {first}</div><table>{lines}</table>")
+    first = f'<b>{_name(state.root, 200)}</b> <span class="{kind}">{escape(text.verdict(state))}</span>'
+    return _box(f"<div>{first}</div><table><tbody>{lines}</tbody></table>")
+
+
+def _tracked(results: Sequence[Tracked]) -> str:
+    lines = []
+    for one in results:
+        mark = '<span class="good">✓</span>' if one.changed else '<span class="soft">·</span>'
+        what = "versioned" if one.changed else "unchanged"
+        amount, *rest = text.tracked_words(one)
+        facts = [escape(amount), *(f'<span class="soft">{escape(word)}</span>' for word in rest)]
+        lines.append(f"<div>{mark} {what} <b>{_name(one.path, 200)}</b>&ensp;{_facts(facts)}</div>")
+        lines += [f'<div class="soft" style="padding-left: 1.2em">{escape(note)}</div>' for note in one.notes]
+    return _box("".join(lines))
 
 
 def summary(recording: Recording) -> _Plain:
-    """The lines below a tracked cell: outcome, metrics, code, data, and what should be known."""
-    seconds = time.time() - recording.started
-    metrics = [f"{k} {text.number(v)}" for k, v in list(recording.metrics.items())[:6]]
-    if len(recording.metrics) > 6:
-        metrics.append(f"and {len(recording.metrics) - 6} more")
+    """The lines below a tracked cell: outcome, metrics, data, code, and what should be known."""
+    keys = list(recording.metrics)
+    first = text.shown_metrics(sorted(keys, key=lambda k: "." in k))
+    pairs = [(text.clip(k, 40), text.number(recording.metrics[k])) for k in first]
+    pairs += [("and", f"{len(keys) - len(first)} more metrics")] if len(keys) > len(first) else []
+    pairs += _data(recording)
     taken = recording.snapshot
-    code = (
-        "no commit"
-        if taken is None or taken.commit is None
-        else taken.commit[:8] + (" (snapshot)" if taken.dirty else "")
-    )
-    facts = [f"{seconds:.1f} s", *metrics, f"code {code}"]
-    versioned = [r for r in recording.inputs if r.state in ("dvc", "git")]
-    if recording.inputs:
-        facts.append(f"{len(versioned)} of {len(recording.inputs)} inputs versioned")
-    sign = _MARKS.get(recording.status, ("·", ""))[0]
-    plain = [f"{sign} {text.clip(recording.name, 60)} {recording.status} · " + " · ".join(facts)]
-    plain += [f"  {notice}" for notice in recording.notices]
-    markup = (
-        f"<div>{_mark(recording.status)} <b>{escape(text.clip(recording.name, 60))}</b> "
-        f'<span style="{_SOFT}">{escape(" · ".join([recording.status.lower(), *facts]))}</span></div>'
-    )
-    markup += "".join(f'<div style="padding-left: 1.3em">{escape(notice)}</div>' for notice in recording.notices)
+    kept = taken.commit if taken is not None else None
+    pairs.append(("code", "no commit" if kept is None else kept[:8] + (" (snapshot)" if taken and taken.dirty else "")))
+    took = f"{time.time() - recording.started:.1f} s"
+    name, status = text.clip(recording.name, 60), recording.status
+    sign = _MARKS.get(status, ("·", ""))[0]
+    words = [took, *(f"{key} {value}" for key, value in pairs)]
+    plain = [f"{sign} {name} {status} · " + " · ".join(words)]
+    plain += [f"  ! {text.clip(notice, 500)}" for notice in recording.notices]
+    facts = [f'<span class="soft">{escape(key)}</span> {_bdi(value)}' for key, value in pairs]
+    outcome = f'<span class="soft">{escape(status.lower())} · {took}</span>'
+    markup = f"<div>{_mark(status)} <b>{_name(recording.name)}</b> {_facts([outcome, *facts])}</div>"
+    markup += "".join(_line(f"! {text.clip(notice, 500)}") for notice in recording.notices)
     return _Plain("\n".join(plain), _box(markup))
+
+
+def _data(recording: Recording) -> list[tuple[str, str]]:
+    """The data sets that were read, by name and digest; the others counted."""
+    sets = dict.fromkeys(
+        (r.dataset or r.path, (r.digest or r.md5 or "")[:8]) for r in recording.inputs if r.state == "dvc"
+    )
+    shown = [(text.clip(name, 40), digest) for name, digest in list(sets)[:2]]
+    others = len(sets) - len(shown) + sum(r.state != "dvc" for r in recording.inputs)
+    if others:
+        shown.append(("other inputs" if shown else "inputs", str(others)))
+    return shown
 
 
 def attended(session: Session) -> bool:

@@ -67,13 +67,15 @@ class _Shown(Exception):
 
 
 def mlrun(session: Session, line: str) -> Any:
-    """``%mlrun start [NAME] …``, ``%mlrun stop [--status S] [--artifact PATH]``, ``%mlrun show``: a run over several cells."""
+    """``%mlrun start [NAME] …``, ``%mlrun stop [--status S] [--artifact PATH]``, ``%mlrun show [RUN]``: a run over several cells."""
     verb, _, rest = line.strip().partition(" ")
     if verb == "start":
         if session.span is not None:
             raise Refused(f"the run {session.span.recording.name!r} is open", "%mlrun stop closes it")
         session.span = tracked_cell.begin(session, header.parse(rest, "%mlrun start"), source=line)
         return None
+    if verb == "show" and rest.strip():
+        return _command("show")(session, rest)
     if verb in ("stop", "show"):
         span = session.span
         if span is None:

@@ -184,9 +184,10 @@ def footnotes(rows: Sequence[RunRow]) -> list[str]:
         ("metrics", metric_keys(rows), shown_metrics(metric_keys(rows))),
         ("data sets that differ", data_names(rows), data_names(rows)[:_DATA_COLUMNS]),
     ):
-        left = [clip(k) for k in keys if k not in set(shown)]
+        left = [k for k in keys if k not in set(shown)]
         if left:
-            notes.append(f"not shown: {len(left)} more {what} ({_some(left, 3)})")
+            groups = dict.fromkeys(clip(k.split(".")[0], 20) + ".*" if "." in k else clip(k) for k in left)
+            notes.append(f"not shown: {len(left)} more {what} ({_some(list(groups), 3)})")
     if any(r.dirty for r in rows):
         notes.append("* ran from a snapshot: the code had changes that no branch holds")
     return notes

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from nbledger.commands import text
+from nbledger.commands import detail, text
 from nbledger.commands.answer import Answer, Face
 from nbledger.core.errors import UsageError, nearest
 from nbledger.keeper import client
@@ -101,6 +101,16 @@ def runs(face: Face, filter: tuple[str, ...], sort: str, limit: int, experiment:
     """List runs. FILTER: MLflow's syntax ("metrics.accuracy > 0.9") or plain words."""
     rows = ask(face, "runs", {"text": " ".join(filter), "sort": sort, "limit": limit, "experiment": experiment})
     return Answer(rows, text.runs(rows))
+
+
+@ledger.command()
+@click.argument("run", default="@last")
+@_json
+@click.pass_obj
+def show(face: Face, run: str, as_json: bool) -> Answer:
+    """Show everything recorded of one run. RUN: an id, a unique prefix, a name, @last or @last~2."""
+    row = ask(face, "show", {"run": run})
+    return Answer(row, detail.run(row))
 
 
 @ledger.command()

@@ -62,8 +62,11 @@ def init(project: Project, folder: Path | None = None) -> Path:
 
 
 def _init(project: Project, root: Path) -> None:
+    import logging
+
     from dvc.repo import Repo
 
+    logging.getLogger("dvc").setLevel(logging.WARNING)  # it would print its greeting into a cell or a terminal
     repo = Repo.init(str(root), no_scm=project.git is None, subdir=project.git is not None and root != project.git.root)
     repo.close()
 

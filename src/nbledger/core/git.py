@@ -265,6 +265,14 @@ def tracked(repo: GitRepo, paths: Iterable[str]) -> set[str]:
     return set(out.decode("utf-8", "surrogateescape").split("\0")) - {""}
 
 
+def in_head(repo: GitRepo, paths: Sequence[str]) -> set[str]:
+    """Those of ``paths`` (relative to the root) that HEAD's commit holds."""
+    if head(repo).commit is None or not paths:
+        return set()
+    out = call(repo, "ls-tree", "-r", "-z", "--name-only", "--full-tree", "HEAD", "--", *paths).stdout
+    return set(out.decode("utf-8", "surrogateescape").split("\0")) - {""}
+
+
 def ignored(repo: GitRepo, paths: Sequence[str]) -> set[str]:
     """Those of ``paths`` that Git ignores, whether or not they are in the index."""
     # check-ignore refuses literal pathspecs; "./" keeps names that begin with ":" from being magic

@@ -67,8 +67,12 @@ class Project:
 
     @property
     def key(self) -> str:
-        """A short digest of the home folder: names the keeper's socket."""
-        return hashlib.sha256(os.fsencode(self.home)).hexdigest()[:16]
+        """A short digest of the ledger's folder: names the keeper's socket. A folder made anew is another one."""
+        try:
+            made = self.state.stat().st_ino
+        except OSError:
+            made = 0
+        return hashlib.sha256(os.fsencode(self.home) + b"/%d" % made).hexdigest()[:16]
 
     def relative(self, path: Path) -> str | None:
         """``path`` relative to the root with ``/``; None outside."""

@@ -30,7 +30,7 @@ def initialise(project: Project, remote: str | None = None, tracking_uri: str | 
         project = find(root)
     if project.git is not None and project.dvc_root == root:
         # Also what an earlier call made and could not commit.
-        mine += sorted(_present(root) - git.tracked(project.git, sorted(_present(root))))
+        mine += sorted(_present(root) - git.in_head(project.git, sorted(_present(root))))
     if remote is not None:
         dvc.add_remote(project, remote)
         mine.append(".dvc/config")

@@ -10,6 +10,6 @@ import sys
 if "--detach" in sys.argv[2:] and hasattr(os, "fork") and os.fork():
     os._exit(0)
 
-from nbledger.keeper.process import main  # noqa: E402 - see above
+from nbledger.keeper.process import main
 
 sys.exit(main(sys.argv[1]))

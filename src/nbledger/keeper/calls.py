@@ -61,6 +61,13 @@ def _runs(project: Project, args: Args, progress: Progress | None) -> list[RunRo
     )
 
 
+def _show(project: Project, args: Args, progress: Progress | None) -> RunRow:
+    from nbledger.core.runs import resolve
+    from nbledger.keeper.overview import runs
+
+    return resolve(runs(project, limit=10_000), str(args["run"]))
+
+
 def _init(project: Project, args: Args, progress: Progress | None) -> list[str]:
     from nbledger.core.setup import initialise
 
@@ -86,11 +93,12 @@ TABLE: dict[str, Callable[[Project, Args, Progress | None], Any]] = {
     "track": _track,
     "status": _status,
     "runs": _runs,
+    "show": _show,
     "init": _init,
     "flush": _flush,
     "run_id": _run_id,
 }
-_RESULTS: dict[str, Any] = {"track": list[Tracked], "status": Status, "runs": list[RunRow]}
+_RESULTS: dict[str, Any] = {"track": list[Tracked], "status": Status, "runs": list[RunRow], "show": RunRow}
 
 
 def perform(project: Project, name: str, args: Args, progress: Progress | None = None) -> Any:

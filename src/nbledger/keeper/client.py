@@ -68,6 +68,7 @@ def notify(project: Project) -> None:
     with contextlib.suppress(OSError, LedgerError, ValueError):
         known = endpoint.load(project)
         if known is None or not _answers(known):
+            _dismiss(known, project)
             spawn(project)
             return
         with endpoint.connect(known, 0.2) as connection:
@@ -120,11 +121,16 @@ def _answers(known: endpoint.Endpoint) -> bool:
     return bool(known.version == nbledger.__version__)
 
 
+def _dismiss(old: endpoint.Endpoint | None, project: Project) -> None:
+    """Ask a living keeper of another version to leave; the next one waits for its lock."""
+    if old is None or old.version == nbledger.__version__ or journal.process_started(old.pid) != old.created:
+        return
+    with contextlib.suppress(OSError, _Gone, LedgerError), endpoint.connect(old, 2) as connection:
+        _exchange(connection, old, project, "stop", {}, None)
+
+
 def _started(project: Project) -> endpoint.Endpoint:
-    old = endpoint.load(project)
-    if old is not None and old.version != nbledger.__version__ and journal.process_started(old.pid) == old.created:
-        with contextlib.suppress(OSError, _Gone, LedgerError), endpoint.connect(old, 2) as connection:
-            _exchange(connection, old, project, "stop", {}, None)
+    _dismiss(endpoint.load(project), project)
     try:
         spawn(project)
     except (OSError, LedgerError) as err:

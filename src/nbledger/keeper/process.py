@@ -46,6 +46,7 @@ class Keeper:
     def __init__(self, project: Project) -> None:
         self.project = project
         self.secret = secrets.token_hex(16)
+        self._key = project.key
         self.touched = time.monotonic()
         self.stopping = threading.Event()
         self.work = threading.Event()
@@ -80,8 +81,8 @@ class Keeper:
                 self._counting.wait_for(lambda: not self._calls, _PATIENCE)
 
     def _idle(self) -> bool:
-        if not self.project.state.is_dir():
-            return True
+        if self.project.key != self._key:
+            return True  # the ledger's folder was removed, or made anew for another project
         minutes = self.project.settings.keeper_idle_minutes
         quiet = time.monotonic() - self.touched > minutes * 60
         return quiet and not self._calls and not any(journals.pending(self.project))
