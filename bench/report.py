@@ -112,7 +112,7 @@ def page(rows: Sequence[Row], about: Sequence[str], load: str) -> str:
     missed = [row for row in rows if row.met is False]
     judged = [row for row in rows if row.met is not None]
     reasons = [
-        f"- **{row.case}**: {number(row.ratio)}, target ≤ {row.target:g}. {REASONS.get(row.key, 'Not explained yet.')}"
+        f"- **{row.key}** ({row.case}): {number(row.ratio)}, target ≤ {row.target:g}. {REASONS.get(row.key, 'Not explained yet.')}"
         for row in missed
     ]
     today = dt.datetime.now(dt.UTC).date().isoformat()

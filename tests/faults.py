@@ -80,7 +80,7 @@ def _main(kind: str, root: Path, words: list[str]) -> None:
         moved = [name for name in Snap.__dataclass_fields__ if getattr(before, name) != getattr(after, name)]
     elif sorted(p.name for p in root.iterdir()) != before:
         moved = ["files"]
-    print(json.dumps({"code": done.returncode, "out": done.stdout, "err": done.stderr, "moved": moved}))
+    sys.stdout.write(json.dumps({"code": done.returncode, "out": done.stdout, "err": done.stderr, "moved": moved}))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import html
-import itertools
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -41,7 +40,7 @@ _STYLE = """<style>
 .nbledger .live { color: var(--jp-info-color1, #2a8bc0) }
 .nbledger .fact { display: inline-block; margin-right: 1.1em; max-width: 100% }
 .nbledger .note { padding-left: 1.2em; text-indent: -1.2em }
-.nbledger .scroll { overflow: auto; max-height: 34em; width: fit-content; max-width: 100% }
+.nbledger .scroll { overflow: auto; margin-bottom: 4px; max-height: 34em; width: fit-content; max-width: 100% }
 .nbledger.nbledger table { border-collapse: separate; border-spacing: 0; margin: 0; font-size: inherit; table-layout: auto }
 .nbledger.nbledger table th, .nbledger.nbledger table td { padding: 2px 14px 2px 0; text-align: left; vertical-align: top;
   white-space: nowrap; max-width: none; border: 0; font-weight: inherit }
@@ -151,13 +150,18 @@ def _runs(rows: Sequence[RunRow]) -> str:
 
 
 def _values_before(rows: Sequence[RunRow], column: text.Column) -> list[int | None]:
-    """For each run the index of the last one before it that had a value in this column: what it is compared with."""
+    """For each run the index of the last one before it that had a value in this column: what it is compared with.
+
+    None for all where nearly every run differs from the one before: what stands out everywhere stands out nowhere.
+    """
     latest: int | None = None
     before: list[int | None] = [None] * len(rows)
     for index in sorted(range(len(rows)), key=lambda i: (rows[i].start or "", -i)):
         if column.cells[index]:
             before[index], latest = latest, index
-    return before
+    pairs = [(i, b) for i, b in enumerate(before) if b is not None]
+    changed = sum(column.full[i] != column.full[b] for i, b in pairs)
+    return [None] * len(rows) if len(pairs) > 5 and changed > 0.8 * len(pairs) else before
 
 
 def _cell(column: text.Column, index: int, before: int | None) -> str:
