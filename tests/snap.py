@@ -29,9 +29,10 @@ def _hash(path: Path) -> str:
 
 
 def _files(root: Path, skip: tuple[str, ...]) -> dict[str, str]:
+    """All files but those below folders called ``skip`` and DVC's own ``.dvc/tmp``, where its locks are."""
     found: dict[str, str] = {}
     for folder, folders, names in os.walk(root):
-        folders[:] = sorted(f for f in folders if f not in skip)
+        folders[:] = sorted(f for f in folders if f not in skip and not (f == "tmp" and folder.endswith("/.dvc")))
         for name in [*names, *(f for f in folders if (Path(folder) / f).is_symlink())]:
             path = Path(folder) / name
             found[str(path.relative_to(root))] = _hash(path)

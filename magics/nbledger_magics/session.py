@@ -11,14 +11,17 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nbledger.core import project as projects
-from nbledger.core import readers, values
+from nbledger.core import readers
 from nbledger.core.errors import LedgerError
 from nbledger.core.project import Project
 from nbledger.keeper import client
-from nbledger_magics import header, tracked_cell, verbs
+from nbledger_magics import header, verbs
+
+if TYPE_CHECKING:
+    from nbledger_magics.tracked_cell import TrackedCell
 
 
 class Session:
@@ -28,8 +31,8 @@ class Session:
         self.shell = shell
         self.cells: list[Any] = []
         self.executing = 0
-        self.running: tracked_cell.TrackedCell | None = None
-        self.span: tracked_cell.TrackedCell | None = None
+        self.running: TrackedCell | None = None
+        self.span: TrackedCell | None = None
         self.said: set[str] = set()
         self._notebook: tuple[int, Path | None] = (-1, None)
         self._transform = header.transformer(lambda: self.executing > 0)
@@ -65,6 +68,8 @@ class Session:
             self._note(info)
             words = header.words_of(info.raw_cell)
             if words is not None and self.executing == 1:
+                from nbledger_magics import tracked_cell
+
                 options = header.parse(words)
                 self.running = tracked_cell.begin(self, options, source=info.raw_cell)
         except LedgerError:
@@ -144,6 +149,9 @@ class Session:
 
     def begin_batch(self, name: str, experiment: str | None, params: dict[str, Any]) -> None:
         """Open the run of a whole notebook that another process executes in this kernel."""
+        from nbledger.core import values
+        from nbledger_magics import tracked_cell
+
         options = header.parse("", "batch")
         options.name, options.experiment, options.batch = name, experiment, True
         options.param = [f"{key}={values.param_text(value)}" for key, value in params.items()]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from nbledger.core.errors import Refused, UsageError, nearest
-from nbledger_magics import header, tracked_cell
+from nbledger_magics import header
 
 if TYPE_CHECKING:
     from nbledger_magics.session import Session
@@ -38,6 +38,8 @@ def _bound(verb: Callable[[Session, str], Any], session: Session) -> Callable[[s
 
 def cell_mlrun(session: Session, line: str, cell: str) -> Any:
     """``%%mlrun`` below another cell magic, or with wrong words: refuse, or run the body nested."""
+    from nbledger_magics import tracked_cell
+
     try:
         options = header.parse(line)
     except header.HelpShown as shown:
@@ -72,6 +74,8 @@ def mlrun(session: Session, line: str) -> Any:
     if verb == "start":
         if session.span is not None:
             raise Refused(f"the run {session.span.recording.name!r} is open", "%mlrun stop closes it")
+        from nbledger_magics import tracked_cell
+
         session.span = tracked_cell.begin(session, header.parse(rest, "%mlrun start"), source=line)
         return None
     if verb == "show" and rest.strip():

@@ -17,10 +17,14 @@ def __getattr__(name: str) -> Any:
         globals()["log"] = log
         return log
     if name == "__version__":
-        from importlib import metadata
+        try:
+            from nbledger._version import __version__  # written by the build
+        except ImportError:
+            from importlib.metadata import version
 
-        globals()["__version__"] = metadata.version("nbledger")
-        return globals()["__version__"]
+            __version__ = version("nbledger")
+        globals()["__version__"] = __version__
+        return __version__
     raise AttributeError(f"module 'nbledger' has no attribute {name!r}")
 
 

@@ -17,7 +17,7 @@ pytest.importorskip("playwright.sync_api")
 from playwright import sync_api
 
 from conftest import dvc, git, run
-from e2e.browser import SCREENSHOTS, Lab, cell, choose_theme, open_notebook, recorded_runs, render_every_cell, run_all
+from e2e.browser import SCREENSHOTS, Lab, choose_theme, open_notebook, recorded_runs, render_every_cell, run_all
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -42,8 +42,9 @@ def test_the_wine_notebook_run_all_records_three_truthful_runs(lab: Lab, page: A
     ]
     table = page.locator(".nbledger table").first
     assert table.locator("tbody tr").count() == 3
-    assert "Traceback" not in page.locator(".jp-Notebook").inner_text()
     take_pictures(lab, page)
+    assert table.get_by_text("finished").count() == 3, table.inner_text()
+    assert "Traceback" not in page.locator(".jp-Notebook").inner_text()
 
     run(sys.executable, "-m", "nbledger.cli", "flush", cwd=lab.root, env=lab.env)
     found = {recorded["tags"]["mlflow.runName"]: recorded for recorded in recorded_runs(lab)}
@@ -86,8 +87,8 @@ def take_pictures(lab: Lab, page: Any) -> None:
         choose_theme(lab, theme)
         open_notebook(lab, page, "wine.ipynb")
         page.keyboard.press("Control+b")
-        count = page.locator(".jp-Notebook .jp-CodeCell").count()
-        cell(page, count - 1).scroll_into_view_if_needed()
+        second_run = page.locator(".jp-CodeCell", has_text="%%mlrun forest-small")
+        second_run.evaluate("element => element.scrollIntoView({block: 'start'})")
         page.locator(".nbledger table").first.wait_for()
         page.wait_for_timeout(500)
         page.screenshot(path=SCREENSHOTS / f"lab-{theme.lower()}.png")

@@ -48,7 +48,10 @@ def _healthy(parts: urllib.parse.SplitResult, timeout: float) -> bool:
     import http.client
 
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-    connection = kind(parts.hostname or "localhost", parts.port, timeout=timeout)
+    try:
+        connection = kind(parts.hostname or "localhost", parts.port, timeout=timeout)
+    except (ValueError, http.client.InvalidURL):  # a port that is no number
+        return False
     try:
         connection.request("GET", parts.path.rstrip("/") + "/health")
         return connection.getresponse().status < 500

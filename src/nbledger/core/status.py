@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from concurrent.futures import ThreadPoolExecutor
 
 from nbledger.core import dvc, git, reads
 from nbledger.core.errors import LedgerError
@@ -14,8 +15,12 @@ from nbledger.core.records import CodeState, DataState, PipelineState, Status, T
 def status(project: Project, *, pending: int = 0, reachable: bool | None = None) -> Status:
     """What is changed, missing or untracked now; reads only. ``clean`` means a run now could be brought back."""
     notes: list[str] = []
-    code = _code(project, notes)
-    data, stale = _data(project, notes)
+    about_data: list[str] = []
+    with ThreadPoolExecutor(1) as beside:  # Git's processes run while the data is walked
+        asked = beside.submit(_code, project, notes)
+        data, stale = _data(project, about_data)
+        code = asked.result()
+    notes += about_data
     tracking = TrackingState(scrub_url(project.tracking_uri), project.experiment, reachable, pending)
     clean = not (code.changed or code.untracked or data.changed or data.missing or data.untracked_inputs)
     return Status(
@@ -47,8 +52,9 @@ def _data(project: Project, notes: list[str]) -> tuple[DataState, list[str]]:
     if project.dvc_root is None:
         notes.append("no DVC repository: run %ledger init")
         return DataState(untracked_inputs=loose), []
-    state = dataclasses.replace(dvc.data_status(project), untracked_inputs=loose)
-    notes += [str(problem) for problem in dvc.outputs(project)[1]]
+    outs, problems = dvc.outputs(project)
+    state = dataclasses.replace(dvc.data_status(project, outs), untracked_inputs=loose)
+    notes += [str(problem) for problem in problems]
     try:
         return state, list(dvc.stale_stages(project))
     except LedgerError as err:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nbledger.core.project import Project, find
-from nbledger.core.records import RunRow, Status, Tracked, plain
+
+if TYPE_CHECKING:
+    from nbledger.core.records import RunRow, Status, Tracked
 
 Progress = Callable[[int, int, str], None]
 Args = Mapping[str, Any]
@@ -98,7 +100,6 @@ TABLE: dict[str, Callable[[Project, Args, Progress | None], Any]] = {
     "flush": _flush,
     "run_id": _run_id,
 }
-_RESULTS: dict[str, Any] = {"track": list[Tracked], "status": Status, "runs": list[RunRow], "show": RunRow}
 
 
 def perform(project: Project, name: str, args: Args, progress: Progress | None = None) -> Any:
@@ -107,13 +108,18 @@ def perform(project: Project, name: str, args: Args, progress: Progress | None =
 
 
 def encode(result: Any) -> Any:
+    """A result as JSON can carry it."""
+    from nbledger.core.records import plain
+
     return plain(result)
 
 
 def decode(name: str, result: Any) -> Any:
     """The records that ``encode`` flattened."""
-    kind = _RESULTS.get(name)
-    return result if kind is None else _built(kind, result)
+    from nbledger.core.records import RunRow, Status, Tracked
+
+    kinds = {"track": list[Tracked], "status": Status, "runs": list[RunRow], "show": RunRow}
+    return _built(kinds[name], result) if name in kinds else result
 
 
 def _built(kind: Any, value: Any) -> Any:

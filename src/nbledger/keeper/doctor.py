@@ -77,6 +77,8 @@ def _store(project: Project, fix: bool) -> Iterator[Finding]:
     if project.embedded and not (project.state / "mlflow.db").exists():
         yield Finding("note", f"no run store yet: {shown} is made with the first run")
     elif mlflow.reachable(project.tracking_uri):
+        if not project.tracking_uri.startswith(("http:", "https:", "sqlite:")):
+            mlflow.client(project)  # a scheme that MLflow does not know is told here
         yield Finding("ok", f"run store {shown}")
     else:
         yield Finding(
