@@ -124,7 +124,7 @@ def test_two_notebooks_in_one_call_are_each_themselves(folder: Path) -> None:
     assert sorted(found) == sorted([*each[0], *each[1], each[0][1], each[1][1]])
 
 
-def test_the_output_is_that_of_plain_execution(folder: Path) -> None:
+def test_the_output_is_that_of_plain_execution(project: Path) -> None:
     sources = (
         "print('text'); import sys; print('error', file=sys.stderr)",
         ("raises-exception", "{}['missing']"),
@@ -133,10 +133,10 @@ def test_the_output_is_that_of_plain_execution(folder: Path) -> None:
         "%%mlrun tracked -m x\nx = 6 * 7\nx",
         "_, Out",
     )
-    notebook(folder, "same.ipynb", *sources)
-    nbconvert(folder, "--to", "notebook", "--execute", "--output", "plain.ipynb", "same.ipynb")
-    nbconvert(folder, "--to", "ledger", "--output", "ledger.ipynb", "same.ipynb")
-    plain, ledger = (nbformat.read(folder / f"{name}.ipynb", 4) for name in ("plain", "ledger"))
+    notebook(project, "same.ipynb", *sources)
+    nbconvert(project, "--to", "notebook", "--execute", "--output", "plain.ipynb", "same.ipynb")
+    nbconvert(project, "--to", "ledger", "--output", "ledger.ipynb", "same.ipynb")
+    plain, ledger = (nbformat.read(project / f"{name}.ipynb", 4) for name in ("plain", "ledger"))
     assert without_the_ledgers(ledger) == without_the_ledgers(plain)
     assert ledger.metadata == plain.metadata
 

@@ -106,7 +106,15 @@ def _parameterised(nb: Any, values: dict[str, Any]) -> Any:
         from papermill.parameterize import parameterize_notebook
     except ImportError as err:
         raise ConversionException("parameters need papermill: pip install 'nbledger[batch]'") from err
-    return parameterize_notebook(nb, values)
+    untagged = [cell for cell in nb.cells if "tags" not in cell.metadata]
+    for cell in untagged:
+        cell.metadata["tags"] = []
+    nb.metadata.setdefault("papermill", {})
+    made = parameterize_notebook(nb, values)
+    for cell in made.cells:
+        if not cell.metadata["tags"]:
+            del cell.metadata["tags"]
+    return made
 
 
 class _BatchRun:

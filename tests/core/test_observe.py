@@ -352,7 +352,6 @@ tell(signatures=before == [str(inspect.signature(f)) for f in (pq.read_table, pl
 
 
 def test_hdf5_netcdf_and_images_where_installed(data):
-    pytest.importorskip("h5py")
     found = observed(
         """
 import h5py

@@ -478,20 +478,6 @@ def test_signing_that_fails_says_what_is_done(root: Path) -> None:
     assert (root / "x.dvc").is_file()
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root writes anywhere")
-def test_read_only_repository(root: Path) -> None:
-    (root / "x").write_text("x")
-    (root / ".dvc" / "tmp").chmod(0o555)
-    (root / ".dvc").chmod(0o555)
-    try:
-        with pytest.raises(LedgerError, match="cannot write"):
-            do(root, "x")
-    finally:
-        (root / ".dvc").chmod(0o755)
-        (root / ".dvc" / "tmp").chmod(0o755)
-    assert not (root / "x.dvc").exists()
-
-
 def test_full_disk(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import errno
 

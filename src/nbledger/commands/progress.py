@@ -14,12 +14,13 @@ _PATIENCE = 0.5
 def bar() -> Iterator[Callable[[int, int, str], None]]:
     """Yield ``progress(done, total, text)``: bytes done of total. The bar appears after half a second."""
     begun = time.monotonic()
+    terminal = sys.stderr.isatty()
     shown = None
     task = None
 
     def progress(done: int, total: int, text: str) -> None:
         nonlocal shown, task
-        if not sys.stderr.isatty() or time.monotonic() - begun < _PATIENCE:
+        if not terminal or time.monotonic() - begun < _PATIENCE:
             return
         if shown is None:
             from rich.console import Console

@@ -37,6 +37,10 @@ _PREFIX = ".nbledger-"
 _HOST = socket.gethostname()
 _FICLONE = 0x40049409
 _LONG = 0.05  # seconds of reading after which a folder is walked again, to see whether it changed meanwhile
+_MANY = 100  # files from which on a folder's hashes are remembered together
+_WIDTH = 32  # bytes of a signature in such a row; zeros where the hash cannot be relied on
+_PREFIXES = [f"{number:02x}" for number in range(256)]
+_ENTRY = '{"md5": "%s", "relpath": %s}'
 _NEVER = frozenset({".git", ".hg", ".dvc"})  # DVC's own default ignores
 
 
@@ -83,7 +87,6 @@ class Store:
         except OSError:
             return False
         return found.st_mode & 0o777 == 0o444 and size in (None, found.st_size)
-
 
     def among(self, wanted: set[str]) -> set[str]:
         """Those of ``wanted`` that are there: by listing the cache's folders where that is less work than asking
@@ -149,19 +152,30 @@ def _add_files(found: Scan, prefix: str, items: list[os.DirEntry[str]]) -> None:
             found.special.append(prefix + item.name)
 
 
+def _flat(entries: list[Entry]) -> tuple[bytes, bytes]:
+    """Names and signatures (``_WIDTH`` bytes each), in the order of the walk."""
+    names = "\0".join([name for name, _ in entries]).encode("utf-8", "surrogatepass")
+    try:
+        return names, array("q", [number for _, signature in entries for number in signature]).tobytes()
+    except OverflowError:  # inode numbers beyond 63 bits
+        return names, b"".join([hashlib.blake2b(repr(s).encode(), digest_size=_WIDTH).digest() for _, s in entries])
+
+
 def fingerprint(entries: list[Entry]) -> bytes:
     """A digest of names and signatures, in the order of the walk (which is stable while nothing changes)."""
-    digest = hashlib.blake2b("\0".join([name for name, _ in entries]).encode("utf-8", "surrogatepass"), digest_size=16)
-    try:
-        digest.update(array("q", [number for _, signature in entries for number in signature]))
-    except OverflowError:  # inode numbers beyond 63 bits
-        digest.update(repr(entries).encode("utf-8", "surrogatepass"))
+    return _mark(*_flat(entries))
+
+
+def _mark(names: bytes, signatures: bytes) -> bytes:
+    digest = hashlib.blake2b(names, digest_size=16)
+    digest.update(signatures)
     return digest.digest()
 
 
 def manifest(hashes: dict[str, str]) -> bytes:
-    """DVC's ``.dir`` object for {relative path: md5}."""
-    return json.dumps([{"md5": hashes[path], "relpath": path} for path in sorted(hashes)], sort_keys=True).encode()
+    """DVC's ``.dir`` object for {relative path: md5}: JSON as its encoder writes it."""
+    quote = json.encoder.encode_basestring_ascii
+    return f"[{', '.join([_ENTRY % (hashes[path], quote(path)) for path in sorted(hashes)])}]".encode()
 
 
 def hash_file(path: Path, known: Hashes, store: Store | None = None, report: Report | None = None) -> Content:
@@ -180,28 +194,45 @@ def hash_file(path: Path, known: Hashes, store: Store | None = None, report: Rep
 
 
 def hash_folder(
-    folder: Path, known: Hashes, ignore: Ignore | None = None, store: Store | None = None,
-    report: Report | None = None, seen: Scan | None = None,
+    folder: Path,
+    known: Hashes,
+    ignore: Ignore | None = None,
+    store: Store | None = None,
+    report: Report | None = None,
+    seen: Scan | None = None,
 ) -> Content:
     """Hash a folder as DVC does, reading only files whose signature is new; with ``store``, objects and the
     ``.dir`` object are put there. ``Refused`` if the folder changes meanwhile (only with ``store``).
     """
     entries = (seen or scan(folder, ignore)).entries
-    mark = fingerprint(entries)
+    names, signatures = _flat(entries)
+    mark = _mark(names, signatures)
     row = known.folder(str(folder), mark)
-    if row is not None and (store is None or _complete(store, row[0])):
-        return Content(row[0], row[1], row[2], True)
-    began = time.monotonic()
-    hashes, fresh, steady = _hash_entries(folder, entries, known, store, report)
-    if store is not None and time.monotonic() - began > _LONG:
-        _refuse_if_changed(folder, entries, scan(folder, ignore).entries)
-    known.add_files(fresh)
-    data = manifest(hashes)
+    work = _Folder(folder, entries, known, store, report)
+    if store is None:
+        if row is not None:
+            return Content(row[0], row[1], row[2], True)
+        work.hash_known()
+    else:
+        moved = _changed_at(store)
+        base = known.base(str(folder), str(store.root)) if len(entries) >= _MANY else None
+        if base is None and row is not None and _complete(store, row[0]):
+            return Content(row[0], row[1], row[2], True)
+        if base is None:
+            work.hash_known()
+        else:
+            work.hash_from(base, names, signatures)
+        if work.began is not None and time.monotonic() - work.began > _LONG:
+            _refuse_if_changed(folder, entries, scan(folder, ignore).entries)
+        if len(entries) >= _MANY:
+            work.remember(base, names, signatures, moved)
+    known.add_files(work.fresh)
+    data = manifest(work.hashes)
     md5 = hashlib.md5(data, usedforsecurity=False).hexdigest() + ".dir"
     if store is not None and not store.has(md5, len(data)):
         _write_object(store, md5, data)
-    size = sum(signature[1] for _, signature in entries)
-    if steady:
+    size = sum([signature[1] for _, signature in entries])
+    if not work.shaky and row is None:
         known.add_folder(str(folder), mark, md5, size, len(entries))
     return Content(md5, size, len(entries), True)
 
@@ -220,30 +251,153 @@ def read_manifest(path: Path) -> dict[str, str] | None:
         return None
 
 
-def _hash_entries(
-    folder: Path, entries: list[Entry], known: Hashes, store: Store | None, report: Report | None
-) -> tuple[dict[str, str], list[tuple[str, bytes, str]], bool]:
-    """({relative path: md5}, rows for the cache, whether every signature can be relied on)."""
-    rows = known.below(str(folder))
-    kept = store.among({row[1] for row in rows.values()}) if store is not None else set()
-    hashes: dict[str, str] = {}
-    fresh: list[tuple[str, bytes, str]] = []
-    steady = True
-    for name, signature in entries:
-        row = rows.get(name)
-        packed = pack(signature)
-        if row is not None and row[0] == packed and (store is None or row[1] in kept):
-            hashes[name] = row[1]
-            if report is not None:
-                report(signature[1])
-            continue
-        path = f"{folder}/{name}"
+_Base = tuple[bytes, bytes, str, bytes]  # names, signatures, md5s, times: see Hashes.base
+
+
+@dataclass
+class _Folder:
+    """The hashing of one folder. ``fresh`` are rows for the cache; ``shaky`` the places of files whose signature a
+    later edit may not change; ``began`` when the first file was read; ``times`` how the cache's folders were when all
+    objects of the base were in them.
+    """
+
+    folder: Path
+    entries: list[Entry]
+    known: Hashes
+    store: Store | None
+    report: Report | None
+    hashes: dict[str, str] = field(default_factory=dict)
+    fresh: list[tuple[str, bytes, str]] = field(default_factory=list)
+    shaky: list[int] = field(default_factory=list)
+    began: float | None = None
+    times: bytes = b""
+    others: int = 0
+
+    def hash_known(self) -> None:
+        """Each file by its own row of the cache."""
+        rows = self.known.below(str(self.folder))
+        kept = self.store.among({row[1] for row in rows.values()}) if self.store is not None else set()
+        for place, (name, signature) in enumerate(self.entries):
+            row = rows.get(name)
+            if row is not None and row[0] == pack(signature) and (self.store is None or row[1] in kept):
+                self.hashes[name] = row[1]
+                if self.report is not None:
+                    self.report(signature[1])
+            else:
+                self._read(place)
+
+    def hash_from(self, base: _Base, names: bytes, signatures: bytes) -> None:
+        """All files that are as they were by the folder's one row; the others by their own rows."""
+        assert self.store is not None
+        absent, self.times = _absent(self.store, _split(base[2]), base[3])
+        old_signatures, md5s = base[1], _split(base[2])
+        if base[0] != names:
+            old_signatures, md5s = _realigned(base, [name for name, _ in self.entries])
+        others = _differing(old_signatures, signatures)
+        if absent:
+            others = sorted({*others, *(place for place, md5 in enumerate(md5s) if md5 in absent)})
+        self.hashes = dict(zip([name for name, _ in self.entries], md5s, strict=True))
+        if self.report is not None:
+            left = set(others)
+            self.report(sum([entry[1][1] for place, entry in enumerate(self.entries) if place not in left]))
+        self.others = len(others)
+        rows = self.known.files([f"{self.folder}/{self.entries[place][0]}" for place in others])
+        for place in others:
+            name, signature = self.entries[place]
+            row = rows.get(f"{self.folder}/{name}")
+            if row is not None and row[0] == pack(signature) and self.store.has(row[1], signature[1]):
+                self.hashes[name] = row[1]
+                if self.report is not None:
+                    self.report(signature[1])
+            else:
+                self._read(place)
+
+    def _read(self, place: int) -> None:
+        name, signature = self.entries[place]
+        path = f"{self.folder}/{name}"
         safe = settled(signature)
-        hashes[name] = _take(path, signature, store, report)
+        if self.began is None:
+            self.began = time.monotonic()
+        self.hashes[name] = _take(path, signature, self.store, self.report)
         if safe:
-            fresh.append((path, packed, hashes[name]))
-        steady = steady and safe
-    return hashes, fresh, steady
+            self.fresh.append((path, pack(signature), self.hashes[name]))
+        else:
+            self.shaky.append(place)
+
+    def remember(self, base: _Base | None, names: bytes, signatures: bytes, moved: int) -> None:
+        """Keep the folder's one row, and the times of the cache's folders if writing there is seen to change them."""
+        assert self.store is not None
+        where = str(self.folder), str(self.store.root)
+        trusted = os.name != "nt" and moved != _changed_at(self.store)
+        if base is None or self.others > _MANY:
+            md5s = [self.hashes[name] for name, _ in self.entries]
+            sure = bytearray(signatures)
+            for place in self.shaky:
+                sure[place * _WIDTH : (place + 1) * _WIDTH] = bytes(_WIDTH)
+            times = _absent(self.store, md5s, b"")[1] if trusted else b""
+            self.known.add_base(*where, (names, bytes(sure), "".join(md5s)), times)
+        elif trusted and self.times != base[3]:
+            self.known.add_times(*where, self.times)
+
+
+def _split(md5s: str) -> list[str]:
+    return [md5s[at : at + 32] for at in range(0, len(md5s), 32)]
+
+
+def _realigned(base: _Base, names: list[str]) -> tuple[bytes, list[str]]:
+    """The base's signatures and md5s in the order of ``names``; zeros and nothing for those it does not know."""
+    old = {name: place for place, name in enumerate(base[0].decode("utf-8", "surrogatepass").split("\0"))}
+    places = [old.get(name, -1) for name in names]
+    md5s = _split(base[2])
+    none = bytes(_WIDTH)
+    signatures = [base[1][place * _WIDTH : (place + 1) * _WIDTH] if place >= 0 else none for place in places]
+    return b"".join(signatures), [md5s[place] if place >= 0 else "" for place in places]
+
+
+def _differing(old: bytes, new: bytes) -> list[int]:
+    """Places at which the signatures differ."""
+    found = []
+    step = 64 * _WIDTH
+    for start in range(0, len(new), step):
+        if old[start : start + step] != new[start : start + step]:
+            places = range(start, min(start + step, len(new)), _WIDTH)
+            found += [at // _WIDTH for at in places if old[at : at + _WIDTH] != new[at : at + _WIDTH]]
+    return found
+
+
+def _absent(store: Store, md5s: list[str], times: bytes) -> tuple[set[str], bytes]:
+    """Those of ``md5s`` that are not there, listing only folders of the cache that changed since ``times``; and the
+    times now. What is in a folder cannot change without its ctime, unless within one tick of the clock: such a time,
+    and that of a folder where something is missing, is left out.
+    """
+    before, now = array("q", times or bytes(16 * 256)), array("q", bytes(16 * 256))
+    stale: dict[str, set[str]] = {}
+    for number, prefix in enumerate(_PREFIXES):
+        try:
+            found = os.stat(f"{store.root}/{prefix}")
+        except OSError:
+            stale[prefix] = set()
+            continue
+        inode, changed = found.st_ino & (1 << 63) - 1, found.st_ctime_ns
+        if before[2 * number + 1] != changed or before[2 * number] != inode or not changed:
+            stale[prefix] = set()
+        if settled(files.signature(found)):
+            now[2 * number], now[2 * number + 1] = inode, changed
+    for prefix in stale:
+        with contextlib.suppress(OSError):
+            stale[prefix] = set(os.listdir(f"{store.root}/{prefix}"))
+    absent = {md5 for md5 in md5s if md5[:2] in stale and md5[2:] not in stale[md5[:2]]} if stale else set()
+    for md5 in absent:
+        now[2 * int(md5[:2], 16)] = now[2 * int(md5[:2], 16) + 1] = 0
+    return absent, now.tobytes()
+
+
+def _changed_at(store: Store) -> int:
+    """When the cache's own folder last changed, as its file system tells (some never do); 0 where it is not there."""
+    try:
+        return os.stat(store.root).st_ctime_ns
+    except OSError:
+        return 0
 
 
 def _refuse_if_changed(folder: Path, before: list[Entry], after: list[Entry]) -> None:
@@ -269,8 +423,10 @@ def _take(path: str, expected: Signature, store: Store | None, report: Report | 
                 if report is not None:
                     report(expected[1])
     except PermissionError as err:
-        raise LedgerError(f"cannot read {path} into DVC's cache: {err.strerror}: {err.filename}",
-                          "mend the permissions, then try again") from err
+        raise LedgerError(
+            f"cannot read {path} into DVC's cache: {err.strerror}: {err.filename}",
+            "mend the permissions, then try again",
+        ) from err
     except FileNotFoundError as err:
         if err.filename == path:
             raise _moving(path) from err
@@ -355,8 +511,10 @@ def _require_room(store: Store, size: int) -> None:
     with contextlib.suppress(AttributeError, OSError):
         room = os.statvfs(folder)
         if room.f_bavail * room.f_frsize < size:
-            raise LedgerError(f"no room for DVC's cache: {size} bytes needed, {room.f_bavail * room.f_frsize} free",
-                              "free some space, or move the cache (dvc cache dir)")
+            raise LedgerError(
+                f"no room for DVC's cache: {size} bytes needed, {room.f_bavail * room.f_frsize} free",
+                "free some space, or move the cache (dvc cache dir)",
+            )
 
 
 def _clone(source: BinaryIO, target: BinaryIO) -> bool:
@@ -450,4 +608,3 @@ def _alive(name: str) -> bool:
     except (ValueError, OSError):
         return True
     return True
-

@@ -411,11 +411,13 @@ def commit_pathspecs(repo: GitRepo, paths: Sequence[str], message: str) -> str |
     return head(repo).commit
 
 
-def edit_tree(repo: GitRepo, tree: str | None, changes: dict[str, str | None]) -> str | None:
+def edit_tree(
+    repo: GitRepo, tree: str | None, changes: dict[str, str | None], read: dict[str, bytes] | None = None
+) -> str | None:
     """A tree like ``tree`` (None: empty) in which each path is a plain file with the given blob, or (None) is gone,
-    a folder with all it holds. Only the folders on the way are read and written. None when nothing is left.
+    a folder with all it holds. Only the folders on the way are read (unless ``read`` has them, by id) and written. None when nothing is left.
     """
-    entries = _tree_entries(repo, tree) if tree else {}
+    entries = _tree_entries(tree, _tree_bytes(repo, tree, read or {})) if tree else {}
     below: dict[str, dict[str, str | None]] = {}
     for path, blob_id in changes.items():
         name, slash, rest = path.partition("/")
@@ -429,7 +431,7 @@ def edit_tree(repo: GitRepo, tree: str | None, changes: dict[str, str | None]) -
         mode, old = entries.get(name, ("", ""))
         if mode == "160000":
             raise Refused(f"{name} is a submodule", f"run this inside {name}")
-        subtree = edit_tree(repo, old if mode == "40000" else None, inner)
+        subtree = edit_tree(repo, old if mode == "40000" else None, inner, read)
         if subtree is not None:
             entries[name] = ("40000", subtree)
         elif mode == "40000":
@@ -437,8 +439,11 @@ def edit_tree(repo: GitRepo, tree: str | None, changes: dict[str, str | None]) -
     return _write_tree(repo, entries) if entries else None
 
 
-def _tree_entries(repo: GitRepo, tree: str) -> dict[str, tuple[str, str]]:
-    raw = call(repo, "cat-file", "tree", tree).stdout
+def _tree_bytes(repo: GitRepo, tree: str, read: dict[str, bytes]) -> bytes:
+    return read[tree] if tree in read else call(repo, "cat-file", "tree", tree).stdout
+
+
+def _tree_entries(tree: str, raw: bytes) -> dict[str, tuple[str, str]]:
     entries, at, width = {}, 0, len(tree) // 2
     while at < len(raw):
         space, end = raw.index(b" ", at), raw.index(b"\0", at)
@@ -483,6 +488,23 @@ def tree_blobs(repo: GitRepo, commit: str, paths: Sequence[str]) -> dict[str, st
     out = call(repo, "ls-tree", "-z", commit, "--", *paths).stdout if paths else b""
     parts = (entry.partition(b"\t") for entry in out.split(b"\0") if entry)
     return {os.fsdecode(name): facts.decode().split(" ")[2] for facts, _, name in parts}
+
+
+def objects_at(repo: GitRepo, commit: str, paths: Sequence[str]) -> dict[str, tuple[str, str, bytes]]:
+    """{path: (id, type, bytes)} of those of ``paths`` that the commit has, in one call; an empty path is its tree."""
+    asked = [path for path in dict.fromkeys(paths) if "\n" not in path]
+    names = b"".join(os.fsencode(f"{commit}:{path}" if path else f"{commit}^{{tree}}") + b"\n" for path in asked)
+    out = call(repo, "cat-file", "--batch", stdin=names).stdout if asked else b""
+    found, at = {}, 0
+    for path, name in zip(asked, names.split(b"\n"), strict=False):
+        end = out.index(b"\n", at)
+        line = out[at:end]
+        at = end + 1
+        if line != name + b" missing":
+            object_id, kind, size = line.decode().split(" ")
+            found[path] = object_id, kind, out[at : at + int(size)]
+            at += int(size) + 1
+    return found
 
 
 def index_blobs(repo: GitRepo, paths: Sequence[str]) -> dict[str, str]:

@@ -28,6 +28,9 @@ _SCHEMA = """
 CREATE TABLE IF NOT EXISTS files (path TEXT PRIMARY KEY, signature BLOB, md5 TEXT) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS folders (path TEXT PRIMARY KEY, fingerprint BLOB, md5 TEXT, size INTEGER, nfiles INTEGER)
 WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS bases (path TEXT, store TEXT, names BLOB, signatures BLOB, md5s TEXT,
+PRIMARY KEY (path, store));
+CREATE TABLE IF NOT EXISTS presence (path TEXT, store TEXT, times BLOB, PRIMARY KEY (path, store));
 """
 
 
@@ -61,14 +64,16 @@ class Hashes:
     def below(self, folder: str) -> dict[str, tuple[bytes, str]]:
         """{path relative to ``folder``: (packed signature, md5)} of all known files in it, in one range scan."""
         cut = len(folder) + 1
-        rows = self._rows("SELECT path, signature, md5 FROM files WHERE path >= ? AND path < ?",
-                          (folder + "/", folder + "0"))  # "0" follows "/"
+        rows = self._rows(
+            "SELECT path, signature, md5 FROM files WHERE path >= ? AND path < ?", (folder + "/", folder + "0")
+        )  # "0" follows "/"
         return {path[cut:]: (signature, md5) for path, signature, md5 in rows}
 
     def folder(self, folder: str, fingerprint: bytes) -> tuple[str, int, int] | None:
         """(md5 with ``.dir``, bytes, number of files) of a folder that looks as it did; else None."""
-        rows = self._rows("SELECT md5, size, nfiles FROM folders WHERE path = ? AND fingerprint = ?",
-                          (folder, fingerprint))
+        rows = self._rows(
+            "SELECT md5, size, nfiles FROM folders WHERE path = ? AND fingerprint = ?", (folder, fingerprint)
+        )
         return (str(rows[0][0]), int(rows[0][1]), int(rows[0][2])) if rows else None
 
     def add_files(self, rows: Iterable[tuple[str, bytes, str]]) -> None:
@@ -76,6 +81,26 @@ class Hashes:
 
     def add_folder(self, folder: str, fingerprint: bytes, md5: str, size: int, nfiles: int) -> None:
         self._write("INSERT OR REPLACE INTO folders VALUES (?, ?, ?, ?, ?)", [(folder, fingerprint, md5, size, nfiles)])
+
+    def base(self, folder: str, store: str) -> tuple[bytes, bytes, str, bytes] | None:
+        """(names, signatures, md5s, times) as ``add_base`` and ``add_times`` were given them; None where unknown."""
+        rows = self._rows(
+            "SELECT names, signatures, md5s, times FROM bases NATURAL JOIN presence WHERE path = ? AND store = ?",
+            (folder, store),
+        )
+        return rows[0] if rows else None
+
+    def add_base(self, folder: str, store: str, base: tuple[bytes, bytes, str], times: bytes) -> None:
+        """Remember a folder's files in one row: what its objects in ``store`` are, and ``times`` by which to tell
+        that they are there still. Both or neither.
+        """
+        if self._connection is not None:
+            with contextlib.suppress(sqlite3.Error, UnicodeError, OverflowError), self._connection:
+                self._connection.execute("INSERT OR REPLACE INTO bases VALUES (?, ?, ?, ?, ?)", (folder, store, *base))
+                self._connection.execute("INSERT OR REPLACE INTO presence VALUES (?, ?, ?)", (folder, store, times))
+
+    def add_times(self, folder: str, store: str, times: bytes) -> None:
+        self._write("INSERT OR REPLACE INTO presence VALUES (?, ?, ?)", [(folder, store, times)])
 
     def _rows(self, query: str, values: Sequence[object]) -> list[tuple[Any, ...]]:
         if self._connection is None:

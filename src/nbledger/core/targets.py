@@ -62,8 +62,10 @@ def plan(project: Project, words: Sequence[str], cwd: Path, follow: bool) -> lis
         targets = [replace(target, ignored=target.rel in ignored) for target in targets]
         hidden = ignored & {target.pointer for target in targets}
         if hidden:
-            raise Refused(f"Git ignores {min(hidden)}, which has to be committed",
-                          "add a line !*.dvc to .gitignore, after the pattern that hides it")
+            raise Refused(
+                f"Git ignores {min(hidden)}, which has to be committed",
+                "add a line !*.dvc to .gitignore, after the pattern that hides it",
+            )
     return targets
 
 
@@ -94,8 +96,10 @@ def _nothing_there(project: Project, word: str, path: Path, outs: Sequence[Out])
     while not folder.is_dir():
         folder, name = folder.parent, folder.name
     hint = "" if glob.has_magic(word) else nearest(name, (n for n in os.listdir(folder) if not n.endswith(".dvc")))
-    return UsageError(f"nothing matches {word}" if glob.has_magic(word) else f"{word} is not there",
-                      hint or "check the spelling; paths are relative to where you are")
+    return UsageError(
+        f"nothing matches {word}" if glob.has_magic(word) else f"{word} is not there",
+        hint or "check the spelling; paths are relative to where you are",
+    )
 
 
 def _resolve(project: Project, path: Path, follow: bool, outs: Sequence[Out], problems: Sequence[Problem]) -> Target:
@@ -110,8 +114,9 @@ def _resolve(project: Project, path: Path, follow: bool, outs: Sequence[Out], pr
         raise Refused(f"{asked} holds the whole repository", "track a folder below it, such as data/")
     if root not in path.parents:
         where = "this project" if root == project.root else f"the DVC repository in {project.relative(root)}"
-        raise Refused(f"{asked} is outside {where}",
-                      f"copy it in, or keep it where it is and fetch it by: dvc import-url {asked}")
+        raise Refused(
+            f"{asked} is outside {where}", f"copy it in, or keep it where it is and fetch it by: dvc import-url {asked}"
+        )
     rel = path.relative_to(project.root).as_posix()
     _refuse_names(project, root, path, rel)
     return Target(path, rel, f"{rel}.dvc", path.name, notes=notes)
@@ -126,8 +131,10 @@ def _through_link(project: Project, root: Path, path: Path, follow: bool) -> tup
     if _within(aim, root) and aim != root:
         return aim, (f"{path.name} is a link: its target {aim.relative_to(project.root).as_posix()} was tracked",)
     if not follow:
-        raise Refused(f"{path.name} is a link to {aim}, outside the project",
-                      "copy the data in, or say --follow-symlinks to take the bytes it points to")
+        raise Refused(
+            f"{path.name} is a link to {aim}, outside the project",
+            "copy the data in, or say --follow-symlinks to take the bytes it points to",
+        )
     return path, (f"{path.name} is a link: the bytes of {aim} were tracked",)
 
 
@@ -152,11 +159,15 @@ def _refuse_names(project: Project, root: Path, path: Path, rel: str) -> None:
         if folder == root:
             break
         if (folder / ".git").exists():
-            raise Refused(f"{rel} is in another Git repository, {project.relative(folder)}",
-                          f"run this inside {project.relative(folder)}")
+            raise Refused(
+                f"{rel} is in another Git repository, {project.relative(folder)}",
+                f"run this inside {project.relative(folder)}",
+            )
         if (folder / ".dvc" / "config").is_file():
-            raise Refused(f"{rel} is in another DVC repository, {project.relative(folder)}",
-                          f"run this inside {project.relative(folder)}")
+            raise Refused(
+                f"{rel} is in another DVC repository, {project.relative(folder)}",
+                f"run this inside {project.relative(folder)}",
+            )
 
 
 def _without_nested(found: dict[str, Target]) -> list[Target]:
@@ -176,8 +187,10 @@ def _owned(project: Project, target: Target, outs: Sequence[Out], problems: Sequ
     damaged = {problem.pointer: problem.message for problem in problems}
     for rel in chain:
         if f"{rel}.dvc" in damaged:
-            raise Refused(f"{rel}.dvc is damaged: {damaged[f'{rel}.dvc']}",
-                          "mend it (git checkout brings the last one back), or delete it and track again")
+            raise Refused(
+                f"{rel}.dvc is damaged: {damaged[f'{rel}.dvc']}",
+                "mend it (git checkout brings the last one back), or delete it and track again",
+            )
     by_path = {out.path: out for out in outs}
     owner = next((by_path[rel] for rel in chain if rel in by_path), None)
     if owner is None:
@@ -185,14 +198,23 @@ def _owned(project: Project, target: Target, outs: Sequence[Out], problems: Sequ
             _refuse_foreign_pointer(project, target.pointer)
         return target
     if owner.stage is not None:
-        raise Refused(f"{target.rel} is made by stage {owner.stage} of {owner.pointer}",
-                      f"dvc repro {owner.stage} makes and tracks it")
+        raise Refused(
+            f"{target.rel} is made by stage {owner.stage} of {owner.pointer}",
+            f"dvc repro {owner.stage} makes and tracks it",
+        )
     if owner.imported:
-        raise Refused(f"{owner.path} was imported by {owner.pointer}", f"dvc update {owner.pointer} brings it up to date")
+        raise Refused(
+            f"{owner.path} was imported by {owner.pointer}", f"dvc update {owner.pointer} brings it up to date"
+        )
     if owner.path != target.rel:
         note = f"{target.rel} is inside the tracked folder {owner.path}: the folder was tracked again"
-        target = replace(target, path=project.root / owner.path, rel=owner.path, name=Path(owner.path).name,
-                         notes=(*target.notes, note))
+        target = replace(
+            target,
+            path=project.root / owner.path,
+            rel=owner.path,
+            name=Path(owner.path).name,
+            notes=(*target.notes, note),
+        )
     return _with_pointer(project, target, owner)
 
 
@@ -203,8 +225,10 @@ def _refuse_foreign_pointer(project: Project, pointer: str) -> None:
         raise Refused(f"{pointer} is damaged: {err}", "mend it, or delete it and track again") from err
     except OSError as err:
         raise Refused(f"{pointer} cannot be read: {err.strerror}", "mend it, or delete it and track again") from err
-    raise Refused(f"{pointer} already tracks {', '.join(row.path for row in rows) or 'nothing'}",
-                  "rename that file, then track again")
+    raise Refused(
+        f"{pointer} already tracks {', '.join(row.path for row in rows) or 'nothing'}",
+        "rename that file, then track again",
+    )
 
 
 def _with_pointer(project: Project, target: Target, owner: Out) -> Target:
@@ -225,9 +249,12 @@ def _examine(project: Project, target: Target, follow: bool, outs: Sequence[Out]
     inner = next((out for out in outs if out.path.startswith(f"{target.rel}/")), None)
     if inner is not None:
         keeper = f"stage {inner.stage}" if inner.stage else inner.pointer
-        raise Refused(f"{target.rel} holds {inner.path}, which {keeper} already tracks",
-                      f"dvc remove {inner.pointer} first, or track the other files one by one" if not inner.stage
-                      else "track the other files one by one")
+        raise Refused(
+            f"{target.rel} holds {inner.path}, which {keeper} already tracks",
+            f"dvc remove {inner.pointer} first, or track the other files one by one"
+            if not inner.stage
+            else "track the other files one by one",
+        )
     ignore = dvc.ignore_filter(project, target.path)
     try:
         scan = cache.scan(target.path, ignore)
@@ -247,7 +274,9 @@ def _refuse_ignored(project: Project, target: Target) -> None:
         is_dir = path.is_dir()
         dirs, names = ignore(str(path.parent), [path.name] if is_dir else [], [] if is_dir else [path.name])
         if not dirs and not names:
-            raise Refused(f"{target.rel} is ignored by .dvcignore", "take it out of .dvcignore (dvc check-ignore -d shows where)")
+            raise Refused(
+                f"{target.rel} is ignored by .dvcignore", "take it out of .dvcignore (dvc check-ignore -d shows where)"
+            )
 
 
 def _judge(project: Project, target: Target, scan: cache.Scan, follow: bool) -> list[str]:
@@ -258,11 +287,16 @@ def _judge(project: Project, target: Target, scan: cache.Scan, follow: bool) -> 
             raise Refused(f"{rel}/{names[0]} is {kind}", "remove it, or name it in .dvcignore")
     _refuse_inner(rel, [name for name, _ in scan.entries])
     root, cached = dvc.require_root(project), dvc.cache_dir(project)
-    outside = [n for n in (*scan.links, *scan.folder_links)
-               if not any(_within(Path(os.path.realpath(target.path / n)), place) for place in (root, cached))]
+    outside = [
+        n
+        for n in (*scan.links, *scan.folder_links)
+        if not any(_within(Path(os.path.realpath(target.path / n)), place) for place in (root, cached))
+    ]
     if outside and not follow:
-        raise Refused(f"{rel}/{outside[0]} is a link to {os.path.realpath(target.path / outside[0])}, outside the project",
-                      "copy the data in, or say --follow-symlinks to take the bytes it points to")
+        raise Refused(
+            f"{rel}/{outside[0]} is a link to {os.path.realpath(target.path / outside[0])}, outside the project",
+            "copy the data in, or say --follow-symlinks to take the bytes it points to",
+        )
     if not scan.entries and target.text is None:
         raise Refused(f"{rel} is an empty folder", "put the data in first")
     return [f"{rel}/{name} is a link to a folder, which DVC does not follow: left out" for name in scan.folder_links]
@@ -275,9 +309,13 @@ def _refuse_inner(rel: str, names: Sequence[str]) -> None:
         if name == ".dvcignore":
             raise Refused(f"{rel}/{path}: DVC takes no .dvcignore inside a tracked folder", "move it up to the root's")
         if name.endswith(".dvc") or name in {"dvc.yaml", "dvc.lock"}:
-            raise Refused(f"{rel} holds {path}, a file of DVC's own", "move it out, or track the other files one by one")
+            raise Refused(
+                f"{rel} holds {path}, a file of DVC's own", "move it out, or track the other files one by one"
+            )
     try:
         "".join(names).encode()
     except UnicodeEncodeError as err:
-        odd = next(name for name in names if not name.isascii() and os.fsencode(name).decode("utf-8", "replace") != name)
+        odd = next(
+            name for name in names if not name.isascii() and os.fsencode(name).decode("utf-8", "replace") != name
+        )
         raise Refused(f"{rel}/{os.fsencode(odd)!r} is not UTF-8, which DVC needs", "rename it") from err

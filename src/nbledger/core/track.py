@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from nbledger.core import cache, dvc, dvcfiles, files, git, hashes
 from nbledger.core.cache import Content
@@ -21,6 +23,8 @@ from nbledger.core.records import Tracked
 from nbledger.core.targets import Target, plan
 
 Progress = Callable[[int, int, str], None]
+_YES = re.compile(r"true|yes|on|[+-]?0*[1-9][0-9]*[kmg]?", re.IGNORECASE)
+_PACE = 0.05  # seconds between two calls of it
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,7 @@ def track(
 ) -> list[Tracked]:
     """Version ``paths`` (files, folders or globs, relative to ``cwd``) with DVC and commit the pointers, only those.
 
-    ``progress(done, total, path)`` counts bytes. Raises before anything is written when a path cannot be tracked;
+    ``progress(done, total, path)`` counts bytes, a few times a second. Raises before anything is written when a path cannot be tracked;
     ``Busy`` when Git's index or DVC's repository is locked; with ``push``, a failed push is raised after all else
     is done.
     """
@@ -57,47 +61,92 @@ def track(
     repo = project.git
     if repo is not None:
         git.refuse_if_locked(repo)
-        if commit:
-            git.require_identity(repo)
     under_way = git.operation(repo) if repo is not None else ""
     committing = commit and repo is not None and under_way in ("", "bisect")
     try:
-        with dvc.lock(project):
-            targets = plan(project, paths, cwd or project.root, follow_symlinks)
+        with ThreadPoolExecutor(1, "nbledger-git") as beside, dvc.lock(project):
+            asked = beside.submit(_ready, repo) if commit and repo is not None else None
+            try:
+                targets = plan(project, paths, cwd or project.root, follow_symlinks)
+            finally:
+                sign = asked is not None and asked.result()
             dvc.refuse_if_running(project, [target.path for target in targets])
-            done = _write(project, targets, progress, committing)
+            done = _write(project, targets, progress, committing, beside)
             made = _Commit(None, frozenset())
             if committing:
-                made = _committed(project, done, message)
+                made = _committed(project, done, message, sign)
     except OSError as err:
-        raise LedgerError(f"cannot write {err.filename or 'to the project'}: {err.strerror or err}",
-                          "make room or mend the permissions, then try again") from err
+        raise LedgerError(
+            f"cannot write {err.filename or 'to the project'}: {err.strerror or err}",
+            "make room or mend the permissions, then try again",
+        ) from err
     if push:
         _pushed(project, done, made.commit)
     waiting = (f"a {under_way} is under way: the pointer is written, not committed",) if commit and under_way else ()
     return [_result(one, made, push, waiting if not committing else ()) for one in done]
 
 
+def _ready(repo: git.GitRepo) -> bool:
+    """Raise when a commit would fail for want of an identity; whether the user wants commits signed."""
+    listed = git.call(
+        repo, "config", "-z", "--get-regexp", r"^(user\.(name|email)|committer\..*|commit\.gpgsign)$", check=False
+    ).stdout.decode("utf-8", "replace")
+    settings = {
+        key: value if equals else "true"
+        for key, equals, value in (entry.partition("\n") for entry in listed.split("\0") if entry)
+    }
+    plain = all(re.search(r"\w", settings.get(key, "")) for key in ("user.name", "user.email"))
+    if (
+        not plain
+        or any(key.startswith("committer.") for key in settings)
+        or "GIT_COMMITTER_NAME" in os.environ
+        or "GIT_COMMITTER_EMAIL" in os.environ
+    ):
+        git.require_identity(repo)
+    git.head(repo)  # its tree is remembered
+    return _YES.fullmatch(settings.get("commit.gpgsign", "")) is not None
+
+
 def _result(one: _Done, made: _Commit, pushed: bool, notes: tuple[str, ...]) -> Tracked:
     changed = one.written or one.target.pointer in made.pointers
     content = one.content
-    return Tracked(one.target.rel, content.md5, content.size, content.nfiles, changed,
-                   made.commit if changed else None, pushed, one.target.notes + one.notes + notes)
+    return Tracked(
+        one.target.rel,
+        content.md5,
+        content.size,
+        content.nfiles,
+        changed,
+        made.commit if changed else None,
+        pushed,
+        one.target.notes + one.notes + notes,
+    )
 
 
-def _write(project: Project, targets: Sequence[Target], progress: Progress | None, committing: bool) -> list[_Done]:
+def _write(
+    project: Project, targets: Sequence[Target], progress: Progress | None, committing: bool, beside: ThreadPoolExecutor
+) -> list[_Done]:
     """Bytes first, for all targets; then pointers; then ignore lines."""
     store = dvc.store(project)
     cache.sweep(store)
+    known = beside.submit(_in_git, project, targets)
     contents = _store(project, targets, store, progress)
-    in_git = _in_git(project, targets)
+    in_git = known.result()
     written = [_write_pointer(project, target, content) for target, content in zip(targets, contents, strict=True)]
     done = []
     for target, content, new in zip(targets, contents, written, strict=True):
         ignore_file = f"{os.path.dirname(target.rel)}/.gitignore".lstrip("/")
         line = _ignore(project, target, ignore_file)
-        done.append(_Done(target, content, new, ignore_file, line, in_git[target.rel],
-                          _git_notes(target, in_git[target.rel], committing)))
+        done.append(
+            _Done(
+                target,
+                content,
+                new,
+                ignore_file,
+                line,
+                in_git[target.rel],
+                _git_notes(target, in_git[target.rel], committing),
+            )
+        )
     fresh = [target.rel for target in targets if not target.ignored]
     if project.git is not None and fresh:
         seen = git.ignored(project.git, fresh)
@@ -113,19 +162,27 @@ def _unignored(one: _Done) -> _Done:
 def _store(project: Project, targets: Sequence[Target], store: cache.Store, progress: Progress | None) -> list[Content]:
     total = sum(target.size for target in targets) if progress is not None else 0
     seen = 0
+    told = (-1, 0.0)
     contents = []
     with hashes.opened(project) as known:
         for target in targets:
             report: cache.Report | None = None
             if progress is not None:
+
                 def report(count: int, rel: str = target.rel, tell: Progress = progress) -> None:
-                    nonlocal seen
+                    nonlocal seen, told
                     seen += count
-                    tell(seen, total, rel)
+                    if (now := time.monotonic()) - told[1] >= _PACE:
+                        told = (seen, now)
+                        tell(seen, total, rel)
+
             if target.scan is None:
                 contents.append(cache.hash_file(target.path, known, store, report))
             else:
                 contents.append(cache.hash_folder(target.path, known, target.ignore, store, report, target.scan))
+            if progress is not None and told[0] != seen:
+                told = (seen, time.monotonic())
+                progress(seen, total, target.rel)
     return contents
 
 
@@ -134,8 +191,10 @@ def _in_git(project: Project, targets: Sequence[Target]) -> dict[str, tuple[str,
     if project.git is None:
         return {target.rel: () for target in targets}
     known = git.tracked(project.git, [target.rel for target in targets])
-    return {target.rel: tuple(sorted(k for k in known if k == target.rel or k.startswith(f"{target.rel}/")))
-            for target in targets}
+    return {
+        target.rel: tuple(sorted(k for k in known if k == target.rel or k.startswith(f"{target.rel}/")))
+        for target in targets
+    }
 
 
 def _git_notes(target: Target, in_git: tuple[str, ...], committing: bool) -> tuple[str, ...]:
@@ -216,14 +275,14 @@ class _Commit:
     pointers: frozenset[str]
 
 
-def _committed(project: Project, done: Sequence[_Done], message: str | None) -> _Commit:
+def _committed(project: Project, done: Sequence[_Done], message: str | None, sign: bool) -> _Commit:
     try:
-        return _commit(project, done, message)
+        return _commit(project, done, message, sign)
     except LedgerError as err:
         raise type(err)(f"the data are tracked, but not committed: {err.message}", err.hint) from err
 
 
-def _commit(project: Project, done: Sequence[_Done], message: str | None) -> _Commit:
+def _commit(project: Project, done: Sequence[_Done], message: str | None, sign: bool) -> _Commit:
     """A commit of the pointers and ignore lines on top of HEAD, whatever is staged; then the index for them only."""
     repo = project.git
     assert repo is not None
@@ -233,8 +292,9 @@ def _commit(project: Project, done: Sequence[_Done], message: str | None) -> _Co
         if one.line is not None:
             lines.setdefault(one.ignore_file, []).append(one.line)
     gone = [one.target.rel for one in done]
-    made = _advance(repo, pointers, lines, gone, _message(done, message))
-    _settle_index(repo, pointers, lines, [path for one in done for path in one.was_in_git])
+    lined = _Lined(repo, lines)
+    made = _advance(repo, pointers, lined, gone, _message(done, message), sign)
+    _settle_index(repo, pointers, lined, [path for one in done for path in one.was_in_git])
     return made
 
 
@@ -252,16 +312,46 @@ def _blobs(repo: git.GitRepo, pointers: Sequence[str]) -> dict[str, str]:
     return dict(zip(pointers, ids, strict=True))
 
 
-def _advance(repo: git.GitRepo, pointers: dict[str, str], lines: dict[str, list[str]], gone: Sequence[str],
-             message: str) -> _Commit:
+class _Lined:
+    """Ignore files with their lines in them. ``texts`` are blobs read before."""
+
+    def __init__(self, repo: git.GitRepo, lines: dict[str, list[str]]) -> None:
+        self.lines = lines
+        self.texts: dict[str, bytes] = {}
+        self._repo = repo
+        self._made: dict[tuple[str | None, str], str] = {}
+
+    def blobs(self, have: dict[str, str]) -> dict[str, str]:
+        """{ignore file: a blob like the one in ``have`` (none: empty) that has the lines; itself if it has them}."""
+        return {path: self._blob(have.get(path), path) for path in self.lines}
+
+    def _blob(self, blob: str | None, path: str) -> str:
+        if (blob, path) not in self._made:
+            text = self.texts[blob] if blob in self.texts else (git.read_blob(self._repo, blob) or b"") if blob else b""
+            lined = _with_lines(text, self.lines[path])
+            made = blob if blob is not None and lined == text else git.blob(self._repo, lined)
+            self._made[blob, path] = self._made[made, path] = made
+        return self._made[blob, path]
+
+
+def _advance(
+    repo: git.GitRepo, pointers: dict[str, str], lined: _Lined, gone: Sequence[str], message: str, sign: bool
+) -> _Commit:
     """Move HEAD to a commit with these changes; again on the new HEAD if somebody else moves it meanwhile."""
-    sign = git.text(repo, "config", "--type=bool", "--get", "commit.gpgsign", check=False) == "true"
+    ours = [*pointers, *lined.lines]
+    folders = {str(above) for path in (*ours, *gone) for above in PurePosixPath(path).parents}
     for attempt in range(20):
         head = git.head(repo)
-        before = git.tree_blobs(repo, head.commit, [*pointers, *lines]) if head.commit else {}
+        before: dict[str, str] = {}
+        trees: dict[str, bytes] = {}
+        if head.commit:
+            found = git.objects_at(repo, head.commit, [*ours, *("" if f == "." else f for f in folders)])
+            before = {path: found[path][0] for path in ours if path in found}
+            trees = {name: raw for name, kind, raw in found.values() if kind == "tree"}
+            lined.texts |= {name: raw for name, kind, raw in found.values() if kind == "blob"}
         changes: dict[str, str | None] = dict.fromkeys(gone)
-        changes |= {path: _lined_blob(repo, before.get(path), wanted) for path, wanted in lines.items()}
-        tree = git.edit_tree(repo, head.tree, {**changes, **pointers})
+        changes |= lined.blobs(before)
+        tree = git.edit_tree(repo, head.tree, {**changes, **pointers}, trees)
         if tree is None or tree == head.tree:
             return _Commit(None, frozenset())
         commit = git.commit_tree(repo, tree, [head.commit] if head.commit else [], message, sign=sign)
@@ -276,18 +366,11 @@ def _advance(repo: git.GitRepo, pointers: dict[str, str], lines: dict[str, list[
     raise Busy("HEAD keeps moving", "try again when the other Git process is done")
 
 
-def _lined_blob(repo: git.GitRepo, blob: str | None, wanted: Sequence[str]) -> str:
-    """A blob like ``blob`` (None: empty) that has these lines; itself if it has them."""
-    text = (git.read_blob(repo, blob) or b"") if blob else b""
-    lined = _with_lines(text, wanted)
-    return blob if blob is not None and lined == text else git.blob(repo, lined)
-
-
-def _settle_index(repo: git.GitRepo, pointers: dict[str, str], lines: dict[str, list[str]], gone: Sequence[str]) -> None:
+def _settle_index(repo: git.GitRepo, pointers: dict[str, str], lined: _Lined, gone: Sequence[str]) -> None:
     """Bring the user's index up to the commit, for our paths only; what is staged elsewhere stays staged."""
-    have = git.index_blobs(repo, [*pointers, *lines])
+    have = git.index_blobs(repo, [*pointers, *lined.lines])
     changes: dict[str, str | None] = dict.fromkeys(gone)
-    changes |= {path: _lined_blob(repo, have.get(path), wanted) for path, wanted in lines.items()}
+    changes |= lined.blobs(have)
     changes.update(pointers)
     changes = {path: blob for path, blob in changes.items() if blob is None or have.get(path) != blob}
     if changes:

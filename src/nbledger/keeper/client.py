@@ -102,9 +102,9 @@ def spawn(project: Project) -> None:
 
 
 def stop(project: Project) -> bool:
-    """Ask the keeper to end; whether one was there."""
-    known = running(project)
-    if known is None:
+    """Ask the keeper, of whichever version, to end; whether one was there."""
+    known = endpoint.load(project)
+    if known is None or journal.process_started(known.pid) != known.created:
         return False
     with contextlib.suppress(OSError, _Gone, LedgerError), endpoint.connect(known, 2) as connection:
         _exchange(connection, known, project, "stop", {}, None)
