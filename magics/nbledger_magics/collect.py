@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -58,12 +59,17 @@ def late_parameters(recording: Recording, options: argparse.Namespace, names: Ma
                 recording.log_params({name: names[name]})
             elif recording.status == "FINISHED":
                 raise UsageError(f"parameter {name} was not recorded: there is no such variable", nearest(name, names))
-        elif given and isinstance(names.get(name), str | int | float) and not _same(value, names[name]):
+        elif given and _names(recording.plan.source, name) and not _same(value, names.get(name)):
             recording.notice(f"-p {name}={value} was recorded, but the variable {name} was {names[name]!r}")
 
 
+def _names(source: str, name: str) -> bool:
+    """Whether the cell's body mentions the variable: else its value says nothing about the parameter."""
+    return re.search(rf"\b{re.escape(name)}\b", source.partition("\n")[2]) is not None
+
+
 def _same(text: str, value: Any) -> bool:
-    if text == str(value):
+    if text == str(value) or not isinstance(value, str | int | float):
         return True
     try:
         return float(text) == float(value)

@@ -50,9 +50,11 @@ def pipeline(root: Path) -> Path:
 
 
 def test_reading_imports_no_dvc(pipeline: Path) -> None:
-    code = ("import sys; from nbledger.core import project, dvc; p = project.find(); dvc.data_status(p);"
-            "dvc.stale_stages(p); dvc.cache_dir(p); dvc.lookup(p, 'out/a'); dvc.version();"
-            "sys.exit('dvc' in sys.modules or 'dvc.repo' in sys.modules)")
+    code = (
+        "import sys; from nbledger.core import project, dvc; p = project.find(); dvc.data_status(p);"
+        "dvc.stale_stages(p); dvc.cache_dir(p); dvc.lookup(p, 'out/a'); dvc.version();"
+        "sys.exit('dvc' in sys.modules or 'dvc.repo' in sys.modules)"
+    )
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
     assert subprocess.run([sys.executable, "-c", code], cwd=pipeline, env=env).returncode == 0
 
@@ -130,16 +132,19 @@ def test_legacy_hashes(root: Path) -> None:
     assert door.data_status(projects.find(root)).changed == ()
 
 
-@pytest.mark.parametrize(("edit", "stale"), [
-    (lambda r: None, []),
-    (lambda r: (r / "src.txt").write_text("new"), ["make"]),
-    (lambda r: (r / "params.yaml").write_text("lr: 0.001\nmodel: {depth: 3}\nother: 2\n"), []),
-    (lambda r: (r / "params.yaml").write_text("lr: 0.002\nmodel: {depth: 3}\n"), ["make"]),
-    (lambda r: (r / "out/a").write_text("tampered"), ["make", "next"]),
-    (lambda r: (r / "last").unlink(), ["next"]),
-    (lambda r: (r / "dvc.yaml").write_text(PIPELINE.replace("cp out/a last", "cp  out/a last")), ["next"]),
-    (lambda r: (r / "dvc.yaml").write_text(PIPELINE + "  third:\n    cmd: echo ${lr}\n"), ["third"]),
-])
+@pytest.mark.parametrize(
+    ("edit", "stale"),
+    [
+        (lambda r: None, []),
+        (lambda r: (r / "src.txt").write_text("new"), ["make"]),
+        (lambda r: (r / "params.yaml").write_text("lr: 0.001\nmodel: {depth: 3}\nother: 2\n"), []),
+        (lambda r: (r / "params.yaml").write_text("lr: 0.002\nmodel: {depth: 3}\n"), ["make"]),
+        (lambda r: (r / "out/a").write_text("tampered"), ["make", "next"]),
+        (lambda r: (r / "last").unlink(), ["next"]),
+        (lambda r: (r / "dvc.yaml").write_text(PIPELINE.replace("cp out/a last", "cp  out/a last")), ["next"]),
+        (lambda r: (r / "dvc.yaml").write_text(PIPELINE + "  third:\n    cmd: echo ${lr}\n"), ["third"]),
+    ],
+)
 def test_stale_stages_agree_with_dvc(pipeline: Path, edit, stale: list[str]) -> None:
     edit(pipeline)
     assert door.stale_stages(projects.find(pipeline)) == stale
@@ -161,7 +166,7 @@ def test_cache_dir(root: Path, tmp_path: Path) -> None:
         dvc(root, *words)
         assert str(door.cache_dir(project)) == dvc(root, "cache", "dir")
     with (root / ".dvc/config.local").open("a") as file:
-        file.write("['remote \"odd\"']\n    url = \"s3://a,b\"\n")
+        file.write('[\'remote "odd"\']\n    url = "s3://a,b"\n')
     assert str(door.cache_dir(project)) == dvc(root, "cache", "dir")
 
 
@@ -188,7 +193,9 @@ def test_pull_and_push_without_remote(root: Path) -> None:
 
 
 def test_running_stage_is_respected(root: Path) -> None:
-    (root / ".dvc/tmp/rwlock").write_text(json.dumps({"write": {str(root / "x"): {"pid": os.getpid(), "cmd": "repro"}}}))
+    (root / ".dvc/tmp/rwlock").write_text(
+        json.dumps({"write": {str(root / "x"): {"pid": os.getpid(), "cmd": "repro"}}})
+    )
     with pytest.raises(door.Busy, match="repro"):
         door.refuse_if_running(projects.find(root), [root / "x"])
     door.refuse_if_running(projects.find(root), [root / "y"])

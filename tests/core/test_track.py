@@ -21,8 +21,31 @@ from nbledger.core import project as projects
 from nbledger.core.errors import Busy, LedgerError, Refused, ToolFailed, UsageError
 from nbledger.core.track import track
 
-HOSTILE = ["a b", "é.csv", "-dash", "g[1]*?.csv", "#x", "!x", "tr ", "tr  ", "q'uote", "c: d", "123", "yes", "b\\s", "~",
-           'dq"x', " lead", "x" * 120, "many words " * 12 + "end.csv", ":colon", "{a: b}", "0x1f", "2024-01-01", "1_0"]
+HOSTILE = [
+    "a b",
+    "é.csv",
+    "-dash",
+    "g[1]*?.csv",
+    "#x",
+    "!x",
+    "tr ",
+    "tr  ",
+    "q'uote",
+    "c: d",
+    "123",
+    "yes",
+    "b\\s",
+    "~",
+    'dq"x',
+    " lead",
+    "x" * 120,
+    "many words " * 12 + "end.csv",
+    ":colon",
+    "{a: b}",
+    "0x1f",
+    "2024-01-01",
+    "1_0",
+]
 TRACK = "import sys; from nbledger.core import project, track; track.track(project.find(), sys.argv[1:])"
 
 
@@ -98,8 +121,10 @@ def test_pointers_are_what_dvc_writes(tmp_path: Path) -> None:
     dvc(theirs, "add", "--quiet", "--", *names)
     for name in names:
         assert (ours / f"{name}.dvc").read_bytes() == (theirs / f"{name}.dvc").read_bytes()
-    cached = [{p.relative_to(r): p.stat().st_mode for p in (r / ".dvc/cache").rglob("*") if p.is_file()}
-              for r in (ours, theirs)]
+    cached = [
+        {p.relative_to(r): p.stat().st_mode for p in (r / ".dvc/cache").rglob("*") if p.is_file()}
+        for r in (ours, theirs)
+    ]
     assert cached[0] == cached[1]
 
 
@@ -262,36 +287,59 @@ def snapshot(root: Path) -> list[str]:
     return sorted(str(p) for p in root.rglob("*") if not any(s in (p, *p.parents) for s in skip))
 
 
-@pytest.mark.parametrize(("make", "word", "error", "says"), [
-    (lambda r: None, "dta.csv", UsageError, "did you mean data.csv"),
-    (lambda r: None, "*.nope", UsageError, "nothing matches"),
-    (lambda r: None, "../outside", Refused, "import-url"),
-    (lambda r: (r / "l").symlink_to("../outside"), "l", Refused, "outside the project"),
-    (lambda r: (r / "l").symlink_to("nowhere"), "l", Refused, "not there"),
-    (lambda r: ((r / "f").mkdir(), (r / "f/a").write_text(""), (r / "f/l").symlink_to("../../outside")), "f", Refused,
-     "outside the project"),
-    (lambda r: ((r / "f").mkdir(), (r / "f/a").write_text(""), (r / "f/l").symlink_to("../..")), "f", Refused,
-     "outside the project"),
-    (lambda r: (r / "e").mkdir(), "e", Refused, "empty"),
-    (lambda r: (r / "n\nl").write_text(""), "n\nl", Refused, "line break"),
-    (lambda r: (r / os.fsdecode(b"\xff")).write_text(""), os.fsdecode(b"\xff"), Refused, "UTF-8"),
-    (lambda r: (r / "data.csv.dvc").write_text("outs: ["), "data.csv", Refused, "data.csv.dvc is damaged"),
-    (lambda r: (r / "data.csv.dvc").write_text("outs:\n- path: y\n"), "data.csv", Refused, "already tracks y"),
-    (lambda r: (r / "y.dvc").write_text("outs:\n- path: y\n"), "y.dvc", Refused, "pointer"),
-    (lambda r: None, ".git", Refused, "belongs to .git"),
-    (lambda r: None, ".", Refused, "whole repository"),
-    (lambda r: os.mkfifo(r / "pipe"), "pipe", Refused, "neither"),
-    (lambda r: (r / ".gitignore").write_text("*.dvc\n"), "data.csv", Refused, "Git ignores data.csv.dvc"),
-    (lambda r: (r / ".dvcignore").write_text("*.csv\n"), "data.csv", Refused, "dvcignore"),
-    (lambda r: ((r / "f").mkdir(), (r / "f/.dvcignore").write_text("x")), "f", Refused, "dvcignore"),
-    (lambda r: (r / "dvc.yaml").write_text("stages:\n  m:\n    cmd: x\n    outs: [data.csv]\n"), "data.csv", Refused,
-     "dvc repro m"),
-    (lambda r: ((r / "f").mkdir(), (r / "f/a").write_text(""), (r / "f/a.dvc").write_text("outs:\n- path: a\n")), "f",
-     Refused, "already tracks"),
-    (lambda r: (r / "gone.dvc").write_text("outs:\n- md5: d41d8cd98f00b204e9800998ecf8427e\n  path: gone\n"), "gone",
-     UsageError, "dvc checkout"),
-    (lambda r: (r / ".git/index.lock").write_text(""), "data.csv", Busy, "index lock"),
-])
+@pytest.mark.parametrize(
+    ("make", "word", "error", "says"),
+    [
+        (lambda r: None, "dta.csv", UsageError, "did you mean data.csv"),
+        (lambda r: None, "*.nope", UsageError, "nothing matches"),
+        (lambda r: None, "../outside", Refused, "import-url"),
+        (lambda r: (r / "l").symlink_to("../outside"), "l", Refused, "outside the project"),
+        (lambda r: (r / "l").symlink_to("nowhere"), "l", Refused, "not there"),
+        (
+            lambda r: ((r / "f").mkdir(), (r / "f/a").write_text(""), (r / "f/l").symlink_to("../../outside")),
+            "f",
+            Refused,
+            "outside the project",
+        ),
+        (
+            lambda r: ((r / "f").mkdir(), (r / "f/a").write_text(""), (r / "f/l").symlink_to("../..")),
+            "f",
+            Refused,
+            "outside the project",
+        ),
+        (lambda r: (r / "e").mkdir(), "e", Refused, "empty"),
+        (lambda r: (r / "n\nl").write_text(""), "n\nl", Refused, "line break"),
+        (lambda r: (r / os.fsdecode(b"\xff")).write_text(""), os.fsdecode(b"\xff"), Refused, "UTF-8"),
+        (lambda r: (r / "data.csv.dvc").write_text("outs: ["), "data.csv", Refused, "data.csv.dvc is damaged"),
+        (lambda r: (r / "data.csv.dvc").write_text("outs:\n- path: y\n"), "data.csv", Refused, "already tracks y"),
+        (lambda r: (r / "y.dvc").write_text("outs:\n- path: y\n"), "y.dvc", Refused, "pointer"),
+        (lambda r: None, ".git", Refused, "belongs to .git"),
+        (lambda r: None, ".", Refused, "whole repository"),
+        (lambda r: os.mkfifo(r / "pipe"), "pipe", Refused, "neither"),
+        (lambda r: (r / ".gitignore").write_text("*.dvc\n"), "data.csv", Refused, "Git ignores data.csv.dvc"),
+        (lambda r: (r / ".dvcignore").write_text("*.csv\n"), "data.csv", Refused, "dvcignore"),
+        (lambda r: ((r / "f").mkdir(), (r / "f/.dvcignore").write_text("x")), "f", Refused, "dvcignore"),
+        (
+            lambda r: (r / "dvc.yaml").write_text("stages:\n  m:\n    cmd: x\n    outs: [data.csv]\n"),
+            "data.csv",
+            Refused,
+            "dvc repro m",
+        ),
+        (
+            lambda r: ((r / "f").mkdir(), (r / "f/a").write_text(""), (r / "f/a.dvc").write_text("outs:\n- path: a\n")),
+            "f",
+            Refused,
+            "already tracks",
+        ),
+        (
+            lambda r: (r / "gone.dvc").write_text("outs:\n- md5: d41d8cd98f00b204e9800998ecf8427e\n  path: gone\n"),
+            "gone",
+            UsageError,
+            "dvc checkout",
+        ),
+        (lambda r: (r / ".git/index.lock").write_text(""), "data.csv", Busy, "index lock"),
+    ],
+)
 def test_refusals(root: Path, make, word: str, error: type[LedgerError], says: str) -> None:
     (root / "data.csv").write_text("x")
     (root.parent / "outside").write_text("o")
@@ -351,9 +399,19 @@ def test_dvcignore_is_honoured(root: Path) -> None:
 # ── other processes ─────────────────────────────────────────────────────────────────────────────────────────────────
 def test_dvc_lock_is_respected(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (root / "x").write_text("x")
-    holder = subprocess.Popen([sys.executable, "-c", ("import zc.lockfile, sys; l = zc.lockfile.LockFile('.dvc/tmp/lock');"
-                               " print('held', flush=True); sys.stdin.read()")], cwd=root, stdin=subprocess.PIPE,
-                              stdout=subprocess.PIPE)
+    holder = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            (
+                "import zc.lockfile, sys; l = zc.lockfile.LockFile('.dvc/tmp/lock');"
+                " print('held', flush=True); sys.stdin.read()"
+            ),
+        ],
+        cwd=root,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
     holder.stdout.readline()
     project = projects.find(root)
     with pytest.raises(Busy, match=str(holder.pid)), door.lock(project, timeout=0.1):
@@ -429,7 +487,8 @@ def test_killed_anywhere(root: Path) -> None:
         assert len(list((root / "small").iterdir())) == 300
         for stored in (root / ".dvc/cache/files/md5").glob("??/*"):
             assert stored.name.endswith(".dir") or hashlib.md5(stored.read_bytes()).hexdigest() == (
-                stored.parent.name + stored.name)
+                stored.parent.name + stored.name
+            )
         for lock in (".git/index.lock", ".git/HEAD.lock", ".git/refs/heads/main.lock"):
             (root / lock).unlink(missing_ok=True)  # Git's own children may have died with it
     do(root, "small", "big")

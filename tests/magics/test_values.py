@@ -74,7 +74,7 @@ def test_ten_thousand_parameters(project: Path) -> None:
 def test_parameter_forms_and_mismatch(project: Path) -> None:
     with kernel(project) as k:
         k.run("lr = 0.1\ndepth = 3")
-        cell = k.run("%%mlrun p -p lr -p depth=4 -p free=text -p late\nlate = [1, 2]")
+        cell = k.run("%%mlrun p -p lr -p depth=4 -p free=text -p late\nlate = [1, 2]; depth")
         assert "depth=4 was recorded, but the variable depth was 3" in cell.displays[-1]
     assert run(project, "p").data.params == {"lr": "0.1", "depth": "4", "free": "text", "late": "[1, 2]"}
 

@@ -100,7 +100,7 @@ def track(
 def runs(face: Face, filter: tuple[str, ...], sort: str, limit: int, experiment: str | None, as_json: bool) -> Answer:
     """List runs. FILTER: MLflow's syntax ("metrics.accuracy > 0.9") or plain words."""
     rows = ask(face, "runs", {"text": " ".join(filter), "sort": sort, "limit": limit, "experiment": experiment})
-    return Answer(rows, text.runs(rows))
+    return Answer(rows, text.runs(rows, " ".join(filter)))
 
 
 @ledger.command()

@@ -21,8 +21,26 @@ from nbledger.core.errors import Busy, LedgerError, Refused, ToolFailed, Unreach
 from nbledger.core.project import STATE, Project
 from nbledger.core.records import DataState
 
-__all__ = ["Out", "Problem", "cache_dir", "config", "data_status", "folder_entries", "ignore_filter", "init", "lock",
-           "lookup", "outputs", "pull", "push", "refuse_if_running", "require_root", "stale_stages", "store", "version"]
+__all__ = [
+    "Out",
+    "Problem",
+    "cache_dir",
+    "config",
+    "data_status",
+    "folder_entries",
+    "ignore_filter",
+    "init",
+    "lock",
+    "lookup",
+    "outputs",
+    "pull",
+    "push",
+    "refuse_if_running",
+    "require_root",
+    "stale_stages",
+    "store",
+    "version",
+]
 
 _NO_REPOSITORY = "this project has no DVC repository"
 
@@ -90,8 +108,11 @@ def config(project: Project) -> dict[str, dict[str, str]]:
         from dvc.config import Config
 
         loaded = _call(lambda: Config(str(root / ".dvc")), "config")
-        return {section: {str(k): str(v) for k, v in options.items() if not isinstance(v, dict)}
-                for section, options in loaded.items() if isinstance(options, dict)}
+        return {
+            section: {str(k): str(v) for k, v in options.items() if not isinstance(v, dict)}
+            for section, options in loaded.items()
+            if isinstance(options, dict)
+        }
 
 
 def cache_dir(project: Project) -> Path:
@@ -134,16 +155,18 @@ def lock(project: Project, timeout: float = 10.0) -> Iterator[None]:
         except OSError as err:
             raise LedgerError(f"cannot write to {err.filename or folder}: {err.strerror}", "make it writable") from err
         except Exception as err:  # dvc.lock.LockError
-            raise Busy("this DVC repository is in use by another process",
-                       "wait for it to finish, then try again") from err
+            raise Busy(
+                "this DVC repository is in use by another process", "wait for it to finish, then try again"
+            ) from err
         yield
 
 
 def _hardlink_lock(folder: Path) -> contextlib.AbstractContextManager[Any]:
     from dvc.lock import make_lock
 
-    held: contextlib.AbstractContextManager[Any] = make_lock(str(folder / "lock"), tmp_dir=str(folder),
-                                                             hardlink_lock=True)
+    held: contextlib.AbstractContextManager[Any] = make_lock(
+        str(folder / "lock"), tmp_dir=str(folder), hardlink_lock=True
+    )
     return held
 
 
@@ -156,8 +179,10 @@ def refuse_if_running(project: Project, paths: Sequence[Path]) -> None:
     for busy, holder in writing.items():
         near = [path for path in paths if Path(busy) in (path, *path.parents) or path in Path(busy).parents]
         if near and isinstance(holder, dict) and _alive(holder.get("pid")):
-            raise Busy(f"{project.relative(near[0])} is being written by {holder.get('cmd')} (pid {holder.get('pid')})",
-                       "wait for it to finish, then try again")
+            raise Busy(
+                f"{project.relative(near[0])} is being written by {holder.get('cmd')} (pid {holder.get('pid')})",
+                "wait for it to finish, then try again",
+            )
 
 
 def _alive(pid: object) -> bool:
@@ -218,8 +243,9 @@ def _out(pointer: str, row: dvcfiles.Row, stage: str | None, imported: bool = Fa
     path = posixpath.normpath(posixpath.join(posixpath.dirname(pointer), row.path))
     if "://" in row.path or path.startswith(("../", "/")):
         return None
-    return Out(path, row.md5, row.size, row.nfiles, row.md5.endswith(".dir"), pointer, stage, row.cached, row.legacy,
-               imported)
+    return Out(
+        path, row.md5, row.size, row.nfiles, row.md5.endswith(".dir"), pointer, stage, row.cached, row.legacy, imported
+    )
 
 
 def _stage_outs(project: Project, path: Path, pointer: str) -> list[Out]:
@@ -248,16 +274,29 @@ def _dvc_files(project: Project) -> list[str]:
     """All ``*.dvc`` and ``dvc.yaml`` of this DVC repository that Git does not ignore, relative to the root."""
     root = require_root(project)
     if project.git is not None:
-        listed = git.call(root, "ls-files", "-z", "-co", "--exclude-standard", "--", "*.dvc", "*dvc.yaml",
-                          env={"GIT_LITERAL_PATHSPECS": "0"}).stdout
+        listed = git.call(
+            root,
+            "ls-files",
+            "-z",
+            "-co",
+            "--exclude-standard",
+            "--",
+            "*.dvc",
+            "*dvc.yaml",
+            env={"GIT_LITERAL_PATHSPECS": "0"},
+        ).stdout
         names = set(os.fsdecode(listed).split("\0")) - {""}
     else:
         names = set(_walk_dvc_files(root))
-    nested = lru_cache(None)(lambda folder: bool(folder) and ((root / folder / ".dvc").is_dir()
-                                                              or nested(posixpath.dirname(folder))))
+    nested = lru_cache(None)(
+        lambda folder: bool(folder) and ((root / folder / ".dvc").is_dir() or nested(posixpath.dirname(folder)))
+    )
     prefix = root.relative_to(project.root).as_posix()
-    return sorted(name if prefix == "." else f"{prefix}/{name}" for name in names
-                  if _is_dvc_file(posixpath.basename(name)) and not nested(posixpath.dirname(name)))
+    return sorted(
+        name if prefix == "." else f"{prefix}/{name}"
+        for name in names
+        if _is_dvc_file(posixpath.basename(name)) and not nested(posixpath.dirname(name))
+    )
 
 
 def _is_dvc_file(name: str) -> bool:
@@ -385,7 +424,9 @@ def _legacy_hash(path: Path, ignore: cache.Ignore | None) -> str:
 
     if not path.is_dir():
         return str(file_md5(str(path), name="md5-dos2unix"))
-    entries = {name: str(file_md5(f"{path}/{name}", name="md5-dos2unix")) for name, _ in cache.scan(path, ignore).entries}
+    entries = {
+        name: str(file_md5(f"{path}/{name}", name="md5-dos2unix")) for name, _ in cache.scan(path, ignore).entries
+    }
     return hashlib.md5(cache.manifest(entries), usedforsecurity=False).hexdigest() + ".dir"
 
 
@@ -398,6 +439,7 @@ def stale_stages(project: Project) -> list[str]:
 
 def status_of_stages(project: Project) -> list[str]:
     """Names of stages that ``dvc status`` lists, asked of DVC itself."""
+
     def ask() -> list[str]:
         from dvc.repo import Repo
 
@@ -464,7 +506,9 @@ def _call(function: Any, verb: str) -> Any:
     except (LedgerError, KeyboardInterrupt):
         raise
     except ImportError as err:
-        raise LedgerError(f"DVC cannot be imported: {err}", "pip install dvc (with the extra your remote needs)") from err
+        raise LedgerError(
+            f"DVC cannot be imported: {err}", "pip install dvc (with the extra your remote needs)"
+        ) from err
     except Exception as err:
         raise _failure(err, verb) from err
 
@@ -479,8 +523,16 @@ def _failure(err: Exception, verb: str) -> LedgerError:
         return Busy("this DVC repository is in use by another process", "wait for it to finish, then try again")
     if names & {"NoRemoteError"}:
         return Refused("this project has no default DVC remote", "add one: dvc remote add -d NAME URL")
-    if names & {"ConnectionError", "TimeoutError", "EndpointConnectionError", "gaierror", "ClientConnectorError",
-                "ConnectTimeoutError", "ClientError", "SSHException"}:
+    if names & {
+        "ConnectionError",
+        "TimeoutError",
+        "EndpointConnectionError",
+        "gaierror",
+        "ClientConnectorError",
+        "ConnectTimeoutError",
+        "ClientError",
+        "SSHException",
+    }:
         reason = git.scrub_url(" ".join(str(causes[-1]).split()))
         return Unreachable(f"dvc {verb}: the remote did not answer: {reason}", "check the network and your credentials")
     if "CheckoutError" in names:
@@ -493,8 +545,10 @@ def _failure(err: Exception, verb: str) -> LedgerError:
 def add_remote(project: Project, url: str) -> None:
     """Make ``url`` the default DVC remote ``storage``; credentials in it are refused, since the file enters Git."""
     if "@" in url.partition("://")[2].partition("/")[0] and not url.startswith("ssh://"):
-        raise Refused("the remote's URL carries credentials, which would enter Git",
-                      "use the cloud's own credentials, or `dvc remote modify --local`")
+        raise Refused(
+            "the remote's URL carries credentials, which would enter Git",
+            "use the cloud's own credentials, or `dvc remote modify --local`",
+        )
     root = require_root(project)
     from dvc.config import Config, ConfigError
 

@@ -19,7 +19,8 @@ _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_/.-]{0,60}")
 _WORDS = frozenset({"true", "false", "null", "yes", "no", "on", "off", "y", "n"})
 _CANONICAL = re.compile(
     r"outs:\n- md5: ([0-9a-f]{32}(?:\.dir)?)\n  size: (\d+)\n(?:  nfiles: (\d+)\n)?(?:  isexec: true\n)?  hash: md5\n"
-    r"  path: ([A-Za-z_][A-Za-z0-9_/.-]*)\n")
+    r"  path: ([A-Za-z_][A-Za-z0-9_/.-]*)\n"
+)
 _ESCAPED = re.compile(r"([\[\]!*#?\\])")
 
 
@@ -135,9 +136,14 @@ def _row(entry: Any, wdir: str = ".") -> Row:
     md5 = str(entry.get("md5") or "")
     if md5 and not re.fullmatch(r"[0-9a-f]{32}(\.dir)?", md5):
         raise Damaged(f"md5 of {entry['path']} is {md5!r}")
-    return Row(f"{wdir}/{entry['path']}" if wdir != "." else entry["path"], md5, _count(entry, "size"),
-               _count(entry, "nfiles") or 1, str(entry.get("cache", "true")).lower() != "false",
-               bool(md5) and entry.get("hash") != "md5")
+    return Row(
+        f"{wdir}/{entry['path']}" if wdir != "." else entry["path"],
+        md5,
+        _count(entry, "size"),
+        _count(entry, "nfiles") or 1,
+        str(entry.get("cache", "true")).lower() != "false",
+        bool(md5) and entry.get("hash") != "md5",
+    )
 
 
 def _count(entry: dict[str, Any], key: str) -> int:
@@ -258,8 +264,10 @@ def custom_ignores(path: Path) -> bool:
         return False
     except (OSError, UnicodeDecodeError):
         return True
-    return any(line.strip() and not line.strip().startswith("#") and line.strip() not in (".nbledger/", "/.nbledger/")
-               for line in lines)
+    return any(
+        line.strip() and not line.strip().startswith("#") and line.strip() not in (".nbledger/", "/.nbledger/")
+        for line in lines
+    )
 
 
 class Unusual(ValueError):

@@ -45,8 +45,9 @@ def _stale_in(project: Project, pointer: str, known: hashes.Hashes) -> list[str]
     return [name for name, stage in stages.items() if _is_stale(project, pointer, stage, locks.get(name), known)]
 
 
-def _is_stale(project: Project, pointer: str, stage: dict[str, Any], locked: dict[str, Any] | None,
-              known: hashes.Hashes) -> bool:
+def _is_stale(
+    project: Project, pointer: str, stage: dict[str, Any], locked: dict[str, Any] | None, known: hashes.Hashes
+) -> bool:
     if set(stage) - _KNOWN or "${" in str(stage):
         raise _NotPlain
     if locked is None or str(stage.get("always_changed", "")).lower() == "true":
@@ -95,8 +96,9 @@ def _params_changed(project: Project, base: str, stage: dict[str, Any], locked: 
     recorded = locked.get("params") or {}
     if set(wanted) != set(recorded):
         return True
-    return any(_file_changed(project, posixpath.join(base, file), keys, recorded[file])
-               for file, keys in wanted.items())
+    return any(
+        _file_changed(project, posixpath.join(base, file), keys, recorded[file]) for file, keys in wanted.items()
+    )
 
 
 def _file_changed(project: Project, path: str, keys: list[str] | None, recorded: dict[str, Any]) -> bool:

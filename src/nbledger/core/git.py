@@ -26,6 +26,7 @@ _QUIET = (
     *("-c", "core.safecrlf=false"),
     *("-c", "gc.auto=0"),
 )
+_CHECKPOINTS = "/.ipynb_checkpoints/"
 _SCRUB = re.compile(r"(?<=://)[^/@\s]+@")
 
 
@@ -243,15 +244,23 @@ def ahead_behind(repo: GitRepo) -> tuple[int, int] | None:
     return (int(counts[0]), int(counts[1])) if done.returncode == 0 and len(counts) == 2 else None
 
 
+def is_checkpoint(path: str) -> bool:
+    """Whether ``path`` is one of the copies that JupyterLab keeps beside notebooks: no one's work."""
+    return _CHECKPOINTS in f"/{path}"
+
+
 def changes(repo: GitRepo, *, every_file: bool = False) -> tuple[list[str], list[str]]:
-    """Paths (changed, untracked) as ``git status`` sees them; untracked folders as ``folder/`` unless ``every_file``."""
+    """Paths (changed, untracked) as ``git status`` sees them; untracked folders as ``folder/`` unless ``every_file``.
+
+    JupyterLab's own copies in ``.ipynb_checkpoints/`` are no one's work and are not listed.
+    """
     out = call(
         repo, "status", "--porcelain=v1", "-z", "--no-renames", "-uall" if every_file else "-unormal"
     ).stdout.decode("utf-8", "surrogateescape")
     changed: list[str] = []
     untracked: list[str] = []
     for entry in out.split("\0"):
-        if entry:
+        if entry and not (entry.startswith("??") and is_checkpoint(entry[3:])):
             (untracked if entry.startswith("??") else changed).append(entry[3:])
     return changed, untracked
 

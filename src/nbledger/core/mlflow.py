@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import importlib.metadata
 import os
+import re
 import threading
 import urllib.parse
 from collections.abc import Iterator, Mapping, Sequence
@@ -310,7 +311,7 @@ def search(
                 if err.error_code == "INVALID_PARAMETER_VALUE":
                     raise UsageError(
                         f"the filter or sort was not understood: {' '.join(str(err).split())[:200]}",
-                        "e.g. \"metrics.accuracy > 0.9 and params.depth = '3'\"",
+                        _filter_hint(text),
                     ) from err
                 raise
             runs += page
@@ -318,6 +319,15 @@ def search(
             if not token:
                 break
     return runs
+
+
+def _filter_hint(text: str) -> str:
+    """What was probably meant: MLflow's syntax wants to know of a name whether it is a metric, parameter or tag."""
+    bare = re.match(r"\s*([A-Za-z_][\w-]*)\s*(!?=|[<>]=?)\s*(\S+)", text)
+    if bare:
+        kind = "metrics" if bare[2] in ("<", ">", "<=", ">=") else "params"
+        return f"did you mean {kind}.{bare[1]} {bare[2]} {bare[3]}?"
+    return "e.g. \"metrics.accuracy > 0.9 and params.depth = '3'\""
 
 
 def download(api: MlflowClient, uri: str, run_id: str, path: str, target: Path) -> Path:

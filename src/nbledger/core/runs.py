@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import math
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -47,7 +48,7 @@ def row(run: Any, experiment: str) -> RunRow:
 
 def _true_value(value: float) -> float:
     """MLflow keeps infinities as the largest double."""
-    return value if abs(value) < _INFINITE else float("inf") * (1 if value > 0 else -1)
+    return value if math.isnan(value) or abs(value) < _INFINITE else float("inf") * (1 if value > 0 else -1)
 
 
 def listed(

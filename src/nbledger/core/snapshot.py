@@ -213,6 +213,8 @@ def _updates(project: Project, repo: git.GitRepo, index: Path, added: Sequence[s
         if tag != b"?":
             _judge(repo, path, found)
             continue
+        if git.is_checkpoint(path):
+            continue
         if path.endswith("/"):
             found.left_out.append(f"{path} (a repository of its own)")
             continue

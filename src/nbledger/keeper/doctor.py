@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -16,6 +17,9 @@ from nbledger.core.project import Project
 from nbledger.keeper import client, endpoint
 from nbledger.keeper import journal as journals
 from nbledger.keeper import publish as publisher
+
+_BEING_REMOVED = 60.0
+"""Seconds that a publisher may still be at work on the folder of a journal it has published."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +123,8 @@ def _journals(project: Project, fix: bool) -> Iterator[Finding]:
     count = 0
     with contextlib.suppress(FileNotFoundError):
         for leftover in journals.folder(project).glob(".done-*"):
+            if time.time() - leftover.stat().st_ctime < _BEING_REMOVED:
+                continue
             if fix:
                 shutil.rmtree(leftover, ignore_errors=True)
             yield Finding(

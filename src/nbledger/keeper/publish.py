@@ -97,6 +97,9 @@ def _abandon_unstarted(path: Path) -> bool:
 
 def _create(project: Project, path: Path, api: Any, begun: Event, state: dict[str, Any]) -> dict[str, Any]:
     uri = str(begun["uri"])
+    parent = begun.get("parent")
+    if parent and run_id_of(project, str(parent)) is None:
+        publish(project, journals.folder(project) / str(parent))  # a child names its parent's run, so that comes first
     experiment = mlflow.experiment_id(api, project, str(begun["experiment"]), uri)
     run_id = None
     if state.get("creating"):
