@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import click
 
 from nbledger.commands import detail, text
 from nbledger.commands.answer import Answer, Face
+from nbledger.commands.shared import ask, json_option
 from nbledger.core.errors import UsageError, nearest
 from nbledger.keeper import client
 
@@ -27,14 +27,6 @@ class _Tree(click.Group):
         return super().resolve_command(ctx, args)
 
 
-_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-
-
-def ask(face: Face, name: str, args: dict[str, Any] | None = None) -> Any:
-    """Do a call by the keeper (or here), for the project of the working directory."""
-    return client.call(face.project(), name, args or {}, start=face.start_keeper, progress=face.progress)
-
-
 @click.group(cls=_Tree, context_settings={"help_option_names": ["-h", "--help"]}, no_args_is_help=True)
 @click.version_option(package_name="nbledger")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
@@ -46,7 +38,7 @@ def ledger(ctx: click.Context, debug: bool) -> None:
 @ledger.command()
 @click.option("--remote", metavar="URL", help="Where data is pushed: a DVC remote such as s3://bucket/path.")
 @click.option("--tracking-uri", metavar="URI", help="An MLflow server; default: a SQLite store in the project.")
-@_json
+@json_option
 @click.pass_obj
 def init(face: Face, remote: str | None, tracking_uri: str | None, as_json: bool) -> Answer:
     """Make this folder a Git and DVC repository with a tracking store."""
@@ -61,7 +53,7 @@ def init(face: Face, remote: str | None, tracking_uri: str | None, as_json: bool
 @click.option("--push", is_flag=True, help="Push the data to the DVC remote as well.")
 @click.option("--no-commit", is_flag=True, help="Write the pointers without committing them.")
 @click.option("--follow-symlinks", is_flag=True, help="Version what links to outside the project point at.")
-@_json
+@json_option
 @click.pass_obj
 def track(
     face: Face,
@@ -95,7 +87,7 @@ def track(
     "-n", "--limit", default=50, show_default=True, type=click.IntRange(1, 100_000), help="How many runs at most."
 )
 @click.option("-e", "--experiment", help="Only this experiment.")
-@_json
+@json_option
 @click.pass_obj
 def runs(face: Face, filter: tuple[str, ...], sort: str, limit: int, experiment: str | None, as_json: bool) -> Answer:
     """List runs. FILTER: MLflow's syntax ("metrics.accuracy > 0.9") or plain words."""
@@ -105,7 +97,7 @@ def runs(face: Face, filter: tuple[str, ...], sort: str, limit: int, experiment:
 
 @ledger.command()
 @click.argument("run", default="@last")
-@_json
+@json_option
 @click.pass_obj
 def show(face: Face, run: str, as_json: bool) -> Answer:
     """Show everything recorded of one run. RUN: an id, a unique prefix, a name, @last or @last~2."""
@@ -114,7 +106,7 @@ def show(face: Face, run: str, as_json: bool) -> Answer:
 
 
 @ledger.command()
-@_json
+@json_option
 @click.pass_obj
 def status(face: Face, as_json: bool) -> Answer:
     """Show the joined state of code, notebook, data, remote and tracking."""
@@ -125,7 +117,7 @@ def status(face: Face, as_json: bool) -> Answer:
 @ledger.command()
 @click.option("-m", "--message", required=True, help="The commit's message.")
 @click.argument("paths", nargs=-1)
-@_json
+@json_option
 @click.pass_obj
 def checkpoint(face: Face, message: str, paths: tuple[str, ...], as_json: bool) -> Answer:
     """Commit notebooks, data pointers, dvc.yaml and dvc.lock (and PATHS)."""
@@ -137,7 +129,7 @@ def checkpoint(face: Face, message: str, paths: tuple[str, ...], as_json: bool) 
 
 @ledger.command()
 @click.option("--fix", is_flag=True, help="Mend what can be mended.")
-@_json
+@json_option
 @click.pass_obj
 def doctor(face: Face, fix: bool, as_json: bool) -> Answer:
     """Say what is wrong with this project, and mend it with --fix."""
@@ -149,7 +141,7 @@ def doctor(face: Face, fix: bool, as_json: bool) -> Answer:
 
 
 @ledger.command()
-@_json
+@json_option
 @click.pass_obj
 def flush(face: Face, as_json: bool) -> Answer:
     """Return when everything recorded is published, or say what is not and why."""

@@ -334,3 +334,57 @@ def download(api: MlflowClient, uri: str, run_id: str, path: str, target: Path) 
     """Copy an artifact of a run into ``target``."""
     with _translated(uri):
         return Path(api.download_artifacts(run_id, path, str(target)))
+
+
+def artifact_folder(project: Project, run_id: str, place: str, kept: Path | None) -> Path | None:
+    """A folder that holds the artifacts of a run under ``place``: where the store keeps them if that is on this machine,
+    else a copy below ``kept`` (or, with None, below the ledger's temporary folder); None if there are none.
+    """
+    api = client(project)
+    uri = project.tracking_uri
+    with _translated(uri):
+        where = str(api.get_run(run_id).info.artifact_uri)
+    parts = urllib.parse.urlsplit(where)
+    if parts.scheme in ("", "file"):
+        folder = Path(urllib.parse.unquote(parts.path)) / place
+        return folder if folder.is_dir() else None
+    copy = (kept or project.ensure_state() / "tmp") / run_id
+    if kept is None or not copy.is_dir():
+        _download(api, uri, run_id, place, copy)
+    return copy / place if (copy / place).is_dir() else None
+
+
+def _download(api: MlflowClient, uri: str, run_id: str, place: str, copy: Path) -> None:
+    """Fetch artifacts beside their place and rename them there, so that what is found is whole."""
+    import shutil
+    import tempfile
+
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=copy.parent) as scratch:
+        with _translated(uri):
+            listed = api.list_artifacts(run_id, place)
+        if not listed:
+            return
+        download(api, uri, run_id, place, Path(scratch))
+        shutil.rmtree(copy, ignore_errors=True)
+        with contextlib.suppress(OSError):  # another process was faster
+            os.rename(scratch, copy)
+            os.mkdir(scratch)
+
+
+def get_run(api: MlflowClient, uri: str, run_id: str) -> Run | None:
+    """The run of that id; None where the store has none."""
+    from mlflow.exceptions import MlflowException
+
+    with _translated(uri):
+        try:
+            return api.get_run(run_id)
+        except MlflowException as err:
+            if err.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                return None
+            raise
+
+
+def experiment_name(api: MlflowClient, uri: str, experiment: str) -> str:
+    with _translated(uri):
+        return str(api.get_experiment(experiment).name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,8 @@ from nbledger.core import git
 from nbledger.core.errors import LedgerError, UsageError, nearest
 
 STATE = ".nbledger"
+SCRATCH = "NBLEDGER_SCRATCH"
+"""Variable that names the folder in which a re-execution keeps its ledger, apart from the project's own."""
 
 
 @dataclass(frozen=True)
@@ -40,16 +42,17 @@ class Project:
     git: git.GitRepo | None
     dvc_root: Path | None
     settings: Settings = field(default_factory=Settings)
+    scratch: Path | None = None
 
     @property
     def state(self) -> Path:
-        """The ledger's own folder, which ignores itself in Git."""
-        return self.home / STATE
+        """The ledger's own folder, which ignores itself in Git; ``scratch`` while a run is executed again."""
+        return self.scratch or self.home / STATE
 
     @property
     def tracking_uri(self) -> str:
         """Explicit setting, else ``MLFLOW_TRACKING_URI``, else the embedded SQLite store."""
-        uri = self.settings.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
+        uri = None if self.scratch else self.settings.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
         return uri or f"sqlite:///{self.state / 'mlflow.db'}"
 
     @property
@@ -107,7 +110,10 @@ def find(start: Path | None = None) -> Project:
     repo = git.discover(here)
     root = repo.root if repo else _marked_folder(here)
     dvc_root = next((f for f in _upward(here, root) if (f / ".dvc" / "config").is_file()), None)
-    return Project(root, _home(root, repo), repo, dvc_root, _settings(here, root))
+    settings, scratch = _settings(here, root), os.environ.get(SCRATCH)
+    if scratch:
+        settings = replace(settings, keeper=False)
+    return Project(root, _home(root, repo), repo, dvc_root, settings, Path(scratch) if scratch else None)
 
 
 def _upward(here: Path, root: Path) -> list[Path]:

@@ -14,6 +14,11 @@ from nbledger.core.project import Project
 from nbledger.core.records import Input, RunRow
 
 _SHOWN_TAGS = ("nbledger.", "mlflow.user", "mlflow.parentRunId")
+REPRODUCES = "nbledger.reproduces"
+"""Tag of a reproduction: the id of the run that it executed again."""
+_LAST = re.compile(r"@last(?:~(\d+))?")
+_ID = re.compile(r"[0-9a-f]{32}")
+_PREFIX, _MOST = 4, 10_000
 _INFINITE = 1.7976931348623157e308
 
 
@@ -110,17 +115,47 @@ def _holds(row: RunRow, words: Sequence[str]) -> bool:
     return all(word.lower() in text for word in words)
 
 
+def find(project: Project, name: str) -> RunRow:
+    """The run that ``name`` means (see ``resolve``), asked of the store itself: a full id costs one look-up."""
+    uri = project.tracking_uri
+    api = mlflow.client(project)
+    if _ID.fullmatch(name):
+        run = mlflow.get_run(api, uri, name)
+        if run is not None:
+            return row(run, mlflow.experiment_name(api, uri, str(run.info.experiment_id)))
+    names = mlflow.experiments(api, uri)
+    chosen = _experiments(project, names, None)
+    last = _LAST.fullmatch(name)
+    if last:
+        found = mlflow.search(api, uri, chosen, "", _order(""), 10 * (int(last[1] or 0) + 20))
+        if len([r for r in found if not r.data.tags.get(REPRODUCES)]) <= int(last[1] or 0):
+            found = mlflow.search(api, uri, chosen, "", _order(""), _MOST)
+    elif "'" in name or not chosen:
+        found = mlflow.search(api, uri, chosen, "", _order(""), _MOST) if chosen else []
+    else:
+        found = mlflow.search(api, uri, chosen, f"attributes.run_name = '{name}'", _order(""), 100)
+        if not found and len(name) >= _PREFIX and re.fullmatch(r"[0-9a-f]+", name):
+            found = mlflow.search(api, uri, chosen, f"attributes.run_id LIKE '{name}%'", _order(""), 100)
+        if not found:
+            found = mlflow.search(api, uri, chosen, "", _order(""), _MOST)
+    return resolve([row(run, names[str(run.info.experiment_id)]) for run in found], name)
+
+
 def resolve(rows: Iterable[RunRow], name: str) -> RunRow:
-    """The run that ``name`` means: full id, unique prefix (4 characters or more), name, ``@last`` or ``@last~n``."""
+    """The run that ``name`` means: full id, unique prefix (4 characters or more), name, ``@last`` or ``@last~n``.
+
+    Reproductions are not counted by ``@last``: they are about another run.
+    """
     known = list(rows)
-    last = re.fullmatch(r"@last(?:~(\d+))?", name)
+    last = _LAST.fullmatch(name)
     if last:
         back = int(last[1] or 0)
+        known = [r for r in known if REPRODUCES not in r.tags]
         if back >= len(known):
             raise UsageError(f"there is no run {name}: {len(known)} runs are recorded", "%runs lists them")
         return sorted(known, key=lambda r: r.start or "", reverse=True)[back]
     exact = [r for r in known if r.run_id == name] or [r for r in known if r.name == name]
-    found = exact or [r for r in known if len(name) >= 4 and r.run_id.startswith(name)]
+    found = exact or [r for r in known if len(name) >= _PREFIX and r.run_id.startswith(name)]
     if len(found) == 1:
         return found[0]
     if not found:

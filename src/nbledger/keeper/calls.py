@@ -64,10 +64,9 @@ def _runs(project: Project, args: Args, progress: Progress | None) -> list[RunRo
 
 
 def _show(project: Project, args: Args, progress: Progress | None) -> RunRow:
-    from nbledger.core.runs import resolve
-    from nbledger.keeper.overview import runs
+    from nbledger.keeper.overview import run
 
-    return resolve(runs(project, limit=10_000), str(args["run"]))
+    return run(project, str(args["run"]))
 
 
 def _init(project: Project, args: Args, progress: Progress | None) -> list[str]:

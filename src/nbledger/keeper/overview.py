@@ -28,6 +28,15 @@ def runs(
         return sorted(waiting, key=lambda r: r.start or "", reverse=True)[:limit]
 
 
+def run(project: Project, name: str) -> RunRow:
+    """The run that ``name`` means, published or, where the store cannot be reached, in the journals."""
+    flush(project)
+    try:
+        return store_runs.find(project, name)
+    except Unreachable:
+        return store_runs.resolve(runs(project, limit=10_000), name)
+
+
 def _waiting(path: Path) -> RunRow | None:
     """A journal as a row: its run id is the journal's until it is published."""
     events = journals.read(path).events
