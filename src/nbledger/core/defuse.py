@@ -146,6 +146,19 @@ def names_of(source: str) -> Names:
     )
 
 
+def tree_of(source: str) -> ast.Module | None:
+    """The syntax tree of a cell as it was typed, every statement on its own line number, magics taken out; None where
+    it is not Python (or another language's cell).
+    """
+    lines = source.splitlines()
+    first = next((i for i, line in enumerate(lines) if line.strip()), 0)
+    if lines and lines[first].startswith("%%"):
+        if lines[first][2:].partition(" ")[0] in _FOREIGN_MAGICS:
+            return None
+        lines[first] = ""
+    return _parse("\n".join(lines))[0]
+
+
 def _without_cell_magic(source: str) -> tuple[str, list[str], bool]:
     """(Python body, names in the header, is it another language)."""
     text = source.lstrip()
