@@ -27,9 +27,11 @@ __all__ = [
     "cache_dir",
     "config",
     "data_status",
+    "fetch",
     "folder_entries",
     "ignore_filter",
     "init",
+    "link_types",
     "lock",
     "lookup",
     "outputs",
@@ -37,8 +39,10 @@ __all__ = [
     "push",
     "refuse_if_running",
     "require_root",
+    "share",
     "stale_stages",
     "store",
+    "verify",
     "version",
 ]
 
@@ -244,7 +248,17 @@ def _out(pointer: str, row: dvcfiles.Row, stage: str | None, imported: bool = Fa
     if "://" in row.path or path.startswith(("../", "/")):
         return None
     return Out(
-        path, row.md5, row.size, row.nfiles, row.md5.endswith(".dir"), pointer, stage, row.cached, row.legacy, imported
+        path,
+        row.md5,
+        row.size,
+        row.nfiles,
+        row.md5.endswith(".dir"),
+        pointer,
+        stage,
+        row.cached,
+        row.legacy,
+        imported,
+        row.executable,
     )
 
 
@@ -260,7 +274,8 @@ def _stage_outs(project: Project, path: Path, pointer: str) -> list[Out]:
         flags = declared[name.split("@")[0]]
         for row in dvcfiles.lock_rows(locked):
             written = posixpath.join(base, row.path) if base != "." else row.path
-            placed = dvcfiles.Row(written, row.md5, row.size, row.nfiles, flags.get(written, True), row.legacy)
+            cached = flags.get(written, True)
+            placed = dvcfiles.Row(written, row.md5, row.size, row.nfiles, cached, row.legacy, row.executable)
             found[posixpath.normpath(written)] = _out(pointer, placed, name)
     for name, paths in declared.items():
         for written, cached in paths.items():
@@ -473,6 +488,76 @@ def pull(project: Project, paths: Sequence[str] | None = None) -> int:
     """
     done = _transfer(project, paths, "pull")
     return int(done.get("stats", {}).get("fetched", 0)) if isinstance(done, dict) else int(done)
+
+
+def fetch(project: Project, paths: Sequence[str]) -> None:
+    """Bring the objects of these outputs from their remotes into the cache; the work tree is left alone."""
+    _transfer(project, paths, "fetch")
+
+
+def link_types(project: Project) -> tuple[str, ...]:
+    """Ways in which files may come out of the cache, most wanted first, as the project's configuration has them."""
+    words = config(project).get("cache", {}).get("type", "reflink,copy").replace(",", " ").split()
+    return tuple(word.strip("\"'").lower() for word in words)
+
+
+def share(project: Project, there: Project) -> None:
+    """Give ``there``, another work tree of this repository, the cache of this one, and its present remotes with what
+    the person has set for them locally: a ``.dvc/config.local`` that only they can read.
+    """
+    root, other = require_root(project), require_root(there)
+    settings = {name: dict(options) for name, options in _remotes(project).items()}
+    settings.setdefault("cache", {})["dir"] = str(cache_dir(project))
+    settings.setdefault("core", {})["analytics"] = "false"
+    settings["core"].setdefault("site_cache_dir", str(other / ".dvc" / "tmp" / "site"))
+    text = dvcfiles.render_config(dvcfiles.absolute(settings, root / ".dvc"))
+    path = other / ".dvc" / "config.local"
+    path.unlink(missing_ok=True)
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        file.write(text)
+
+
+def _remotes(project: Project) -> dict[str, dict[str, str]]:
+    """What this repository's own two files say of remotes and of everything local."""
+    root = require_root(project)
+    try:
+        shared, local = (dvcfiles.plain_config(root / ".dvc" / name) for name in ("config", "config.local"))
+    except dvcfiles.Unusual:
+        shared, local = _call(lambda: _read_levels(root), "config")
+    chosen = {name: options for name, options in shared.items() if name.startswith("remote ")}
+    if "remote" in shared.get("core", {}):
+        chosen["core"] = {"remote": shared["core"]["remote"]}
+    for name, options in local.items():
+        chosen[name] = {**chosen.get(name, {}), **options}
+    return chosen
+
+
+def _read_levels(root: Path) -> list[dict[str, dict[str, str]]]:
+    from dvc.config import Config
+
+    loaded = Config(str(root / ".dvc"))
+    return [_flat(loaded.read(level)) for level in ("repo", "local")]
+
+
+def _flat(sections: dict[str, Any]) -> dict[str, dict[str, str]]:
+    """DVC's nested tables as the sections of its file: ``remote "name"``."""
+    found: dict[str, dict[str, str]] = {}
+    for section, options in sections.items():
+        for key, value in options.items() if isinstance(options, dict) else ():
+            if isinstance(value, dict):
+                found[f'{section} "{key}"'] = {str(k): str(v) for k, v in value.items()}
+            else:
+                found.setdefault(section, {})[str(key)] = str(value)
+    return found
+
+
+def verify(path: Path, out: Out) -> str:
+    """The hash of an object (or of a file) in the kind of hash that ``out`` has."""
+    if out.legacy:
+        from dvc_data.hashfile.hash import file_md5
+
+        return str(file_md5(str(path), name="md5-dos2unix"))
+    return files.md5_of(path)
 
 
 def _transfer(project: Project, paths: Sequence[str] | None, verb: str) -> Any:

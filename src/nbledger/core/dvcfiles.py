@@ -18,7 +18,7 @@ from nbledger.core.files import Signature
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_/.-]{0,60}")
 _WORDS = frozenset({"true", "false", "null", "yes", "no", "on", "off", "y", "n"})
 _CANONICAL = re.compile(
-    r"outs:\n- md5: ([0-9a-f]{32}(?:\.dir)?)\n  size: (\d+)\n(?:  nfiles: (\d+)\n)?(?:  isexec: true\n)?  hash: md5\n"
+    r"outs:\n- md5: ([0-9a-f]{32}(?:\.dir)?)\n  size: (\d+)\n(?:  nfiles: (\d+)\n)?(  isexec: true\n)?  hash: md5\n"
     r"  path: ([A-Za-z_][A-Za-z0-9_/.-]*)\n"
 )
 _ESCAPED = re.compile(r"([\[\]!*#?\\])")
@@ -30,7 +30,7 @@ class Out:
     bytes (0 where unknown); ``stage`` names the stage of a ``dvc.yaml``, None for a ``.dvc`` file.
 
     ``cached`` is False for outputs that Git keeps (``cache: false``); ``legacy`` tells DVC 2's hashes and cache
-    layout; ``imported`` that the pointer has a source of its own (``dvc import``).
+    layout; ``imported`` that the pointer has a source of its own (``dvc import``); ``executable`` that the file is.
     """
 
     path: str
@@ -43,6 +43,7 @@ class Out:
     cached: bool = True
     legacy: bool = False
     imported: bool = False
+    executable: bool = False
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ class Row:
     nfiles: int
     cached: bool
     legacy: bool
+    executable: bool = False
 
 
 @dataclass(frozen=True)
@@ -119,9 +121,9 @@ def read_pointer(path: Path) -> Pointer:
 def _pointer(path: str, signature: Signature) -> Pointer:
     text = _text.__wrapped__(path, signature)
     if match := _CANONICAL.fullmatch(text):
-        md5, size, nfiles, name = match.groups()
+        md5, size, nfiles, executable, name = match.groups()
         if name.lower() not in _WORDS:
-            return Pointer((Row(name, md5, int(size), int(nfiles or 1), True, False),))
+            return Pointer((Row(name, md5, int(size), int(nfiles or 1), True, False, bool(executable)),))
     data = load_yaml(text)
     if not isinstance(data, dict) or not isinstance(data.get("outs"), list):
         raise Damaged("it has no list of outs")
@@ -143,6 +145,7 @@ def _row(entry: Any, wdir: str = ".") -> Row:
         _count(entry, "nfiles") or 1,
         str(entry.get("cache", "true")).lower() != "false",
         bool(md5) and entry.get("hash") != "md5",
+        str(entry.get("isexec", "")).lower() == "true",
     )
 
 
@@ -325,3 +328,50 @@ def _ini(path: Path) -> dict[str, dict[str, str]]:
             raise Unusual(str(path))
         current[key.lower()] = value
     return sections
+
+
+def plain_config(path: Path) -> dict[str, dict[str, str]]:
+    """One configuration file, {section: {option: value}} as written; ``Unusual`` where only DVC itself reads it right."""
+    return _ini(path)
+
+
+_PATHS = frozenset(
+    {
+        "url",
+        "keyfile",
+        "credentialpath",
+        "configpath",
+        "cert_path",
+        "key_path",
+        "gdrive_user_credentials_file",
+        "gdrive_service_account_json_file_path",
+    }
+)
+
+
+def absolute(settings: dict[str, dict[str, str]], folder: Path) -> dict[str, dict[str, str]]:
+    """The settings with the paths that stand relative to ``folder`` (where their file lies) made absolute."""
+
+    def placed(section: str, key: str, value: str) -> str:
+        is_path = (section.startswith("remote ") and key in _PATHS) or (section, key) == ("cache", "dir")
+        if not is_path or re.match(r"\w+://", value):
+            return value
+        return os.path.abspath(folder / os.path.expanduser(value))
+
+    return {section: {k: placed(section, k, v) for k, v in options.items()} for section, options in settings.items()}
+
+
+def render_config(settings: dict[str, dict[str, str]]) -> str:
+    """A configuration file as DVC reads it."""
+    lines = []
+    for section, options in settings.items():
+        lines.append(f"['{section}']" if '"' in section else f"[{section}]")
+        lines += [f"    {key} = {_quoted(value)}" for key, value in options.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _quoted(value: str) -> str:
+    if value and not re.search(r"['\"#,]|^\s|\s$", value):
+        return value
+    mark = "'" if "'" not in value else '"'
+    return f"{mark}{value}{mark}"

@@ -386,6 +386,23 @@ def run_refs(repo: GitRepo) -> dict[str, str]:
     return {ref.removeprefix(RUN_REFS): commit for ref, commit in (line.split() for line in out.splitlines())}
 
 
+def has_commit(repo: GitRepo, commit: str) -> bool:
+    """Whether this clone holds the commit (its trees and files may still be elsewhere, in a partial clone)."""
+    return is_hex(commit) and call(repo, "cat-file", "-e", f"{commit}^{{commit}}", check=False).returncode == 0
+
+
+def fetch_run(repo: GitRepo, run_id: str, commit: str) -> bool:
+    """Fetch a run's snapshot ref from the remotes that have it, one after the other; whether the commit is here then."""
+    if not re.fullmatch(r"[0-9a-f]{32}", run_id):
+        return False
+    ref = f"{RUN_REFS}{run_id}"
+    for remote in text(repo, "remote", check=False).splitlines():
+        call(repo, "fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--", remote, f"{ref}:{ref}", check=False)
+        if has_commit(repo, commit):
+            return True
+    return False
+
+
 def config(repo: GitRepo, key: str) -> str:
     return text(repo, "config", "--get", key, check=False)
 

@@ -25,7 +25,26 @@ from typing import Any
 
 from nbledger.core import files
 from nbledger.core.errors import LedgerError
+from nbledger.core.owners import alive, host, owner, process_started
 from nbledger.core.project import Project
+
+__all__ = [
+    "Journal",
+    "Reading",
+    "alive",
+    "first",
+    "folder",
+    "host",
+    "load_state",
+    "new_id",
+    "now_ms",
+    "owner",
+    "pending",
+    "process_started",
+    "read",
+    "remove",
+    "save_state",
+]
 
 SCHEMA = 1
 Event = dict[str, Any]
@@ -161,44 +180,3 @@ def remove(path: Path) -> None:
     trash = path.with_name(f".done-{path.name}")
     path.rename(trash)
     shutil.rmtree(trash, ignore_errors=True)
-
-
-def owner() -> dict[str, Any]:
-    """Who writes: process id with its start time (a recycled id is another process) and host with boot id."""
-    return {"pid": os.getpid(), "created": process_started(os.getpid()), "host": host()}
-
-
-def host() -> str:
-    """This machine, this boot: process ids of another say nothing."""
-    import socket
-
-    try:
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    except OSError:
-        boot = ""
-    return f"{socket.gethostname()}/{boot}"
-
-
-def process_started(pid: int) -> float | None:
-    """When process ``pid`` started (seconds since the epoch, or clock ticks on Linux); None when it is gone."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_bytes()
-        state, *fields = stat.rpartition(b")")[2].split()
-        return None if state in (b"Z", b"X") else float(fields[18])
-    except (OSError, IndexError):
-        if Path("/proc/self/stat").exists():
-            return None
-    import psutil
-
-    try:
-        return float(psutil.Process(pid).create_time())
-    except psutil.Error:
-        return None
-
-
-def alive(who: dict[str, Any]) -> bool:
-    """False only when the owner ran on this machine in this boot and is certainly gone, or the machine rebooted."""
-    here, there = host(), str(who.get("host", ""))
-    if there != here:
-        return there.partition("/")[0] != here.partition("/")[0]
-    return process_started(int(who.get("pid", 0))) == who.get("created")
