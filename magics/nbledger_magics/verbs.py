@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbledger.core.errors import Refused, UsageError, nearest
 from nbledger_magics import header
+from nbledger_magics.reexecution import executing_again, say_skipped
 
 if TYPE_CHECKING:
     from nbledger_magics.session import Session
@@ -107,6 +108,8 @@ def _command(*prefix: str) -> Callable[[Session, str], Any]:
         from nbledger.commands.tree import run
         from nbledger_magics import display
 
+        if executing_again():
+            return say_skipped(" ".join(["%ledger", *prefix, line]))
         try:
             words = shlex.split(line)
         except ValueError as err:
@@ -135,5 +138,6 @@ _LINES: dict[str, Callable[[Any, str], Any]] = {
     "mlrun": mlrun,
     "track_data": _command("track"),
     "runs": _command("runs"),
+    "compare_runs": _command("compare"),
     "ledger": _command(),
 }

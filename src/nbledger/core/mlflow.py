@@ -385,6 +385,17 @@ def get_run(api: MlflowClient, uri: str, run_id: str) -> Run | None:
             raise
 
 
+def values(api: MlflowClient, uri: str, run_id: str) -> tuple[dict[str, str], dict[str, list[tuple[float, int, int]]]]:
+    """Parameters, and all points (value, ms, step) of every metric of a run, in the order they were logged."""
+    with _translated(uri):
+        run = api.get_run(run_id)
+        series = {
+            key: [(float(m.value), int(m.timestamp), int(m.step)) for m in api.get_metric_history(run_id, key)]
+            for key in run.data.metrics
+        }
+        return dict(run.data.params), series
+
+
 def experiment_name(api: MlflowClient, uri: str, experiment: str) -> str:
     with _translated(uri):
         return str(api.get_experiment(experiment).name)

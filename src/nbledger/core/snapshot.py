@@ -54,6 +54,12 @@ def capture(project: Project, run_id: str) -> Snapshot:
         return _capture(project, repo, run_id, afresh=True)
 
 
+def restored(project: Project) -> Snapshot:
+    """What stands for a snapshot where a run is executed again: the commit that was restored. Nothing is captured."""
+    head = git.head(project.git) if project.git is not None else git.Head(None, None, None)
+    return Snapshot(head.commit, head.commit, None, dirty=False)
+
+
 def _capture(project: Project, repo: git.GitRepo, run_id: str, *, afresh: bool = False) -> Snapshot:
     folder = repo.git_dir / "nbledger"
     folder.mkdir(exist_ok=True)

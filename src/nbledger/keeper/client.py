@@ -82,7 +82,9 @@ def running(project: Project) -> endpoint.Endpoint | None:
 
 
 def spawn(project: Project) -> None:
-    """Start the keeper in the background, detached from this process and its terminal."""
+    """Start the keeper in the background, detached from this process and its terminal; nothing where it is off."""
+    if not project.settings.keeper:
+        return
     project.ensure_state()
     environment = {
         k: v

@@ -22,6 +22,7 @@ from nbledger.core.project import Project
 from nbledger.keeper.journal import SCHEMA, Journal, new_id, now_ms, owner
 
 _MOST_DATASETS = 200
+_LOOSE = ("untracked", "external", "changed-since-read", "dvc-changed")
 
 
 @dataclass(frozen=True)
@@ -137,9 +138,8 @@ class Recording:
 
     def lineage(self, found: Lineage, folder: Path) -> None:
         """Record what the run read: dataset inputs for MLflow, the state of the data, a notice for each file unversioned."""
-        loose = [r for r in found.inputs if r.state in ("untracked", "external", "changed-since-read", "dvc-changed")]
-        state = "clean" if not loose else "untracked" if any(r.state == "untracked" for r in loose) else "changed"
-        self.log_tags({"nbledger.data.state": state if found.inputs else "none"})
+        loose = [r for r in found.inputs if r.state in _LOOSE]
+        self.log_tags({"nbledger.data.state": data_state(found.inputs)})
         self.inputs = list(found.inputs)
         self.journal.write(
             "lineage",
@@ -153,6 +153,10 @@ class Recording:
         if len(loose) > 5:
             self.notice(f"and {len(loose) - 5} more inputs that are not versioned")
 
+    def environment(self, folder: Path) -> None:
+        """Note that ``environment.json`` in ``folder`` is to be completed by whoever publishes."""
+        self.journal.write("environment", folder=str(folder.relative_to(self.journal.path)))
+
     def outcome(self, status: str, error: str = "") -> None:
         """Note how the cell ended, before anything that could fail: the run's end carries this time and status."""
         self.status = status
@@ -163,6 +167,13 @@ class Recording:
         """Close the run with its outcome; on the disk when this returns."""
         self.journal.write("end", **self._outcome, durable=True)
         self.journal.close()
+
+
+def data_state(records: Sequence[FileRecord]) -> str:
+    """How the files that were read are versioned: none, clean, untracked or changed."""
+    states = {r.state for r in records}
+    loose = states.intersection(_LOOSE)
+    return "none" if not states else "clean" if not loose else "untracked" if "untracked" in loose else "changed"
 
 
 def datasets(records: Sequence[FileRecord]) -> list[list[str]]:
@@ -212,7 +223,7 @@ def _user() -> str:
 def _snapshot(recording: Recording) -> None:
     project = recording.project
     try:
-        taken = snapshot.capture(project, recording.id)
+        taken = snapshot.capture(project, recording.id) if project.scratch is None else snapshot.restored(project)
     except (LedgerError, OSError) as err:
         recording.notice(f"no snapshot of the code was taken: {err}")
         recording.journal.write("snapshot", commit=None, head=None, branch=None, dirty=True, left_out=[str(err)])
