@@ -9,6 +9,7 @@ import click
 
 from nbledger.commands import detail, text
 from nbledger.commands.answer import Answer, Face
+from nbledger.commands.compare import compare
 from nbledger.commands.shared import ask, json_option
 from nbledger.core.errors import UsageError, nearest
 from nbledger.keeper import client
@@ -150,6 +151,9 @@ def flush(face: Face, as_json: bool) -> Answer:
     if not left:
         return Answer(done, "everything recorded is published")
     return Answer(done, f"{left} runs wait to be published: {'; '.join(reasons)}", 1)
+
+
+ledger.add_command(compare)
 
 
 def run(args: Sequence[str], face: Face) -> Answer | None:

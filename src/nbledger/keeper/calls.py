@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import types
+import typing
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nbledger.core.project import Project, find
 
 if TYPE_CHECKING:
+    from nbledger.core.differences import Comparison
     from nbledger.core.records import RunRow, Status, Tracked
 
 Progress = Callable[[int, int, str], None]
@@ -90,6 +94,21 @@ def _run_id(project: Project, args: Args, progress: Progress | None) -> str | No
     return publish.run_id_of(project, str(args["journal"]))
 
 
+def _compare(project: Project, args: Args, progress: Progress | None) -> Comparison:
+    from nbledger.core import environment
+    from nbledger.core.compare import compare
+    from nbledger.keeper.publish import flush
+
+    flush(project)
+    return compare(
+        project,
+        args["names"],
+        everything=args.get("everything", False),
+        metric=args.get("metric"),
+        here=environment.from_dict(args["here"]) if args.get("here") else None,
+    )
+
+
 TABLE: dict[str, Callable[[Project, Args, Progress | None], Any]] = {
     "track": _track,
     "status": _status,
@@ -98,6 +117,7 @@ TABLE: dict[str, Callable[[Project, Args, Progress | None], Any]] = {
     "init": _init,
     "flush": _flush,
     "run_id": _run_id,
+    "compare": _compare,
 }
 
 
@@ -115,18 +135,24 @@ def encode(result: Any) -> Any:
 
 def decode(name: str, result: Any) -> Any:
     """The records that ``encode`` flattened."""
+    from nbledger.core.differences import Comparison
     from nbledger.core.records import RunRow, Status, Tracked
 
-    kinds = {"track": list[Tracked], "status": Status, "runs": list[RunRow], "show": RunRow}
+    kinds: dict[str, Any] = {"track": list[Tracked], "status": Status, "runs": list[RunRow], "show": RunRow}
+    kinds["compare"] = Comparison
     return _built(kinds[name], result) if name in kinds else result
 
 
-def _built(kind: Any, value: Any) -> Any:
-    import typing
+_hints = cache(typing.get_type_hints)
 
+
+def _built(kind: Any, value: Any) -> Any:
     origin = typing.get_origin(kind)
+    if origin is types.UnionType:
+        inner = next(part for part in typing.get_args(kind) if part is not types.NoneType)
+        return None if value is None else _built(inner, value)
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):
-        hints = typing.get_type_hints(kind)
+        hints = _hints(kind)
         return kind(**{k: _built(hints[k], v) for k, v in value.items() if k in hints})
     if origin in (list, tuple) and isinstance(value, Sequence) and not isinstance(value, str):
         inner = typing.get_args(kind)[0]

@@ -1,0 +1,185 @@
+"""A comparison in plain text: the causes first, then what differs, a heading a kind."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+
+from nbledger.commands.text import clip, number, size, table
+from nbledger.core.causes import table_words
+from nbledger.core.differences import CodeChange, Comparison, DataChange, Series
+
+_MOST, _LINES, _WIDE = 30, 12, 160
+_BLOCKS = "▁▂▃▄▅▆▇█"
+
+
+def comparison(found: Comparison) -> str:
+    """Everything of it that is shown; a part with nothing to say is left out."""
+    parts = [_title(found), *_causes(found), *_metrics(found), *_parameters(found)]
+    parts += [*_data(found), *_code(found), *_order(found), *_surroundings(found)]
+    return "\n".join([*parts, *(f"note: {clip(note, 300)}" for note in found.notes)])
+
+
+def _title(found: Comparison) -> str:
+    return " ↔ ".join(clip(run.title, 60) for run in found.runs)
+
+
+def _causes(found: Comparison) -> list[str]:
+    if len(found.runs) > 2 or not found.causes:
+        return []
+    head = "what differs, most telling first (the metrics are the same)" if found.equal else "why, most likely first"
+    lines = [f"\n{head}"]
+    for place, cause in enumerate(found.causes[:_MOST], 1):
+        lines.append(f"{place:>3}. {cause.kind}: {clip(cause.what, 300)}")
+        if cause.evidence:
+            lines.append(f"     {clip(cause.evidence, 300)}")
+    return lines
+
+
+def _metrics(found: Comparison) -> list[str]:
+    if not found.metrics:
+        return []
+    pair = len(found.runs) == 2
+    heads = ["metric", *_heads(found), *(["difference", "relative"] if pair else [])]
+    rows = []
+    for name, values in list(found.metrics.items())[:_MOST]:
+        row = [clip(name), *(number(v) if v is not None else "" for v in values)]
+        if pair:
+            delta = found.deltas.get(name)
+            row += [signed(delta.absolute), percent(delta.relative)] if delta else ["", ""]
+        rows.append(row)
+    lines = ["", table(heads, rows, [False] + [True] * (len(heads) - 1)), *_more(found.metrics, "metrics")]
+    for name, series in found.series.items():
+        if name in found.metrics:
+            lines += [
+                f"  {clip(name)} {clip(run.title)}: {sparkline(one)} {one.count} values, {number(one.low)} to {number(one.high)}"
+                for run, one in zip(found.runs, series, strict=True)
+                if one is not None
+            ]
+    return lines
+
+
+def _heads(found: Comparison) -> list[str]:
+    return [clip(run.title) for run in found.runs]
+
+
+def _more(things: Sequence[object] | dict[str, object] | Iterable[object], what: str, most: int = _MOST) -> list[str]:
+    count = len(list(things))
+    return [f"and {count - most} more {what}"] if count > most else []
+
+
+def signed(value: float) -> str:
+    return f"{value:+.6g}"
+
+
+def percent(value: float | None) -> str:
+    return "" if value is None or not math.isfinite(value) else f"{100 * value:+.3g} %"
+
+
+def sparkline(series: Series) -> str:
+    """A series as blocks from its lowest to its highest value; what is no number is a dot."""
+    reach = series.high - series.low
+    marks = []
+    for value in series.shown:
+        if not math.isfinite(value) or not math.isfinite(reach):
+            marks.append("·")
+        else:
+            marks.append(_BLOCKS[min(7, int(8 * (value - series.low) / reach)) if reach else 3])
+    return "".join(marks)
+
+
+def _parameters(found: Comparison) -> list[str]:
+    rows = [[clip(name), *(clip(v) if v is not None else "—" for v in values)] for name, values in found.params.items()]
+    return _table("parameter", found, rows, "parameters")
+
+
+def _table(head: str, found: Comparison, rows: list[list[str]], what: str) -> list[str]:
+    if not rows:
+        return []
+    heads = [head, *_heads(found)]
+    return ["", table(heads, rows[:_MOST], [False] * len(heads)), *_more(rows, what)]
+
+
+def _data(found: Comparison) -> list[str]:
+    if not found.data:
+        return []
+    if len(found.runs) > 2:
+        rows = [[clip(c.path, 60), *(v[:8] if v else "—" for v in c.values)] for c in found.data]
+        return _table("data", found, rows, "files")
+    lines = ["\ndata"]
+    for change in found.data[:_MOST]:
+        lines += [f"  {line}" for line in data_lines(change)]
+    return lines + _more(found.data, "files")
+
+
+_DATA_WORDS = {
+    "added": "read by the second only",
+    "removed": "read by the first only",
+    "unknown": "contents not recorded",
+}
+
+
+def data_lines(change: DataChange) -> list[str]:
+    """One change of data: a line for it, further ones for its files, columns and settings."""
+    name = f"{clip(change.path, 100)} → {clip(change.other, 100)}" if change.other else clip(change.path, 100)
+    state = _DATA_WORDS.get(change.state, change.state)
+    sizes = " → ".join(size(s) if s is not None else "—" for s in change.sizes)
+    lines = [f"{name}: {', '.join(filter(None, [state, sizes, table_words(change)]))}"]
+    lines += [f"  {row.note}: {clip(row.name, 120)}" for row in change.files[:_LINES]]
+    lines += ["  " + x for x in _more(change.files, "files", _LINES)]
+    lines += [
+        f"  {clip(r.name, 60)}: {clip(r.values[0] or '—', 60)} → {clip(r.values[1] or '—', 60)}" for r in change.keys
+    ]
+    if change.table is not None:
+        lines += [
+            f"  column {clip(c.name, 60)} {c.state}{': ' + c.what if c.what else ''}"
+            for c in change.table.columns[:_LINES]
+        ]
+        lines += ["  " + x for x in _more(change.table.columns, "columns", _LINES)]
+    return lines + ([f"  {change.note}"] if change.note else [])
+
+
+def _code(found: Comparison) -> list[str]:
+    shown = [c for c in found.code if c.effect != "layout"]
+    if not found.code:
+        return []
+    lines = ["\ncode"]
+    for change in shown[:_MOST]:
+        lines.append(f"  {clip(change.where, 120)}: {code_words(change)}")
+        lines += [f"    {clip(line, _WIDE)}" for line in change.diff[:_LINES]]
+        lines += ["    " + x for x in _more(change.diff, "lines", _LINES)]
+    lines += [f"  {clip(c.where, 120)}: comments or formatting only" for c in found.code if c.effect == "layout"][
+        :_LINES
+    ]
+    return lines + _more(shown, "changes")
+
+
+def code_words(change: CodeChange) -> str:
+    """``changed``, with what limits it."""
+    effect = {"literals": "only literals", "seed": "only seeds", "shows": "only what it displays"}.get(
+        change.effect, ""
+    )
+    idle = "" if change.needed else "the run does not depend on it"
+    return ", ".join(filter(None, [change.state, effect, idle]))
+
+
+def _order(found: Comparison) -> list[str]:
+    if not found.order:
+        return []
+    return [
+        "\norder of cells",
+        *(f"  {clip(c.what, 300)}{' — ' + clip(c.evidence, 200) if c.evidence else ''}" for c in found.order),
+    ]
+
+
+def _surroundings(found: Comparison) -> list[str]:
+    lines = []
+    for head, rows in (("seed", found.seeds), ("hardware", found.hardware)):
+        lines += _table(
+            head, found, [[clip(r.name, 40), *(clip(v, 40) if v else "—" for v in r.values)] for r in rows], head
+        )
+    changed = [[clip(p.name, 40), *(clip(v, 40) if v else "—" for v in p.values), p.role] for p in found.environment]
+    if changed:
+        heads = ["environment", *_heads(found), ""]
+        lines += ["", table(heads, changed[:_MOST], [False] * len(heads)), *_more(changed, "packages")]
+    return lines

@@ -1,0 +1,206 @@
+"""What differs between runs, the present state and commits, and why: one verb of every face."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from nbledger.core import causes, codediff, datadiff, envdiff, orderdiff, sides, syntax
+from nbledger.core.differences import (
+    CodeChange,
+    Comparison,
+    DataChange,
+    Delta,
+    OrderChange,
+    Row,
+    Series,
+)
+from nbledger.core.environment import Environment
+from nbledger.core.errors import UsageError, nearest
+from nbledger.core.project import Project
+from nbledger.core.record import Point, Record
+from nbledger.core.sides import Side
+from nbledger.core.syntax import Literal
+
+_SHOWN = 60
+_MOST = 100
+
+
+def compare(
+    project: Project,
+    names: Sequence[str],
+    *,
+    everything: bool = False,
+    metric: str | None = None,
+    here: Environment | None = None,
+) -> Comparison:
+    """Compare two sides or more; causes are told for two. ``names`` are runs, commits, and ``.`` for the present state.
+
+    ``everything`` lists what is the same too; ``metric`` asks about that one alone; ``here`` is the environment that the
+    present state has (default: this process's).
+    """
+    if len(names) < 2:
+        raise UsageError("compare takes two runs or more", "e.g. compare @last~1 @last, or compare @last .")
+    if len(names) > _MOST:
+        raise UsageError(f"compare takes at most {_MOST} runs, not {len(names)}", "%runs sorts and filters more")
+    return of_sides(project, sides.find(project, names, here), everything=everything, metric=metric)
+
+
+def of_sides(
+    project: Project | None, chosen: Sequence[Side], *, everything: bool = False, metric: str | None = None
+) -> Comparison:
+    """The comparison of sides that are at hand; without a project, of what their records alone say."""
+    records = [side.record for side in chosen]
+    metrics = _metrics(chosen, metric)
+    params = _rows([side.record.params if side.knows else {} for side in chosen])
+    found = Comparison(
+        runs=tuple(side.compared() for side in chosen),
+        params={k: v for k, v in params.items() if everything or _varies(v, chosen)},
+        metrics={k: v for k, v in metrics.items() if everything or k == metric or _varies(v, chosen)},
+        environment=envdiff.packages(
+            records, envdiff.direct(project.root, records) if project else (), everything=everything
+        ),
+        hardware=envdiff.hardware(records, everything=everything),
+        seeds=envdiff.seeds([s.record for s in chosen], everything=everything),
+        series={k: s for k in metrics if any(s := tuple(_series(r.metrics.get(k, ())) for r in records))},
+        equal=_equal(metrics),
+        recorded=tuple(params),
+        notes=tuple(_notes(chosen)),
+    )
+    if len(chosen) > 2:
+        return replace(found, data=_table_of_data(records, everything=everything), code=(), order=_orders(chosen))
+    return _pair(project, chosen[0], chosen[1], found, everything=everything)
+
+
+def _pair(project: Project | None, a: Side, b: Side, found: Comparison, *, everything: bool) -> Comparison:
+    order, code, loaded = _code(project, a, b)
+    literals = [x for change in code if change.needed for x in change.literals]
+    named = [Literal(k, v[0], v[1], "recorded") for k, v in found.params.items() if v[0] and v[1]]
+    data, absorbed = datadiff.by_literals(datadiff.changes(a, b, everything=everything), [*literals, *named])
+    deltas = {
+        k: Delta(v[1] - v[0], (v[1] - v[0]) / abs(v[0]) if v[0] else None)
+        for k, v in found.metrics.items()
+        if v[0] is not None and v[1] is not None
+    }
+    full = replace(found, data=tuple(data), code=tuple(code), order=tuple(order), deltas=deltas)
+    ranked = causes.rank(causes.Pair(a, b, full, frozenset(absorbed), loaded))
+    return replace(full, causes=ranked, notes=(*full.notes, *_nothing(full, ranked)))
+
+
+def _nothing(found: Comparison, ranked: Sequence[object]) -> list[str]:
+    if ranked or found.data or found.code or found.params:
+        return []
+    if found.equal:
+        return ["nothing that was recorded differs, and the metrics are the same"]
+    return ["nothing that was recorded differs"]
+
+
+# ── metrics and parameters ───────────────────────────────────────────────────────────────────────────────
+
+
+def _rows(tables: Sequence[Mapping[str, str]]) -> dict[str, tuple[str | None, ...]]:
+    names = dict.fromkeys(name for table in tables for name in table)
+    return {name: tuple(table.get(name) for table in tables) for name in names}
+
+
+def _varies(values: Sequence[object], chosen: Sequence[Side]) -> bool:
+    known = [v for v, side in zip(values, chosen, strict=True) if side.knows]
+    return any(not _same(v, known[0]) for v in known[1:])
+
+
+def _same(x: object, y: object) -> bool:
+    if isinstance(x, float) and isinstance(y, float) and math.isnan(x) and math.isnan(y):
+        return True
+    return x == y
+
+
+def _metrics(chosen: Sequence[Side], metric: str | None) -> dict[str, tuple[float | None, ...]]:
+    tables = [{k: points[-1].value for k, points in side.record.metrics.items() if points} for side in chosen]
+    names = dict.fromkeys(name for table in tables for name in table)
+    if metric is not None:
+        if metric not in names:
+            raise UsageError(
+                f"no run has a metric {metric!r}", nearest(metric, names) or f"there are: {', '.join(names)}"
+            )
+        names = {metric: None}
+    return {name: tuple(table.get(name) for table in tables) for name in names}
+
+
+def _equal(metrics: Mapping[str, Sequence[float | None]]) -> bool | None:
+    shared = [values for values in metrics.values() if all(v is not None for v in values)]
+    if not shared:
+        return None
+    return all(_same(v, values[0]) for values in shared for v in values)
+
+
+def _series(points: Sequence[Point]) -> Series | None:
+    if len(points) < 2:
+        return None
+    values = [p.value for p in points]
+    finite = [v for v in values if not math.isnan(v)] or values
+    step = max(1, math.ceil(len(values) / _SHOWN))
+    shown = values[::step] if (len(values) - 1) % step == 0 else [*values[::step], values[-1]]
+    return Series(len(values), values[-1], min(finite), max(finite), tuple(shown))
+
+
+# ── code, data and order ─────────────────────────────────────────────────────────────────────────────────
+
+
+def _code(project: Project | None, a: Side, b: Side) -> tuple[list[OrderChange], list[CodeChange], tuple[str, ...]]:
+    """(order, code, sources of the modules that were loaded)."""
+    sessions = [
+        orderdiff.session(
+            side.record, side.title, side.needed, sides.notebook_sources(project, side) if project else None
+        )
+        for side in (a, b)
+    ]
+    order, left, right = orderdiff.split(*sessions)
+    found = codediff.cells(left, right)
+    idle = [[c for i, c in enumerate(s.record.cells) if i not in s.needed] for s in (a, b)]
+    executed = [list(s.record.cells) for s in (a, b)]
+    only = [codediff.only(idle[0], executed[1]), codediff.only(idle[1], executed[0])]
+    found += codediff.cells(*only, needed=False)
+    loaded: tuple[str, ...] = ()
+    if project is not None:
+        texts = [sides.texts(project, side, codediff.files(side.record)) for side in (a, b)]
+        loaded = tuple(text for table in texts for text in table.values() if text)
+        used = {word for side in (a, b) for i in side.needed for word in syntax.words(side.record.cells[i].source)}
+        found += codediff.modules(texts[0], texts[1], used)
+    return order, found, loaded
+
+
+def _table_of_data(records: Sequence[Record], *, everything: bool) -> tuple[DataChange, ...]:
+    """For more than two sides: each file's hash on each of them."""
+    tables = [{r.path: r for r in record.inputs} for record in records]
+    found = []
+    for path in dict.fromkeys(path for table in tables for path in table):
+        here = [table.get(path) for table in tables]
+        values = tuple(r.md5 if r else None for r in here)
+        if everything or len(set(values)) > 1:
+            found.append(DataChange(path, values, "differs", sizes=tuple(r.size if r else None for r in here)))
+    return tuple(found)
+
+
+def _orders(chosen: Sequence[Side]) -> tuple[OrderChange, ...]:
+    states = [side.record.order for side in chosen]
+    if len(set(states)) < 2:
+        return ()
+    said = ", ".join(f"{side.title}: {state or 'not recorded'}" for side, state in zip(chosen, states, strict=True))
+    return (OrderChange(said, matters=False),)
+
+
+def _notes(chosen: Sequence[Side]) -> list[str]:
+    notes = []
+    for side in chosen:
+        if side.kind == sides.RUN and side.record.lacking:
+            missing = ", ".join(side.record.lacking)
+            notes.append(f"{side.title}: not recorded: {missing}")
+        if side.record.row.status not in ("FINISHED", "") and side.kind == sides.RUN:
+            notes.append(f"{side.title} is {side.record.row.status}")
+    return notes
+
+
+def code_row(chosen: Sequence[Side]) -> Row:
+    """The digest of what each side executed."""
+    return Row("cells", tuple(side.record.row.tags.get("nbledger.cells.digest") for side in chosen))

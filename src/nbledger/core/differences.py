@@ -1,0 +1,194 @@
+"""What a comparison is made of: frozen dataclasses that every face renders and ``--json`` prints."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from nbledger.core.syntax import Literal
+
+DATA, CODE, PARAMETER, ENVIRONMENT = "data", "code", "parameter", "environment"
+SEED, ORDER, HARDWARE, NONDETERMINISM = "seed", "order", "hardware", "nondeterminism"
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One side. ``kind``: run, present or commit; ``title`` is what a person calls it."""
+
+    title: str
+    kind: str
+    run_id: str = ""
+    status: str = ""
+    experiment: str = ""
+    start: str | None = None
+    end: str | None = None
+    notebook: str | None = None
+    commit: str | None = None
+    dirty: bool | None = None
+
+
+@dataclass(frozen=True)
+class Delta:
+    """The second value of a metric less the first; ``relative`` to the first, None where that is zero."""
+
+    absolute: float
+    relative: float | None
+
+
+@dataclass(frozen=True)
+class Series:
+    """A metric that was logged more than once; ``shown`` are at most some dozens of its values, evenly spaced."""
+
+    count: int
+    last: float
+    low: float
+    high: float
+    shown: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class Row:
+    """Something with a name that has a value on each side (None: not recorded, or absent)."""
+
+    name: str
+    values: tuple[str | None, ...]
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class PackageChange:
+    """``role``: imported (by the run), direct (named by the project), installed, or system (Python, platform)."""
+
+    name: str
+    values: tuple[str | None, ...]
+    role: str
+
+
+@dataclass(frozen=True)
+class ColumnChange:
+    """What became of a column of a table, in words; ``distance`` is a two-sample measure from 0 (alike) to 1."""
+
+    name: str
+    state: str
+    what: str = ""
+    distance: float | None = None
+
+
+@dataclass(frozen=True)
+class TableChange:
+    """What differs between two tables. ``key``: the columns by which rows were matched, empty for whole rows;
+    ``reordered``: the same rows in another order; ``sampled``: how many rows were looked at where it was not all.
+    """
+
+    rows: tuple[int, int]
+    added: int = 0
+    removed: int = 0
+    changed: int = 0
+    key: tuple[str, ...] = ()
+    reordered: bool = False
+    columns: tuple[ColumnChange, ...] = ()
+    sampled: int | None = None
+
+    @property
+    def same(self) -> bool:
+        """The same values in the same order: only how they are written differs."""
+        return not (self.added or self.removed or self.changed or self.reordered or self.columns)
+
+
+@dataclass(frozen=True)
+class DataChange:
+    """A file that was read. ``state``: changed, added (only the second side read it), removed, moved (the same bytes
+    under another name), replaced (another file in its place: ``other``), unknown (no hash). ``values`` are MD5s.
+
+    ``derived``: the session itself wrote it. ``outside``: not in the project. ``read_by`` is the cell that read it;
+    ``needed`` whether the run's cell depends on that. ``files``: for a data set of several files, what became of each; ``keys``: for a file of settings those that differ.
+    """
+
+    path: str
+    values: tuple[str | None, ...]
+    state: str = "changed"
+    other: str | None = None
+    sizes: tuple[int | None, ...] = ()
+    derived: bool = False
+    outside: bool = False
+    needed: bool = True
+    read_by: str = ""
+    files: tuple[Row, ...] = ()
+    keys: tuple[Row, ...] = ()
+    table: TableChange | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class CodeChange:
+    """A cell, module or script. ``kind``: cell or module; ``state``: changed, added, removed.
+
+    ``effect``: code, literals (all that differs), seed, shows (only what is displayed), layout (comments, formatting).
+    ``needed``: the run's cell depends on it. ``ids`` are the cell's ids, ``diff`` the lines of a unified diff.
+    """
+
+    kind: str
+    where: str
+    state: str
+    effect: str
+    needed: bool = True
+    literals: tuple[Literal, ...] = ()
+    ids: tuple[str | None, str | None] = (None, None)
+    diff: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class OrderChange:
+    """Cells that were run in another order, twice, not at all, or that their notebook no longer has.
+
+    ``matters``: what the cells set and use says that the result depends on it.
+    """
+
+    what: str
+    evidence: str = ""
+    matters: bool = True
+
+
+@dataclass(frozen=True)
+class Cause:
+    """Why the metrics may differ, in one sentence with its evidence; ``weight`` from 0 to 1.
+
+    ``kind``: data, code, parameter, environment, seed, order, hardware or nondeterminism.
+    """
+
+    kind: str
+    what: str
+    evidence: str
+    weight: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What differs between two or more sides, and for two of them why: ``causes``, the strongest first.
+
+    ``equal``: whether the metrics that both have are the same; None where there are none. ``recorded`` are the names of
+    all parameters.
+    """
+
+    runs: tuple[Compared, ...]
+    params: dict[str, tuple[str | None, ...]] = field(default_factory=dict)
+    metrics: dict[str, tuple[float | None, ...]] = field(default_factory=dict)
+    data: tuple[DataChange, ...] = ()
+    code: tuple[CodeChange, ...] = ()
+    environment: tuple[PackageChange, ...] = ()
+    seeds: tuple[Row, ...] = ()
+    order: tuple[OrderChange, ...] = ()
+    causes: tuple[Cause, ...] = ()
+    hardware: tuple[Row, ...] = ()
+    deltas: dict[str, Delta] = field(default_factory=dict)
+    series: dict[str, tuple[Series | None, ...]] = field(default_factory=dict)
+    equal: bool | None = None
+    recorded: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def factors(self) -> tuple[str, ...]:
+        """Which of data, code, parameter, environment and seed differ in a way that can move a metric."""
+        found = {cause.kind for cause in self.causes if cause.weight >= _COUNTS}
+        return tuple(kind for kind in (DATA, CODE, PARAMETER, ENVIRONMENT, SEED) if kind in found)
+
+
+_COUNTS = 0.3

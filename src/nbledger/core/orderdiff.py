@@ -1,0 +1,186 @@
+"""Cells that two runs executed in another order, twice, or not at all: what is no edit, and still another computation."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from nbledger.core import codediff, defuse, syntax
+from nbledger.core.differences import OrderChange
+from nbledger.core.record import ExecutedCell, Record
+
+_MOST = 200
+
+
+@dataclass(frozen=True)
+class Session:
+    """What one side executed: its slice, all of it, and the sources of its notebook as it was saved then (None: unknown)."""
+
+    title: str
+    needed: tuple[ExecutedCell, ...]
+    every: tuple[ExecutedCell, ...]
+    book: frozenset[str] | None
+    order_detail: tuple[str, ...] = ()
+    hidden: tuple[str, ...] = ()
+
+
+def session(record: Record, title: str, needed: Sequence[int], book: Sequence[str] | None) -> Session:
+    return Session(
+        title,
+        tuple(record.cells[i] for i in needed if i < len(record.cells)),
+        record.cells,
+        None if book is None else frozenset(_key(source) for source in book),
+        record.order_detail,
+        record.hidden,
+    )
+
+
+def _key(source: str) -> str:
+    return syntax.shape(source).exact
+
+
+def split(a: Session, b: Session) -> tuple[list[OrderChange], list[ExecutedCell], list[ExecutedCell]]:
+    """(what differs in order, the cells of either slice that order does not explain)."""
+    keys = [[_key(c.source) for c in side.needed] for side in (a, b)]
+    if keys[0] == keys[1]:
+        return [], list(a.needed), list(b.needed)
+    extra_a, extra_b = _extra(keys[0], keys[1]), _extra(keys[1], keys[0])
+    found: list[OrderChange] = []
+    said_b = {i: x for i in extra_b if (x := _explained(b, a, i, [a.needed[j] for j in extra_a]))}
+    said_a = {i: x for i in extra_a if (x := _explained(a, b, i, [b.needed[j] for j in extra_b]))}
+    # A cell that was replaced by an edited one is no matter of order, though both sides may have run it.
+    for mine, theirs, said, others in ((a, b, said_a, said_b), (b, a, said_b, said_a)):
+        edited = [
+            c for j, c in enumerate(theirs.needed) if j in (extra_b if mine is a else extra_a) and j not in others
+        ]
+        for i in list(said):
+            if any(_binds(mine.needed[i]) & _binds(c) for c in edited) and not _deleted(mine, mine.needed[i]):
+                del said[i]
+    found += dict.fromkeys([*said_b.values(), *said_a.values()])
+    rest_a = [c for i, c in enumerate(a.needed) if i not in said_a]
+    rest_b = [c for i, c in enumerate(b.needed) if i not in said_b]
+    if found:
+        replaced = [c for c in rest_a if any(_binds(c) & _binds(b.needed[i]) for i in said_b)]
+        gone = {id(c) for c in replaced if _key(c.source) not in keys[1]}
+        rest_a = [c for c in rest_a if id(c) not in gone]
+        replaced = [c for c in rest_b if any(_binds(c) & _binds(a.needed[i]) for i in said_a)]
+        gone = {id(c) for c in replaced if _key(c.source) not in keys[0]}
+        rest_b = [c for c in rest_b if id(c) not in gone]
+    return found + _permuted(a, b, rest_a, rest_b), *_aligned(rest_a, rest_b)
+
+
+def _extra(mine: Sequence[str], theirs: Sequence[str]) -> list[int]:
+    """Indexes of what this side has more often than the other, the earliest executions first."""
+    over = Counter(mine) - Counter(theirs)
+    found = []
+    for index, key in enumerate(mine):
+        if over[key] > 0:
+            over[key] -= 1
+            found.append(index)
+    return found
+
+
+def _explained(mine: Session, theirs: Session, index: int, instead: Sequence[ExecutedCell]) -> OrderChange | None:
+    """How a cell came to be in this side's slice only, where no edit explains it."""
+    cell = mine.needed[index]
+    key, name = _key(cell.source), codediff.label(cell)
+    if cell.cell_id is not None and any(c.cell_id == cell.cell_id for c in instead):
+        return None
+    counts = [sum(_key(c.source) == key for c in side.needed) for side in (mine, theirs)]
+    if counts[1]:
+        return OrderChange(
+            f"{name} ran {_times(counts[0])} in {mine.title} and {_times(counts[1])} in {theirs.title}",
+            _detail(mine, cell) or "its result builds on what it left before",
+            matters=_builds_on_itself(cell),
+        )
+    if _deleted(mine, cell):
+        return OrderChange(
+            f"{mine.title} used what {name} had set, a cell that its notebook no longer had", _detail(mine, cell)
+        )
+    if any(_key(c.source) == key and c.ok for c in theirs.every):
+        return OrderChange(
+            f"{mine.title} used what {name} had set; in {theirs.title} it ran too, but not last before the run's cell",
+            _detail(mine, cell) or _detail(theirs, cell),
+        )
+    if theirs.book is not None and key in theirs.book and key not in {_key(c.source) for c in theirs.every}:
+        return OrderChange(f"{name} did not run in {theirs.title}, whose notebook has it", _detail(theirs, cell))
+    return None
+
+
+def _times(count: int) -> str:
+    return {1: "once", 2: "twice"}.get(count, f"{count} times")
+
+
+def _binds(cell: ExecutedCell) -> frozenset[str]:
+    names = defuse.names_of(cell.source)
+    return names.binds | names.may_bind
+
+
+def _builds_on_itself(cell: ExecutedCell) -> bool:
+    names = defuse.names_of(cell.source)
+    return bool(names.accumulates or (names.binds | names.may_bind) & names.loads) or bool(cell.random)
+
+
+def _deleted(side: Session, cell: ExecutedCell) -> bool:
+    return "deleted" in _detail(side, cell)
+
+
+def _detail(side: Session, cell: ExecutedCell) -> str:
+    """What the record itself says of this cell's order."""
+    mark = f"[{cell.execution_count}]"
+    lines = [line for line in (*side.hidden, *side.order_detail) if mark in line]
+    return next((line for line in lines if "deleted" in line), lines[0] if lines else "")
+
+
+def _permuted(
+    a: Session, b: Session, rest_a: Sequence[ExecutedCell], rest_b: Sequence[ExecutedCell]
+) -> list[OrderChange]:
+    """Cells of both slices that stand in another order, with whether they touch the same names."""
+    place: dict[str, int] = {}
+    for index, cell in enumerate(rest_b[:_MOST]):
+        place.setdefault(_key(cell.source), index)
+    common = [c for c in rest_a[:_MOST] if _key(c.source) in place]
+    swapped = [
+        (x, y) for i, x in enumerate(common) for y in common[i + 1 :] if place[_key(y.source)] < place[_key(x.source)]
+    ]
+    if not swapped:
+        return []
+    bound = [(x, y) for x, y in swapped if _touch(x, y)]
+    x, y = (bound or swapped)[0]
+    shared = ", ".join(sorted(_shared(x, y))[:4])
+    more = f" (and {len(bound) - 1} more such pairs)" if len(bound) > 1 else ""
+    return [
+        OrderChange(
+            f"{codediff.label(x)} ran before {codediff.label(y)} in {a.title} and after it in {b.title}{more}",
+            f"both touch {shared}" if shared else "they share no name",
+            matters=bool(bound),
+        )
+    ]
+
+
+def _shared(x: ExecutedCell, y: ExecutedCell) -> frozenset[str]:
+    m, n = defuse.names_of(x.source), defuse.names_of(y.source)
+    sets_m, sets_n = m.binds | m.may_bind, n.binds | n.may_bind
+    shared = (sets_m & (sets_n | n.loads | n.later)) | (sets_n & (m.loads | m.later))
+    draws = frozenset(f"the {name} generator" for name in {*x.random} & {*y.random})
+    return shared | draws
+
+
+def _touch(x: ExecutedCell, y: ExecutedCell) -> bool:
+    return bool(_shared(x, y)) or any(defuse.names_of(c.source).opaque for c in (x, y))
+
+
+def _aligned(rest_a: list[ExecutedCell], rest_b: list[ExecutedCell]) -> tuple[list[ExecutedCell], list[ExecutedCell]]:
+    """Both lists with common cells in the first one's order, so that what remains different is edits."""
+    place: dict[str, int] = {}
+    for index, cell in enumerate(rest_a):
+        place.setdefault(_key(cell.source), index)
+    keys = [place.get(_key(c.source)) for c in rest_b]
+    if [k for k in keys if k is not None] == sorted(k for k in keys if k is not None):
+        return rest_a, rest_b
+    last, ranks = -1.0, []
+    for number, key in enumerate(keys):
+        last = float(key) if key is not None else last + 1e-6
+        ranks.append((last, number))
+    return rest_a, [rest_b[number] for _, number in sorted(ranks)]
