@@ -7,17 +7,19 @@ import json
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nbledger.core import cells as session_cells
 from nbledger.core import environment as environments
 from nbledger.core import lineage as lineages
-from nbledger.core import values
+from nbledger.core import modules, traces, values
 from nbledger.core.errors import UsageError, nearest
 from nbledger.core.observe import Observation
 from nbledger.core.project import Project
+from nbledger.core.sieve import Sieve
 from nbledger.keeper.recorder import Recording
 
 if TYPE_CHECKING:
@@ -194,38 +196,96 @@ def _example_for(value: Any, names: Mapping[str, Any]) -> Any:
     return None
 
 
+@dataclass(frozen=True)
+class Scope:
+    """What of a session makes up a run. ``cwd``: the kernel's folder when it began. ``first``: index of the first of its
+    cells, None for a run of one cell. ``batch``: it is the run of a whole notebook.
+    """
+
+    cwd: str
+    first: int | None = None
+    batch: bool = False
+
+
 def environment(recording: Recording, folder: Path) -> None:
-    """``environment.txt`` and the tag that names its digest."""
+    """``environment.txt``, ``environment.json``, and the tag that names their digest. Which distributions the imported
+    modules belong to is looked up by whoever publishes.
+    """
     now = environments.current()
     (folder / "environment.txt").write_text(environments.as_requirements(now))
+    noted = {"modules": modules.loaded(), "path": [os.path.abspath(entry or os.curdir) for entry in sys.path]}
+    facts = {**environments.to_dict(now), **environments.process(), "loaded": noted}
+    (folder / "environment.json").write_text(json.dumps(facts), encoding="utf-8", errors="surrogatepass")
+    recording.environment(folder)
     recording.log_tags({"nbledger.env.digest": now.digest, "nbledger.kernel": f"{now.implementation} {now.python}"})
 
 
-def cells(recording: Recording, session: Session, folder: Path) -> None:
-    """``session.ipynb``, the digest of its cells, and whether the run stands on a clean order of them."""
-    executed = session.cells
+def needed(session: Session, scope: Scope) -> list[int]:
+    """Indexes of the cells that the run depends on, ascending, its own last."""
+    if scope.batch:
+        return list(range(len(session.cells)))
+    return traces.needed(session.cells, session.traced(), scope.first)
+
+
+def cells(
+    recording: Recording, session: Session, scope: Scope, needed: Sequence[int], seen: Observation, folder: Path
+) -> None:
+    """``session.ipynb``, ``session.json``, the digest of the cells, and whether the run stands on a clean order of them."""
+    executed, notebook = session.cells, session.notebook()
     (folder / "session.ipynb").write_text(
         session_cells.session_notebook(executed), encoding="utf-8", errors="surrogatepass"
     )
     current = executed[-1].cell_id if executed else None
-    order = session_cells.order(executed, session.notebook(), current)
+    order = session_cells.order(executed, notebook, current, needed)
     recording.log_tags(
         {"nbledger.cells.digest": session_cells.digest([c.source for c in executed]), "nbledger.order": order.state}
     )
+    facts = _facts(recording.project, session, notebook, set(seen.modules))
+    noted = {
+        "schema": 1,
+        "cwd": recording.project.relative(Path(scope.cwd)) or scope.cwd,
+        "batch": scope.batch,
+        "needed": list(needed),
+        "order": list(order.detail),
+        "hidden": [],
+        "cells": facts,
+    }
+    (folder / "session.json").write_text(json.dumps(noted), encoding="utf-8")
     if order.state != "clean":
         recording.notice(f"cells {order.state}: {'; '.join(order.detail[:3])}")
 
 
-def seed(number: int) -> None:
-    """Seed ``random``, and NumPy and torch where they are loaded or the moment they are."""
+def _facts(project: Project, session: Session, notebook: Path | None, code: set[str]) -> list[dict[str, Any]]:
+    """What each executed cell did; what was put into words for an earlier run is not again."""
+    sieve, made = Sieve(project, notebook), session.facts
+    traced, known = session.traced(), traces.saved(session.cells, notebook)
+    last = len(session.cells) - 1
+    found: list[dict[str, Any]] = []
+    for index, (cell, trace) in enumerate(zip(session.cells, traced, strict=True)):
+        facts = made.get(index) or traces.fact(project, sieve, code, cell, trace)
+        if index != last:  # the last may still be running
+            made[index] = facts
+        found.append({**facts, "saved": known[index]})
+    return found
+
+
+def seed(number: int, done: Callable[[], object]) -> None:
+    """Seed ``random``, and NumPy and torch where they are loaded or the moment they are; call ``done`` each time."""
     import random
 
     from nbledger.core.importwatch import when_imported
 
+    def numpy_too(numpy: Any) -> None:
+        numpy.random.seed(number % 2**32)
+        done()
+
+    def torch_too(torch: Any) -> None:
+        torch.manual_seed(number)
+        done()
+
     random.seed(number)
-    when_imported("numpy", lambda numpy: numpy.random.seed(number % 2**32))
-    if "torch" in sys.modules:
-        sys.modules["torch"].manual_seed(number)
+    when_imported("numpy", numpy_too)
+    when_imported("torch", torch_too)
 
 
 def seeds(recording: Recording, number: int | None) -> None:
@@ -235,18 +295,33 @@ def seeds(recording: Recording, number: int | None) -> None:
     recording.log_tags({"nbledger.seeds": json.dumps(known)})
 
 
-def lineage(recording: Recording, observation: Observation, options: argparse.Namespace, folder: Path) -> None:
-    """``inputs.json`` and ``outputs.json``, the dataset inputs, and a notice for each input that is not versioned."""
-    project = recording.project
+def lineage(
+    recording: Recording,
+    session: Session,
+    needed: Sequence[int],
+    seen: Observation,
+    options: argparse.Namespace,
+    folder: Path,
+) -> None:
+    """``inputs.json`` and ``outputs.json``, the dataset inputs, and a notice for each input that is not versioned. What
+    the cells read that the run depends on are its inputs too.
+    """
+    project, traced = recording.project, session.traced()
     found = lineages.describe(
-        project, observation, options.inputs, options.outputs, hash_budget_mb=project.settings.hash_max_mb
+        project,
+        seen,
+        options.inputs,
+        options.outputs,
+        hash_budget_mb=project.settings.hash_max_mb,
+        carried=traces.carried(traced, needed, Sieve(project, session.notebook()), set(seen.modules)),
     )
+    unseen = [*found.unseen, *traces.unseen(traced, needed, found.unseen, seen.beyond)]
     (folder / "inputs.json").write_text(
         json.dumps(
             {
                 "inputs": [lineages.record_to_dict(r) for r in found.inputs],
                 "modules": found.modules,
-                "unseen": found.unseen,
+                "unseen": unseen,
             },
             indent=1,
         )

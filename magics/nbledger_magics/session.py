@@ -21,6 +21,8 @@ from nbledger.keeper import client
 from nbledger_magics import header, verbs
 
 if TYPE_CHECKING:
+    from nbledger.core.cells import Cell
+    from nbledger.core.traces import Trace, Tracer
     from nbledger_magics.tracked_cell import TrackedCell
 
 
@@ -29,7 +31,11 @@ class Session:
 
     def __init__(self, shell: Any) -> None:
         self.shell = shell
-        self.cells: list[Any] = []
+        self.cells: list[Cell] = []
+        self.traces: list[Trace] = []
+        self.facts: dict[int, dict[str, Any]] = {}
+        self.tracer: Tracer | None = None
+        self._tracing: int | None = None
         self.executing = 0
         self.running: TrackedCell | None = None
         self.span: TrackedCell | None = None
@@ -44,6 +50,7 @@ class Session:
         self.shell.events.register("post_run_cell", self.after_cell)
         verbs.register(self)
         readers.install()
+        self._before_loading()
         try:
             project = self.project()
             if project.state.is_dir() and client.running(project) is None:
@@ -64,8 +71,9 @@ class Session:
     def before_cell(self, info: Any) -> None:
         """IPython's ``pre_run_cell``: note the cell; start a run where its first line asks for one."""
         self.executing += 1
+        noted = False
         try:
-            self._note(info)
+            noted = self._note(info)
             words = header.words_of(info.raw_cell)
             if words is not None and self.executing == 1:
                 from nbledger_magics import tracked_cell
@@ -76,6 +84,8 @@ class Session:
             pass  # wrong words: the transformer left the cell to the magic, which says so
         except Exception as err:
             self.say(f"this cell is not recorded: {err!r}")
+        if noted and self.executing == 1:
+            self._trace()
 
     def after_cell(self, result: Any) -> None:
         """IPython's ``post_run_cell``: end the run with the cell's own outcome."""
@@ -83,6 +93,8 @@ class Session:
         running, self.running = (self.running, None) if self.executing == 0 else (None, self.running)
         try:
             error = None
+            if self.executing == 0:
+                self._trace_end()
             if result is not None:
                 error = result.error_before_exec or result.error_in_exec
                 self._note_end(result, error)
@@ -93,20 +105,57 @@ class Session:
         except Exception as err:
             self.say(f"this run was not fully recorded: {err!r}")
 
-    def _note(self, info: Any) -> None:
-        from nbledger.core.cells import Cell
-
+    def _note(self, info: Any) -> bool:
         if info.silent or not info.raw_cell or not info.store_history:
-            return
-        self.cells.append(
-            Cell(
-                source=info.raw_cell,
-                cell_id=getattr(info, "cell_id", None),
-                started=time.time(),
-                execution_count=self.shell.execution_count,
-                ok=True,
-            )
-        )
+            return False
+        self._add(info.raw_cell, getattr(info, "cell_id", None), self.shell.execution_count)
+        return True
+
+    def _add(self, source: str, cell_id: str | None, count: int, *, ok: bool = True) -> None:
+        from nbledger.core.cells import Cell
+        from nbledger.core.traces import Trace
+
+        self.cells.append(Cell(source, cell_id, time.time(), count, ok))
+        self.traces.append(Trace())
+
+    def _before_loading(self) -> None:
+        """The cells that ran before the extension was loaded, as IPython's history has them: what they read was not
+        seen, but a run may depend on their imports and functions.
+        """
+        history = getattr(self.shell, "history_manager", None)
+        failed = getattr(history, "exceptions", {})
+        for count, source in enumerate(getattr(history, "input_hist_raw", ())):
+            if count and source:
+                self._add(source, None, count, ok=count not in failed)
+
+    def _trace(self) -> None:
+        """Open the window in which this cell's files, generators and hosts are noted."""
+        try:
+            if self.tracer is None:
+                from nbledger.core.traces import Tracer
+
+                self.tracer = Tracer()
+            self.tracer.begin()
+            self._tracing = len(self.cells) - 1
+        except Exception as err:
+            self.say(f"what this cell reads is not noted: {err!r}")
+
+    def _trace_end(self) -> None:
+        index, self._tracing = self._tracing, None
+        if self.tracer is not None and index is not None:
+            self.traces[index] = self.tracer.end(self.cells[index].source)
+
+    def seeded(self) -> None:
+        """The ledger itself has seeded a generator: its state now is the one before the cell."""
+        if self.tracer is not None and self._tracing is not None:
+            self.tracer.refresh()
+
+    def traced(self) -> list[Trace]:
+        """What each of ``cells`` did; of the one that is running, what it did so far."""
+        index = self._tracing
+        if self.tracer is None or index is None:
+            return self.traces
+        return [*self.traces[:index], self.tracer.so_far(self.cells[index].source), *self.traces[index + 1 :]]
 
     def _note_end(self, result: Any, error: BaseException | None) -> None:
         import dataclasses

@@ -42,10 +42,15 @@ class TrackedCell:
     def __init__(self, session: Session, project: Project, options: argparse.Namespace, source: str) -> None:
         self.session, self.project, self.options = session, project, options
         notebook = session.notebook()
+        self.is_span = not source.startswith("%%mlrun")
+        self.scope = collect.Scope(
+            os.path.realpath(os.curdir),
+            max(len(session.cells) - 1, 0) if self.is_span else None,
+            bool(getattr(options, "batch", False)),
+        )
         self.recording = recorder.start(project, self._plan(notebook, source))
         self.active: mlflow_active.Active | None = None
         self.lost: list[str] = []
-        self.is_span = not source.startswith("%%mlrun")
         client.notify(project)
         recorder.push(self.recording)
         self._step("seeds", self._seed)
@@ -93,7 +98,7 @@ class TrackedCell:
 
     def _seed(self) -> None:
         if self.options.seed is not None:
-            collect.seed(self.options.seed)
+            collect.seed(self.options.seed, self.session.seeded)
 
     def _say_what_is_missing(self) -> None:
         if self.project.git is None:
@@ -189,10 +194,12 @@ class TrackedCell:
         folder = recording.blob("nbledger")
         folder.mkdir()
         self._step("environment", lambda: collect.environment(recording, folder))
-        self._step("cells", lambda: collect.cells(recording, session, folder))
+        seen = observation or observe.Observation()
+        needed = self._step("cells", lambda: collect.needed(session, self.scope)) or []
+        self._step("cells", lambda: collect.cells(recording, session, self.scope, needed, seen, folder))
         self._step("seeds", lambda: collect.seeds(recording, options.seed))
         if observation is not None:
-            self._step("inputs", lambda: collect.lineage(recording, observation, options, folder))
+            self._step("inputs", lambda: collect.lineage(recording, session, needed, seen, options, folder))
         recording.add_blob(folder)
 
     def summary(self) -> Any:

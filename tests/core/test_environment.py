@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from nbledger.core import environment
+from nbledger.core import environment, modules
 from nbledger.core.environment import as_requirements, current, from_dict, to_dict
 
 
@@ -86,7 +86,7 @@ def test_an_editable_checkout_elsewhere_is_the_same_environment(site: Path):
 def test_round_trip_and_imported():
     found = current()
     assert from_dict(json.loads(json.dumps(to_dict(found)))) == found
-    assert "pytest" in environment.imported()
+    assert "pytest" in modules.distributions(modules.loaded(), sys.path)
 
 
 def test_importing_it_is_light():

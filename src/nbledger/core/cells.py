@@ -6,17 +6,21 @@ import hashlib
 import json
 import os
 import re
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from nbledger.core.defuse import Names, names_of
+from nbledger.core.files import Signature, signature
 
 CLEAN, OUT_OF_ORDER, EDITED = "clean", "out-of-order", "edited-since"
 _ID = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 INJECTED = re.compile(r"\s*# (?:Injected )?[Pp]arameters\b")
+_TICK = 0.05  # seconds; file systems stamp with the time of their last tick
 _DEPTH = 8  # nesting of parameters that are lists or dictionaries
 
 
@@ -48,6 +52,7 @@ class DiskCell:
     tags: tuple[str, ...] = ()
 
 
+@lru_cache(4096)
 def normal(source: str) -> str:
     """The source without trailing white space: what editors and formatters change without changing the code."""
     return "\n".join(line.rstrip() for line in source.splitlines()).strip("\n")
@@ -69,11 +74,35 @@ def notebook_digest(path: Path) -> str | None:
 def read_notebook(path: Path) -> list[DiskCell] | None:
     """Code cells of a notebook file (format 4, and 3 with its worksheets); None if it is not one."""
     try:
-        data = json.loads(path.read_bytes())
+        found = os.stat(path)
+    except OSError:
+        return None
+    # Within a tick of the file system's clock it may be written again unnoticed.
+    fresh = time.time() - found.st_mtime < _TICK
+    cells = _parsed(path) if fresh else _remembered(path, signature(found))
+    return None if cells is None else list(cells)
+
+
+@lru_cache(8)
+def _remembered(path: Path, _signature: Signature) -> tuple[DiskCell, ...] | None:
+    return _parsed(path)
+
+
+def _parsed(path: Path) -> tuple[DiskCell, ...] | None:
+    try:
+        return parse_notebook(path.read_bytes())
+    except OSError:
+        return None
+
+
+def parse_notebook(text: bytes | str) -> tuple[DiskCell, ...] | None:
+    """Code cells of a notebook's JSON; None if it is not one."""
+    try:
+        data = json.loads(text)
         sheets = data.get("worksheets") or [data]
         raw = [c for sheet in sheets for c in sheet["cells"] if c.get("cell_type") == "code"]
-        return [_disk_cell(c) for c in raw]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return tuple(_disk_cell(c) for c in raw)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 
 
@@ -149,11 +178,18 @@ def _backward(cells: Sequence[Cell], every: Sequence[Names], deferred: set[str])
     return found[::-1]
 
 
-def order(cells: Sequence[Cell], notebook_path: Path | None, current_id: str | None = None) -> Order:
-    """Does the notebook on disk, run from top to bottom, do what was done? Judged on what the last cell depends on."""
+def order(
+    cells: Sequence[Cell],
+    notebook_path: Path | None,
+    current_id: str | None = None,
+    needed: Sequence[int] | None = None,
+) -> Order:
+    """Does the notebook on disk, run from top to bottom, do what was done? Judged on what the last cell depends on, or
+    on the cells at ``needed`` (ascending, the last among them).
+    """
     if not cells:
         return Order(CLEAN)
-    chosen = [*slice_of(cells), len(cells) - 1]
+    chosen = list(needed) if needed else [*slice_of(cells), len(cells) - 1]
     repeated = _repeated(cells, chosen)
     latest = {_key(cells[i], current_id if i == chosen[-1] else None): i for i in chosen}
     disk = read_notebook(notebook_path) if notebook_path else None

@@ -11,7 +11,8 @@ import re
 import sys
 import sysconfig
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,8 @@ _THREADS = (
     "CUBLAS_WORKSPACE_CONFIG",
 )
 _GPUS = "CUDA_VISIBLE_DEVICES"
+THREADS = (*_THREADS, _GPUS)
+"""Variables that say how many threads, and which cards, libraries compute with."""
 _DIST = re.compile(r"(.+?)-([^-]+)(?:-py\d[\d.]*(?:-[^-]+)?)?\.(dist|egg)-info")
 _DRIVER = Path("/proc/driver/nvidia")
 
@@ -101,25 +104,21 @@ def as_requirements(environment: Environment) -> str:
 
 def to_dict(environment: Environment) -> dict[str, Any]:
     """As what ``json.dumps`` takes."""
-    return {**asdict(environment), "packages": [list(p) for p in environment.packages], "gpu": list(environment.gpu)}
+    return {f.name: getattr(environment, f.name) for f in fields(environment)}
 
 
-def from_dict(fields: dict[str, Any]) -> Environment:
+def from_dict(known_as: dict[str, Any]) -> Environment:
     """The environment that ``to_dict`` described."""
-    known = {k: v for k, v in fields.items() if k in Environment.__dataclass_fields__}
+    known = {k: v for k, v in known_as.items() if k in Environment.__dataclass_fields__}
     packages = tuple((str(n), str(v), str(u), bool(e)) for n, v, u, e in known.get("packages", ()))
     return Environment(**{**known, "packages": packages, "gpu": tuple(known.get("gpu", ()))})
 
 
-def imported() -> dict[str, str]:
-    """{distribution: version} of what this process has imported. Reads every package's file list the first time,
-    which may take a second: call it in the background.
-    """
-    tops = {name.partition(".")[0] for name in list(sys.modules)}
-    versions = {name: version for name, version, _, _ in installed()}
-    owners = _owners()
-    names = {canonical(d) for top in tops for d in owners.get(top, ())}
-    return {name: versions[name] for name in sorted(names) if name in versions}
+def process() -> dict[str, Any]:
+    """What of this process itself affects results: how it hashes strings, the processor, the threads libraries use."""
+    from nbledger.core.randomness import hashing
+
+    return {"hashing": hashing(), "cpu": _processor(), "threads_used": _threads_used()}
 
 
 def canonical(name: str) -> str:
@@ -129,7 +128,7 @@ def canonical(name: str) -> str:
 
 Key = tuple[tuple[str, int], ...]
 _scanned: tuple[Key, tuple[Package, ...]] | None = None
-_owned: tuple[Key, dict[str, list[str]]] | None = None
+_pools: tuple[int, Any] = (-1, None)
 
 
 def installed() -> tuple[Package, ...]:
@@ -145,14 +144,14 @@ def installed() -> tuple[Package, ...]:
     return _scanned[1]
 
 
-def _owners() -> dict[str, list[str]]:
-    global _owned
-    key = _key()
-    if _owned is None or _owned[0] != key:
-        from importlib.metadata import packages_distributions
-
-        _owned = (key, {k: list(v) for k, v in packages_distributions().items()})
-    return _owned[1]
+def scanned(folder: str) -> Iterator[tuple[str, str, str]]:
+    """(name, version, its ``.dist-info`` or ``.egg-info``) of the distributions in one folder."""
+    for path in _infos(folder):
+        match = _DIST.fullmatch(os.path.basename(path))
+        if match:
+            yield canonical(match[1]), match[2], path
+        elif path.endswith(".egg-info"):
+            yield canonical(os.path.basename(path).removesuffix(".egg-info")), _egg_version(path), path
 
 
 def _key() -> Key:
@@ -164,19 +163,22 @@ def _key() -> Key:
     return tuple(found)
 
 
-def _scan(folder: str) -> Iterator[Package]:
+def _infos(folder: str) -> list[str]:
     try:
         names = os.listdir(folder)
     except OSError:
-        return
-    for name in names:
+        return []
+    return [os.path.join(folder, name) for name in names if name.endswith((".dist-info", ".egg-info"))]
+
+
+def _scan(folder: str) -> Iterator[Package]:
+    for path in _infos(folder):
+        name = os.path.basename(path)
+        match = _DIST.fullmatch(name)
         if name.endswith(".dist-info"):
-            match = _DIST.fullmatch(name)
             if match:
-                yield _package(match[1], match[2], os.path.join(folder, name))
-        elif name.endswith(".egg-info"):
-            match = _DIST.fullmatch(name)
-            path = os.path.join(folder, name)
+                yield _package(match[1], match[2], path)
+        else:
             project, version = (match[1], match[2]) if match else (name.removesuffix(".egg-info"), _egg_version(path))
             # An egg-info folder without a version in its name lies beside its sources: a development install.
             yield (canonical(project), version, "" if match else Path(folder).as_uri(), not match)
@@ -256,6 +258,33 @@ def _cpus() -> int:
     with contextlib.suppress(AttributeError, OSError):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+@cache
+def _processor() -> str:
+    """The processor's model: libraries choose their kernels, and so their rounding, by it."""
+    with contextlib.suppress(OSError), open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
+        found = re.search(r"^(?:model name|Model)\s*:\s*(.+)$", file.read(4096), flags=re.MULTILINE)
+        if found:
+            return found[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def _threads_used() -> list[dict[str, Any]]:
+    """The thread pools of loaded libraries, where threadpoolctl (scikit-learn brings it) or torch can tell."""
+    global _pools
+    facts: list[dict[str, Any]] = []
+    with contextlib.suppress(Exception):
+        control = sys.modules.get("threadpoolctl")
+        if control is not None:
+            if _pools[0] != len(sys.modules):  # looking through the loaded libraries takes milliseconds
+                _pools = (len(sys.modules), control.ThreadpoolController())
+            facts += [{k: v for k, v in pool.items() if k != "filepath"} for pool in _pools[1].info()]
+    with contextlib.suppress(Exception):
+        torch = sys.modules.get("torch")
+        if torch is not None:
+            facts.append({"user_api": "torch", "num_threads": torch.get_num_threads()})
+    return facts
 
 
 def _gpu() -> tuple[str, ...]:

@@ -6,12 +6,14 @@ import contextlib
 import os
 import shlex
 import stat
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from nbledger.core import files, git, observe
+from nbledger.core.errors import LedgerError
 from nbledger.core.files import Signature, signature
 from nbledger.core.observe import Observation
 from nbledger.core.project import Project
@@ -20,12 +22,16 @@ MB = 1 << 20
 _PER_FILE = 16 << 10  # what opening a file costs, in bytes hashed meanwhile
 _AT_ONCE = 2000  # paths on one Git command line
 _MOST = 200_000  # hashes remembered in this process
+_MOST_CARRIED = 500  # files read by earlier cells that are looked into at once; the keeper does the rest
 
 DVC, DVC_CHANGED = "dvc", "dvc-changed"
 GIT, GIT_CHANGED = "git", "git-changed"
 UNTRACKED, EXTERNAL, MOVED = "untracked", "external", "changed-since-read"
+UNKNOWN = "unknown"  # only while pending
 
 _known: dict[str, tuple[Signature, str]] = {}
+# {(root, path): (the index and HEAD, the file, what Git says of it)}
+_judged: dict[tuple[Path, str], tuple[object, Signature, str]] = {}
 
 
 @dataclass(frozen=True)
@@ -67,20 +73,35 @@ def describe(
     extra_out: Iterable[str | Path] = (),
     *,
     hash_budget_mb: float,
+    carried: Mapping[str, Signature] | None = None,
 ) -> Lineage:
-    """The lineage of an observation; ``extra_in`` and ``extra_out`` are files or folders named by the user.
+    """The lineage of an observation; ``extra_in`` and ``extra_out`` are files or folders named by the user, ``carried``
+    what was read before the observation began, in this process, and matters as well.
 
     Hashes up to ``hash_budget_mb`` MiB (a file counts 16 KiB more), smallest files first; ``finish`` does the rest.
     """
     with observe.unwatched():
-        reads = observation.reads | _stated(extra_in)
+        earlier = dict(carried or {})
+        at_once = dict(islice(earlier.items(), _MOST_CARRIED))
+        reads = observation.reads | _stated(extra_in) | at_once
         writes = _stated([*observation.writes, *extra_out])
         now = {path: found for path in reads if (found := _stat(path)) is not None} | writes
         hashes = _hashed(project, {p: s for p, s in now.items() if p in writes or reads.get(p) == s}, hash_budget_mb)
         inputs = _records(project, reads, {p for p, s in reads.items() if now.get(p) != s}, hashes)
         outputs = _records(project, writes, set(), hashes)
+        later = {p: s for p, s in islice(earlier.items(), _MOST_CARRIED, None) if p not in reads}
+        waiting = (
+            FileRecord(shown(project, p), s[1], None, UNKNOWN, pending=True, signature=s) for p, s in later.items()
+        )
+        inputs = tuple(sorted((*inputs, *waiting), key=lambda r: r.path)) if later else inputs
     modules = tuple(project.relative(Path(m)) or m for m in observation.modules)
-    return Lineage(inputs, outputs, modules, (*observation.children, *observation.remote))
+    return Lineage(inputs, outputs, modules, _unseen(observation))
+
+
+def _unseen(observation: Observation) -> tuple[str, ...]:
+    """Programs, addresses, and the hosts that no address names."""
+    named = set(map(observe.host_of, observation.remote))
+    return (*observation.children, *observation.remote, *(h for h in observation.hosts if h not in named))
 
 
 def finish(project: Project, records: Sequence[FileRecord]) -> tuple[FileRecord, ...]:
@@ -196,11 +217,11 @@ def _records(
 ) -> tuple[FileRecord, ...]:
     places = {path: _place(project, path) for path in wanted}
     bare = {
-        path: replace(_tracked_by_dvc(project, path, shown, wanted[path], hashes.get(path)), signature=wanted[path])
-        for path, (shown, _) in places.items()
+        path: replace(_tracked_by_dvc(project, path, name, wanted[path], hashes.get(path)), signature=wanted[path])
+        for path, (name, _) in places.items()
     }
     inside = {path: inner for path, (_, inner) in places.items() if inner is not None and bare[path].state == UNTRACKED}
-    by_git = _git_states(project, set(inside.values()))
+    by_git = _git_states(project, {inner: wanted[path] for path, inner in inside.items()})
     records = []
     for path, record in bare.items():
         state = by_git.get(inside.get(path, ""), record.state)
@@ -211,6 +232,11 @@ def _records(
         else:
             records.append(replace(record, state=state))
     return tuple(sorted(records, key=lambda r: r.path))
+
+
+def shown(project: Project, path: str) -> str:
+    """A path as records have it: relative to the root, or absolute outside."""
+    return _place(project, path)[0]
 
 
 def _place(project: Project, path: str) -> tuple[str, str | None]:
@@ -255,12 +281,37 @@ def _expected(project: Project, out: Any, path: str) -> str | None:
     return entries.get(path.removeprefix(out.path).lstrip("/"))
 
 
-def _git_states(project: Project, paths: set[str]) -> dict[str, str]:
-    """{path: git | git-changed} of those that are in Git's index."""
+def _git_states(project: Project, paths: dict[str, Signature]) -> dict[str, str]:
+    """{path: git | git-changed} of those that are in Git's index. Nothing is asked twice while the file, the index and
+    HEAD are the same.
+    """
     repo = project.git
-    own = sorted(p for p in paths if not _in_nested(project.root, p))
-    if repo is None or not own:
+    if repo is None or not paths:
         return {}
+    stamp = _stamp(repo)
+    known = {
+        path: judged[2]
+        for path, signed in paths.items()
+        if stamp and (judged := _judged.get((project.root, path))) and judged[:2] == (stamp, signed)
+    }
+    fresh = _ask_git(project, repo, [p for p in paths if p not in known])
+    if stamp and stamp == _stamp(repo):
+        if len(_judged) > _MOST:
+            _judged.clear()
+        _judged.update(((project.root, p), (stamp, paths[p], fresh.get(p, ""))) for p in paths if p not in known)
+    return {path: state for path, state in (known | fresh).items() if state}
+
+
+def _stamp(repo: git.GitRepo) -> object:
+    """What Git's answers about an unchanged file depend on; None where that cannot be told."""
+    try:
+        return signature(os.stat(repo.git_dir / "index")), git.head(repo).commit
+    except (OSError, LedgerError):
+        return None
+
+
+def _ask_git(project: Project, repo: git.GitRepo, paths: Sequence[str]) -> dict[str, str]:
+    own = sorted(p for p in paths if not _in_nested(project.root, p))
     found: dict[str, str] = {}
     for start in range(0, len(own), _AT_ONCE):
         tracked = sorted(git.tracked(repo, own[start : start + _AT_ONCE]))

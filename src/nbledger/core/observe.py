@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import stat
 import sys
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +25,15 @@ from nbledger.core.project import Project
 from nbledger.core.sieve import Sieve, modules_below
 
 MAX_FILES = 200_000  # files listed of one folder; a folder read that is larger is a mistake, not an input
+_HERE = ("localhost", "0.0.0.0", "::", "::1", "*")  # noqa: S104 — names of this machine, not to bind to
 
 
 @dataclass(frozen=True)
 class Observation:
     """What was seen. ``reads`` maps absolute paths as named to the signature at the first read; ``real`` gives the
     resolved path of those that are reached through a link; ``children`` are names of programs whose reads are not
-    seen; ``remote`` are addresses without credentials.
+    seen; ``remote`` are addresses without credentials, ``hosts`` the machines talked to, whatever for. ``beyond``
+    counts the files read after the observer's limit was reached.
     """
 
     reads: dict[str, Signature] = field(default_factory=dict)
@@ -38,22 +42,30 @@ class Observation:
     children: list[str] = field(default_factory=list)
     remote: list[str] = field(default_factory=list)
     real: dict[str, str] = field(default_factory=dict)
+    hosts: list[str] = field(default_factory=list)
+    beyond: int = 0
 
 
 class Observer:
     """A window in time during which file accesses of this process are noted.
 
-    Observers nest and overlap freely: each that is active gets every event.
+    Observers nest and overlap freely: each that is active gets every event. ``most`` bounds the reads kept.
     """
 
-    def __init__(self, project: Project, notebook: Path | None = None) -> None:
+    def __init__(self, project: Project, notebook: Path | None = None, *, most: int = MAX_FILES) -> None:
         self._sieve = Sieve(project, notebook)
+        self.prefixes = self._sieve.prefixes
         self._root = str(project.root)
+        self._most = most
+        self._beyond = 0
+        self._own_hosts = _own_hosts(project.tracking_uri)
         self._reads: dict[str, Signature] = {}
         self._written: set[str] = set()
         self._shared: dict[str, Signature] = {}  # opened for both, or databases: written if they differ at the end
         self._children: dict[str, None] = {}
         self._remote: dict[str, None] = {}
+        self._hosts: dict[str, None] = {}
+        self._addresses: dict[str, None] = {}
         self._started = 0
 
     def start(self) -> Observer:
@@ -67,20 +79,29 @@ class Observer:
 
     def stop(self) -> Observation:
         """End, and what was seen of interest to the project. Never raises; stopping twice gives the same."""
+        with unwatched():
+            seen = self.close()
+            modules = modules_below(self._root, self._sieve)
+            code = set(modules)
+            reads = {p: s for p, s in seen.reads.items() if p not in code and self._sieve.keeps(p)}
+            writes = {p for p in seen.writes if self._sieve.keeps(p)}
+            real = {p: r for p in reads if (r := os.path.realpath(p)) != p}
+        return replace(seen, reads=reads, writes=writes, modules=modules, real=real)
+
+    def close(self) -> Observation:
+        """End, and what was seen, unsifted but for the folders of the system: cheap, for cells that no run needs yet."""
         global _active
         with _lock:
             _active = tuple(o for o in _active if o is not self)
-        with unwatched():
-            return self._result()
+        return self.seen()
 
-    def _result(self) -> Observation:
+    def seen(self) -> Observation:
+        """What was seen so far, unsifted."""
         changed = {p for p, before in self._shared.items() if _signature(p) not in (before, None)}
-        modules = modules_below(self._root, self._sieve)
-        code = set(modules)
-        reads = {p: s for p, s in list(self._reads.items()) if p not in code and self._sieve.keeps(p)}
-        writes = {p for w in list(self._written | changed) for p in self._expand(w) if self._sieve.keeps(p)}
-        real = {p: r for p in reads if (r := os.path.realpath(p)) != p}
-        return Observation(reads, writes, modules, list(self._children), list(self._remote), real)
+        writes = {p for w in list(self._written | changed) for p in self._expand(w)}
+        hosts = list(self._hosts) or list(self._addresses)
+        reads, children, remote = dict(self._reads), list(self._children), list(self._remote)
+        return Observation(reads, writes, [], children, remote, {}, hosts, self._beyond)
 
     def _expand(self, path: str) -> Iterator[str]:
         """A file that is there, or the files of a folder that changed since the start."""
@@ -91,19 +112,22 @@ class Observer:
             yield from (p for p, s in files_below(path) if s[3] >= self._started - 10_000_000)
 
     def read(self, path: str, seen: Signature | None = None) -> None:
-        if path in self._reads or path in self._written or path.startswith(self._sieve.prefixes):
+        if path in self._reads or path in self._written or path.startswith(self.prefixes):
+            return
+        if len(self._reads) >= self._most:
+            self._beyond += 1
             return
         found = seen or _signature(path)
         if found is not None:
             self._reads[path] = found
 
     def wrote(self, path: str) -> None:
-        if not path.startswith(self._sieve.prefixes):
+        if not path.startswith(self.prefixes):
             self._written.add(path)
 
     def shared(self, path: str) -> None:
         """Opened to read and perhaps to write: an input if it is there already, an output if it changes."""
-        if path.startswith(self._sieve.prefixes) or path in self._written:
+        if path.startswith(self.prefixes) or path in self._written:
             return
         found = _signature(path)
         if found is None:
@@ -124,6 +148,36 @@ class Observer:
 
     def remote(self, url: str) -> None:
         self._remote[url] = None
+        self.host(host_of(url))
+
+    def host(self, name: str) -> None:
+        """A machine by name; this one and the tracking server do not count."""
+        if name and name not in self._own_hosts and not name.startswith("127."):
+            self._hosts[name] = None
+
+    def address(self, number: str) -> None:
+        """A machine by number: told only where no name was asked for."""
+        if number not in self._own_hosts and not number.startswith(("127.", "::ffff:127.")):
+            self._addresses[number] = None
+
+
+def host_of(url: str) -> str:
+    """The host of a web address; of another scheme (``s3://bucket/key``) the scheme with it, as a host alone misleads."""
+    scheme, mark, rest = url.partition("://")
+    host = re.split(r"[/?#]", rest, maxsplit=1)[0].rpartition("@")[2]
+    if not mark or not host:
+        return ""
+    if scheme.lower() in ("http", "https", "ftp", "ftps"):
+        return re.sub(r":\d+$", "", host).strip("[]").lower()
+    return f"{scheme}://{host}"
+
+
+@lru_cache(16)
+def _own_hosts(tracking_uri: str) -> frozenset[str]:
+    import socket
+
+    names = {*_HERE, "", host_of(tracking_uri), host_of(os.environ.get("MLFLOW_TRACKING_URI", ""))}
+    return frozenset(names | {socket.gethostname(), socket.gethostname().partition(".")[0]})
 
 
 _active: tuple[Observer, ...] = ()
@@ -230,8 +284,18 @@ def saw_read(name: str) -> None:
             for observer in _active:
                 observer.read(path, found)
         return
-    for observer in _active:
-        observer.read(name)
+    _tell_read(name)
+
+
+def _tell_read(name: str) -> None:
+    """One look at the file for all observers."""
+    if len(_active) == 1:
+        _active[0].read(name)
+        return
+    found = _signature(name)
+    if found is not None:
+        for observer in _active:
+            observer.read(name, found)
 
 
 def saw_write(name: str) -> None:
@@ -256,13 +320,15 @@ def _saw_child(name: str) -> None:
 
 
 def _on_open(path: Any, _mode: Any, flags: int) -> None:
+    # An import opens thousands of files of the interpreter's: those are dropped before anything is made of them.
+    if type(path) is str and path.startswith(_active[0].prefixes) and ".." not in path and len(_active) == 1:
+        return
     name = local_path(path)
     if name is None:
         return
     access = (flags or 0) & _WRITES
     if not access:
-        for observer in _active:
-            observer.read(name)
+        _tell_read(name)
     elif access & os.O_RDWR and not access & os.O_TRUNC:
         saw_shared(name)
     else:
@@ -331,7 +397,28 @@ def _on_fork() -> None:
     _saw_child("a forked worker process")
 
 
+def _on_lookup(host: Any, *_: Any) -> None:
+    name = os.fsdecode(host) if isinstance(host, str | bytes) else ""
+    for observer in _active:
+        observer.host(name.rstrip(".").lower())
+
+
+def _on_connect(_socket: Any, address: Any) -> None:
+    if isinstance(address, tuple) and address and isinstance(address[0], str):
+        for observer in _active:
+            observer.address(address[0])
+
+
+def _on_request(url: Any, *_: Any) -> None:
+    name = host_of(url) if isinstance(url, str) and url.lower().startswith(("http", "ftp")) else ""
+    for observer in _active:
+        observer.host(name)
+
+
 _HANDLERS: dict[str, Any] = {
+    "socket.getaddrinfo": _on_lookup,
+    "socket.connect": _on_connect,
+    "urllib.Request": _on_request,
     "open": _on_open,
     "sqlite3.connect": _on_sqlite,
     "os.rename": _on_rename,

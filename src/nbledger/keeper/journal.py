@@ -46,7 +46,7 @@ __all__ = [
     "save_state",
 ]
 
-SCHEMA = 1
+SCHEMA = 2
 Event = dict[str, Any]
 
 

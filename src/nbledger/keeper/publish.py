@@ -18,12 +18,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nbledger.core import files, lineage, mlflow, snapshot, values
+from nbledger.core import files, lineage, mlflow, modules, snapshot, values
 from nbledger.core.errors import LedgerError, ToolFailed, Unreachable
 from nbledger.core.project import Project
 from nbledger.keeper import journal as journals
 from nbledger.keeper.journal import Event
-from nbledger.keeper.recorder import datasets
+from nbledger.keeper.recorder import data_state, datasets
 
 _PRIVATE = ("uri", "root", "owner", "paths", "blob", "folder")
 """Fields of events that stay on this machine."""
@@ -229,6 +229,8 @@ def _close(
     for event in events:
         if event["t"] == "lineage" and event.get("pending"):
             _finish_hashing(project, api, uri, run_id, path / event["folder"] / "inputs.json")
+        elif event["t"] == "environment":
+            _finish_environment(project, path / event["folder"] / "environment.json")
     for event in events:
         if event["t"] == "artifact" and event["blob"] not in uploaded:
             _upload(api, uri, run_id, path / event["blob"], str(event["place"]))
@@ -253,6 +255,18 @@ def _finish_hashing(project: Project, api: Any, uri: str, run_id: str, listing: 
     content["inputs"] = [lineage.record_to_dict(r) for r in records]
     files.write_atomic(listing, json.dumps(content, indent=1))
     mlflow.log_datasets(api, uri, run_id, [(n, d, s) for n, d, s in datasets(records)])
+    mlflow.log(api, uri, run_id, tags={"nbledger.data.state": data_state(records)})
+
+
+def _finish_environment(project: Project, listing: Path) -> None:
+    """Name the distributions that the kernel's modules belong to, and those that the project asks for itself."""
+    content = json.loads(listing.read_text(encoding="utf-8", errors="surrogatepass"))
+    loaded = content.pop("loaded", None)
+    if loaded is None:
+        return
+    content["imported"] = modules.distributions(loaded["modules"], loaded["path"])
+    content["direct"] = modules.direct(project.root)
+    files.write_atomic(listing, json.dumps(content, indent=1))
 
 
 def _upload(api: Any, uri: str, run_id: str, blob: Path, place: str) -> None:
