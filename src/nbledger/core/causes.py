@@ -51,7 +51,7 @@ class Pair:
 
 
 def rank(pair: Pair) -> tuple[Cause, ...]:
-    """The causes, strongest first. Where the metrics are equal there is nothing to explain but the differences."""
+    """The causes, strongest first. Where the metrics are equal nothing moved them: all weights are zero."""
     found = [
         *_data(pair),
         *_parameters(pair),
@@ -61,7 +61,9 @@ def rank(pair: Pair) -> tuple[Cause, ...]:
         *_environment(pair),
         *_hardware(pair),
     ]
-    if pair.found.equal is not True and pair.a.knows and pair.b.knows:
+    if pair.found.equal:
+        return tuple(replace(c, weight=0.0) for c in _sorted(found))
+    if pair.a.knows and pair.b.knows:
         found += _unseen(pair)
         found += _chance(pair, explained=any(c.weight >= 0.3 for c in found))
     return _sorted(found)
@@ -148,7 +150,7 @@ def table_words(change: DataChange) -> str:
         return "the same values, written in another way"
     parts = []
     if table.reordered:
-        parts.append("the same rows in another order")
+        parts.append("rows in another order" if table.count else "the same rows in another order")
     counts = (("added", table.added), ("removed", table.removed), ("changed", table.changed))
     parts += [f"{count:,} row{'s' if count > 1 else ''} {state}" for state, count in counts if count]
     for state in ("added", "removed", "dtype"):
@@ -157,6 +159,8 @@ def table_words(change: DataChange) -> str:
             shown = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
             said = "of another type" if state == "dtype" else state
             parts.append(f"column{'s' if len(names) > 1 else ''} {shown} {said}")
+    if table.columns_reordered:
+        parts.append("columns in another order")
     moved = [c for c in table.columns if c.state == "moved"]
     if moved:
         parts.append("; ".join(f"{c.name}: {c.what}" for c in moved[:2]))

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from nbledger.core import causes, codediff, datadiff, envdiff, orderdiff, sides, syntax
+from nbledger.core import causes, codediff, datadiff, envdiff, insides, orderdiff, sides, syntax
 from nbledger.core.differences import (
     CodeChange,
     Comparison,
@@ -78,6 +78,8 @@ def _pair(project: Project | None, a: Side, b: Side, found: Comparison, *, every
     literals = [x for change in code if change.needed for x in change.literals]
     named = [Literal(k, v[0], v[1], "recorded") for k, v in found.params.items() if v[0] and v[1]]
     data, absorbed = datadiff.by_literals(datadiff.changes(a, b, everything=everything), [*literals, *named])
+    if project is not None:
+        data = insides.look(project, a, b, data)
     deltas = {
         k: Delta(v[1] - v[0], (v[1] - v[0]) / abs(v[0]) if v[0] else None)
         for k, v in found.metrics.items()

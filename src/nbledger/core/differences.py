@@ -65,12 +65,16 @@ class PackageChange:
 
 @dataclass(frozen=True)
 class ColumnChange:
-    """What became of a column of a table, in words; ``distance`` is a two-sample measure from 0 (alike) to 1."""
+    """What became of a column of a table. ``state``: added, removed, dtype, moved (its distribution did) or changed.
+
+    ``distance`` is a two-sample measure from 0 (alike) to 1; ``stats`` {mean, std, q50 …, or a category: (was, is)}.
+    """
 
     name: str
     state: str
     what: str = ""
     distance: float | None = None
+    stats: dict[str, tuple[float | None, float | None]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -86,12 +90,20 @@ class TableChange:
     key: tuple[str, ...] = ()
     reordered: bool = False
     columns: tuple[ColumnChange, ...] = ()
+    columns_reordered: bool = False
     sampled: int | None = None
+
+    @property
+    def count(self) -> int:
+        """How many rows were added, removed or changed."""
+        return self.added + self.removed + self.changed
 
     @property
     def same(self) -> bool:
         """The same values in the same order: only how they are written differs."""
-        return not (self.added or self.removed or self.changed or self.reordered or self.columns)
+        return not (
+            self.added or self.removed or self.changed or self.reordered or self.columns or self.columns_reordered
+        )
 
 
 @dataclass(frozen=True)
@@ -150,7 +162,7 @@ class OrderChange:
 
 @dataclass(frozen=True)
 class Cause:
-    """Why the metrics may differ, in one sentence with its evidence; ``weight`` from 0 to 1.
+    """Why the metrics may differ, in one sentence with its evidence; ``weight`` from 0 (they do not) to 1.
 
     ``kind``: data, code, parameter, environment, seed, order, hardware or nondeterminism.
     """

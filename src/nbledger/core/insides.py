@@ -1,0 +1,94 @@
+"""What differs inside the files that two runs read: tables by rows and columns, settings by keys, text by lines."""
+
+from __future__ import annotations
+
+import difflib
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from nbledger.core import contents, settingsdiff, tablediff
+from nbledger.core.differences import DataChange, Row, TableChange
+from nbledger.core.project import Project
+from nbledger.core.sides import Side
+
+_FILES = 8  # looked into in one comparison; the rest is only named
+_LINES = 2_000_000
+_KEPT = 256
+
+Inside = tuple[TableChange | None, tuple[Row, ...], str]
+_known: OrderedDict[tuple[str, str, str], Inside] = OrderedDict()
+
+
+def look(project: Project, a: Side, b: Side, changes: Sequence[DataChange]) -> list[DataChange]:
+    """The changes with what differs inside, where both contents are at hand; else a note that says they are not."""
+    left = _FILES
+    found = []
+    for change in changes:
+        if change.state in ("changed", "replaced") and all(change.values) and not change.files and left:
+            left -= 1
+            found.append(_looked(project, a, b, change))
+        else:
+            found.append(change)
+    return found
+
+
+def _looked(project: Project, a: Side, b: Side, change: DataChange) -> DataChange:
+    """Contents are known by their hash, so two of them are compared once."""
+    old, new = change.values[0] or "", change.values[1] or ""
+    key = (old, new, Path(change.path).suffix.lower())
+    inside = _known.get(key)
+    if inside is None:
+        bytes_a = contents.find(project, change.path, old, a.commit)
+        bytes_b = contents.find(project, change.other or change.path, new, b.commit)
+        if bytes_a is None or bytes_b is None:
+            title = a.title if bytes_a is None else b.title
+            return replace(change, note=_also(change.note, f"the contents that {title} read are not at hand"))
+        inside = _compared(bytes_a, bytes_b, change.path)
+        _known[key] = inside
+        while len(_known) > _KEPT:
+            _known.popitem(last=False)
+    table, keys, note = inside
+    return replace(change, table=table, keys=keys, note=_also(change.note, note))
+
+
+def _also(note: str, more: str) -> str:
+    return "; ".join(filter(None, (note, more)))
+
+
+def _compared(a: Path | bytes, b: Path | bytes, path: str) -> Inside:
+    suffix = tablediff.suffix_of(path)
+    if suffix is not None:
+        table = tablediff.compare(a, b, suffix)
+        if table is not None:
+            note = "" if table.sampled is None else f"only the first {table.sampled:,} rows were compared"
+            return table, (), note
+    ending = Path(path).suffix.lower()
+    if ending in settingsdiff.SUFFIXES:
+        keys = settingsdiff.compare(_bytes(a), _bytes(b), ending)
+        if keys:
+            return None, keys, ""
+    return None, (), _lines(a, b)
+
+
+def _bytes(source: Path | bytes) -> bytes:
+    return source if isinstance(source, bytes) else source.read_bytes()
+
+
+def _lines(a: Path | bytes, b: Path | bytes) -> str:
+    """How many lines of a text came and went; nothing of what is no text, or too long to compare."""
+    sizes = [len(x) if isinstance(x, bytes) else x.stat().st_size for x in (a, b)]
+    if max(sizes) > _LINES:
+        return ""
+    try:
+        left, right = (_bytes(x).decode("utf-8").splitlines() for x in (a, b))
+    except UnicodeDecodeError:
+        return ""
+    if sorted(left) == sorted(right):
+        return "the same lines in another order" if left != right else "only line ends differ"
+    added = removed = 0
+    for tag, i1, i2, j1, j2 in difflib.SequenceMatcher(None, left, right, autojunk=True).get_opcodes():
+        if tag != "equal":
+            removed, added = removed + i2 - i1, added + j2 - j1
+    return f"{added:,} lines added, {removed:,} removed"
