@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 
 _PATIENCE = 0.5
+_STEPS = 100_000  # a larger total counts bytes
 
 
 @contextlib.contextmanager
@@ -44,3 +45,18 @@ def bar() -> Iterator[Callable[[int, int, str], None]]:
     finally:
         if shown is not None:
             shown.stop()
+
+
+def lines() -> Callable[[int, int, str], None]:
+    """Progress as one line on standard error for each cell or step, for work whose steps are worth reading."""
+    last = ""
+
+    def progress(done: int, total: int, words: str) -> None:
+        nonlocal last
+        if words != last:
+            last = words
+            counted = f"[{min(done + 1, total)}/{total}] " if 0 < total < _STEPS else ""
+            sys.stderr.write(f"{counted}{words}\n")
+            sys.stderr.flush()
+
+    return progress

@@ -10,6 +10,7 @@ import click
 from nbledger.commands import detail, text
 from nbledger.commands.answer import Answer, Face
 from nbledger.commands.compare import compare
+from nbledger.commands.reproduce import reproduce
 from nbledger.commands.shared import ask, json_option
 from nbledger.core.errors import UsageError, nearest
 from nbledger.keeper import client
@@ -154,6 +155,7 @@ def flush(face: Face, as_json: bool) -> Answer:
 
 
 ledger.add_command(compare)
+ledger.add_command(reproduce)
 
 
 def run(args: Sequence[str], face: Face) -> Answer | None:

@@ -88,7 +88,7 @@ def _manager(python: Path) -> Any:
     from jupyter_client.manager import AsyncKernelManager
 
     manager = AsyncKernelManager()
-    words = [str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    words = [str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}", "--log-level=ERROR"]
     manager._kernel_spec = KernelSpec(argv=words, display_name="Python", language="python")  # noqa: SLF001 - no public way
     return manager
 

@@ -95,11 +95,23 @@ class Record:
         return self.row.run_id
 
 
+@dataclass(frozen=True)
+class Located:
+    """A run, and where the files of its record are on this machine."""
+
+    row: RunRow
+    folder: str | None
+
+
 def load(project: Project, row: RunRow) -> Record:
     """Read a run's artifacts. ``Unreachable`` when the store does not answer; what it does not hold is ``lacking``."""
+    return read(row, folder_of(project, row))
+
+
+def folder_of(project: Project, row: RunRow) -> Path | None:
+    """Where a run's record is: in the store, or fetched from it once the run has ended."""
     kept = project.state / "records" if row.status in _ENDED else None
-    folder = mlflow.artifact_folder(project, row.run_id, FOLDER, kept)
-    return read(row, folder)
+    return mlflow.artifact_folder(project, row.run_id, FOLDER, kept)
 
 
 def read(row: RunRow, folder: Path | None) -> Record:

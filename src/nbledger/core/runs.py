@@ -154,7 +154,9 @@ def resolve(rows: Iterable[RunRow], name: str) -> RunRow:
         if back >= len(known):
             raise UsageError(f"there is no run {name}: {len(known)} runs are recorded", "%runs lists them")
         return sorted(known, key=lambda r: r.start or "", reverse=True)[back]
-    exact = [r for r in known if r.run_id == name] or [r for r in known if r.name == name]
+    named = [r for r in known if r.name == name]
+    originals = [r for r in named if REPRODUCES not in r.tags]  # a reproduction bears the name of its original
+    exact = [r for r in known if r.run_id == name] or originals or named
     found = exact or [r for r in known if len(name) >= _PREFIX and r.run_id.startswith(name)]
     if len(found) == 1:
         return found[0]

@@ -14,6 +14,7 @@ from nbledger.core.project import Project, find
 
 if TYPE_CHECKING:
     from nbledger.core.differences import Comparison
+    from nbledger.core.record import Located
     from nbledger.core.records import RunRow, Status, Tracked
 
 Progress = Callable[[int, int, str], None]
@@ -94,6 +95,23 @@ def _run_id(project: Project, args: Args, progress: Progress | None) -> str | No
     return publish.run_id_of(project, str(args["journal"]))
 
 
+def _record(project: Project, args: Args, progress: Progress | None) -> Located:
+    """A run, and the folder of its record."""
+    from nbledger.core.record import Located, folder_of
+    from nbledger.keeper.overview import run
+
+    row = run(project, str(args["run"]))
+    folder = folder_of(project, row)
+    return Located(row, str(folder) if folder else None)
+
+
+def _tag(project: Project, args: Args, progress: Progress | None) -> None:
+    """Set tags of a run."""
+    from nbledger.core import mlflow
+
+    mlflow.log(mlflow.client(project), project.tracking_uri, str(args["run"]), tags=dict(args["tags"]))
+
+
 def _compare(project: Project, args: Args, progress: Progress | None) -> Comparison:
     from nbledger.core import environment
     from nbledger.core.compare import compare
@@ -118,6 +136,8 @@ TABLE: dict[str, Callable[[Project, Args, Progress | None], Any]] = {
     "flush": _flush,
     "run_id": _run_id,
     "compare": _compare,
+    "record": _record,
+    "tag": _tag,
 }
 
 
@@ -136,10 +156,11 @@ def encode(result: Any) -> Any:
 def decode(name: str, result: Any) -> Any:
     """The records that ``encode`` flattened."""
     from nbledger.core.differences import Comparison
+    from nbledger.core.record import Located
     from nbledger.core.records import RunRow, Status, Tracked
 
     kinds: dict[str, Any] = {"track": list[Tracked], "status": Status, "runs": list[RunRow], "show": RunRow}
-    kinds["compare"] = Comparison
+    kinds |= {"compare": Comparison, "record": Located}
     return _built(kinds[name], result) if name in kinds else result
 
 

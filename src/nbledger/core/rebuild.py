@@ -1,0 +1,465 @@
+"""The environment of a run: how this one differs from it, and a virtual environment made from its record.
+
+Nothing is ever installed into the user's own environment. A rebuilt one is kept under ``.nbledger/environments`` and
+used again; it has a kernel and this very nbledger in it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.metadata
+import importlib.util
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from nbledger.core import environment as environments
+from nbledger.core import files
+from nbledger.core.environment import Environment, canonical
+from nbledger.core.errors import LedgerError, ToolFailed
+from nbledger.core.git import scrub_url
+from nbledger.core.project import Project
+from nbledger.core.record import Record
+from nbledger.core.restored import Missing
+from nbledger.core.worktrees import remove_folder
+
+Progress = Callable[[int, int, str], None]
+
+_DONE = "nbledger.json"
+_PYTHON = re.compile(r"# Python (\d+)\.(\d+)\.(\S+) \((\w+)\)")
+_PINNED = re.compile(r"([A-Za-z0-9][\w.-]*)==(\S+)")
+_KERNEL = ("ipykernel", "ipython", "psutil")
+_TIMEOUT = 1800
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """``lines`` tell people how this environment differs; ``missing`` what was imported and is not installed."""
+
+    lines: tuple[str, ...]
+    missing: tuple[Missing, ...]
+
+
+@dataclass(frozen=True)
+class Rebuilt:
+    """``python`` is the interpreter of the rebuilt environment."""
+
+    python: Path
+    missing: tuple[Missing, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def against_this(recorded: Environment, imported: Mapping[str, str]) -> Comparison:
+    """How this process's environment differs from a recorded one: what the run imported first, the rest counted."""
+    now = environments.current()
+    there = {name: version for name, version, _, _ in recorded.packages}
+    here = {name: version for name, version, _, _ in now.packages}
+    used = {canonical(name) for name in imported}
+    missing = [
+        Missing(
+            "package", f"{name} {there[name]}", "the run imported it, and it is not installed here", "--env rebuild"
+        )
+        for name in sorted(used & set(there))
+        if name not in here
+    ]
+    changed = [name for name in sorted(there) if here.get(name) != there[name] and name != "nbledger"]
+    changed.sort(key=lambda name: name not in used)
+    parts = [f"Python {recorded.python} → {now.python}"] if recorded.python != now.python else []
+    parts += [f"{name} {there[name]} → {here.get(name, 'not installed')}" for name in changed[:4]]
+    if not parts:
+        return Comparison((), tuple(missing))
+    rest = f" and {len(changed) - 4} more" if len(changed) > 4 else ""
+    count = sum(name in used for name in changed)
+    head = f"{len(changed)} packages differ from the record" + (
+        f", {count} of them imported by the run" if used else ""
+    )
+    return Comparison((f"{head}: {', '.join(parts)}{rest}",), tuple(missing))
+
+
+def of_record(project: Project, record: Record, *, progress: Progress | None = None) -> Rebuilt:
+    """The environment of a run, made or found again. What cannot be installed blocks only where the run imported it."""
+    assert record.environment is not None
+    kept = record.folder / "environment.txt" if record.folder else None
+    text = kept.read_text() if kept and kept.is_file() else environments.as_requirements(record.environment)
+    digest = hashlib.sha256(text.encode()).hexdigest()[:16]
+    made = rebuild(text, project.ensure_state() / "environments" / digest, progress=progress)
+    used = {canonical(name) for name in record.imported} | ({"nbledger"} if not record.imported else set())
+    judged = tuple(_judged(one, used, bool(record.imported)) for one in made.missing)
+    return Rebuilt(made.python, judged, made.notes)
+
+
+def _judged(one: Missing, used: set[str], known: bool) -> Missing:
+    from dataclasses import replace
+
+    name = canonical(re.split(r"[\s=@]", one.what, maxsplit=1)[0])
+    needed = one.kind != "package" or name in used or not known
+    return replace(one, needed=needed)
+
+
+def rebuild(environment_txt: Path | str, into: Path, *, progress: Progress | None = None) -> Rebuilt:
+    """Make a virtual environment at ``into`` from a recorded lock file (its path or text); what stands there is used
+    again if it is whole, and made anew if not.
+
+    ``Missing`` are packages, or the Python version, that cannot be had. ``ToolFailed`` when no environment can be made.
+    """
+    text = environment_txt.read_text() if isinstance(environment_txt, Path) else environment_txt
+    into.parent.mkdir(parents=True, exist_ok=True)
+    with files.lock(into.with_name(f"{into.name}.lock"), timeout=_TIMEOUT, what="this environment"):
+        known = _known(into, text)
+        if known is not None and not known.missing:
+            return known
+        if into.exists():
+            remove_folder(into)
+        try:
+            return _made(text, into, progress)
+        except BaseException:
+            with contextlib.suppress(LedgerError, OSError):
+                remove_folder(into)
+            raise
+
+
+def _known(into: Path, text: str) -> Rebuilt | None:
+    """What an earlier call made and found out, if it came to its end."""
+    try:
+        noted = json.loads((into / _DONE).read_bytes())
+        missing = tuple(Missing(**fields) for fields in noted["missing"])
+        python = _python_of(into)
+        if noted["digest"] != _digest(text) or not python.exists():
+            return None
+        return Rebuilt(python, missing, tuple(noted["notes"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _digest(text: str) -> str:
+    import nbledger
+
+    return hashlib.sha256(f"{nbledger.__version__}\n{text}".encode()).hexdigest()
+
+
+def _made(text: str, into: Path, progress: Progress | None) -> Rebuilt:
+    say = progress or (lambda done, total, words: None)
+    tool = _Uv(into) if _uv() else _Pip(into)
+    missing: list[Missing] = []
+    notes: list[str] = []
+    say(0, 4, "environment: Python")
+    missing += tool.create(text)
+    if "# conda environment:" in text:
+        notes.append("the run's environment was conda's: what of it is no Python package is not rebuilt")
+    wanted, local = _requirements(text, missing)
+    say(1, 4, f"environment: {len(wanted)} packages")
+    missing += tool.install(wanted)
+    say(2, 4, "environment: local packages")
+    for name, version, path in local:
+        _link_local(into, name, version, path)
+    say(3, 4, "environment: kernel")
+    notes += _add_nbledger(tool, into)
+    say(4, 4, "environment: made")
+    fields = {
+        "digest": _digest(text),
+        "missing": [vars(one) for one in missing],
+        "notes": notes,
+    }
+    files.write_atomic(into / _DONE, json.dumps(fields))
+    return Rebuilt(_python_of(into), tuple(missing), tuple(notes))
+
+
+def _requirements(text: str, missing: list[Missing]) -> tuple[list[str], list[tuple[str, str, Path]]]:
+    """(requirements to install, local editable packages as (name, version, folder)); what is not there is missing."""
+    wanted: list[str] = []
+    local: list[tuple[str, str, Path]] = []
+    for line in text.splitlines():
+        bare, _, comment = line.partition("  # ")
+        bare = bare.strip()
+        if not bare or bare.startswith("#"):
+            continue
+        if bare.startswith("-e ") and "://" not in bare:
+            name, _, version = comment.strip().partition(" ")
+            path = Path(bare[3:].strip())
+            if canonical(name) == "nbledger":
+                continue
+            if path.is_dir():
+                local.append((name, version, path))
+            else:
+                why = f"it was installed from {path}, which is not there"
+                missing.append(Missing("package", f"{name} {version}".strip(), why, "put the folder back"))
+            continue
+        name = canonical(re.split(r"[\s=@]", bare.removeprefix("-e ").strip(), maxsplit=1)[0])
+        if name == "nbledger":
+            continue
+        place = re.search(r"@\s*(file:\S+)", bare)
+        if place and not os.path.exists(unquote(urlsplit(place[1]).path)):
+            why = f"it was installed from {unquote(urlsplit(place[1]).path)}, which is not there"
+            missing.append(Missing("package", name, why, "put the file back"))
+        else:
+            wanted.append(bare)
+    return wanted, local
+
+
+# ── the tools: uv where there is one, else venv and pip ──────────────────────────────────────────────────
+
+
+def _uv() -> str | None:
+    """The uv on the path, or the one installed beside this Python."""
+    found = shutil.which("uv")
+    beside = Path(sys.executable).with_name("uv.exe" if os.name == "nt" else "uv")
+    return found or (str(beside) if beside.is_file() else None)
+
+
+def _python_of(into: Path) -> Path:
+    return into / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+
+
+def _run(*command: str) -> subprocess.CompletedProcess[str]:
+    """A tool's run, with nothing of this process's environment that would lead it elsewhere."""
+    environment = {k: v for k, v in os.environ.items() if k not in ("VIRTUAL_ENV", "CONDA_PREFIX", "PYTHONPATH")}
+    environment |= {"UV_NO_PROGRESS": "1", "UV_PYTHON_DOWNLOADS": "never", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    environment |= {"NO_COLOR": "1", "PIP_NO_INPUT": "1"}
+    try:
+        return subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+            stdin=subprocess.DEVNULL,
+            env=environment,
+            timeout=_TIMEOUT,
+        )
+    except subprocess.TimeoutExpired as err:
+        raise ToolFailed(f"{Path(command[0]).name} did not end within {_TIMEOUT // 60} minutes") from err
+
+
+def _last_words(done: subprocess.CompletedProcess[str]) -> str:
+    lines = [" ".join(line.split()) for line in (done.stderr or done.stdout).splitlines() if line.strip()]
+    chosen = next((line for line in lines if re.search(r"(?i)^(error|.*because|.*no matching)", line)), "")
+    return scrub_url((chosen or (lines[-1] if lines else f"exit code {done.returncode}"))[:300])
+
+
+class _Tool:
+    """What makes an environment and fills it."""
+
+    def __init__(self, into: Path) -> None:
+        self.into = into
+
+    def create(self, text: str) -> list[Missing]:
+        """Make the environment with the recorded Python, or the nearest there is, which is then said."""
+        match = _PYTHON.match(text)
+        if match is None:
+            self._venv(sys.executable)
+            return []
+        major, minor, patch, implementation = match.groups()
+        exact, near = f"{major}.{minor}.{patch}", f"{major}.{minor}"
+        same_kind = implementation == sys.implementation.name
+        python = ((self._find(exact) or self._find(near)) if same_kind else None) or sys.executable
+        self._venv(python)
+        version = _version_of(python)
+        if version == exact:
+            return []
+        why = f"this machine has no such Python; {version} is used"
+        same_minor = version.rpartition(".")[0] == near
+        return [Missing("python", f"Python {exact}", why, f"install Python {exact}", needed=not same_minor)]
+
+    def _find(self, version: str) -> str | None:
+        names = [sys.executable, *(p for n in (f"python{version}", "python3", "python") if (p := shutil.which(n)))]
+        return next((p for p in names if _matches(_version_of(p), version)), None)
+
+    def _venv(self, python: str) -> None:
+        raise NotImplementedError
+
+    def _install(
+        self, requirements: Sequence[str], *, dry: bool = False, closed: bool = True
+    ) -> subprocess.CompletedProcess[str]:
+        """``closed``: without dependencies, as a lock file names them all."""
+        raise NotImplementedError
+
+    def _nearest(self, name: str, version: str) -> str:
+        raise NotImplementedError
+
+    def install_open(self, names: Sequence[str]) -> None:
+        """Install the newest of these with their dependencies."""
+        done = self._install(names, closed=False)
+        if done.returncode:
+            raise ToolFailed(f"{', '.join(names)} could not be installed: {_last_words(done)}")
+
+    def install(self, wanted: Sequence[str]) -> list[Missing]:
+        """Install what can be had, exactly as recorded; the others with the nearest version there is."""
+        if not wanted or self._install(wanted).returncode == 0:
+            return []
+        bad = self._unavailable(list(wanted))
+        good = [line for line in wanted if line not in bad]
+        if good:
+            done = self._install(good)
+            if done.returncode:
+                raise ToolFailed(f"the environment could not be filled: {_last_words(done)}")
+        return [self._named(line, words) for line, words in bad.items()]
+
+    def _unavailable(self, wanted: list[str]) -> dict[str, str]:
+        """{requirement: why} of those that cannot be had, found by halves."""
+        done = self._install(wanted, dry=True)
+        if done.returncode == 0:
+            return {}
+        if len(wanted) == 1:
+            return {wanted[0]: _last_words(done)}
+        middle = len(wanted) // 2
+        return self._unavailable(wanted[:middle]) | self._unavailable(wanted[middle:])
+
+    def _named(self, line: str, words: str) -> Missing:
+        match = _PINNED.fullmatch(line)
+        if match is None:
+            return Missing("package", line, words, "")
+        name, version = match.groups()
+        near = self._nearest(name, version)
+        hint = f"the nearest that can be had is {near}" if near else "no version of it can be had"
+        return Missing("package", f"{name} {version}", "it is not served any more", hint)
+
+
+class _Uv(_Tool):
+    def _venv(self, python: str) -> None:
+        done = _run(str(_uv()), "venv", "--quiet", "--python", python, str(self.into))
+        if done.returncode:
+            raise ToolFailed(f"no virtual environment could be made: {_last_words(done)}")
+
+    def _find(self, version: str) -> str | None:
+        done = _run(str(_uv()), "python", "find", "--no-project", "--system", version)
+        if done.returncode == 0 and done.stdout.strip():
+            return done.stdout.strip()
+        return super()._find(version)
+
+    def _install(
+        self, requirements: Sequence[str], *, dry: bool = False, closed: bool = True
+    ) -> subprocess.CompletedProcess[str]:
+        with _listed(self.into, requirements) as listing:
+            words = [str(_uv()), "pip", "install", "--python", str(_python_of(self.into)), "-r", listing]
+            return _run(*words, *(["--dry-run"] if dry else []), *(["--no-deps"] if closed else []))
+
+    def _nearest(self, name: str, version: str) -> str:
+        found = []
+        for asked, way in ((f"{name}>={version}", "lowest"), (f"{name}<{version}", "highest")):
+            with _listed(self.into, [asked]) as listing:
+                words = [str(_uv()), "pip", "compile", "--no-deps", "--no-header", "--quiet", "--no-annotate"]
+                done = _run(*words, "--python", str(_python_of(self.into)), "--resolution", way, listing)
+            match = _PINNED.search(done.stdout) if done.returncode == 0 else None
+            found += [match[2]] if match else []
+        return nearest_version(version, found)
+
+
+class _Pip(_Tool):
+    def _venv(self, python: str) -> None:
+        done = _run(python, "-m", "venv", str(self.into))
+        if done.returncode:
+            raise ToolFailed(f"no virtual environment could be made: {_last_words(done)}")
+
+    def _install(
+        self, requirements: Sequence[str], *, dry: bool = False, closed: bool = True
+    ) -> subprocess.CompletedProcess[str]:
+        with _listed(self.into, requirements) as listing:
+            words = [str(_python_of(self.into)), "-m", "pip", "install", "--quiet", "-r", listing]
+            return _run(*words, *(["--dry-run"] if dry else []), *(["--no-deps"] if closed else []))
+
+    def _nearest(self, name: str, version: str) -> str:
+        done = _run(str(_python_of(self.into)), "-m", "pip", "install", "--dry-run", "--no-deps", f"{name}=={version}")
+        served = re.search(r"from versions: ([^)]*)\)", done.stderr)
+        return nearest_version(version, [v.strip() for v in served[1].split(",")] if served else [])
+
+
+def nearest_version(version: str, served: Sequence[str]) -> str:
+    """The one of ``served`` that is nearest: the most leading numbers in common, then the smaller step, then upward."""
+    known = [v for v in served if v and v != "none"]
+    if not known:
+        return ""
+    target = _numbers(version)
+
+    def distance(other: str) -> tuple[Any, ...]:
+        theirs = _numbers(other)
+        width = max(len(target), len(theirs))
+        mine, them = (n + (0,) * (width - len(n)) for n in (target, theirs))
+        steps = [abs(a - b) for a, b in zip(mine, them, strict=True)]
+        return (*steps, them < mine)
+
+    return min(known, key=distance)
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(n) for n in re.findall(r"\d+", version.partition("+")[0]))
+
+
+@contextlib.contextmanager
+def _listed(into: Path, requirements: Sequence[str]) -> Any:
+    path = into.with_name(f".{into.name}.{os.getpid()}.txt")
+    path.write_text("\n".join(requirements) + "\n")
+    try:
+        yield str(path)
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _version_of(python: str) -> str:
+    done = _run(python, "-c", "import platform; print(platform.python_version())")
+    return done.stdout.strip()
+
+
+def _matches(version: str, asked: str) -> bool:
+    return version == asked or version.startswith(asked + ".")
+
+
+# ── what is on this machine: local packages, and nbledger itself ─────────────────────────────────────────
+
+
+def _site_packages(into: Path) -> Path:
+    if os.name == "nt":
+        return into / "Lib" / "site-packages"
+    return next((into / "lib").glob("python*")) / "site-packages"
+
+
+def _link_local(into: Path, name: str, version: str, path: Path) -> None:
+    """An editable package: by the very files that make it one here, else its sources on the path. It is not built, as
+    that would write into its folder.
+    """
+    site = _site_packages(into)
+    try:
+        found = importlib.metadata.distribution(name)
+    except importlib.metadata.PackageNotFoundError:
+        found = None
+    if found is not None and found.version == version and found.files:
+        base = Path(str(found.locate_file("")))
+        for item in found.files:
+            source = base / item
+            inside = ".." not in item.parts and item.suffix != ".pyc" and source.is_file()
+            if inside:
+                (site / item).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(source, site / item)
+        return
+    sources = path / "src" if (path / "src").is_dir() else path
+    (site / f"_nbledger_{canonical(name)}.pth").write_text(f"{sources}\n")
+
+
+def _add_nbledger(tool: _Tool, into: Path) -> list[str]:
+    """A kernel, and this nbledger: its own files, so that what records there is what compares here."""
+    site = _site_packages(into)
+    lacking = [n for n in _KERNEL if not any(site.glob(f"{n.replace('-', '_')}-*.dist-info"))]
+    notes = []
+    if lacking:
+        notes.append(f"not in the record, added for the kernel: {', '.join(lacking)}")
+        tool.install_open(lacking)
+    folders = []
+    for package in ("nbledger", "nbledger_magics"):
+        spec = importlib.util.find_spec(package)
+        if spec is None or not spec.submodule_search_locations:
+            raise ToolFailed(f"the package {package} was not found")
+        folders.append(Path(next(iter(spec.submodule_search_locations))))
+    if "site-packages" in folders[0].parts:
+        for folder in folders:
+            shutil.copytree(folder, site / folder.name, dirs_exist_ok=True)
+    else:
+        (site / "_nbledger.pth").write_text("".join(f"{folder.parent}\n" for folder in folders))
+    return notes

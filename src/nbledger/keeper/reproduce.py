@@ -1,0 +1,338 @@
+"""``reproduce``: restore a run, execute it again, say whether the same came out, and record that."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from nbledger.core import dvc, files, mlflow, rebuild, restored
+from nbledger.core import record as records
+from nbledger.core.differences import Cause
+from nbledger.core.errors import LedgerError, Refused
+from nbledger.core.project import Project
+from nbledger.core.record import Record
+from nbledger.core.restore import Missing, NotRestorable, Restored, put_back, restore
+from nbledger.core.verdict import (
+    DIFFERENT,
+    NOT_RESTORABLE,
+    Judgement,
+    MetricPair,
+    Outcome,
+    OutputPair,
+    Spread,
+    Tolerance,
+    judge,
+    spread,
+    worst,
+)
+from nbledger.keeper import client, reproductions
+from nbledger.keeper.execute import Batch, Executed, execute
+
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is asked of a reproduction. ``env``: ``same`` or ``rebuild``; ``timeout`` seconds a cell; ``keep`` None
+    decides by the outcome; ``all_data`` restores also what the run did not read.
+    """
+
+    into: Path | None = None
+    restore_only: bool = False
+    all_data: bool = False
+    env: str = "same"
+    tolerance: Tolerance = field(default_factory=Tolerance)
+    times: int = 1
+    timeout: int | None = None
+    keep: bool | None = None
+    record: bool = True
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """The outcome. ``verdict`` is None when the run was only restored; ``into`` is where it was executed, and is there
+    still if ``kept``. ``cells`` counts executed cells; ``causes`` explain the verdict ``different``.
+    """
+
+    run_id: str
+    name: str
+    verdict: str | None
+    into: str | None = None
+    missing: tuple[Missing, ...] = ()
+    metrics: dict[str, MetricPair] = field(default_factory=dict)
+    outputs: tuple[OutputPair, ...] = ()
+    new_run_id: str | None = None
+    commit: str | None = None
+    kept: bool = False
+    notes: tuple[str, ...] = ()
+    environment: tuple[str, ...] = ()
+    cells: int = 0
+    times: int = 0
+    spread: dict[str, Spread] = field(default_factory=dict)
+    causes: tuple[Cause, ...] = ()
+    tolerance: Tolerance = field(default_factory=Tolerance)
+
+
+def reproduce(project: Project, name: str, wanted: Wanted, progress: Progress | None = None) -> Reproduction:
+    """Reproduce the run that ``name`` means. What cannot be had is a verdict, what goes wrong here an error."""
+    record = read(project, name)
+    if record.row.status == "RUNNING":
+        raise Refused(f"the run {record.row.name!r} is still running", "wait for its end")
+    surroundings, lacking, python = _environment(project, record, wanted, progress)
+    outcome = Reproduction(record.run_id, record.row.name, None, environment=surroundings, tolerance=wanted.tolerance)
+    try:
+        place = restore(project, record, wanted.into, everything=wanted.all_data, progress=progress)
+    except NotRestorable as err:
+        return _concluded(project, wanted, replace(outcome, verdict=NOT_RESTORABLE, missing=(*err.missing, *lacking)))
+    outcome = replace(
+        outcome,
+        into=str(place.into),
+        commit=place.commit,
+        missing=(*place.missing, *lacking),
+        notes=place.notes,
+    )
+    keep = False
+    try:
+        outcome = _executed(project, record, place, outcome, wanted, python, progress)
+        keep = _keeps(wanted, outcome)
+        return replace(outcome, kept=keep)
+    finally:
+        if keep:
+            restored.keep(project, place.name)
+            _drop_scratch(place)
+        else:
+            restored.remove(project, place)
+
+
+def read(project: Project, name: str) -> Record:
+    """The record of a run, by the keeper where one runs: it knows MLflow already."""
+    found: records.Located = client.call(project, "record", {"run": name})
+    return records.read(found.row, Path(found.folder) if found.folder else None)
+
+
+def _keeps(wanted: Wanted, outcome: Reproduction) -> bool:
+    """A restored work tree stays where somebody asked for it, or has to look into it."""
+    if wanted.keep is not None:
+        return wanted.keep
+    return wanted.restore_only or wanted.into is not None or outcome.verdict == DIFFERENT
+
+
+def _drop_scratch(place: Restored) -> None:
+    from nbledger.core.worktrees import remove_folder
+
+    with contextlib.suppress(LedgerError):
+        remove_folder(place.scratch)
+
+
+def _environment(
+    project: Project, record: Record, wanted: Wanted, progress: Progress | None
+) -> tuple[tuple[str, ...], tuple[Missing, ...], Path | None]:
+    """(differences in words, what is missing, the interpreter to use: None for this one)."""
+    if record.environment is None:
+        return ("the run's environment was not recorded",), (), None
+    if wanted.env == "rebuild" and not wanted.restore_only:
+        made = rebuild.of_record(project, record, progress=progress)
+        return made.notes, made.missing, made.python
+    found = rebuild.against_this(record.environment, record.imported)
+    return found.lines, found.missing, None
+
+
+def _executed(
+    project: Project,
+    record: Record,
+    place: Restored,
+    outcome: Reproduction,
+    wanted: Wanted,
+    python: Path | None,
+    progress: Progress | None,
+) -> Reproduction:
+    """Execute as often as asked for, judge, record and explain."""
+    blocking = [m for m in outcome.missing if m.needed]
+    if wanted.restore_only:
+        return outcome if not blocking else replace(outcome, verdict=NOT_RESTORABLE)
+    if not record.cells:
+        gone = Missing("code", "the executed cells", "the run recorded none: it was not made in a notebook by nbledger")
+        return _concluded(project, wanted, replace(outcome, verdict=NOT_RESTORABLE, missing=(*outcome.missing, gone)))
+    if blocking:
+        return _concluded(project, wanted, replace(outcome, verdict=NOT_RESTORABLE))
+    done: list[tuple[Executed, Judgement]] = []
+    for turn in range(wanted.times):
+        if turn:
+            put_back(project, record, place, _written(done[-1][0], record))
+        scratch = place.scratch / str(turn + 1)
+        executed = _once(project, record, place, wanted, python, scratch, _numbered(progress, turn, wanted.times))
+        done.append((executed, _judged(project, record, place, executed, wanted)))
+    return _conclusion(project, record, place, outcome, wanted, done)
+
+
+def _numbered(progress: Progress | None, turn: int, times: int) -> Progress | None:
+    if progress is None or times == 1:
+        return progress
+    return lambda done, total, text: progress(done, total, f"({turn + 1} of {times}) {text}")
+
+
+def _once(
+    project: Project,
+    record: Record,
+    place: Restored,
+    wanted: Wanted,
+    python: Path | None,
+    scratch: Path,
+    progress: Progress | None,
+) -> Executed:
+    return execute(
+        project,
+        place.into,
+        record.cells,
+        cwd=record.cwd,
+        seeds=record.seeds,
+        scratch=scratch,
+        python=python,
+        timeout=wanted.timeout,
+        progress=progress,
+        environment=record.environment,
+        notebook=record.row.notebook,
+        batch=Batch(record.row.name, record.params) if record.batch else None,
+    )
+
+
+def _written(executed: Executed, record: Record) -> list[str]:
+    paths = {r.path for r in executed.outputs} | {path for cell in record.cells for path in cell.writes}
+    return sorted(path for path in paths if not os.path.isabs(path))
+
+
+def _judged(project: Project, record: Record, place: Restored, executed: Executed, wanted: Wanted) -> Judgement:
+    recorded = Outcome(record.row.status, record.metrics, record.outputs, _error_of(record))
+    cells = _cell_outputs(project, record, executed) if record.batch else ()
+    again = Outcome(executed.status, executed.metrics, executed.outputs, executed.error, cells)
+    return judge(recorded, again, wanted.tolerance, lambda path: _contents(project, record, place, path))
+
+
+def _error_of(record: Record) -> str:
+    """What ended the run, from its manifest."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+        if record.folder is not None:
+            events = json.loads((record.folder / "manifest.json").read_bytes())["events"]
+            return next((str(e.get("error", "")) for e in events if e.get("t") == "end"), "")
+    return ""
+
+
+def _contents(project: Project, record: Record, place: Restored, path: str) -> tuple[bytes, bytes] | None:
+    """The bytes of an output as recorded (if the work tree or the cache has them still) and as it is now."""
+    wanted = next((r.md5 for r in record.outputs if r.path == path), None)
+    if wanted is None:
+        return None
+    candidates = [project.root / path]
+    if project.dvc_root is not None:
+        candidates.append(dvc.store(project).path(wanted))
+    for candidate in candidates:
+        with contextlib.suppress(OSError):
+            if candidate.is_file() and files.md5_of(candidate) == wanted:
+                return candidate.read_bytes(), (place.into / path).read_bytes()
+    return None
+
+
+def _cell_outputs(project: Project, record: Record, executed: Executed) -> tuple[str, ...]:
+    """Differences between the outputs of the executed notebook that the run kept and those of this execution."""
+    try:
+        from nbledger.core.outputs import differing_outputs
+    except ModuleNotFoundError:
+        return ()
+
+    kept = _kept_notebook(project, record)
+    if kept is None:
+        return ()
+    codes = {**kept, "cells": [c for c in kept["cells"] if c["cell_type"] == "code" and "".join(c["source"]).strip()]}
+    found = differing_outputs(codes, executed.notebook)
+    return tuple(f"cell {d.index + 1} ({d.first_line}): {d.what}" for d in found)
+
+
+def _kept_notebook(project: Project, record: Record) -> dict[str, Any] | None:
+    name = Path(record.row.notebook or "").name
+    if not name or record.folder is None:
+        return None
+    path = record.folder.parent / name
+    with contextlib.suppress(LedgerError, OSError, ValueError):
+        if not path.is_file():
+            target = project.ensure_state() / "tmp"
+            target.mkdir(exist_ok=True)
+            path = mlflow.download(mlflow.client(project), project.tracking_uri, record.run_id, name, target)
+        found = json.loads(path.read_bytes())
+        return found if isinstance(found, dict) else None
+    return None
+
+
+def _conclusion(
+    project: Project,
+    record: Record,
+    place: Restored,
+    outcome: Reproduction,
+    wanted: Wanted,
+    done: Sequence[tuple[Executed, Judgement]],
+) -> Reproduction:
+    executed, judgement = done[0]
+    verdict = worst([judged.verdict for _, judged in done])
+    shown = next(judged for _, judged in done if judged.verdict == verdict)
+    notes = [*outcome.notes, *executed.notes, *shown.notes, *_beyond(project, executed)]
+    if not (record.metrics or record.outputs or record.batch) and verdict != DIFFERENT:
+        notes.insert(0, "the run recorded neither metrics nor outputs: only that it runs again was verified")
+    outcome = replace(
+        outcome,
+        verdict=verdict,
+        metrics=shown.metrics,
+        outputs=shown.outputs,
+        cells=executed.cells_run,
+        times=len(done),
+        spread=_spread([e for e, _ in done]) if len(done) > 1 else {},
+        notes=tuple(dict.fromkeys(notes)),
+    )
+    if wanted.record:
+        new = reproductions.record_again(project, record, executed, place.scratch / "1", judgement.verdict)
+        outcome = replace(outcome, new_run_id=new)
+        if new is None and executed.journal is not None:
+            outcome = replace(outcome, notes=(*outcome.notes, "the store does not answer: it is recorded later"))
+    outcome = _concluded(project, wanted, outcome)
+    if verdict == DIFFERENT and outcome.new_run_id is not None:
+        outcome = replace(outcome, causes=_causes(project, record.run_id, outcome.new_run_id))
+    return outcome
+
+
+def _beyond(project: Project, executed: Executed) -> list[str]:
+    """Files of the user's own work tree that the code reads by their absolute paths, whatever was restored."""
+    root = str(project.root) + os.sep
+    named = sorted(r.path for r in executed.inputs if r.path.startswith(root))
+    if not named:
+        return []
+    return [f"the code names {named[0]} by its absolute path: it read the present file, not the restored one"]
+
+
+def _spread(done: Sequence[Executed]) -> dict[str, Spread]:
+    keys = sorted(set.intersection(*({k for k, v in e.metrics.items() if v} for e in done)))
+    return {key: spread([e.metrics[key][-1].value for e in done]) for key in keys}
+
+
+def _causes(project: Project, run_id: str, new_run_id: str) -> tuple[Cause, ...]:
+    """Why the reproduction differs, as ``compare`` sees it."""
+    with contextlib.suppress(LedgerError):
+        found = client.call(project, "compare", {"names": [run_id, new_run_id]})
+        return tuple(found.causes)
+    return ()
+
+
+def _concluded(project: Project, wanted: Wanted, outcome: Reproduction) -> Reproduction:
+    """Note the verdict on the original run."""
+    if not wanted.record or wanted.restore_only or outcome.verdict is None:
+        return outcome
+    try:
+        reproductions.tag_original(project, outcome.run_id, outcome.verdict, outcome.new_run_id)
+    except LedgerError as err:
+        return replace(outcome, notes=(*outcome.notes, f"the verdict could not be noted on the run: {err.message}"))
+    return outcome
+
+
+__all__ = ["Reproduction", "Wanted", "read", "reproduce"]
