@@ -36,6 +36,7 @@ class Session:
         self.facts: dict[int, dict[str, Any]] = {}
         self.tracer: Tracer | None = None
         self._tracing: int | None = None
+        self._earlier: list[tuple[str, int, bool]] = []
         self.executing = 0
         self.running: TrackedCell | None = None
         self.span: TrackedCell | None = None
@@ -50,7 +51,7 @@ class Session:
         self.shell.events.register("post_run_cell", self.after_cell)
         verbs.register(self)
         readers.install()
-        self._before_loading()
+        self._earlier = self._before_loading()
         try:
             project = self.project()
             if project.state.is_dir() and client.running(project) is None:
@@ -108,6 +109,9 @@ class Session:
     def _note(self, info: Any) -> bool:
         if info.silent or not info.raw_cell or not info.store_history:
             return False
+        earlier, self._earlier = self._earlier, []
+        for source, count, succeeded in earlier:
+            self._add(source, None, count, ok=succeeded)
         self._add(info.raw_cell, getattr(info, "cell_id", None), self.shell.execution_count)
         return True
 
@@ -118,15 +122,14 @@ class Session:
         self.cells.append(Cell(source, cell_id, time.time(), count, ok))
         self.traces.append(Trace())
 
-    def _before_loading(self) -> None:
-        """The cells that ran before the extension was loaded, as IPython's history has them: what they read was not
-        seen, but a run may depend on their imports and functions.
+    def _before_loading(self) -> list[tuple[str, int, bool]]:
+        """(source, count, whether it succeeded) of the cells that ran before the extension was loaded, as IPython's
+        history has them: what they read was not seen, but a run may depend on their imports and functions.
         """
         history = getattr(self.shell, "history_manager", None)
         failed = getattr(history, "exceptions", {})
-        for count, source in enumerate(getattr(history, "input_hist_raw", ())):
-            if count and source:
-                self._add(source, None, count, ok=count not in failed)
+        sources = list(getattr(history, "input_hist_raw", ()))
+        return [(source, n, n not in failed) for n, source in enumerate(sources) if n and source]
 
     def _trace(self) -> None:
         """Open the window in which this cell's files, generators and hosts are noted."""

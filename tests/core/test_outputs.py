@@ -83,7 +83,7 @@ def test_what_counts(case: str) -> None:
     before, after, said = DIFFERENT[case]
     a, b = (book(("x", [printed(text)] if text else [])) for text in (before, after))
     (found,) = differing_outputs(a, b, ROOTS)
-    assert (found.index, found.cell) == (1, "x")
+    assert (found.index, found.first_line) == (1, "x")
     assert found.what == said or said is None
 
 

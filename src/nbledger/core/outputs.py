@@ -20,10 +20,10 @@ _SHOWN = 100  # characters of a line quoted
 
 @dataclass(frozen=True)
 class OutputDifference:
-    """``index`` of the cell in the first notebook, ``cell`` its first line of code, ``what`` differs in a line."""
+    """``index`` of the cell in the first notebook, its ``first_line`` of code, and ``what`` differs, in a line."""
 
     index: int
-    cell: str
+    first_line: str
     what: str
 
 
