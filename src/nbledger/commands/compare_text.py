@@ -140,6 +140,9 @@ def data_lines(change: DataChange) -> list[str]:
 
 
 def _code(found: Comparison) -> list[str]:
+    if len(found.runs) > 2:
+        rows = [[clip(c.where, 60), *(v or "—" for v in c.values)] for c in found.code]
+        return _table("code", found, rows, "cells and modules")
     shown = [c for c in found.code if c.effect != "layout"]
     if not found.code:
         return []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import difflib
+import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -130,11 +131,49 @@ def files(record: Record) -> list[str]:
     return list(dict.fromkeys([*record.modules, *scripts]))
 
 
-def modules(a: Mapping[str, str | None], b: Mapping[str, str | None], used: Iterable[str]) -> list[CodeChange]:
-    """What became of the project's own modules: {path: source} of each side (None: not at hand). ``used`` are the
-    identifiers of the code that imported them: a change in a function that nothing names is not ``needed``.
+def table(slices: Sequence[Sequence[ExecutedCell]]) -> list[CodeChange]:
+    """For several sides: the cells of the first one's slice, and those that another has beside them, that differ, with a
+    digest of each side's version (None: it has none).
     """
-    named = set(used)
+    first = slices[0]
+    versions: list[list[str | None]] = [[_digest(c.source)] for c in first]
+    labels, beside = [label(c) for c in first], dict[str, list[str | None]]()
+    for number, other in enumerate(slices[1:], 1):
+        for row in versions:
+            row.append(None)
+        keyed = [[(syntax.body(c.source), c.cell_id) for c in side] for side in (first, other)]
+        for i, j in notebookdiff.pairs(*keyed):
+            if j is not None:
+                row = versions[i] if i is not None else beside.setdefault(label(other[j]), [None] * len(slices))
+                row[number] = _digest(other[j].source)
+    rows = [*zip(labels, versions, strict=True), *beside.items()]
+    return [_of_several("cell", where, values) for where, values in rows if len(set(values)) > 1]
+
+
+def table_of_files(texts: Sequence[Mapping[str, str | None]]) -> list[CodeChange]:
+    """As ``table``, of modules: {path: source} of each side."""
+    found = []
+    for path in sorted({path for side in texts for path in side}):
+        values = [_digest(text) if (text := side.get(path)) is not None else None for side in texts]
+        if len(set(values)) > 1:
+            found.append(_of_several("module", path, values))
+    return found
+
+
+def _of_several(kind: str, where: str, values: Sequence[str | None]) -> CodeChange:
+    return CodeChange(kind, where, "differs", "code", values=tuple(values))
+
+
+def _digest(source: str) -> str:
+    return hashlib.sha256(syntax.shape(source).exact.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+
+
+def modules(a: Mapping[str, str | None], b: Mapping[str, str | None], used: Iterable[str] | None) -> list[CodeChange]:
+    """What became of the project's own modules: {path: source} of each side (None: not at hand). ``used`` are the
+    identifiers of the code that imported them (None: not known): a change in a function that nothing names is not
+    ``needed``.
+    """
+    named = set(used or ())
     found = []
     for path in sorted({*a, *b}):
         before, after = a.get(path), b.get(path)
@@ -144,7 +183,7 @@ def modules(a: Mapping[str, str | None], b: Mapping[str, str | None], used: Iter
         elif before != after:
             others = [s for side in (a, b) for p, s in side.items() if p != path and s]
             words = named.union(*(syntax.words(s) for s in others))
-            found.append(_module(path, before, after, needed=_reaches(before, after, words)))
+            found.append(_module(path, before, after, needed=used is None or _reaches(before, after, words)))
     return found
 
 

@@ -6,14 +6,13 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from nbledger.core import causes, codediff, datadiff, envdiff, insides, orderdiff, sides, syntax
+from nbledger.core import causes, codediff, datadiff, envdiff, insides, orderdiff, sides, standins, syntax
 from nbledger.core.differences import (
     CodeChange,
     Comparison,
     DataChange,
     Delta,
     OrderChange,
-    Row,
     Series,
 )
 from nbledger.core.environment import Environment
@@ -44,7 +43,7 @@ def compare(
         raise UsageError("compare takes two runs or more", "e.g. compare @last~1 @last, or compare @last .")
     if len(names) > _MOST:
         raise UsageError(f"compare takes at most {_MOST} runs, not {len(names)}", "%runs sorts and filters more")
-    return of_sides(project, sides.find(project, names, here), everything=everything, metric=metric)
+    return of_sides(project, standins.find(project, names, here), everything=everything, metric=metric)
 
 
 def of_sides(
@@ -62,14 +61,19 @@ def of_sides(
             records, envdiff.direct(project.root, records) if project else (), everything=everything
         ),
         hardware=envdiff.hardware(records, everything=everything),
-        seeds=envdiff.seeds([s.record for s in chosen], everything=everything),
+        seeds=envdiff.seeds(records, everything=everything) if all(side.knows for side in chosen) else (),
         series={k: s for k in metrics if any(s := tuple(_series(r.metrics.get(k, ())) for r in records))},
         equal=_equal(metrics),
         recorded=tuple(params),
         notes=tuple(_notes(chosen)),
     )
     if len(chosen) > 2:
-        return replace(found, data=_table_of_data(records, everything=everything), code=(), order=_orders(chosen))
+        return replace(
+            found,
+            data=_table_of_data(records, everything=everything),
+            code=_table_of_code(project, chosen),
+            order=_orders(chosen),
+        )
     return _pair(project, chosen[0], chosen[1], found, everything=everything)
 
 
@@ -157,19 +161,38 @@ def _code(project: Project | None, a: Side, b: Side) -> tuple[list[OrderChange],
         )
         for side in (a, b)
     ]
-    order, left, right = orderdiff.split(*sessions)
-    found = codediff.cells(left, right)
-    idle = [[c for i, c in enumerate(s.record.cells) if i not in s.needed] for s in (a, b)]
-    executed = [list(s.record.cells) for s in (a, b)]
-    only = [codediff.only(idle[0], executed[1]), codediff.only(idle[1], executed[0])]
-    found += codediff.cells(*only, needed=False)
+    found: list[CodeChange] = []
+    order: list[OrderChange] = []
+    if a.record.cells and b.record.cells:
+        order, left, right = orderdiff.split(*sessions)
+        found += codediff.cells(left, right)
+        found += _idle(a, b)
     loaded: tuple[str, ...] = ()
     if project is not None:
         texts = [sides.texts(project, side, codediff.files(side.record)) for side in (a, b)]
         loaded = tuple(text for table in texts for text in table.values() if text)
+        told = sides.RUN in (a.kind, b.kind)
         used = {word for side in (a, b) for i in side.needed for word in syntax.words(side.record.cells[i].source)}
-        found += codediff.modules(texts[0], texts[1], used)
+        found += codediff.modules(texts[0], texts[1], used if told else None)
     return order, found, loaded
+
+
+def _idle(a: Side, b: Side) -> list[CodeChange]:
+    """Cells that only one of two runs executed, and that neither depends on."""
+    if a.kind != sides.RUN or b.kind != sides.RUN:
+        return []
+    idle = [[c for i, c in enumerate(s.record.cells) if i not in s.needed] for s in (a, b)]
+    only = [codediff.only(idle[0], b.record.cells), codediff.only(idle[1], a.record.cells)]
+    return codediff.cells(*only, needed=False)
+
+
+def _table_of_code(project: Project | None, chosen: Sequence[Side]) -> tuple[CodeChange, ...]:
+    """For more than two sides: each cell's and module's digest on each of them."""
+    found = codediff.table([[side.record.cells[i] for i in side.needed] for side in chosen])
+    if project is not None:
+        texts = [sides.texts(project, side, codediff.files(side.record)) for side in chosen]
+        found += codediff.table_of_files(texts)
+    return tuple(found)
 
 
 def _table_of_data(records: Sequence[Record], *, everything: bool) -> tuple[DataChange, ...]:
@@ -192,17 +215,21 @@ def _orders(chosen: Sequence[Side]) -> tuple[OrderChange, ...]:
     return (OrderChange(said, matters=False),)
 
 
+_WITHOUT = {
+    sides.RUN: "none were recorded",
+    sides.PRESENT: "the run's notebook is not there",
+    sides.COMMIT: "it does not hold the run's notebook",
+}
+
+
 def _notes(chosen: Sequence[Side]) -> list[str]:
     notes = []
     for side in chosen:
         if side.kind == sides.RUN and side.record.lacking:
             missing = ", ".join(side.record.lacking)
             notes.append(f"{side.title}: not recorded: {missing}")
+        if not side.record.cells and (side.kind == sides.RUN or side.record.row.notebook):
+            notes.append(f"{side.title} has no cells to compare: {_WITHOUT[side.kind]}")
         if side.record.row.status not in ("FINISHED", "") and side.kind == sides.RUN:
             notes.append(f"{side.title} is {side.record.row.status}")
     return notes
-
-
-def code_row(chosen: Sequence[Side]) -> Row:
-    """The digest of what each side executed."""
-    return Row("cells", tuple(side.record.row.tags.get("nbledger.cells.digest") for side in chosen))

@@ -7,7 +7,7 @@ import hashlib
 import os
 from pathlib import Path
 
-from nbledger.core import files, git, hashes
+from nbledger.core import cache, files, git, hashes
 from nbledger.core.errors import LedgerError
 from nbledger.core.project import Project
 
@@ -30,6 +30,12 @@ def _cached(project: Project, md5: str) -> Path | None:
             if place.is_file():
                 return place
     return None
+
+
+def folder(project: Project, md5: str) -> dict[str, str]:
+    """{path in it: MD5} of a tracked folder by its hash (``….dir``); empty where its list is not at hand."""
+    place = _cached(project, md5)
+    return (cache.read_manifest(place) or {}) if place is not None else {}
 
 
 def _work_tree(project: Project, path: str, md5: str) -> Path | None:

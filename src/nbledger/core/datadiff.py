@@ -30,7 +30,7 @@ def changes(a: Side, b: Side, *, everything: bool = False) -> list[DataChange]:
         if one and two:
             known = one.md5 is not None and two.md5 is not None
             found.append(_change(a, b, one, two, "changed" if known else "unknown"))
-        elif (one or two) and (b if one else a).knows:
+        elif "nbledger/inputs.json" not in (b if one else a).record.lacking:
             found.append(_change(a, b, one, two, "removed" if one else "added"))
     return _together(_moved(found, left, right), left, right)
 

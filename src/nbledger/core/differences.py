@@ -135,7 +135,8 @@ class CodeChange:
     """A cell, module or script. ``kind``: cell or module; ``state``: changed, added, removed.
 
     ``effect``: code, literals (all that differs), seed, shows (only what is displayed), layout (comments, formatting).
-    ``needed``: the run's cell depends on it. ``ids`` are the cell's ids, ``diff`` the lines of a unified diff.
+    ``needed``: the run's cell depends on it. ``ids`` are the cell's ids, ``diff`` the lines of a unified diff. ``values``: of
+    more than two sides, a digest of each one's version.
     """
 
     kind: str
@@ -146,6 +147,7 @@ class CodeChange:
     literals: tuple[Literal, ...] = ()
     ids: tuple[str | None, str | None] = (None, None)
     diff: tuple[str, ...] = ()
+    values: tuple[str | None, ...] = ()
 
 
 @dataclass(frozen=True)

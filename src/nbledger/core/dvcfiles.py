@@ -173,6 +173,18 @@ def lock_rows(stage: dict[str, Any], key: str = "outs") -> list[Row]:
     return [_row(entry) for entry in stage.get(key) or []]
 
 
+def rows_of(text: str, *, lock: bool = False) -> list[Row]:
+    """The outputs that a ``.dvc`` file (or a ``dvc.lock``) with this text names. ``Damaged`` when it is not one."""
+    data = load_yaml(text) or {}
+    if not isinstance(data, dict):
+        raise Damaged("it is no mapping")
+    if lock:
+        stages = data.get("stages") or {}
+        return [row for stage in stages.values() if isinstance(stage, dict) for row in lock_rows(stage)]
+    wdir = str(data.get("wdir") or ".")
+    return [_row(entry, wdir) for entry in data.get("outs") or []]
+
+
 def read_stages(path: Path) -> dict[str, dict[str, Any]]:
     """{stage: its entry} of a ``dvc.yaml``, templates unresolved; every scalar is a string."""
     data = load_yaml(read_text(path)) or {}

@@ -136,7 +136,13 @@ def hardware(sides: Sequence[Record], *, everything: bool = False) -> tuple[Row,
     names = list(dict.fromkeys(name for table in tables for name in table))
     rows = [Row(name, tuple(table.get(name) for table in tables)) for name in names]
     known = [side.environment for side in sides]
-    return tuple(row for row in rows if everything or _differ(row.values, known))
+    found = [_loaded(side) for side in sides]
+    of_process = [
+        Row(name, values)
+        for name in dict.fromkeys(name for table in found for name in table)
+        if all(values := tuple(table.get(name) for table in found))
+    ]
+    return tuple(row for row in (*rows, *of_process) if everything or _differ(row.values, known))
 
 
 def _machine(record: Record) -> dict[str, str]:
@@ -145,7 +151,12 @@ def _machine(record: Record) -> dict[str, str]:
         return {}
     found = {"processors": str(environment.cpus)}
     found |= environment.threads
-    found |= {f"card {number}": fact for number, fact in enumerate(environment.gpu, 1)}
+    return found | {f"card {number}": fact for number, fact in enumerate(environment.gpu, 1)}
+
+
+def _loaded(record: Record) -> dict[str, str]:
+    """What only the process itself could tell: the processor's model, the threads that loaded libraries use."""
+    found: dict[str, str] = {}
     extra = _extra(record)
     if extra.get("cpu"):
         found["processor"] = str(extra["cpu"])

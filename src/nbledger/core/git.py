@@ -533,6 +533,28 @@ def objects_at(repo: GitRepo, commit: str, paths: Sequence[str]) -> dict[str, tu
     return found
 
 
+def commit_named(repo: GitRepo, name: str) -> str | None:
+    """The id of the commit that ``name`` (a branch, a tag, ``HEAD~2``, the beginning of an id) means; None if none."""
+    if not name or name.startswith("-"):
+        return None
+    found = text(repo, "rev-parse", "--verify", "--quiet", name + "^{commit}", check=False)
+    return found if is_hex(found) else None
+
+
+def whole_tree(repo: GitRepo, commit: str) -> dict[str, str]:
+    """{path: blob id} of everything that a commit holds."""
+    out = call(repo, "ls-tree", "-r", "-z", "--full-tree", commit).stdout
+    parts = (entry.partition(b"\t") for entry in out.split(b"\0") if entry)
+    return {os.fsdecode(name): facts.decode().split(" ")[2] for facts, _, name in parts}
+
+
+def listed(repo: GitRepo, pattern: str) -> list[str]:
+    """Paths of the work tree that match ``pattern`` in any folder: tracked ones, and others that are not ignored."""
+    spec, glob = f":(glob)**/{pattern}", {"GIT_LITERAL_PATHSPECS": "0"}
+    out = call(repo, "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", spec, env=glob).stdout
+    return [os.fsdecode(path) for path in out.split(b"\0") if path]
+
+
 def index_blobs(repo: GitRepo, paths: Sequence[str]) -> dict[str, str]:
     """{path: blob id} of those of ``paths`` that are in the user's index, unmerged ones left out."""
     out = call(repo, "ls-files", "-z", "--stage", "--", *paths).stdout if paths else b""

@@ -26,12 +26,31 @@ def look(project: Project, a: Side, b: Side, changes: Sequence[DataChange]) -> l
     left = _FILES
     found = []
     for change in changes:
-        if change.state in ("changed", "replaced") and all(change.values) and not change.files and left:
+        if change.path.endswith("/") and not change.files:
+            found.append(_folder(project, change))
+        elif change.state in ("changed", "replaced") and all(change.values) and not change.files and left:
             left -= 1
             found.append(_looked(project, a, b, change))
         else:
             found.append(change)
     return found
+
+
+def _folder(project: Project, change: DataChange) -> DataChange:
+    """A tracked folder that is known by its hash alone: what became of its files."""
+    old, new = (contents.folder(project, value) if value else {} for value in change.values)
+    if not old or not new:
+        return replace(change, note=_also(change.note, "the list of its files is not at hand"))
+    rows = [
+        Row(change.path + name, (old.get(name), new.get(name)), _became(old.get(name), new.get(name)))
+        for name in sorted({*old, *new})
+        if old.get(name) != new.get(name)
+    ]
+    return replace(change, files=tuple(rows))
+
+
+def _became(old: str | None, new: str | None) -> str:
+    return "added" if old is None else "removed" if new is None else "changed"
 
 
 def _looked(project: Project, a: Side, b: Side, change: DataChange) -> DataChange:

@@ -9,10 +9,9 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
-from nbledger.core import cells, git, record, runs
+from nbledger.core import cells, git, record
 from nbledger.core.cells import Cell
 from nbledger.core.differences import Compared
-from nbledger.core.environment import Environment
 from nbledger.core.project import Project
 from nbledger.core.record import Record
 from nbledger.core.records import RunRow
@@ -105,12 +104,6 @@ def titles(rows: Sequence[RunRow]) -> list[str]:
     return [
         name if named.count(name) == 1 else f"{name} ({row.run_id[:8]})" for name, row in zip(named, rows, strict=True)
     ]
-
-
-def find(project: Project, names: Sequence[str], here: Environment | None = None) -> list[Side]:
-    """The sides that the names mean."""
-    rows = [runs.find(project, name) for name in names]
-    return [of_run(project, row, title) for row, title in zip(rows, titles(rows), strict=True)]
 
 
 def texts(project: Project, side: Side, paths: Sequence[str]) -> Mapping[str, str | None]:
