@@ -22,7 +22,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: help demo lab test pictures lint format bench build lock clean deps
+.PHONY: help demo lab test causes pictures lint format bench build lock clean deps
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -38,6 +38,9 @@ lab: .demo/wine.ipynb ## JupyterLab on the demo's project
 test: deps $(VENV)/.dev labextension/node_modules/.package-lock.json ## Python and TypeScript tests (ARGS="-k word" chooses)
 	$(NPM) run --silent test
 	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
+
+causes: deps-git $(VENV)/.dev ## why do two runs differ: the bench of known causes (ARGS="word -v" chooses)
+	PYTHONPATH=tests $(BIN)/python -m causes $(ARGS)
 
 pictures: deps $(VENV)/.dev labextension/node_modules/.package-lock.json ## the README's pictures, taken by the browser test
 	$(BIN)/pytest -q tests/e2e/test_journey.py

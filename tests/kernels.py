@@ -37,8 +37,10 @@ class Cell:
 class Kernel:
     """A started kernel and its client."""
 
-    def __init__(self, cwd: Path, env: Mapping[str, str] | None = None) -> None:
+    def __init__(self, cwd: Path, env: Mapping[str, str] | None = None, python: Path | None = None) -> None:
         self.manager = KernelManager(kernel_name="python3")
+        if python is not None:
+            self.manager.kernel_spec.argv[0] = str(python)
         self.manager.start_kernel(cwd=str(cwd), env={**os.environ, **(env or {})})
         self.client = self.manager.client()
         self.client.start_channels()
