@@ -14,12 +14,26 @@ from nbledger.core import environment
 @click.argument("names", nargs=-1, required=True)
 @click.option("--all", "everything", is_flag=True, help="List what is the same too.")
 @click.option("--metric", metavar="M", help="Only this metric.")
+@click.option("--prove", is_flag=True, help="Execute A with one factor of B at a time; share the difference out.")
+@click.option("--yes", is_flag=True, help="With --prove: go ahead without asking.")
 @json_option
 @click.pass_obj
-def compare(face: Face, names: tuple[str, ...], everything: bool, metric: str | None, as_json: bool) -> Answer:
+def compare(
+    face: Face,
+    names: tuple[str, ...],
+    everything: bool,
+    metric: str | None,
+    prove: bool,
+    yes: bool,
+    as_json: bool,
+) -> Answer:
     """Show what differs between runs, and why. NAMES: runs, commits, or . for the present state; two or more."""
     args = {"names": list(names), "everything": everything, "metric": metric}
     if "." in names:
         args["here"] = environment.to_dict(environment.current())
     found = ask(face, "compare", args)
+    if prove:
+        from nbledger.commands.prove import proven
+
+        found = proven(face, found, metric, confirmed=yes)
     return Answer(found, compare_text.comparison(found))

@@ -15,7 +15,7 @@ _BLOCKS = "▁▂▃▄▅▆▇█"
 
 def comparison(found: Comparison) -> str:
     """Everything of it that is shown; a part with nothing to say is left out."""
-    parts = [_title(found), *_causes(found), *_metrics(found), *_parameters(found)]
+    parts = [_title(found), *_proof(found), *_causes(found), *_metrics(found), *_parameters(found)]
     parts += [*_data(found), *_code(found), *_order(found), *_surroundings(found)]
     return "\n".join([*parts, *(f"note: {clip(note, 300)}" for note in found.notes)])
 
@@ -34,6 +34,28 @@ def _causes(found: Comparison) -> list[str]:
         if cause.evidence:
             lines.append(f"     {clip(cause.evidence, 300)}")
     return lines
+
+
+def _proof(found: Comparison) -> list[str]:
+    """The shares of each metric's difference, in its own unit and as a part of the recorded difference."""
+    proof = found.proof
+    if proof is None:
+        return []
+    lines = [f"\nproved by {proof.executions} executions"]
+    for one in proof.attributions:
+        whole = one.recorded[1] - one.recorded[0]
+        lines.append(f"  {clip(one.metric)} {number(one.recorded[0])} → {number(one.recorded[1])} ({signed(whole)})")
+        rows = [(f.name, one.shares[f.name], f.what) for f in proof.factors]
+        rows += [("unexplained", one.unexplained, "executing again did not show it")] if one.unexplained else []
+        shown = [(name, signed(value), share(value, whole), clip(what, 100)) for name, value, what in rows]
+        widths = [max(len(row[i]) for row in shown) for i in range(3)]
+        lines += [f"    {n.ljust(widths[0])}  {v.rjust(widths[1])}  {p.rjust(widths[2])}  {w}" for n, v, p, w in shown]
+    return [*lines, *(f"  note: {clip(note, 300)}" for note in proof.notes)]
+
+
+def share(value: float, whole: float) -> str:
+    """A part of a difference in percent."""
+    return f"{100 * value / whole:.1f} %" if whole and math.isfinite(value / whole) else ""
 
 
 def _metrics(found: Comparison) -> list[str]:

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import signal
-from collections.abc import Iterator
 from pathlib import Path
-from types import FrameType
 
 import click
 
 from nbledger.commands.answer import Answer, Face
 from nbledger.commands.progress import lines
-from nbledger.commands.shared import json_option
+from nbledger.commands.shared import ended_gently, json_option
 from nbledger.core.errors import UsageError
 
 
@@ -76,24 +72,6 @@ def reproduce(
         keep=keep,
         record=not no_record,
     )
-    with _ended_gently():
+    with ended_gently():
         done = work(face.project(), run, wanted, lines())
     return Answer(done, reproduce_text.reproduction(done), int(done.verdict in (DIFFERENT, NOT_RESTORABLE)))
-
-
-@contextlib.contextmanager
-def _ended_gently() -> Iterator[None]:
-    """Let SIGTERM end the work as Ctrl-C does: what is half-made is taken away."""
-
-    def interrupt(_signal: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    try:
-        before = signal.signal(signal.SIGTERM, interrupt)
-    except ValueError:  # not in the main thread
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

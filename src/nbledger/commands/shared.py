@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
+from collections.abc import Iterator
+from types import FrameType
 from typing import Any
 
 import click
@@ -15,3 +19,21 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print one JS
 def ask(face: Face, name: str, args: dict[str, Any] | None = None) -> Any:
     """Do a call by the keeper (or here), for the project of the working directory."""
     return client.call(face.project(), name, args or {}, start=face.start_keeper, progress=face.progress)
+
+
+@contextlib.contextmanager
+def ended_gently() -> Iterator[None]:
+    """Let SIGTERM end the work as Ctrl-C does: what is half-made is taken away."""
+
+    def interrupt(_signal: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    try:
+        before = signal.signal(signal.SIGTERM, interrupt)
+    except ValueError:  # not in the main thread
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from nbledger.core.proof import Proof
 from nbledger.core.syntax import Literal
 
 DATA, CODE, PARAMETER, ENVIRONMENT = "data", "code", "parameter", "environment"
@@ -198,6 +199,7 @@ class Comparison:
     equal: bool | None = None
     recorded: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    proof: Proof | None = None
 
     def factors(self) -> tuple[str, ...]:
         """Which of data, code, parameter, environment and seed differ in a way that can move a metric."""

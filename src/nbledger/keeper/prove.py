@@ -18,6 +18,7 @@ from pathlib import Path
 from nbledger.core import codediff, files, git, rebuild, restore, shapley, syntax, worktrees
 from nbledger.core.errors import LedgerError, Refused, ToolFailed, UsageError, nearest
 from nbledger.core.project import Project
+from nbledger.core.proof import Attribution, Factor, Proof
 from nbledger.core.record import ExecutedCell, Record
 from nbledger.core.shapley import Coalition
 from nbledger.keeper.calls import Progress
@@ -31,50 +32,12 @@ _CODE_FILES = (".py", ".ipynb")
 
 
 @dataclass(frozen=True)
-class Factor:
-    """``kinds`` are switched together; ``what`` says in a few words what differs."""
-
-    kinds: tuple[str, ...]
-    what: str
-
-    @property
-    def name(self) -> str:
-        return " + ".join(self.kinds)
-
-
-@dataclass(frozen=True)
 class Plan:
     """What a proof will do, told before it is done."""
 
     titles: tuple[str, str]
     factors: tuple[Factor, ...]
     executions: int
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Attribution:
-    """One metric. ``recorded`` and ``executed`` are its values in A and in B; ``shares`` by the factor's name in the
-    metric's own unit; ``unexplained`` is what of the recorded difference executing again did not show.
-    """
-
-    metric: str
-    recorded: tuple[float, float]
-    executed: tuple[float, float]
-    shares: Mapping[str, float]
-    unexplained: float
-
-
-@dataclass(frozen=True)
-class Proof:
-    """``values``: each metric for each set of factors taken from B, the set's names joined by ``, ``."""
-
-    runs: tuple[str, str]
-    titles: tuple[str, str]
-    factors: tuple[Factor, ...]
-    executions: int
-    attributions: tuple[Attribution, ...]
-    values: Mapping[str, Mapping[str, float]]
     notes: tuple[str, ...] = ()
 
 
