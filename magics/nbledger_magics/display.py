@@ -73,6 +73,12 @@ class Shown:
             return _tracked(self.data)
         if isinstance(self.data, Status):
             return _status(self.data)
+        from nbledger.core.differences import Comparison
+
+        if isinstance(self.data, Comparison):
+            from nbledger_magics import comparison
+
+            return comparison.html(self.data)
         return _box("".join(_line(line) for line in self._text.split("\n")))
 
     def __len__(self) -> int:

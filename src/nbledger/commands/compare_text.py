@@ -27,8 +27,7 @@ def _title(found: Comparison) -> str:
 def _causes(found: Comparison) -> list[str]:
     if len(found.runs) > 2 or not found.causes:
         return []
-    head = "what differs, most telling first (the metrics are the same)" if found.equal else "why, most likely first"
-    lines = [f"\n{head}"]
+    lines = [f"\n{why(found)}"]
     for place, cause in enumerate(found.causes[:_MOST], 1):
         lines.append(f"{place:>3}. {cause.kind}: {clip(cause.what, 300)}")
         if cause.evidence:
@@ -56,6 +55,13 @@ def _proof(found: Comparison) -> list[str]:
 def share(value: float, whole: float) -> str:
     """A part of a difference in percent."""
     return f"{100 * value / whole:.1f} %" if whole and math.isfinite(value / whole) else ""
+
+
+def why(found: Comparison) -> str:
+    """What the list of causes is a list of."""
+    if found.equal:
+        return "what differs, most telling first (the metrics are the same)"
+    return "what differs, most telling first" if found.equal is None else "why, most likely first"
 
 
 def _metrics(found: Comparison) -> list[str]:
