@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -53,6 +55,18 @@ def proof(root: Path, first: str, second: str) -> prove.Proof:
     return found
 
 
+def nbledger(*words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "nbledger.cli", *words],
+        cwd=cwd,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=200,
+    )
+
+
 def nothing_left(root: Path) -> None:
     project = projects.find(root)
     assert not restored.registered(project)
@@ -76,6 +90,14 @@ def test_data_and_parameter_as_worked_out_by_hand(project: Path) -> None:
         "": {"total": 20}, "data": {"total": 60}, "parameter": {"total": 50}, "data, parameter": {"total": 150}
     }  # fmt: skip
     assert [f.what for f in found.factors] == ["data.csv", "scale 2 → 5"]
+    asked = nbledger("compare", "first", "second", "--prove", cwd=project)
+    assert asked.returncode == 2
+    assert "data (data.csv); parameter (scale 2 → 5). That takes 4 executions, about" in asked.stderr
+    assert "--yes" in asked.stderr
+    done = nbledger("compare", "first", "second", "--prove", "--yes", cwd=project)
+    assert done.returncode == 0, done.stderr
+    assert "data       +70  53.8 %  data.csv" in done.stdout
+    assert "parameter  +60  46.2 %  scale 2 → 5" in done.stdout
     assert Snap.take(project) == before
     nothing_left(project)
     names = [r.name for r in runs.listed(projects.find(project))]
