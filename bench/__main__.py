@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from bench import cases_data, cases_kernel, cases_store, report
+from bench import cases_compare, cases_data, cases_kernel, cases_store, report
 from bench.measure import Row
 from bench.world import World, isolated
 
@@ -25,6 +25,7 @@ CASES: dict[str, Callable[[World], list[Row]]] = {
     "status": cases_data.status,
     "snapshot": cases_data.snapshots,
     "runs": cases_store.runs,
+    "compare": cases_compare.compare,
 }
 
 
