@@ -63,6 +63,7 @@ def html(found: Comparison) -> str:
     """The whole comparison as one piece of markup."""
     pair = len(found.runs) == 2
     parts = [f"<div>{' ↔ '.join(f'<b>{_name(run.title, 60)}</b>' for run in found.runs)}</div>"]
+    parts += _proof(found)
     parts += _causes(found) if pair else []
     parts += [*_metrics(found), *_chart(found), *_parameters(found)]
     parts += [*_data(found), *_code(found), *_order(found), *_surroundings(found)]
@@ -76,6 +77,29 @@ def _name(text: str, width: int = 40) -> str:
 
 def _part(title: str) -> str:
     return f'<div class="part">{escape(title)}</div>'
+
+
+def _proof(found: Comparison) -> Iterator[str]:
+    """The shares of each metric's difference that were found by executing."""
+    if found.proof is None:
+        return
+    yield _part(f"proved by {found.proof.executions} executions")
+    for one in found.proof.attributions:
+        whole = one.recorded[1] - one.recorded[0]
+        shares = [(factor.name, one.shares.get(factor.name, 0.0), factor.what) for factor in found.proof.factors]
+        shares += [("unexplained", one.unexplained, "executing again did not show it")] if one.unexplained else []
+        rows: list[list[Entry]] = [
+            [
+                ("", _name(name)),
+                ("num", escape(words.signed(value))),
+                ("num", escape(words.share(value, whole))),
+                ("wrap", escape(clip(what, 200))),
+            ]
+            for name, value, what in shares
+        ]
+        yield f"<div>{_name(one.metric)} {escape(number(one.recorded[0]))} → {escape(number(one.recorded[1]))}</div>"
+        yield _table(["factor", "difference", "share", ""], rows)
+    yield from (f'<div class="soft">{escape(clip(note, 300))}</div>' for note in found.proof.notes)
 
 
 def _causes(found: Comparison) -> Iterator[str]:
@@ -101,8 +125,12 @@ Entry = tuple[str, str]
 
 
 def _table(heads: Sequence[str], rows: Iterable[Sequence[Entry]], left: int = 0) -> str:
-    head = "".join(f"<th>{escape(clip(h, 40))}</th>" for h in heads)
-    body = "".join("<tr>" + "".join(f"<td{_class(kind)}>{inner}</td>" for kind, inner in row) + "</tr>" for row in rows)
+    listed = [list(row) for row in rows]
+    right = [bool(listed) and all("num" in row[i][0] for row in listed) for i in range(len(heads))]
+    head = "".join(f"<th{_class('num' * r)}>{escape(clip(h, 40))}</th>" for h, r in zip(heads, right, strict=True))
+    body = "".join(
+        "<tr>" + "".join(f"<td{_class(kind)}>{inner}</td>" for kind, inner in row) + "</tr>" for row in listed
+    )
     more = f'<div class="soft">and {left:,} more</div>' if left > 0 else ""
     return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>{more}'
 
