@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nbledger.core.project import SCRATCH
+from nbledger.core.project import SCRATCH, SKIPPED
 
 if TYPE_CHECKING:
     from nbledger_magics.session import Session
@@ -43,7 +43,7 @@ def executing_again() -> bool:
 
 def say_skipped(what: str) -> None:
     """One line in place of a verb's answer."""
-    print(f"nbledger: {' '.join(what.split())} is skipped while a run is executed again")
+    print(f"nbledger: {' '.join(what.split())} {SKIPPED}")
 
 
 def prepare(session: Session, home: str, place: str) -> None:

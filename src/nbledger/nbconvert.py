@@ -13,12 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
-from nbclient import NotebookClient
-from nbclient.exceptions import CellControlSignal, CellExecutionError, CellTimeoutError, DeadKernelError
 from nbconvert.exporters import NotebookExporter
 from nbconvert.utils.exceptions import ConversionException
 from traitlets import Dict, Integer, Unicode
 
+from nbledger.core import kernels
 from nbledger.core.errors import LedgerError
 from nbledger.core.project import Project, find
 from nbledger.keeper import client
@@ -136,8 +135,7 @@ class _BatchRun:
         self.project = find(folder)
         self.journal_id = journals.new_id()
         self._begin = {"name": name, "experiment": experiment or None, "params": values}
-        extra = {"kernel_name": kernel_name} if kernel_name else {}
-        self._client = NotebookClient(nb, timeout=timeout, resources={"metadata": {"path": str(folder)}}, **extra)
+        self._timeout, self._kernel_name = timeout, kernel_name
 
     @property
     def _journal(self) -> Path:
@@ -153,44 +151,39 @@ class _BatchRun:
         }
         status, problem = "FINISHED", ""
         try:
-            with self._client.setup_kernel(env=environment):
-                self._hidden(
+            with kernels.started(
+                self.nb, self.folder, environment, kernel_name=self._kernel_name, timeout=self._timeout
+            ) as running:
+                running.hidden(
                     "import nbledger; nbledger.load_ipython_extension(get_ipython()); "
                     f"get_ipython()._nbledger_session.begin_batch(**{self._begin!r})"
                 )
-                status, problem = self._cells()
-                self._close_in_kernel(status, problem)
+                status, problem = self._cells(running)
+                self._close_in_kernel(running, status, problem)
         except KeyboardInterrupt:
             self._close_here("KILLED", "interrupted")
             raise
-        except DeadKernelError:
-            status, problem = "KILLED", problem or "the kernel died"
+        except kernels.KernelDied as err:
+            status, problem = "KILLED", problem or str(err)
         self._close_here(status, problem)
         return problem
 
-    def _cells(self) -> tuple[str, str]:
+    def _cells(self, running: kernels.Running) -> tuple[str, str]:
         try:
-            for index, cell in enumerate(self.nb.cells):
-                self._client.execute_cell(cell, index, execution_count=self._client.code_cells_executed + 1)
-            info = self._client.wait_for_reply(self._client.kc.kernel_info()) or {}
-            self.nb.metadata["language_info"] = info.get("content", {}).get("language_info", {})
-        except CellExecutionError as err:
-            return "FAILED", f"{err.ename}: {err.evalue}"
-        except (CellTimeoutError, CellControlSignal) as err:
-            return "KILLED", str(err).splitlines()[0]
-        except DeadKernelError:
-            return "KILLED", "the kernel died"
+            for index in range(len(self.nb.cells)):
+                running.execute(index)
+            self.nb.metadata["language_info"] = running.language()
+        except kernels.CellFailed as err:
+            return "FAILED", str(err)
+        except (kernels.OutOfTime, kernels.KernelDied) as err:
+            return "KILLED", str(err)
         return "FINISHED", ""
 
-    def _hidden(self, code: str) -> None:
-        """Run a line of ours that leaves no trace in the notebook, its history or its counts."""
-        self._client.wait_for_reply(self._client.kc.execute(code, silent=True, store_history=False))
-
-    def _close_in_kernel(self, status: str, problem: str) -> None:
+    def _close_in_kernel(self, running: kernels.Running, status: str, problem: str) -> None:
         with tempfile.TemporaryDirectory() as scratch:
             executed = Path(scratch) / self.source.name
             nbformat.write(self.nb, executed)
-            self._hidden(
+            running.hidden(
                 f"get_ipython()._nbledger_session.end_batch({status!r}, {problem[:2000]!r}, {str(executed)!r})"
             )
 

@@ -492,6 +492,10 @@ def pull(project: Project, paths: Sequence[str] | None = None) -> int:
 
 def fetch(project: Project, paths: Sequence[str]) -> None:
     """Bring the objects of these outputs from their remotes into the cache; the work tree is left alone."""
+    import logging
+
+    logging.getLogger("dvc").setLevel(logging.ERROR)  # what is missing is told by the caller, by name
+    logging.getLogger("dvc_data").setLevel(logging.ERROR)
     _transfer(project, paths, "fetch")
 
 

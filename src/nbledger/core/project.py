@@ -15,6 +15,9 @@ STATE = ".nbledger"
 SCRATCH = "NBLEDGER_SCRATCH"
 """Variable that names the folder in which a re-execution keeps its ledger, apart from the project's own."""
 
+SKIPPED = "is skipped while a run is executed again"
+"""What a cell prints then in place of work that is not repeated."""
+
 
 @dataclass(frozen=True)
 class Settings:

@@ -141,9 +141,9 @@ def _known(into: Path, text: str) -> Rebuilt | None:
 
 
 def _digest(text: str) -> str:
-    import nbledger
+    version = importlib.metadata.version("nbledger")
 
-    return hashlib.sha256(f"{nbledger.__version__}\n{text}".encode()).hexdigest()
+    return hashlib.sha256(f"{version}\n{text}".encode()).hexdigest()
 
 
 def _made(text: str, into: Path, progress: Progress | None) -> Rebuilt:

@@ -81,7 +81,7 @@ _PARTS = frozenset(
         "node_modules",
     )
 )
-_NAMES = frozenset((".gitignore", ".gitattributes", ".dvcignore", ".nbledger.toml", "dvc.lock"))
+_NAMES = frozenset((".git", ".gitignore", ".gitattributes", ".dvcignore", ".nbledger.toml", "dvc.lock"))
 
 
 class Sieve:

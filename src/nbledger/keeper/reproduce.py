@@ -14,7 +14,7 @@ from nbledger.core import dvc, files, mlflow, rebuild, restored
 from nbledger.core import record as records
 from nbledger.core.differences import Cause
 from nbledger.core.errors import LedgerError, Refused
-from nbledger.core.project import Project
+from nbledger.core.project import SKIPPED, Project
 from nbledger.core.record import Record
 from nbledger.core.restore import Missing, NotRestorable, Restored, put_back, restore
 from nbledger.core.verdict import (
@@ -33,6 +33,7 @@ from nbledger.core.verdict import (
 from nbledger.keeper import client, reproductions
 from nbledger.keeper.execute import Batch, Executed, execute
 
+_MUCH = 200_000_000
 Progress = Callable[[int, int, str], None]
 
 
@@ -86,7 +87,7 @@ def reproduce(project: Project, name: str, wanted: Wanted, progress: Progress | 
     surroundings, lacking, python = _environment(project, record, wanted, progress)
     outcome = Reproduction(record.run_id, record.row.name, None, environment=surroundings, tolerance=wanted.tolerance)
     try:
-        place = restore(project, record, wanted.into, everything=wanted.all_data, progress=progress)
+        place = restore(project, record, wanted.into, everything=wanted.all_data, progress=_bytes(progress))
     except NotRestorable as err:
         return _concluded(project, wanted, replace(outcome, verdict=NOT_RESTORABLE, missing=(*err.missing, *lacking)))
     outcome = replace(
@@ -107,6 +108,18 @@ def reproduce(project: Project, name: str, wanted: Wanted, progress: Progress | 
             _drop_scratch(place)
         else:
             restored.remove(project, place)
+
+
+def _bytes(progress: Progress | None) -> Progress | None:
+    """Restoring counts bytes: told as a step of its own, and for much data tenth by tenth."""
+    if progress is None:
+        return None
+
+    def told(done: int, total: int, text: str) -> None:
+        tenth = f": {10 * (10 * done // total)} %" if total > _MUCH else ""
+        progress(0, 0, f"{text}{tenth}")
+
+    return told
 
 
 def read(project: Project, name: str) -> Record:
@@ -208,7 +221,7 @@ def _written(executed: Executed, record: Record) -> list[str]:
 
 def _judged(project: Project, record: Record, place: Restored, executed: Executed, wanted: Wanted) -> Judgement:
     recorded = Outcome(record.row.status, record.metrics, record.outputs, _error_of(record))
-    cells = _cell_outputs(project, record, executed) if record.batch else ()
+    cells = _cell_outputs(project, record, place, executed) if record.batch else ()
     again = Outcome(executed.status, executed.metrics, executed.outputs, executed.error, cells)
     return judge(recorded, again, wanted.tolerance, lambda path: _contents(project, record, place, path))
 
@@ -237,19 +250,41 @@ def _contents(project: Project, record: Record, place: Restored, path: str) -> t
     return None
 
 
-def _cell_outputs(project: Project, record: Record, executed: Executed) -> tuple[str, ...]:
+def _cell_outputs(project: Project, record: Record, place: Restored, executed: Executed) -> tuple[str, ...]:
     """Differences between the outputs of the executed notebook that the run kept and those of this execution."""
-    try:
-        from nbledger.core.outputs import differing_outputs
-    except ModuleNotFoundError:
-        return ()
+    from nbledger.core.outputs import differing_outputs
 
     kept = _kept_notebook(project, record)
     if kept is None:
         return ()
-    codes = {**kept, "cells": [c for c in kept["cells"] if c["cell_type"] == "code" and "".join(c["source"]).strip()]}
-    found = differing_outputs(codes, executed.notebook)
+    mine, again = _comparable(kept, executed.notebook)
+    found = differing_outputs(mine, again, (str(project.root), str(place.into)))
     return tuple(f"cell {d.index + 1} ({d.first_line}): {d.what}" for d in found)
+
+
+def _comparable(kept: dict[str, Any], again: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Both notebooks without what nbledger itself displays, and without cells of which something was skipped."""
+    skipped = {
+        "".join(cell["source"])
+        for cell in again["cells"]
+        if any(SKIPPED in "".join(output.get("text", "")) for output in cell.get("outputs", ()))
+    }
+
+    def cleaned(notebook: dict[str, Any]) -> dict[str, Any]:
+        cells = []
+        for cell in notebook["cells"]:
+            if cell["cell_type"] == "code":
+                outputs = [] if "".join(cell["source"]) in skipped else cell.get("outputs", [])
+                cells.append({**cell, "outputs": [output for output in outputs if not _own(output)]})
+            else:
+                cells.append(cell)
+        return {**notebook, "cells": cells}
+
+    return cleaned(kept), cleaned(again)
+
+
+def _own(output: dict[str, Any]) -> bool:
+    return 'class="nbledger"' in "".join((output.get("data") or {}).get("text/html", ""))
 
 
 def _kept_notebook(project: Project, record: Record) -> dict[str, Any] | None:
