@@ -10,6 +10,7 @@ import importlib.metadata
 import os
 import re
 import threading
+import time
 import urllib.parse
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -397,5 +398,16 @@ def values(api: MlflowClient, uri: str, run_id: str) -> tuple[dict[str, str], di
 
 
 def experiment_name(api: MlflowClient, uri: str, experiment: str) -> str:
+    """The experiment's name, remembered for half a minute: a table or a comparison asks for the same one again and again."""
+    now = time.monotonic()
+    known = _names.get((uri, experiment))
+    if known is not None and now - known[0] < _FRESH:
+        return known[1]
     with _translated(uri):
-        return str(api.get_experiment(experiment).name)
+        name = str(api.get_experiment(experiment).name)
+    _names[uri, experiment] = now, name
+    return name
+
+
+_FRESH = 30.0
+_names: dict[tuple[str, str], tuple[float, str]] = {}
