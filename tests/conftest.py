@@ -30,10 +30,12 @@ IDENTITY = """\
 """
 
 
-def run(*command: str | Path, cwd: Path, env: Mapping[str, str] | None = None, ok: bool = True) -> str:
+def run(
+    *command: str | Path, cwd: Path, env: Mapping[str, str] | None = None, ok: bool = True, timeout: float = 240
+) -> str:
     """What ``command`` prints (stripped); unless ``ok`` is false, a failure fails the test with its words."""
     done = subprocess.run(
-        [str(word) for word in command], cwd=cwd, env=env, capture_output=True, text=True, check=False, timeout=240
+        [str(word) for word in command], cwd=cwd, env=env, capture_output=True, text=True, check=False, timeout=timeout
     )
     if ok and done.returncode:
         words = " ".join(str(word) for word in command)
