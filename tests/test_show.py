@@ -7,8 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from kernels import kernel
 from ledger import run
+from nbledger.core.errors import UsageError
+from nbledger.core.records import RunRow
+from nbledger.core.runs import REPRODUCES, resolve
 
 
 def nbledger(root: Path, *words: str) -> subprocess.CompletedProcess[str]:
@@ -18,8 +23,8 @@ def nbledger(root: Path, *words: str) -> subprocess.CompletedProcess[str]:
 
 def test_runs_are_named_in_every_way(project: Path) -> None:
     with kernel(project) as k:
-        for name in ("forest", "forest", "ridge"):
-            k.run(f"%%mlrun {name} -p depth=3 -m v\nv = 0.5")
+        for depth, name in enumerate(("forest", "forest", "ridge"), 1):
+            k.run(f"%%mlrun {name} -p depth={depth} -m v\nv = 0.5")
         assert "parameters" in k.run("%mlrun show ridge").shown
         wrong = k.run("%mlrun show rigde")
         assert wrong.status == "error" and "did you mean ridge?" in wrong.traceback
@@ -28,8 +33,48 @@ def test_runs_are_named_in_every_way(project: Path) -> None:
     assert json.loads(by_id.stdout)["params"] == {"depth": "3"}
     for name in (found.info.run_id[:10], "ridge", "@last", "@last~0"):
         assert json.loads(nbledger(project, "show", name, "--json").stdout)["run_id"] == found.info.run_id
-    ambiguous = nbledger(project, "show", "forest")
-    assert ambiguous.returncode == 2 and "means 2 runs" in ambiguous.stderr
+    for name, depth in (("forest", "2"), ("forest~0", "2"), ("forest~1", "1"), ("@last~2", "1")):
+        assert json.loads(nbledger(project, "show", name, "--json").stdout)["params"] == {"depth": depth}, name
+    far = nbledger(project, "show", "forest~2")
+    assert far.returncode == 2 and "2 runs are called 'forest'" in far.stderr
     unknown = nbledger(project, "show", "@last~9")
     assert unknown.returncode == 2 and "3 runs are recorded" in unknown.stderr
     assert len(unknown.stderr.splitlines()) == 1
+
+
+def row(run_id: str, name: str, start: str, reproduces: str = "") -> RunRow:
+    tags = {REPRODUCES: reproduces} if reproduces else {}
+    return RunRow(run_id, name, "FINISHED", "e", start, None, None, None, None, dirty=None, tags=tags)
+
+
+ROWS = [
+    row("aaaa1" + "0" * 27, "forest", "2026-01-01"),
+    row("aaaa2" + "0" * 27, "forest", "2026-01-02"),
+    row("bbbb1" + "0" * 27, "forest", "2026-01-03", reproduces="aaaa1" + "0" * 27),
+    row("cccc1" + "0" * 27, "odd~1", "2025-12-31"),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("forest", "aaaa2"),
+        ("forest~1", "aaaa1"),
+        ("@last", "aaaa2"),
+        ("@last~1", "aaaa1"),
+        ("@last~2", "cccc1"),
+        ("bbbb", "bbbb1"),
+        ("aaaa1", "aaaa1"),
+        ("odd~1", "cccc1"),
+    ],
+)
+def test_a_name_is_the_newest_run_of_that_name_and_no_reproduction(name: str, expected: str) -> None:
+    assert resolve(ROWS, name).run_id.startswith(expected)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("aaaa", "means 2 runs"), ("aaa", "no run"), ("forest~2", "2 runs are called")]
+)
+def test_what_names_no_run_or_several_is_refused(name: str, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        resolve(ROWS, name)

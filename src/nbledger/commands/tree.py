@@ -102,7 +102,7 @@ def runs(face: Face, filter: tuple[str, ...], sort: str, limit: int, experiment:
 @json_option
 @click.pass_obj
 def show(face: Face, run: str, as_json: bool) -> Answer:
-    """Show everything recorded of one run. RUN: an id, a unique prefix, a name, @last or @last~2."""
+    """Show everything recorded of one run. RUN: an id, a unique prefix, a name (its newest run), @last or @last~2."""
     row = ask(face, "show", {"run": run})
     return Answer(row, detail.run(row))
 

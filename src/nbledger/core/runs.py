@@ -16,7 +16,7 @@ from nbledger.core.records import Input, RunRow
 _SHOWN_TAGS = ("nbledger.", "mlflow.user", "mlflow.parentRunId")
 REPRODUCES = "nbledger.reproduces"
 """Tag of a reproduction: the id of the run that it executed again."""
-_LAST = re.compile(r"@last(?:~(\d+))?")
+_LAST = "@last"
 _ID = re.compile(r"[0-9a-f]{32}")
 _PREFIX, _MOST = 4, 10_000
 _INFINITE = 1.7976931348623157e308
@@ -125,39 +125,58 @@ def find(project: Project, name: str) -> RunRow:
             return row(run, mlflow.experiment_name(api, uri, str(run.info.experiment_id)))
     names = mlflow.experiments(api, uri)
     chosen = _experiments(project, names, None)
-    last = _LAST.fullmatch(name)
-    if last:
-        found = mlflow.search(api, uri, chosen, "", _order(""), 10 * (int(last[1] or 0) + 20))
-        if len([r for r in found if not r.data.tags.get(REPRODUCES)]) <= int(last[1] or 0):
-            found = mlflow.search(api, uri, chosen, "", _order(""), _MOST)
-    elif "'" in name or not chosen:
-        found = mlflow.search(api, uri, chosen, "", _order(""), _MOST) if chosen else []
-    else:
-        found = mlflow.search(api, uri, chosen, f"attributes.run_name = '{name}'", _order(""), 100)
-        if not found and len(name) >= _PREFIX and re.fullmatch(r"[0-9a-f]+", name):
-            found = mlflow.search(api, uri, chosen, f"attributes.run_id LIKE '{name}%'", _order(""), 100)
-        if not found:
-            found = mlflow.search(api, uri, chosen, "", _order(""), _MOST)
-    return resolve([row(run, names[str(run.info.experiment_id)]) for run in found], name)
+
+    def search(text: str, limit: int) -> list[RunRow]:
+        found = mlflow.search(api, uri, chosen, text, _order(""), limit) if chosen else []
+        return [row(run, names[str(run.info.experiment_id)]) for run in found]
+
+    wanted, back = _split(name)
+    for text, limit in (*_likely(wanted, back), ("", _MOST)):
+        try:
+            return resolve(search(text, limit), name)
+        except UsageError:
+            if limit == _MOST:
+                raise
+    raise AssertionError
+
+
+def _likely(wanted: str, back: int) -> list[tuple[str, int]]:
+    """Filters and limits of searches that probably hold the run, so that not all runs need be read."""
+    if wanted == _LAST:
+        return [("", 10 * (back + 20))]
+    found = [(f"attributes.run_name = '{wanted}'", 10 * (back + 10))] if "'" not in wanted else []
+    if len(wanted) >= _PREFIX and re.fullmatch(r"[0-9a-f]+", wanted):
+        found.append((f"attributes.run_id LIKE '{wanted}%'", 100))
+    return found
+
+
+def _split(name: str) -> tuple[str, int]:
+    """``forest~2`` as (``forest``, 2)."""
+    head, tilde, count = name.rpartition("~")
+    return (head, int(count)) if tilde and count.isdecimal() else (name, 0)
 
 
 def resolve(rows: Iterable[RunRow], name: str) -> RunRow:
-    """The run that ``name`` means: full id, unique prefix (4 characters or more), name, ``@last`` or ``@last~n``.
+    """The run that ``name`` means: full id, unique prefix (4 characters or more), ``@last`` or a name, which is that of the
+    newest run so called; ``@last~2`` and ``forest~2`` are the second before it.
 
-    Reproductions are not counted by ``@last``: they are about another run.
+    Reproductions are not counted: they bear the name of the run that they executed again.
     """
-    known = list(rows)
-    last = _LAST.fullmatch(name)
-    if last:
-        back = int(last[1] or 0)
-        known = [r for r in known if REPRODUCES not in r.tags]
-        if back >= len(known):
-            raise UsageError(f"there is no run {name}: {len(known)} runs are recorded", "%runs lists them")
-        return sorted(known, key=lambda r: r.start or "", reverse=True)[back]
-    named = [r for r in known if r.name == name]
-    originals = [r for r in named if REPRODUCES not in r.tags]  # a reproduction bears the name of its original
-    exact = [r for r in known if r.run_id == name] or originals or named
-    found = exact or [r for r in known if len(name) >= _PREFIX and r.run_id.startswith(name)]
+    known = sorted(rows, key=lambda r: r.start or "", reverse=True)
+    whole = [r for r in known if r.run_id == name]
+    if whole:
+        return whole[0]
+    own = [r for r in known if REPRODUCES not in r.tags]
+    if any(r.name == name for r in own):
+        return next(r for r in own if r.name == name)
+    wanted, back = _split(name)
+    called = own if wanted == _LAST else [r for r in own if r.name == wanted]
+    if wanted == _LAST or (called and wanted != name):
+        if back >= len(called):
+            what = "runs are recorded" if wanted == _LAST else f"runs are called {wanted!r}"
+            raise UsageError(f"there is no run {name}: {len(called)} {what}", "%runs lists them")
+        return called[back]
+    found = [r for r in known if len(name) >= _PREFIX and r.run_id.startswith(name)]
     if len(found) == 1:
         return found[0]
     if not found:
