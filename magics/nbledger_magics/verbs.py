@@ -102,6 +102,15 @@ def _stop_options(words: str) -> dict[str, Any]:
     return {"status": options.status, "metrics": options.metric, "artifacts": options.artifact}
 
 
+def reproduce(session: Session, line: str) -> Any:
+    """``%reproduce RUN``: bring a run back, execute it again, give a verdict; see ``%reproduce --help``."""
+    if executing_again():
+        return say_skipped(f"%reproduce {line}")
+    from nbledger_magics import reproduction
+
+    return reproduction.reproduce(session, line)
+
+
 def _command(*prefix: str) -> Callable[[Session, str], Any]:
     def verb(session: Session, line: str) -> Any:
         from nbledger.commands.answer import Face
@@ -114,6 +123,8 @@ def _command(*prefix: str) -> Callable[[Session, str], Any]:
             words = shlex.split(line)
         except ValueError as err:
             raise UsageError(f"{err}: {line}", "close the quotation") from err
+        if not prefix and words[:1] == ["reproduce"]:
+            return reproduce(session, line.strip().removeprefix("reproduce"))
         with display.progress(session) as progress:
             answer = run([*prefix, *words], Face(start_keeper=True, progress=progress))
         if answer is None:
@@ -139,5 +150,6 @@ _LINES: dict[str, Callable[[Any, str], Any]] = {
     "track_data": _command("track"),
     "runs": _command("runs"),
     "compare_runs": _command("compare"),
+    "reproduce": reproduce,
     "ledger": _command(),
 }

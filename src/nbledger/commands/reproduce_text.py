@@ -47,7 +47,7 @@ def reproduction(found: Reproduction) -> str:
         parts += [f"  {n}. {c.what}" for n, c in enumerate(found.causes[:8], 1)]
     parts += _listed("missing", (str(m) + ("" if m.needed else " (not needed)") for m in found.missing))
     parts += _listed("notes", (*found.environment, *found.notes))
-    parts += _where(found)
+    parts += where(found)
     return "\n".join(parts)
 
 
@@ -56,15 +56,17 @@ def _metrics(found: Reproduction) -> list[str]:
     if not unequal:
         return []
     rows = [("", "recorded", "reproduced", "")]
-    rows += [(clip(key, 40), _value(p.recorded), _value(p.reproduced), _apart(p)) for key, p in unequal.items()]
+    rows += [(clip(key, 40), value(p.recorded), value(p.reproduced), apart(p)) for key, p in unequal.items()]
     return ["\nmetrics that differ", *_table(rows[: _MOST + 1]), *_more(len(rows) - 1)]
 
 
-def _value(value: float | None) -> str:
-    return "–" if value is None else repr(value)
+def value(shown: float | None) -> str:
+    """A metric as it is, to the last bit."""
+    return "–" if shown is None else repr(shown)
 
 
-def _apart(pair: MetricPair) -> str:
+def apart(pair: MetricPair) -> str:
+    """How far two values lie apart, in words."""
     words = [pair.why] if pair.why else []
     if pair.recorded is not None and pair.reproduced is not None:
         delta = pair.reproduced - pair.recorded
@@ -95,7 +97,8 @@ def _spread(found: Reproduction) -> list[str]:
     return [f"\nnot deterministic, in {found.times} executions", *_table(rows), *_more(len(loose))]
 
 
-def _where(found: Reproduction) -> list[str]:
+def where(found: Reproduction) -> list[str]:
+    """Where the restored folder and the new run are."""
     lines = []
     if found.kept and found.into:
         lines.append(f"\nrestored in {found.into}")

@@ -127,6 +127,15 @@ def rebuild(environment_txt: Path | str, into: Path, *, progress: Progress | Non
             raise
 
 
+def unfinished(project: Project) -> list[Path]:
+    """Environments without the mark of those that are whole."""
+    try:
+        listed = [Path(item.path) for item in os.scandir(project.state / "environments") if item.is_dir()]
+    except FileNotFoundError:
+        return []
+    return sorted(folder for folder in listed if not (folder / _DONE).is_file())
+
+
 def _known(into: Path, text: str) -> Rebuilt | None:
     """What an earlier call made and found out, if it came to its end."""
     try:

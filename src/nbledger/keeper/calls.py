@@ -161,26 +161,27 @@ def decode(name: str, result: Any) -> Any:
 
     kinds: dict[str, Any] = {"track": list[Tracked], "status": Status, "runs": list[RunRow], "show": RunRow}
     kinds |= {"compare": Comparison, "record": Located}
-    return _built(kinds[name], result) if name in kinds else result
+    return built(kinds[name], result) if name in kinds else result
 
 
 _hints = cache(typing.get_type_hints)
 
 
-def _built(kind: Any, value: Any) -> Any:
+def built(kind: Any, value: Any) -> Any:
+    """The dataclass (or a list, table or union of such) that ``encode`` made plain."""
     origin = typing.get_origin(kind)
     if origin is types.UnionType:
         inner = next(part for part in typing.get_args(kind) if part is not types.NoneType)
-        return None if value is None else _built(inner, value)
+        return None if value is None else built(inner, value)
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):
         hints = _hints(kind)
-        return kind(**{k: _built(hints[k], v) for k, v in value.items() if k in hints})
+        return kind(**{k: built(hints[k], v) for k, v in value.items() if k in hints})
     if origin in (list, tuple) and isinstance(value, Sequence) and not isinstance(value, str):
         inner = typing.get_args(kind)[0]
-        return origin(_built(inner, v) for v in value)
+        return origin(built(inner, v) for v in value)
     if origin is dict:
         inner = typing.get_args(kind)[1]
-        return {k: _built(inner, v) for k, v in value.items()}
+        return {k: built(inner, v) for k, v in value.items()}
     if kind is float and isinstance(value, str):
         return float(value)
     return value

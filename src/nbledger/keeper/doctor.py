@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 import nbledger
-from nbledger.core import dvc, git, mlflow
-from nbledger.core.errors import LedgerError
+from nbledger.core import dvc, files, git, mlflow, rebuild, restored, worktrees
+from nbledger.core.errors import Busy, LedgerError
 from nbledger.core.project import Project
 from nbledger.keeper import client, endpoint
 from nbledger.keeper import journal as journals
@@ -35,7 +35,7 @@ class Finding:
 def examine(project: Project, *, fix: bool = False) -> list[Finding]:
     """Examine tools, repository, data pointers, store, keeper and journals; with ``fix`` mend what is safe to mend."""
     found: list[Finding] = []
-    for part in (_tools, _repository, _pointers, _store, _keeper, _journals, _refs):
+    for part in (_tools, _repository, _pointers, _store, _keeper, _journals, _refs, _reproductions, _environments):
         try:
             found += part(project, fix)
         except LedgerError as err:
@@ -165,3 +165,37 @@ def _refs(project: Project, fix: bool) -> Iterator[Finding]:
         return
     refs = git.run_refs(project.git)
     yield Finding("ok", f"{len(refs)} snapshots under {git.RUN_REFS}")
+
+
+def _reproductions(project: Project, fix: bool) -> Iterator[Finding]:
+    """Restored work trees: those at work are left alone, those kept are listed, those half-made go."""
+    for known in restored.registered(project):
+        name = f"the restored copy of run {known.run_id[:12]} in {known.into}"
+        if known.kept and os.path.isdir(known.into):
+            yield Finding("note", f"{name} is kept", f"rm -r it, then nbledger doctor --fix: {known.into}")
+            continue
+        if not known.kept and not known.abandoned:
+            yield Finding("ok", f"{name} is being worked on, pid {known.owner.get('pid')}")
+            continue
+        if fix:
+            restored.remove(project, known.name)
+        if known.kept:
+            yield Finding("note", f"{name} was removed by hand", "nbledger doctor --fix removes Git's note of it", fix)
+        else:
+            yield Finding(
+                "problem", f"{name} is half-made: the process is gone", "nbledger doctor --fix removes it", fix
+            )
+
+
+def _environments(project: Project, fix: bool) -> Iterator[Finding]:
+    """Rebuilt environments that a killed process left half-made."""
+    for folder in rebuild.unfinished(project):
+        try:
+            with files.lock(folder.with_name(f"{folder.name}.lock"), timeout=0, what="this environment"):
+                if fix:
+                    worktrees.remove_folder(folder)
+                yield Finding(
+                    "problem", f"the environment {folder} is half-made", "nbledger doctor --fix removes it", fix
+                )
+        except Busy:
+            yield Finding("ok", f"the environment {folder} is being made")
