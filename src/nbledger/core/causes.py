@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
-from nbledger.core import codediff, envdiff, randomness, syntax
+from nbledger.core import codediff, drawn, envdiff, randomness, syntax
 from nbledger.core.differences import (
     CODE,
     DATA,
@@ -44,7 +44,7 @@ class Pair:
     b: Side
     found: Comparison
     absorbed: frozenset[Literal] = frozenset()
-    modules: tuple[str, ...] = ()
+    modules: Mapping[str, str] = field(default_factory=dict)
 
     def slice(self, side: Side) -> list[ExecutedCell]:
         return [side.record.cells[i] for i in side.needed]
@@ -102,8 +102,10 @@ def _data_weight(pair: Pair, change: DataChange) -> float:
         return 0.25
     if change.outside:
         return 0.35
-    if change.state in ("added", "removed") and _mentioned(pair, change):
+    if change.state in ("added", "removed") and (_mentioned(pair, change) or _only_there(pair, change)):
         return 0.5  # the edit that reads it is the cause
+    if change.keys and _told_as_parameters(pair, change):
+        return 0.2
     return 0.95
 
 
@@ -112,6 +114,20 @@ def _mentioned(pair: Pair, change: DataChange) -> bool:
     name, mark = posixpath.basename(change.path.rstrip("/")), "+" if change.state == "added" else "-"
     edits = (line for c in pair.found.code if c.needed and c.effect == "code" for line in c.diff)
     return any(line.startswith(mark) and name in line for line in edits)
+
+
+def _only_there(pair: Pair, change: DataChange) -> bool:
+    """Whether the cell that read the file ran on one side only."""
+    mine, theirs = (pair.b, pair.a) if change.state == "added" else (pair.a, pair.b)
+    path = change.files[-1].name if change.files else change.path
+    readers = {syntax.shape(c.source).exact for c in pair.slice(mine) if path in c.reads}
+    return bool(readers) and readers.isdisjoint(syntax.shape(c.source).exact for c in pair.slice(theirs))
+
+
+def _told_as_parameters(pair: Pair, change: DataChange) -> bool:
+    """Whether every setting that differs is a recorded parameter, which is then the cause."""
+    moved = {name.rpartition(".")[2] for name, _ in _pairs(pair)}
+    return all(row.name.rpartition(".")[2] in moved for row in change.keys)
 
 
 def _data_words(pair: Pair, change: DataChange) -> str:
@@ -126,7 +142,7 @@ def _data_words(pair: Pair, change: DataChange) -> str:
         return f"{a} also read {change.path}"
     if change.state == "unknown":
         return f"{change.path} may differ: its contents were not recorded"
-    return f"{change.path} differs{_files(change)}{_table(change)}"
+    return f"{change.path} differs{_files(change)}{_table(change)}{_keys(change)}"
 
 
 def _files(change: DataChange) -> str:
@@ -134,6 +150,11 @@ def _files(change: DataChange) -> str:
         return ""
     counts = {state: sum(row.note == state for row in change.files) for state in ("added", "removed", "changed")}
     return f" ({', '.join(f'{count} files {state}' for state, count in counts.items() if count)})"
+
+
+def _keys(change: DataChange) -> str:
+    said = [f"{row.name} {row.values[0] or 'absent'} → {row.values[1] or 'absent'}" for row in change.keys]
+    return f": {', '.join(said[:3])}{' …' if len(said) > 3 else ''}" if said else ""
 
 
 def _table(change: DataChange) -> str:
@@ -295,6 +316,8 @@ def _code(pair: Pair) -> Iterator[Cause]:
         elif not change.needed:
             yield Cause(CODE, _code_words(change), _idle(change), 0.06)
         elif change.effect == "seed":
+            if change.literals and not any(_alone(pair, x) for x in change.literals):
+                continue
             yield Cause(SEED, _seed_words(change), f"in {change.where}", 0.88)
         else:
             yield from (Cause(SEED, _literal(x), f"in {change.where}", 0.88) for x in seeds if _alone(pair, x))
@@ -372,9 +395,10 @@ def _seeds(pair: Pair) -> Iterator[Cause]:
         if row.name != "PYTHONHASHSEED":
             yield Cause(SEED, what, "recorded with the runs", 0.9)
             continue
-        suspect = next(iter(_suspects(pair.b, _HASHED)), None) or next(iter(_suspects(pair.a, _HASHED)), None)
+        hashed = [*_suspects(pair.b, _HASHED), *_suspects(pair.a, _HASHED)]
+        suspect = next((x for x in (*hashed, *_in_modules(pair)) if x[1].kind in _HASHED), None)
         if suspect is not None:
-            yield Cause(SEED, what, f"{codediff.label(suspect[0])}: {suspect[1].what}", 0.87)
+            yield Cause(SEED, what, f"{suspect[0]}: {suspect[1].what}", 0.87)
         else:
             yield Cause(SEED, what, "no place was found that depends on how strings are hashed", 0.2)
 
@@ -388,7 +412,7 @@ def _order(pair: Pair) -> Iterator[Cause]:
 
 
 def _environment(pair: Pair) -> Iterator[Cause]:
-    used = envdiff.used_by([*(c.source for side in (pair.a, pair.b) for c in pair.slice(side)), *pair.modules])
+    used = envdiff.used_by([*(c.source for side in (pair.a, pair.b) for c in pair.slice(side)), *pair.modules.values()])
     told = bool(pair.a.record.imported or pair.b.record.imported)
     idle = []
     for change in pair.found.environment:
@@ -465,7 +489,8 @@ def _names(pair: Pair, kind: str) -> list[str]:
     return list(dict.fromkeys(name for c in cells for name in getattr(c, kind)))
 
 
-Found = tuple[ExecutedCell, randomness.Suspect]
+Found = tuple[str, randomness.Suspect]
+"""(where, what)"""
 
 
 def _suspects(side: Side, kinds: Sequence[str] = ()) -> list[Found]:
@@ -473,14 +498,20 @@ def _suspects(side: Side, kinds: Sequence[str] = ()) -> list[Found]:
     for index in side.needed:
         cell = side.record.cells[index]
         seen, context = randomness.scan(cell.source, context)
-        found += [(cell, one) for one in seen if not kinds or one.kind in kinds]
+        found += [(codediff.label(cell), one) for one in seen if not kinds or one.kind in kinds]
     return found
+
+
+def _in_modules(pair: Pair) -> list[Found]:
+    return [(path, one) for path, text in pair.modules.items() for one in randomness.suspects(text)]
 
 
 def _chance(pair: Pair, *, explained: bool) -> Iterator[Cause]:
     """Nondeterminism: where it is seen to have been at work first, then where the code allows it."""
     suspects = _suspects(pair.b) or _suspects(pair.a)
-    found = [*_unseeded(pair, suspects), *_hashing(pair, suspects), *_other_chance(suspects)]
+    loaded = _in_modules(pair)
+    found = [*_unseeded(pair, suspects), *_hashing(pair, [*suspects, *loaded]), *_other_chance(suspects, 1.0)]
+    found += [*_unseeded_in_modules(loaded), *_other_chance(loaded, 0.8)]
     best = max(found, key=lambda c: c.weight, default=None)
     if best is not None:
         yield best
@@ -492,10 +523,9 @@ _NOT_DETERMINISTIC = "not deterministic: nothing recorded explains the differenc
 
 
 def _unseeded(pair: Pair, suspects: Sequence[Found]) -> Iterator[Cause]:
-    unseeded = [(cell, s) for cell, s in suspects if s.kind == randomness.UNSEEDED]
+    unseeded = [(where, s) for where, s in suspects if s.kind == randomness.UNSEEDED]
     moved = _moved(pair)
-    for cell, suspect in unseeded[:1]:
-        name = codediff.label(cell)
+    for name, suspect in unseeded[:1]:
         seen = moved.get(suspect.generator) if suspect.generator else None
         proof = f"; the generator stood elsewhere before {codediff.label(seen)} in either run" if seen else ""
         yield Cause(
@@ -521,27 +551,37 @@ def _unseeded(pair: Pair, suspects: Sequence[Found]) -> Iterator[Cause]:
 
 
 def _moved(pair: Pair) -> dict[str, ExecutedCell]:
-    """{generator: the first cell that drew from it} of global generators that stood at another state in the two runs."""
-    first: list[dict[str, tuple[str, ExecutedCell]]] = [{}, {}]
-    for number, side in enumerate((pair.a, pair.b)):
-        for cell in pair.slice(side):
-            for name, (before, _) in cell.random.items():
-                first[number].setdefault(name, (before, cell))
-    return {
-        name: first[1][name][1]
-        for name, (before, _) in first[0].items()
-        if name in first[1] and first[1][name][0] != before and "?" not in (before, first[1][name][0])
-    }
+    """{generator: the first cell that drew from it} of global generators that stood at another state in the two runs
+    when that cell began (or, where it was only loaded then, when it ended), no seed having been given before.
+    """
+    first = [drawn.first_drawn(side.record.cells, side.needed) for side in (pair.a, pair.b)]
+    found = {}
+    for name, cell in first[0].items():
+        other = first[1].get(name)
+        if other is None:
+            continue
+        states = cell.random[name], other.random[name]
+        loaded = states[0][0] == states[1][0] == "?"
+        if states[0][loaded] != states[1][loaded]:
+            found[name] = other
+    return found
+
+
+def _unseeded_in_modules(suspects: Sequence[Found]) -> Iterator[Cause]:
+    for where, suspect in suspects:
+        if suspect.kind == randomness.UNSEEDED and not suspect.generator:
+            what = f"not deterministic: {where} line {suspect.line}: {suspect.what}"
+            yield Cause(NONDETERMINISM, what, "no seed", 0.5)
 
 
 def _hashing(pair: Pair, suspects: Sequence[Found]) -> Iterator[Cause]:
     same = pair.a.record.hashing is not None and pair.a.record.hashing == pair.b.record.hashing
-    hashed = [(cell, s) for cell, s in suspects if s.kind in _HASHED]
+    hashed = [(where, s) for where, s in suspects if s.kind in _HASHED]
     if hashed and not same:
-        cell, suspect = hashed[0]
+        where, suspect = hashed[0]
         yield Cause(
             NONDETERMINISM,
-            f"not deterministic: {codediff.label(cell)} line {suspect.line}: {suspect.what}",
+            f"not deterministic: {where} line {suspect.line}: {suspect.what}",
             "strings were hashed in another way in either run",
             0.5,
         )
@@ -557,8 +597,8 @@ _WEIGHTS = {
 }
 
 
-def _other_chance(suspects: Sequence[Found]) -> Iterator[Cause]:
-    for cell, suspect in suspects:
+def _other_chance(suspects: Sequence[Found], part: float) -> Iterator[Cause]:
+    for where, suspect in suspects:
         if suspect.kind in _WEIGHTS:
-            what = f"not deterministic: {codediff.label(cell)} line {suspect.line}: {suspect.what}"
-            yield Cause(NONDETERMINISM, what, "seen in the code", _WEIGHTS[suspect.kind])
+            what = f"not deterministic: {where} line {suspect.line}: {suspect.what}"
+            yield Cause(NONDETERMINISM, what, "seen in the code", _WEIGHTS[suspect.kind] * part)

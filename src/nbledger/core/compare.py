@@ -153,8 +153,8 @@ def _series(points: Sequence[Point]) -> Series | None:
 # ── code, data and order ─────────────────────────────────────────────────────────────────────────────────
 
 
-def _code(project: Project | None, a: Side, b: Side) -> tuple[list[OrderChange], list[CodeChange], tuple[str, ...]]:
-    """(order, code, sources of the modules that were loaded)."""
+def _code(project: Project | None, a: Side, b: Side) -> tuple[list[OrderChange], list[CodeChange], dict[str, str]]:
+    """(order, code, {path: source} of the modules that were loaded)."""
     sessions = [
         orderdiff.session(
             side.record, side.title, side.needed, sides.notebook_sources(project, side) if project else None
@@ -167,10 +167,10 @@ def _code(project: Project | None, a: Side, b: Side) -> tuple[list[OrderChange],
         order, left, right = orderdiff.split(*sessions)
         found += codediff.cells(left, right)
         found += _idle(a, b)
-    loaded: tuple[str, ...] = ()
+    loaded: dict[str, str] = {}
     if project is not None:
         texts = [sides.texts(project, side, codediff.files(side.record)) for side in (a, b)]
-        loaded = tuple(text for table in texts for text in table.values() if text)
+        loaded = {path: text for table in texts for path, text in table.items() if text}
         told = sides.RUN in (a.kind, b.kind)
         used = {word for side in (a, b) for i in side.needed for word in syntax.words(side.record.cells[i].source)}
         found += codediff.modules(texts[0], texts[1], used if told else None)

@@ -168,8 +168,7 @@ def _together(found: list[DataChange], left: dict[str, FileRecord], right: dict[
         groups.setdefault(group, []).append(change)
     joined = []
     for folder, members in groups.items():
-        tracked = any((r := side.get(m.path)) and r.dataset == folder for m in members for side in (left, right))
-        if folder and (len(members) >= _TOGETHER or tracked):
+        if folder and len(members) >= _TOGETHER:
             joined.append(_folder(folder, members, left, right))
         else:
             joined += members

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
-from nbledger.core import cells, git, record
+from nbledger.core import cells, drawn, git, record
 from nbledger.core.cells import Cell
 from nbledger.core.differences import Compared
 from nbledger.core.project import Project
@@ -85,10 +85,12 @@ def _kept(project: Project, row: RunRow) -> Record:
 
 
 def needed(found: Record) -> tuple[int, ...]:
-    """Indexes of the cells that the run's own depends on, itself included; worked out where no record says."""
-    if "nbledger/session.json" not in found.lacking and found.needed:
-        return tuple(i for i in found.needed if i < len(found.cells))
-    return slice_of(found.cells)
+    """Indexes of the cells that the run's own depends on, itself included, also through what was drawn from the global
+    generators; worked out where no record says.
+    """
+    if "nbledger/session.json" in found.lacking or not found.needed:
+        return slice_of(found.cells)
+    return drawn.linked(found.cells, [i for i in found.needed if i < len(found.cells)])
 
 
 def slice_of(executed: Sequence[record.ExecutedCell]) -> tuple[int, ...]:

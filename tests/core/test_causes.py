@@ -1,0 +1,307 @@
+"""Why two runs differ, rule by rule: hand-made records with one difference each, and the cause that must come first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+
+from nbledger.core import compare, sides
+from nbledger.core.differences import Comparison
+from nbledger.core.environment import Environment
+from nbledger.core.lineage import FileRecord
+from nbledger.core.record import ExecutedCell, Point, Record
+from nbledger.core.records import RunRow
+from nbledger.core.sides import RUN, Side
+
+LOAD = "df = pd.read_csv('a.csv')"
+IMPORT = "import pandas as pd"
+LR = "lr = 0.1"
+FIT = "%%mlrun run -p lr -m acc\nacc = fit(df, lr)"
+CELLS = (IMPORT, LOAD, LR, FIT)
+
+
+def cell(source: str, number: int, **fields: Any) -> ExecutedCell:
+    return ExecutedCell(source, execution_count=number, **fields)
+
+
+def executed(sources: Sequence[str], **fields: Mapping[int, Mapping[str, Any]]) -> tuple[ExecutedCell, ...]:
+    given = {1: {"reads": ("a.csv",)}} | fields.get("facts", {})
+    return tuple(cell(source, i + 1, **given.get(i, {})) for i, source in enumerate(sources))
+
+
+def read(path: str = "a.csv", md5: str = "a" * 32, **fields: Any) -> FileRecord:
+    return FileRecord(path, 10, md5, fields.pop("state", "git"), **fields)
+
+
+def environment(**fields: Any) -> Environment:
+    packages = fields.pop("packages", {"pandas": "2.1", "numpy": "1.26", "ipython": "9.0", "black": "24.1"})
+    listed = tuple((name, version, "", False) for name, version in packages.items())
+    given = {"python": "3.11.7", "platform": "linux-x86_64 glibc 2.36", "cpus": 2} | fields
+    return Environment("", given.pop("python"), "cpython", given.pop("platform"), listed, **given)
+
+
+def side(name: str, sources: Sequence[str] = CELLS, *, acc: float | None = None, **fields: Any) -> Side:
+    facts = fields.pop("facts", {})
+    tags = fields.pop("tags", {})
+    row = RunRow("1" * 32, name, "FINISHED", "e", None, None, None, None, None, None, tags=tags)
+    given: dict[str, Any] = {
+        "params": {"lr": "0.1"},
+        "metrics": {"acc": (Point(0, acc),)} if acc is not None else {},
+        "cells": fields.pop("cells", None) or executed(sources, facts=facts),
+        "inputs": (read(),),
+        "environment": environment(),
+        "imported": {"pandas": "2.1", "numpy": "1.26", "ipython": "9.0"},
+        "hashing": "h",
+    }
+    found = Record(row, **(given | fields))
+    return Side(name, RUN, found, needed=sides.slice_of(found.cells))
+
+
+def compared(**fields: Any) -> Comparison:
+    """A plain run A with accuracy 0.5 and a run B that differs in ``fields``, its accuracy 0.6 unless they say more."""
+    first = fields.pop("first", {})
+    return compare.of_sides(None, [side("A", **({"acc": 0.5} | first)), side("B", **({"acc": 0.6} | fields))])
+
+
+def first(found: Comparison) -> tuple[str, str]:
+    assert found.causes
+    return found.causes[0].kind, found.causes[0].what
+
+
+def changed(place: int, source: str) -> dict[str, Any]:
+    return {"sources": (*CELLS[:place], source, *CELLS[place + 1 :])}
+
+
+B, C = "b" * 32, "c" * 32
+
+SINGLE: dict[str, tuple[dict[str, Any], str, str]] = {
+    "a changed file": ({"inputs": (read(md5=B),)}, "data", "a.csv differs"),
+    "another file by its name in the code": (
+        changed(1, "df = pd.read_csv('b.csv')") | {"inputs": (read("b.csv", B),), "facts": {1: {"reads": ("b.csv",)}}},
+        "data",
+        "B read b.csv where A read a.csv",
+    ),
+    "another file by a parameter": (
+        {"params": {"lr": "0.1", "path": "b.csv"}, "inputs": (read("b.csv", B),),
+         "first": {"params": {"lr": "0.1", "path": "a.csv"}}, "facts": {1: {"reads": ("b.csv",)}}},
+        "data",
+        "B read b.csv where A read a.csv",
+    ),
+    "a file more": ({"inputs": (read(), read("c.csv", C)), "facts": {1: {"reads": ("a.csv", "c.csv")}}}, "data", "c.csv"),
+    "a literal that is a parameter": (
+        changed(2, "lr = 0.2") | {"params": {"lr": "0.2"}}, "parameter", "lr was 0.1 and is 0.2",
+    ),
+    "a literal that is no recorded parameter": (
+        changed(2, "lr = 0.2") | {"params": {}, "first": {"params": {}}}, "parameter", "lr was 0.1 and is 0.2",
+    ),
+    "a value of a dictionary of settings": (
+        changed(2, "conf = {'lr': 0.2, 'depth': 3}")
+        | {"params": {"lr": "0.2"}, "first": changed(2, "conf = {'lr': 0.1, 'depth': 3}")},
+        "parameter",
+        "lr was 0.1 and is 0.2",
+    ),
+    "a parameter in the header": (
+        changed(3, FIT.replace("-p lr", "-p lr=0.2")) | {"params": {"lr": "0.2"}, "first": changed(3, FIT.replace("-p lr", "-p lr=0.1"))},
+        "parameter",
+        "lr was 0.1 and is 0.2",
+    ),
+    "a keyword that is a recorded parameter": (
+        changed(3, FIT + "\nm = Forest(depth=4)") | {"params": {"depth": "4"},
+         "first": changed(3, FIT + "\nm = Forest(depth=3)") | {"params": {"depth": "3"}}},
+        "parameter",
+        "depth was 3 and is 4",
+    ),
+    "a keyword that is not": (
+        changed(3, FIT + "\nm = Forest(depth=4)") | {"first": changed(3, FIT + "\nm = Forest(depth=3)")},
+        "code",
+        "depth was 3 and is 4",
+    ),
+    "a parameter cell that a batch run injected": (
+        {"sources": (IMPORT, LOAD, LR, "# Parameters\nlr = 0.2", FIT), "params": {"lr": "0.2"}, "batch": True},
+        "parameter",
+        "lr was 0.1 and is 0.2",
+    ),
+    "an edited cell": (changed(1, LOAD + "\ndf = df.dropna()"), "code", "df = df.dropna()"),
+    "the run's own cell": (changed(3, FIT.replace("fit(df", "fit(2 * df")), "code", "2 * df"),
+    "another seed in the header": ({"seeds": {"seed": 2}, "first": {"seeds": {"seed": 1}}}, "seed", "seed was 1 and is 2"),
+    "another seed in a keyword": (
+        changed(3, FIT + "\nm = Forest(random_state=2)") | {"first": changed(3, FIT + "\nm = Forest(random_state=1)")},
+        "seed",
+        "random_state was 1 and is 2",
+    ),
+    "another seed in a call": (
+        changed(2, LR + "\nnp.random.seed(2)") | {"first": changed(2, LR + "\nnp.random.seed(1)")}, "seed", "1 and is 2",
+    ),
+    "a seed that was recorded as a parameter": (
+        changed(2, LR + "\nseed = 2") | {"params": {"seed": "2"}, "first": changed(2, LR + "\nseed = 1") | {"params": {"seed": "1"}}},
+        "seed",
+        "seed was 1 and is 2",
+    ),
+    "a seed taken away": (
+        changed(3, FIT + "\nm = split(df)") | {"first": changed(3, FIT + "\nm = split(df, random_state=0)")}, "seed", "split",
+    ),
+    "strings hashed in another way, and code that goes through a set": (
+        changed(2, "lr = 0\nfor word in set(df):\n    lr = lr * 2 + len(word)")
+        | {"environment": environment(seeds_env="2"), "hashing": "2",
+           "first": changed(2, "lr = 0\nfor word in set(df):\n    lr = lr * 2 + len(word)")
+           | {"environment": environment(seeds_env="1"), "hashing": "1"}},
+        "seed",
+        "PYTHONHASHSEED was 1 and is 2",
+    ),
+    "a package the code imports": (
+        {"environment": environment(packages={"pandas": "2.0", "numpy": "1.26", "ipython": "9.0", "black": "24.1"}),
+         "imported": {"pandas": "2.0", "numpy": "1.26"}},
+        "environment",
+        "pandas 2.1 → 2.0",
+    ),
+    "another Python": ({"environment": environment(python="3.12.1")}, "environment", "Python"),
+    "the number of threads": (
+        {"environment": environment(threads={"OMP_NUM_THREADS": "1"})}, "hardware", "OMP_NUM_THREADS not set → 1",
+    ),
+    "a draw that no seed fixes": (
+        changed(3, FIT + "\nimport random\nacc += random.random()")
+        | {"first": changed(3, FIT + "\nimport random\nacc += random.random()")},
+        "nondeterminism",
+        "random.random()",
+    ),
+    "a generator that stood elsewhere": (
+        {"facts": {3: {"random": {"numpy": ("5", "6")}}}, "first": {"facts": {3: {"random": {"numpy": ("1", "2")}}}}},
+        "nondeterminism",
+        "numpy generator",
+    ),
+    "nothing recorded": ({}, "nondeterminism", "not deterministic"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SINGLE)
+def test_the_one_thing_that_differs_comes_first(name: str) -> None:
+    fields, kind, words = SINGLE[name]
+    found = compared(**fields)
+    assert first(found)[0] == kind, found.causes
+    assert words in first(found)[1]
+    others = [c for c in found.causes[1:] if c.kind != "nondeterminism"]
+    assert all(c.weight <= 0.3 for c in others), others
+
+
+DOUBLE: dict[str, tuple[dict[str, Any], set[str]]] = {
+    "data and parameter": (changed(2, "lr = 0.2") | {"params": {"lr": "0.2"}, "inputs": (read(md5=B),)}, {"data", "parameter"}),
+    "two files and a parameter": (
+        changed(2, "lr = 0.2")
+        | {"inputs": (read(md5=B), read("c.csv", B)), "first": {"inputs": (read(), read("c.csv", C))}},
+        {"data", "parameter"},
+    ),
+    "code and parameter in one cell": (
+        changed(2, "lr = 0.2\ndf = df[df.x > 1]") | {"first": changed(2, "lr = 0.1\ndf = df.copy()")}, {"code", "parameter"},
+    ),
+    "two edits and a seed": (
+        changed(3, FIT + "\nx = lr + 1") | {"seeds": {"seed": 2}, "first": {"seeds": {"seed": 1}}}, {"code", "seed"},
+    ),
+    "data and environment": (
+        {"inputs": (read(md5=B),), "environment": environment(packages={"pandas": "2.0"}), "imported": {"pandas": "2.0"}},
+        {"data", "environment"},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DOUBLE)
+def test_of_two_causes_both_come_first(name: str) -> None:
+    fields, kinds = DOUBLE[name]
+    assert {c.kind for c in compared(**fields).causes[:2]} == kinds
+
+
+HARMLESS: dict[str, dict[str, Any]] = {
+    "a comment": changed(1, LOAD + "  # the training data"),
+    "formatting": changed(1, 'df = pd.read_csv(\n    "a.csv",\n)'),
+    "a docstring": changed(2, LR + "\ndef f():\n    'New.'\n    return 1")
+    | {"first": changed(2, LR + "\ndef f():\n    'Old.'\n    return 1")},
+    "what is shown": changed(1, LOAD + "\ndf.head()\nprint(len(df))"),
+    "a cell the run does not depend on": {"sources": (IMPORT, LOAD, "fig = draw(df.x)", LR, FIT)},
+    "a package that is only installed": {
+        "environment": environment(packages={"pandas": "2.1", "numpy": "1.26", "ipython": "9.1", "black": "25.0"}),
+    },
+    "the header's name and tags": changed(3, FIT.replace("run ", "other --tag a=b ")),
+    "the same bytes under another name": changed(1, "df = pd.read_csv('b.csv')")
+    | {"inputs": (read("b.csv"),), "facts": {1: {"reads": ("b.csv",)}}},
+    "the order of cells that share nothing": {
+        "sources": (IMPORT, LR, LOAD, FIT),
+        "facts": {1: {}, 2: {"reads": ("a.csv",)}},
+    },
+}
+
+
+@pytest.mark.parametrize("name", HARMLESS)
+def test_what_cannot_move_a_metric_is_at_the_bottom(name: str) -> None:
+    """Beside a real cause it comes last; where the metrics are equal nothing is blamed."""
+    found = compared(**({"seeds": {"seed": 2}, "first": {"seeds": {"seed": 1}} | HARMLESS[name].get("first", {})} | {
+        k: v for k, v in HARMLESS[name].items() if k != "first"
+    }))  # fmt: skip
+    assert first(found)[0] == "seed"
+    assert all(c.weight <= 0.12 for c in found.causes[1:] if c.kind != "nondeterminism"), found.causes
+    equal = compared(**({"acc": 0.5} | HARMLESS[name]))
+    assert equal.equal
+    assert not any(c.weight for c in equal.causes)
+
+
+def test_what_the_session_wrote_itself_follows_from_what_made_it() -> None:
+    sources = (IMPORT, "clean(0.3).to_csv('a.csv')", LOAD, FIT)
+    facts = {1: {"writes": ("a.csv",)}, 2: {"reads": ("a.csv",)}}
+    a = side("A", (sources[0], "clean(0.2).to_csv('a.csv')", *sources[2:]), acc=0.5, facts=facts)
+    b = side("B", sources, acc=0.6, facts=facts, inputs=(read(md5=B),))
+    whole = [Side(s.title, s.kind, s.record, needed=(0, 1, 2, 3)) for s in (a, b)]
+    found = compare.of_sides(None, whole)
+    assert first(found)[0] == "code"
+    (derived,) = [c for c in found.causes if c.kind == "data"]
+    assert derived.weight < 0.2
+    assert found.data[0].derived
+
+
+def test_a_parameter_that_follows_from_the_data_comes_after_it() -> None:
+    found = compared(
+        params={"lr": "0.1", "rows": "99"}, inputs=(read(md5=B),), first={"params": {"lr": "0.1", "rows": "100"}}
+    )
+    assert [c.kind for c in found.causes[:2]] == ["data", "parameter"]
+    assert found.causes[1].weight < 0.3
+
+
+def test_a_read_that_an_edit_brought_in_is_that_edits_doing() -> None:
+    source = LOAD + "\ndf = df.merge(pd.read_csv('more.csv'))"
+    found = compared(
+        **changed(1, source), inputs=(read(), read("more.csv", B)), facts={1: {"reads": ("a.csv", "more.csv")}}
+    )
+    assert [c.kind for c in found.causes[:2]] == ["code", "data"]
+
+
+def test_without_metrics_nothing_is_said_of_chance() -> None:
+    found = compared(acc=None, first={"acc": None}, inputs=(read(md5=B),))
+    assert found.equal is None
+    assert first(found)[0] == "data"
+    assert not [c for c in compared(acc=0.5).causes if c.kind == "nondeterminism"]
+
+
+def test_strings_are_always_hashed_otherwise_so_that_is_a_cause_only_where_code_depends_on_it() -> None:
+    loop = changed(2, "lr = 0\nfor word in {*df}:\n    lr = lr * 2 + len(word)")
+    assert "set" in first(compared(**loop, hashing="2", first=loop))[1]
+    assert "set" not in first(compared(**loop, first=loop))[1]
+    assert "no place was found" in compared(hashing="2").causes[0].evidence
+
+
+def test_a_run_without_a_record_of_cells_has_its_parameters_all_the_same() -> None:
+    plain = {
+        "cells": (ExecutedCell(""),),
+        "environment": None,
+        "imported": {},
+        "inputs": (),
+        "lacking": ("nbledger/inputs.json",),
+    }
+    found = compared(**plain, params={"lr": "0.2"}, first=plain)
+    assert first(found) == ("parameter", "lr was 0.1 and is 0.2")
+    assert "nbledger/inputs.json" in " ".join(found.notes)
+
+
+def test_factors_are_the_kinds_that_can_be_switched() -> None:
+    found = compared(
+        **changed(2, "lr = 0.2"), params={"lr": "0.2"}, inputs=(read(md5=B),), environment=environment(cpus=4)
+    )
+    assert found.factors() == ("data", "parameter")
