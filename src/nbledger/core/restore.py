@@ -176,6 +176,8 @@ class _Work:
             return list(wanted)
         reason = "it is neither in the cache nor in the remote"
         hint = "dvc push, where the data are; then try again"
+        if "remote" not in dvc.config(self.there).get("core", {}):
+            reason, hint = "it is not in the cache, and there is no default DVC remote", "dvc remote add -d NAME URL"
         if self.progress is not None:
             self.progress(0, 0, f"fetching {len(absent)} outputs from the remote")
         try:

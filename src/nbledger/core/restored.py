@@ -90,7 +90,7 @@ def begin(project: Project, run_id: str, commit: str, into: Path | None) -> tupl
     """
     if into is not None:
         into = Path(os.path.abspath(into))
-        if os.path.lexists(into) and (not into.is_dir() or next(os.scandir(into), None) is not None):
+        if os.path.lexists(into) and (not into.is_dir() or os.listdir(into)):
             raise Refused(f"{into} is not an empty folder", "name one that does not exist yet: --into DIR")
     project.ensure_state()
     listing = folder(project)
