@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from nbledger.core import cells as session_cells
 from nbledger.core import environment as environments
+from nbledger.core import hidden, modules, traces, values
 from nbledger.core import lineage as lineages
-from nbledger.core import modules, traces, values
 from nbledger.core.errors import UsageError, nearest
 from nbledger.core.observe import Observation
 from nbledger.core.project import Project
@@ -228,9 +228,18 @@ def needed(session: Session, scope: Scope) -> list[int]:
 
 
 def cells(
-    recording: Recording, session: Session, scope: Scope, needed: Sequence[int], seen: Observation, folder: Path
+    recording: Recording,
+    session: Session,
+    scope: Scope,
+    needed: Sequence[int],
+    seen: Observation,
+    folder: Path,
+    warned: str,
 ) -> None:
-    """``session.ipynb``, ``session.json``, the digest of the cells, and whether the run stands on a clean order of them."""
+    """``session.ipynb``, ``session.json``, the digest of the cells, and whether the run stands on a clean order of them.
+
+    ``warned``: what was said of hidden state before the cell ran, which is not shown again.
+    """
     executed, notebook = session.cells, session.notebook()
     (folder / "session.ipynb").write_text(
         session_cells.session_notebook(executed), encoding="utf-8", errors="surrogatepass"
@@ -240,6 +249,7 @@ def cells(
     recording.log_tags(
         {"nbledger.cells.digest": session_cells.digest([c.source for c in executed]), "nbledger.order": order.state}
     )
+    reasons = session.hidden() if scope.first is None else ()
     facts = _facts(recording.project, session, notebook, set(seen.modules))
     noted = {
         "schema": 1,
@@ -247,11 +257,13 @@ def cells(
         "batch": scope.batch,
         "needed": list(needed),
         "order": list(order.detail),
-        "hidden": [],
+        "hidden": list(reasons),
         "cells": facts,
     }
     (folder / "session.json").write_text(json.dumps(noted), encoding="utf-8")
-    if order.state != "clean":
+    if reasons:
+        recording.notice(text := hidden.line(reasons), shown=text != warned)
+    elif order.state != "clean" and (notebook is None or scope.first is not None):
         recording.notice(f"cells {order.state}: {'; '.join(order.detail[:3])}")
 
 

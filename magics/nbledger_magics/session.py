@@ -22,6 +22,7 @@ from nbledger_magics import header, verbs
 
 if TYPE_CHECKING:
     from nbledger.core.cells import Cell
+    from nbledger.core.hidden import Watcher
     from nbledger.core.traces import Trace, Tracer
     from nbledger_magics.tracked_cell import TrackedCell
 
@@ -36,6 +37,7 @@ class Session:
         self.facts: dict[int, dict[str, Any]] = {}
         self.tracer: Tracer | None = None
         self._tracing: int | None = None
+        self._watcher: Watcher | None = None
         self._earlier: list[tuple[str, int, bool]] = []
         self.executing = 0
         self.running: TrackedCell | None = None
@@ -112,7 +114,9 @@ class Session:
         earlier, self._earlier = self._earlier, []
         for source, count, succeeded in earlier:
             self._add(source, None, count, ok=succeeded)
-        self._add(info.raw_cell, getattr(info, "cell_id", None), self.shell.execution_count)
+        # The shell's own count may have moved on already; the history has all cells but this one, and an empty first.
+        history = getattr(getattr(self.shell, "history_manager", None), "input_hist_raw", ())
+        self._add(info.raw_cell, getattr(info, "cell_id", None), len(history) or self.shell.execution_count)
         return True
 
     def _add(self, source: str, cell_id: str | None, count: int, *, ok: bool = True) -> None:
@@ -147,6 +151,16 @@ class Session:
         index, self._tracing = self._tracing, None
         if self.tracer is not None and index is not None:
             self.traces[index] = self.tracer.end(self.cells[index].source)
+
+    def hidden(self) -> tuple[str, ...]:
+        """Why the last cell stands on state that a fresh run of the notebook would not have."""
+        if self._watcher is None:
+            from nbledger.core.hidden import Watcher
+
+            self._watcher = Watcher()
+        own = getattr(self.shell, "user_ns_hidden", ())
+        present = {name for name in self.shell.user_ns if name not in own}
+        return self._watcher.warnings(self.cells, self.notebook(), present)
 
     def seeded(self) -> None:
         """The ledger itself has seeded a generator: its state now is the one before the cell."""

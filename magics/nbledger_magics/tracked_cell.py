@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from nbledger.core import mlflow_active, observe
+from nbledger.core import hidden, mlflow_active, observe
 from nbledger.core.errors import LedgerError
 from nbledger.core.importwatch import forget, when_imported
 from nbledger.core.mlflow import display_uri, reachable
@@ -55,6 +55,7 @@ class TrackedCell:
         recorder.push(self.recording)
         self._step("seeds", self._seed)
         self._step("missing", self._say_what_is_missing)
+        self.warned = self._step("hidden state", self._warn) or ""
         self.observer = observe.Observer(project, notebook)
         self._step("mlflow", self._join_mlflow)
         self._step("observation", self.observer.start)
@@ -105,6 +106,13 @@ class TrackedCell:
             self.session.say(
                 "no Git repository here: of the code, only this session's cells are kept — %ledger init makes one"
             )
+
+    def _warn(self) -> str:
+        """Say in one line, before the cell runs, that it stands on hidden state."""
+        text = "" if self.is_span or self.project.scratch else hidden.line(self.session.hidden())
+        if text:
+            print(f"nbledger: {text}", file=sys.stderr)
+        return text
 
     def _join_mlflow(self) -> None:
         """Make this the active MLflow run: now if MLflow is loaded, else the moment the user's code imports it."""
@@ -196,7 +204,7 @@ class TrackedCell:
         self._step("environment", lambda: collect.environment(recording, folder))
         seen = observation or observe.Observation()
         needed = self._step("cells", lambda: collect.needed(session, self.scope)) or []
-        self._step("cells", lambda: collect.cells(recording, session, self.scope, needed, seen, folder))
+        self._step("cells", lambda: collect.cells(recording, session, self.scope, needed, seen, folder, self.warned))
         self._step("seeds", lambda: collect.seeds(recording, options.seed))
         if observation is not None:
             self._step("inputs", lambda: collect.lineage(recording, session, needed, seen, options, folder))

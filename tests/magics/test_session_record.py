@@ -219,3 +219,45 @@ def test_magic_inside_another_cell_magic(project: Path) -> None:
     later = recorded(project, "after")
     assert later.cells[-2].reads == ("in.txt",)
     assert [r.path for r in later.inputs] == ["in.txt"]
+
+
+def test_hidden_state_is_said_before_the_cell_and_not_twice(project: Path) -> None:
+    notebook = write_notebook(project / "nb.ipynb", ["x = 1", "%%mlrun stale -m y\ny = x"])
+    with kernel(project, {"NBLEDGER_NOTEBOOK": str(notebook)}) as started:
+        started.run("x = 1")
+        write_notebook(notebook, ["x = 2", "%%mlrun stale -m y\ny = x"])
+        stale = started.run("%%mlrun stale -m y\ny = x")
+        started.run("x = 2")
+        clean = started.run("%%mlrun stale -m y\ny = x")
+    said = "a fresh run of the notebook would not give this: x was set by [2] x = 1, which was edited or deleted since"
+    assert stale.stderr.count(said) == 1
+    assert said not in stale.shown
+    assert "fresh run" not in clean.stderr + clean.shown
+    flush(project)
+    opened = find(project)
+    first, second = (record.load(opened, runs.find(opened, name)) for name in ("@last~1", "@last"))
+    assert first.hidden == ("x was set by [2] x = 1, which was edited or deleted since",)
+    assert first.order == "edited-since"
+    assert second.hidden == ()
+    assert second.order == "clean"
+
+
+def test_a_whole_notebook_needs_all_its_cells_and_its_tracked_cells_those_before(project: Path) -> None:
+    (project / "in.txt").write_text("4")
+    notebook = write_notebook(
+        project / "whole.ipynb",
+        ["n = int(open('in.txt').read())", "%%mlrun inner -m n\nn", "import random\nlate = random.random()"],
+    )
+    commit_all(project)
+    run(sys.executable, "-m", "nbconvert", "--to", "ledger", notebook.name, cwd=project)
+    whole, inner = recorded(project, "whole"), recorded(project, "inner")
+    assert whole.batch
+    assert len(whole.cells) == 3
+    assert whole.needed == (0, 1, 2)
+    assert [bool(c.random) for c in whole.cells] == [False, False, True]
+    assert [r.path for r in whole.inputs] == ["in.txt"]
+    assert not inner.batch
+    assert len(inner.cells) == 2
+    assert inner.needed == (0, 1)
+    assert [r.path for r in inner.inputs] == ["in.txt"]
+    assert whole.hidden == inner.hidden == ()

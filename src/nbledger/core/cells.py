@@ -213,7 +213,7 @@ def order(
             placed.append((place, index))
             last = place
     wrong = [
-        _said(cells[b], f"ran after {_name(cells[a])}, which stands below it")
+        _said(cells[b], f"ran after {named(cells[a])}, which stands below it")
         for (place_a, a), (place_b, b) in pairwise(placed)
         if place_b < place_a
     ]
@@ -259,14 +259,15 @@ def _mtime(path: Path) -> float:
         return 0.0
 
 
-def _name(cell: Cell) -> str:
+def named(cell: Cell) -> str:
+    """A cell for people: its number and first line."""
     first = next((line.strip() for line in cell.source.splitlines() if line.strip()), "an empty cell")
     number = cell.execution_count if cell.execution_count is not None else " "
     return f"[{number}] {first[:60]}"
 
 
 def _said(cell: Cell, what: str) -> str:
-    return f"{_name(cell)} {what}"
+    return f"{named(cell)} {what}"
 
 
 def parameters(notebook_path: Path | None, cells: Sequence[Cell], namespace: Mapping[str, object]) -> dict[str, object]:

@@ -41,7 +41,7 @@ _OPAQUE_MAGICS = ("run", "store", "load", "pylab", "cython", "reset", "who_ls", 
 # A discarded call changes its arguments, or why make it? Not these.
 _HARMLESS = frozenset(("print", "display", "help", "len", "repr", "type", "dir", "isinstance", "id", "plot", "show"))
 # Methods that only show; every other method whose result is dropped may have changed its object.
-_SHOWING = frozenset(
+SHOWING = frozenset(
     (
         "head",
         "tail",
@@ -76,7 +76,7 @@ _SHOWING = frozenset(
     )
 )
 # Methods that change their object even where the result is kept.
-_CHANGING = frozenset(
+CHANGING = frozenset(
     (
         "fit",
         "fit_transform",
@@ -113,7 +113,8 @@ _CHANGING = frozenset(
 class Names:
     """``binds``: certainly set anew; ``may_bind``: set on some path, or changed in place; ``loads``: needed at once;
     ``later``: needed when a function defined here is called; ``accumulates``: changed by ``+=`` and the like without
-    being set here first. ``opaque``: the cell cannot be read, so it may define and change anything.
+    being set here first; ``changes``: those of ``may_bind`` that are changed in place. ``opaque``: the cell cannot be
+    read, so it may define and change anything.
     """
 
     binds: frozenset[str] = frozenset()
@@ -122,28 +123,44 @@ class Names:
     later: frozenset[str] = frozenset()
     accumulates: frozenset[str] = frozenset()
     opaque: bool = False
+    changes: frozenset[str] = frozenset()
 
 
 @lru_cache(4096)
 def names_of(source: str) -> Names:
     """The names of one cell as it was typed, magics included."""
-    body, loads, foreign = _without_cell_magic(source)
+    body, header, foreign = _without_cell_magic(source)
     if foreign:
-        return Names(loads=frozenset(loads))
+        return Names(loads=frozenset(header))
     tree, opaque = _parse(body)
     if tree is None:
         return Names(opaque=True)
-    scan = _Scan(loads=set(loads))
-    for statement in tree.body:
+    return _names(tree.body, opaque, header)
+
+
+def names_of_statement(statement: ast.stmt) -> Names:
+    """The names of one statement."""
+    return _names([statement])
+
+
+def _names(statements: Iterable[ast.stmt], opaque: bool = False, header: Iterable[str] = ()) -> Names:
+    scan = _Scan()
+    for statement in statements:
         scan.top(statement)
     return Names(
         frozenset(scan.binds),
         frozenset(scan.may_bind),
-        frozenset(scan.loads),
+        frozenset(scan.loads | (set(header) - scan.binds)),  # looked up when the body has run
         frozenset(scan.later - scan.binds),
         frozenset(scan.accumulates),
         opaque or scan.opaque,
+        frozenset(scan.changes),
     )
+
+
+def header_names(source: str) -> tuple[str, ...]:
+    """The variables that the first line of a tracked cell asks for."""
+    return tuple(_without_cell_magic(source)[1])
 
 
 def tree_of(source: str) -> ast.Module | None:
@@ -239,6 +256,7 @@ class _Scan(ast.NodeVisitor):
     loads: set[str] = field(default_factory=set)
     later: set[str] = field(default_factory=set)
     accumulates: set[str] = field(default_factory=set)
+    changes: set[str] = field(default_factory=set)
     opaque: bool = False
     certain: bool = True
     comprehension: list[set[str]] = field(default_factory=list)
@@ -256,6 +274,7 @@ class _Scan(ast.NodeVisitor):
     def _change(self, name: str) -> None:
         self._load(name)
         self.may_bind.add(name)
+        self.changes.add(name)
 
     def visit_Name(self, node: ast.Name) -> None:
         if isinstance(node.ctx, ast.Load):
@@ -277,7 +296,7 @@ class _Scan(ast.NodeVisitor):
 
     def visit_AugAssign(self, node: ast.AugAssign) -> None:
         self.visit(node.value)
-        root = _root(node.target)
+        root = root_of(node.target)
         if isinstance(node.target, ast.Name) and root not in self.binds and root is not None:
             self.accumulates.add(root)
             self._load(root)
@@ -292,7 +311,7 @@ class _Scan(ast.NodeVisitor):
         elif isinstance(node, ast.Starred):
             self._target(node.value)
         elif isinstance(node, ast.Attribute | ast.Subscript):
-            root = _root(node)
+            root = root_of(node)
             self.generic_visit(node)
             if root is not None:
                 self._change(root)
@@ -326,22 +345,22 @@ class _Scan(ast.NodeVisitor):
         """A statement that is a call was made for what it does."""
         name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
         if isinstance(call.func, ast.Attribute):
-            root = _root(call.func)
-            if root is not None and name not in _SHOWING:
+            root = root_of(call.func)
+            if root is not None and name not in SHOWING:
                 self._change(root)
-        if name not in _HARMLESS | _SHOWING:
+        if name not in _HARMLESS | SHOWING:
             for argument in (*call.args, *(k.value for k in call.keywords)):
                 if isinstance(argument, ast.Name):
                     self._change(argument.id)
 
     def visit_Call(self, node: ast.Call) -> None:
         if isinstance(node.func, ast.Attribute):
-            root = _root(node.func)
+            root = root_of(node.func)
             in_place = any(
                 k.arg == "inplace" and not (isinstance(k.value, ast.Constant) and k.value.value is False)
                 for k in node.keywords
             )
-            if root is not None and (in_place or node.func.attr in _CHANGING):
+            if root is not None and (in_place or node.func.attr in CHANGING):
                 self._change(root)
         self.generic_visit(node)
 
@@ -454,7 +473,7 @@ class _Scan(ast.NodeVisitor):
         self.may_bind |= declared
 
 
-def _root(node: ast.expr) -> str | None:
+def root_of(node: ast.expr) -> str | None:
     """``df`` of ``df.loc[0].x``."""
     while isinstance(node, ast.Attribute | ast.Subscript | ast.Starred):
         node = node.value

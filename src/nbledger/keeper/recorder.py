@@ -97,10 +97,11 @@ class Recording:
         if tags:
             self.journal.write("tags", tags={str(k): str(v) for k, v in tags.items()})
 
-    def notice(self, text: str) -> None:
-        """A line the user should read; kept with the run as well."""
+    def notice(self, text: str, *, shown: bool = True) -> None:
+        """A line the user should read; kept with the run as well. Not ``shown`` where it was said already."""
         if text not in self.notices:
-            self.notices.append(text)
+            if shown:
+                self.notices.append(text)
             self.journal.write("notice", text=text)
 
     def add_file(self, source: Path, place: str = "") -> None:
