@@ -156,9 +156,7 @@ def _series(points: Sequence[Point]) -> Series | None:
 def _code(project: Project | None, a: Side, b: Side) -> tuple[list[OrderChange], list[CodeChange], dict[str, str]]:
     """(order, code, {path: source} of the modules that were loaded)."""
     sessions = [
-        orderdiff.session(
-            side.record, side.title, side.needed, sides.notebook_sources(project, side) if project else None
-        )
+        orderdiff.session(side.record, side.title, side.needed, sides.notebook(project, side) if project else None)
         for side in (a, b)
     ]
     found: list[CodeChange] = []

@@ -49,7 +49,7 @@ def _change(a: Side, b: Side, one: FileRecord | None, two: FileRecord | None, st
         values=(one.md5 if one else None, two.md5 if two else None),
         state=state,
         sizes=(one.size if one else None, two.size if two else None),
-        derived=any(_written(side, here.path) for side in (a, b)),
+        derived=all(_written(side, r.path) for side, r in ((a, one), (b, two)) if r is not None),
         outside=here.state == EXTERNAL,
         needed=any(needed for _, needed in where),
         read_by=where[1][0] or where[0][0],

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nbledger.core import codediff, defuse, syntax
+from nbledger.core.cells import INJECTED, DiskCell
 from nbledger.core.differences import OrderChange
 from nbledger.core.record import ExecutedCell, Record
 
@@ -15,22 +16,26 @@ _MOST = 200
 
 @dataclass(frozen=True)
 class Session:
-    """What one side executed: its slice, all of it, and the sources of its notebook as it was saved then (None: unknown)."""
+    """What one side executed: its slice, all of it, and its notebook as it was saved then (None: unknown): the sources of
+    its cells (``book``) and their ids.
+    """
 
     title: str
     needed: tuple[ExecutedCell, ...]
     every: tuple[ExecutedCell, ...]
     book: frozenset[str] | None
+    ids: frozenset[str] = frozenset()
     order_detail: tuple[str, ...] = ()
     hidden: tuple[str, ...] = ()
 
 
-def session(record: Record, title: str, needed: Sequence[int], book: Sequence[str] | None) -> Session:
+def session(record: Record, title: str, needed: Sequence[int], book: Sequence[DiskCell] | None) -> Session:
     return Session(
         title,
         tuple(record.cells[i] for i in needed if i < len(record.cells)),
         record.cells,
-        None if book is None else frozenset(_key(source) for source in book),
+        None if book is None else frozenset(_key(cell.source) for cell in book),
+        frozenset() if record.batch else frozenset(cell.cell_id for cell in book or () if cell.cell_id),
         record.order_detail,
         record.hidden,
     )
@@ -96,7 +101,7 @@ def _explained(mine: Session, theirs: Session, index: int, instead: Sequence[Exe
         )
     if _deleted(mine, cell):
         return OrderChange(
-            f"{mine.title} used what {name} had set, a cell that its notebook no longer had", _detail(mine, cell)
+            f"{mine.title} used what {name} had set, a cell that its notebook does not have", _detail(mine, cell)
         )
     if any(_key(c.source) == key and c.ok for c in theirs.every):
         return OrderChange(
@@ -123,7 +128,15 @@ def _builds_on_itself(cell: ExecutedCell) -> bool:
 
 
 def _deleted(side: Session, cell: ExecutedCell) -> bool:
-    return "deleted" in _detail(side, cell)
+    """Whether the side's notebook has no such cell: neither its id nor its source. A cell that was only edited is there;
+    cells of parameters that were injected never were.
+    """
+    if "deleted" in _detail(side, cell):
+        return True
+    known = side.ids and side.book is not None and cell.cell_id is not None
+    if not known or INJECTED.match(syntax.body(cell.source)):
+        return False
+    return cell.cell_id not in side.ids and _key(cell.source) not in (side.book or ())
 
 
 def _detail(side: Session, cell: ExecutedCell) -> str:

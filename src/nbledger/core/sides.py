@@ -135,11 +135,10 @@ def _blobs(repo: git.GitRepo, commit: str, paths: tuple[str, ...]) -> Mapping[st
     return {path: found[path][2] if path in found and found[path][1] == "blob" else None for path in paths}
 
 
-def notebook_sources(project: Project, side: Side) -> tuple[str, ...] | None:
-    """Sources of the code cells of the side's notebook as its snapshot has it; None where that is not known."""
+def notebook(project: Project, side: Side) -> tuple[cells.DiskCell, ...] | None:
+    """The code cells of the side's notebook as its snapshot has it; None where that is not known."""
     path = side.record.row.notebook
     if not path or not path.endswith(".ipynb"):
         return None
     text = texts(project, side, [path]).get(path)
-    found = cells.parse_notebook(text) if text is not None else None
-    return None if found is None else tuple(cell.source for cell in found)
+    return cells.parse_notebook(text) if text is not None else None
