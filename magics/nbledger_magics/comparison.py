@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 from nbledger.commands import compare_text as words
+from nbledger.commands.answer import Answer
 from nbledger.commands.text import clip, number, numeric
 from nbledger.core.differences import Cause, CodeChange, Comparison, DataChange, Series
-from nbledger_magics.display import _box, escape
+from nbledger.keeper.calls import built
+from nbledger_magics import child
+from nbledger_magics.display import Shown, _box, escape
+
+if TYPE_CHECKING:
+    from nbledger_magics.session import Session
 
 _ROWS, _LINES, _AXES, _LINES_DRAWN = 50, 80, 8, 60
 _LOWER = (
@@ -57,6 +65,19 @@ _STYLE = """<style>
 .nbledger svg { display: block; color: var(--jp-ui-font-color1, inherit); max-width: 100% }
 .nbledger td svg { display: inline-block; vertical-align: middle }
 </style>"""
+
+
+def proven(session: Session, split: Sequence[str]) -> Any:
+    """``%compare_runs A B --prove --yes``: the executions are another process's work; their number is said without --yes."""
+    answer = child.run(session, list(split))
+    if isinstance(answer, str):
+        print(answer)
+        return None
+    if "--json" in split:
+        print(json.dumps(answer, ensure_ascii=False))
+        return None
+    found = built(Comparison, answer)
+    return Shown(Answer(found, words.comparison(found)))
 
 
 def html(found: Comparison) -> str:

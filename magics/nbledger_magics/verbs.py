@@ -125,6 +125,10 @@ def _command(*prefix: str) -> Callable[[Session, str], Any]:
             raise UsageError(f"{err}: {line}", "close the quotation") from err
         if not prefix and words[:1] == ["reproduce"]:
             return reproduce(session, line.strip().removeprefix("reproduce"))
+        if "--prove" in words and [*prefix, *words][0] == "compare":
+            from nbledger_magics import comparison
+
+            return comparison.proven(session, [*prefix, *words])
         with display.progress(session) as progress:
             answer = run([*prefix, *words], Face(start_keeper=True, progress=progress))
         if answer is None:
