@@ -84,7 +84,7 @@ def test_a_dirty_tree_an_unsaved_session_and_a_failed_cell_come_out_identical(pr
     assert shown["run_id"] == original.info.run_id  # neither @last nor the name mean the reproduction
     plain = cli(project, "reproduce", "first", "--no-record", env=path)
     assert plain.stdout.startswith(
-        "✓ first: identical (3 of 3 metrics bit-equal, 1 of 1 output files the same, 7 cells"
+        "✓ first: identical (3 of 3 metrics bit-equal, 1 of 1 output file the same, 7 cells"
     )
     assert len(ledger.runs(project)) == 2
 
@@ -184,6 +184,8 @@ def test_a_batch_run_is_reproduced_with_its_parameters_and_its_cells_outputs(pro
     found = again(project, "n")
     assert found.verdict == "identical", found
     assert found.metrics["score"].recorded == 1.0
+    assert found.compared is not None
+    assert (found.compared.metrics, found.compared.texts) == (1, 1)
     assert again(project, "inner").verdict == "identical"
     loose = again(project, "loose", keep=False)
     assert loose.verdict == "different"
@@ -306,7 +308,7 @@ def test_the_magic_shows_the_verdict_and_an_interrupt_ends_it(project: Path) -> 
         )
         (project / "begun").unlink()
         shown = ran(k, "%reproduce quick")
-        assert shown.result.startswith("✓ quick: identical (1 of 1 metrics bit-equal")
+        assert shown.result.startswith("✓ quick: identical (1 of 1 metric bit-equal")
         assert "identical" in shown.html[-1]
         assert k.run("%reproduce nothing-like-it").ename == "UsageError"
         before = Snap.take(project)

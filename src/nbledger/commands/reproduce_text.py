@@ -28,12 +28,21 @@ def _standing(found: Reproduction) -> str:
     parts = []
     if found.metrics:
         equal = sum(pair.equal for pair in found.metrics.values())
-        parts.append(f"{equal} of {len(found.metrics)} metrics bit-equal")
+        parts.append(f"{equal} of {_count(len(found.metrics), 'metric')} bit-equal")
     if found.outputs:
         equal = sum(pair.equal for pair in found.outputs)
-        parts.append(f"{equal} of {len(found.outputs)} output files the same")
-    parts.append(f"{found.cells} cells executed" + (f" {found.times} times" if found.times > 1 else ""))
+        parts.append(f"{equal} of {_count(len(found.outputs), 'output file')} the same")
+    if found.compared and found.compared.texts:
+        parts.append(f"the text of {_count(found.compared.texts, 'cell')} compared")
+    if found.compared and found.compared.pictures:
+        equal = found.compared.pictures_equal
+        parts.append(f"{equal} of {_count(found.compared.pictures, 'picture')} the same, which does not count")
+    parts.append(f"{_count(found.cells, 'cell')} executed" + (f" {found.times} times" if found.times > 1 else ""))
     return f" ({', '.join(parts)})"
+
+
+def _count(amount: int, word: str) -> str:
+    return f"{amount} {word}{'' if amount == 1 else 's'}"
 
 
 def reproduction(found: Reproduction) -> str:

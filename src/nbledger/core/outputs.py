@@ -48,6 +48,33 @@ def differing_outputs(a: Mapping[str, Any], b: Mapping[str, Any], roots: Sequenc
     return found
 
 
+@dataclass(frozen=True)
+class Compared:
+    """How much there was to compare: cells that show text, and pictures, which are looked at and do not count."""
+
+    texts: int = 0
+    pictures: int = 0
+    pictures_equal: int = 0
+
+
+def compared(a: Mapping[str, Any], b: Mapping[str, Any]) -> Compared:
+    """What ``differing_outputs`` has to go by in these two, and how many of their pictures are the same to the byte."""
+    others = _paired(a, b)
+    texts = pictures = equal = 0
+    for index, cell in enumerate(a.get("cells", ())):
+        if cell.get("cell_type") == "code" and not left_out(cell):
+            texts += bool(shown(cell))
+            mine, again = _pictures(cell), _pictures(others.get(index, {}))
+            pictures += len(mine)
+            equal += sum(x == y for x, y in zip(mine, again, strict=False))
+    return Compared(texts, pictures, equal)
+
+
+def _pictures(cell: Mapping[str, Any]) -> list[str]:
+    bundles = [output.get("data") or {} for output in cell.get("outputs", ())]
+    return [_text(data[key]).strip() for data in bundles for key in sorted(data) if key.startswith("image/")]
+
+
 def has_run(cell: Mapping[str, Any]) -> bool:
     """Whether a notebook's cell holds a trace of having been run."""
     return cell.get("execution_count") is not None or bool(cell.get("outputs"))

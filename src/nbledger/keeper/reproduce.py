@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
-from nbledger.core import dvc, files, mlflow, rebuild, restored
+from nbledger.core import rebuild, restored
 from nbledger.core import record as records
 from nbledger.core.differences import Cause
 from nbledger.core.errors import LedgerError, Refused
-from nbledger.core.project import SKIPPED, Project
+from nbledger.core.project import Project
 from nbledger.core.record import Record
 from nbledger.core.restore import Missing, NotRestorable, Restored, put_back, restore
 from nbledger.core.verdict import (
@@ -22,17 +20,17 @@ from nbledger.core.verdict import (
     NOT_RESTORABLE,
     Judgement,
     MetricPair,
-    Outcome,
     OutputPair,
     Spread,
     Tolerance,
-    judge,
     spread,
     worst,
 )
 from nbledger.keeper import client, reproductions
 from nbledger.keeper.execute import Batch, Executed, execute
+from nbledger.keeper.judging import Counts, judged
 
+Turn = tuple[Executed, Judgement, Counts]
 _MUCH = 200_000_000
 Progress = Callable[[int, int, str], None]
 
@@ -77,6 +75,7 @@ class Reproduction:
     spread: dict[str, Spread] = field(default_factory=dict)
     causes: tuple[Cause, ...] = ()
     tolerance: Tolerance = field(default_factory=Tolerance)
+    compared: Counts | None = None
 
 
 def reproduce(project: Project, name: str, wanted: Wanted, progress: Progress | None = None) -> Reproduction:
@@ -173,13 +172,13 @@ def _executed(
         return _concluded(project, wanted, replace(outcome, verdict=NOT_RESTORABLE, missing=(*outcome.missing, gone)))
     if blocking:
         return _concluded(project, wanted, replace(outcome, verdict=NOT_RESTORABLE))
-    done: list[tuple[Executed, Judgement]] = []
+    done: list[Turn] = []
     for turn in range(wanted.times):
         if turn:
             put_back(project, record, place, _written(done[-1][0], record))
         scratch = place.scratch / str(turn + 1)
         executed = _once(project, record, place, wanted, python, scratch, _numbered(progress, turn, wanted.times))
-        done.append((executed, _judged(project, record, place, executed, wanted)))
+        done.append((executed, *judged(project, record, place, executed, wanted.tolerance)))
     return _conclusion(project, record, place, outcome, wanted, done)
 
 
@@ -219,111 +218,29 @@ def _written(executed: Executed, record: Record) -> list[str]:
     return sorted(path for path in paths if not os.path.isabs(path))
 
 
-def _judged(project: Project, record: Record, place: Restored, executed: Executed, wanted: Wanted) -> Judgement:
-    recorded = Outcome(record.row.status, record.metrics, record.outputs, _error_of(record))
-    cells = _cell_outputs(project, record, place, executed) if record.batch else ()
-    again = Outcome(executed.status, executed.metrics, executed.outputs, executed.error, cells)
-    return judge(recorded, again, wanted.tolerance, lambda path: _contents(project, record, place, path))
-
-
-def _error_of(record: Record) -> str:
-    """What ended the run, from its manifest."""
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
-        if record.folder is not None:
-            events = json.loads((record.folder / "manifest.json").read_bytes())["events"]
-            return next((str(e.get("error", "")) for e in events if e.get("t") == "end"), "")
-    return ""
-
-
-def _contents(project: Project, record: Record, place: Restored, path: str) -> tuple[bytes, bytes] | None:
-    """The bytes of an output as recorded (if the work tree or the cache has them still) and as it is now."""
-    wanted = next((r.md5 for r in record.outputs if r.path == path), None)
-    if wanted is None:
-        return None
-    candidates = [project.root / path]
-    if project.dvc_root is not None:
-        candidates.append(dvc.store(project).path(wanted))
-    for candidate in candidates:
-        with contextlib.suppress(OSError):
-            if candidate.is_file() and files.md5_of(candidate) == wanted:
-                return candidate.read_bytes(), (place.into / path).read_bytes()
-    return None
-
-
-def _cell_outputs(project: Project, record: Record, place: Restored, executed: Executed) -> tuple[str, ...]:
-    """Differences between the outputs of the executed notebook that the run kept and those of this execution."""
-    from nbledger.core.outputs import differing_outputs
-
-    kept = _kept_notebook(project, record)
-    if kept is None:
-        return ()
-    mine, again = _comparable(kept, executed.notebook)
-    found = differing_outputs(mine, again, (str(project.root), str(place.into)))
-    return tuple(f"cell {d.index + 1} ({d.first_line}): {d.what}" for d in found)
-
-
-def _comparable(kept: dict[str, Any], again: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Both notebooks without what nbledger itself displays, and without cells of which something was skipped."""
-    skipped = {
-        "".join(cell["source"])
-        for cell in again["cells"]
-        if any(SKIPPED in "".join(output.get("text", "")) for output in cell.get("outputs", ()))
-    }
-
-    def cleaned(notebook: dict[str, Any]) -> dict[str, Any]:
-        cells = []
-        for cell in notebook["cells"]:
-            if cell["cell_type"] == "code":
-                outputs = [] if "".join(cell["source"]) in skipped else cell.get("outputs", [])
-                cells.append({**cell, "outputs": [output for output in outputs if not _own(output)]})
-            else:
-                cells.append(cell)
-        return {**notebook, "cells": cells}
-
-    return cleaned(kept), cleaned(again)
-
-
-def _own(output: dict[str, Any]) -> bool:
-    return 'class="nbledger"' in "".join((output.get("data") or {}).get("text/html", ""))
-
-
-def _kept_notebook(project: Project, record: Record) -> dict[str, Any] | None:
-    name = Path(record.row.notebook or "").name
-    if not name or record.folder is None:
-        return None
-    path = record.folder.parent / name
-    with contextlib.suppress(LedgerError, OSError, ValueError):
-        if not path.is_file():
-            target = project.ensure_state() / "tmp"
-            target.mkdir(exist_ok=True)
-            path = mlflow.download(mlflow.client(project), project.tracking_uri, record.run_id, name, target)
-        found = json.loads(path.read_bytes())
-        return found if isinstance(found, dict) else None
-    return None
-
-
 def _conclusion(
     project: Project,
     record: Record,
     place: Restored,
     outcome: Reproduction,
     wanted: Wanted,
-    done: Sequence[tuple[Executed, Judgement]],
+    done: Sequence[Turn],
 ) -> Reproduction:
-    executed, judgement = done[0]
-    verdict = worst([judged.verdict for _, judged in done])
-    shown = next(judged for _, judged in done if judged.verdict == verdict)
+    executed, judgement, counts = done[0]
+    verdict = worst([one.verdict for _, one, _ in done])
+    shown = next(one for _, one, _ in done if one.verdict == verdict)
     notes = [*outcome.notes, *executed.notes, *shown.notes, *_beyond(project, executed)]
-    if not (record.metrics or record.outputs or record.batch) and verdict != DIFFERENT:
-        notes.insert(0, "the run recorded neither metrics nor outputs: only that it runs again was verified")
+    if not (counts.metrics or counts.files or counts.texts) and verdict != DIFFERENT:
+        notes.insert(0, "nothing was recorded that can be compared: only that it runs again was verified")
     outcome = replace(
         outcome,
         verdict=verdict,
+        compared=counts,
         metrics=shown.metrics,
         outputs=shown.outputs,
         cells=executed.cells_run,
         times=len(done),
-        spread=_spread([e for e, _ in done]) if len(done) > 1 else {},
+        spread=_spread([e for e, _, _ in done]) if len(done) > 1 else {},
         notes=tuple(dict.fromkeys(notes)),
     )
     if wanted.record:
