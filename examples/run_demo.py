@@ -72,6 +72,8 @@ def main() -> None:
     )
     step("everything recorded is in MLflow", tool("nbledger"), "flush")
     step("what differs", tool("nbledger"), "runs")
+    step("why two of them differ", tool("nbledger"), "compare", "forest", "forest-small")
+    step("one of them, brought back and executed again", tool("nbledger"), "reproduce", "forest-light")
     step("the state of the project", tool("nbledger"), "status")
     store = DEMO / ".nbledger" / "mlflow.db"
     print(f"""
