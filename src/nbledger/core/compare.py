@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
@@ -24,6 +25,7 @@ from nbledger.core.syntax import Literal
 
 _SHOWN = 60
 _MOST = 100
+_KEPT = 64
 
 
 def compare(
@@ -43,7 +45,32 @@ def compare(
         raise UsageError("compare takes two runs or more", "e.g. compare @last~1 @last, or compare @last .")
     if len(names) > _MOST:
         raise UsageError(f"compare takes at most {_MOST} runs, not {len(names)}", "%runs sorts and filters more")
-    return of_sides(project, standins.find(project, names, here), everything=everything, metric=metric)
+    chosen = standins.find(project, names, here)
+    key = _key(project, chosen, everything, metric)
+    known = _known.get(key) if key else None
+    if known is None:
+        known = of_sides(project, chosen, everything=everything, metric=metric)
+        if key and all(change.whole for change in known.data):
+            _known[key] = known
+            while len(_known) > _KEPT:
+                _known.popitem(last=False)
+    return known
+
+
+_known: OrderedDict[tuple[str, ...], Comparison] = OrderedDict()
+
+
+def _key(project: Project, chosen: Sequence[Side], everything: bool, metric: str | None) -> tuple[str, ...] | None:
+    """What a comparison of ended runs depends on, beside what never changes; None where something else may."""
+    if any(side.kind != sides.RUN or side.record.lacking or not side.record.row.end for side in chosen):
+        return None
+    named = ",".join(sorted(envdiff.direct(project.root)))
+    return (
+        str(project.root),
+        named,
+        repr((everything, metric)),
+        *(f"{side.title} {side.record.row}" for side in chosen),
+    )
 
 
 def of_sides(

@@ -40,7 +40,7 @@ def _folder(project: Project, change: DataChange) -> DataChange:
     """A tracked folder that is known by its hash alone: what became of its files."""
     old, new = (contents.folder(project, value) if value else {} for value in change.values)
     if not old or not new:
-        return replace(change, note=_also(change.note, "the list of its files is not at hand"))
+        return replace(change, whole=False, note=_also(change.note, "the list of its files is not at hand"))
     rows = [
         Row(change.path + name, (old.get(name), new.get(name)), _became(old.get(name), new.get(name)))
         for name in sorted({*old, *new})
@@ -63,7 +63,9 @@ def _looked(project: Project, a: Side, b: Side, change: DataChange) -> DataChang
         bytes_b = contents.find(project, change.other or change.path, new, b.commit)
         if bytes_a is None or bytes_b is None:
             title = a.title if bytes_a is None else b.title
-            return replace(change, note=_also(change.note, f"the contents that {title} read are not at hand"))
+            return replace(
+                change, whole=False, note=_also(change.note, f"the contents that {title} read are not at hand")
+            )
         inside = _compared(bytes_a, bytes_b, change.path)
         _known[key] = inside
         while len(_known) > _KEPT:
