@@ -23,11 +23,14 @@ COMMON = {"--json", "--help"}
 RECORDERS = (
     "src/nbledger/keeper/publish.py",
     "src/nbledger/keeper/recorder.py",
+    "src/nbledger/keeper/reproductions.py",
     "src/nbledger/core/mlflow.py",
     "src/nbledger/core/mlflow_active.py",
+    "src/nbledger/core/runs.py",
     "magics/nbledger_magics/collect.py",
     "magics/nbledger_magics/tracked_cell.py",
 )
+NAMED_TAGS = ("JOURNAL_TAG", "REPRODUCES", "VERDICT", "REPRODUCED_BY")
 
 
 def sections(page: str) -> dict[str, str]:
@@ -127,14 +130,14 @@ def test_every_link_and_picture_is_there() -> None:
 
 
 def tags_of(path: Path) -> set[str]:
-    """String constants that are keys of dictionaries, subscripts, or ``JOURNAL_TAG``, and look like a tag."""
+    """String constants that are keys of dictionaries, subscripts, or one of ``NAMED_TAGS``, and look like a tag."""
     keys: list[ast.AST | None] = []
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Dict):
             keys += node.keys
         elif isinstance(node, ast.Subscript):
             keys.append(node.slice)
-        elif isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "JOURNAL_TAG":
+        elif isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") in NAMED_TAGS:
             keys.append(node.value)
     words = {k.value for k in keys if isinstance(k, ast.Constant) and isinstance(k.value, str)}
     return {word for word in words if re.fullmatch(r"(nbledger|mlflow)\.[\w.]+", word)}
