@@ -13,6 +13,7 @@ from nbledger.core import defuse
 
 _HEADER = re.compile(r"\s*(?:# )?%%mlrun\b[^\n]*\n?")
 _MAGIC = re.compile(r"^\s*(?:[A-Za-z_][\w, ]*=\s*)?([%!].*)$")
+_TIMING = re.compile(r"%(?:time|timeit|prun)\s+[^-\s]")
 _SEED_NAME = re.compile(r"(?:^|_)(?:seeds?|random_?state|rng|random_seed)(?:$|_|\d)", re.IGNORECASE)
 _SEED_CALLS = frozenset(
     (
@@ -86,9 +87,7 @@ def shape(source: str) -> Shape:
     if tree is None:
         plain = "\n".join(line.rstrip() for line in text.splitlines()).strip("\n")
         return Shape(plain, plain, plain, plain, {})
-    magics = "\n".join(match[1].rstrip() for line in text.splitlines() if (match := _MAGIC.match(line)))
-    if _compiles(text):
-        magics = ""  # a line that only looks like one, inside a string
+    magics = _magics(text)
     tree = _Plain().visit(tree)
     exact = ast.dump(tree) + magics
     tree.body = [s for s in tree.body if not _only_shows(s)]
@@ -97,6 +96,14 @@ def shape(source: str) -> Shape:
     bare = _without_assigned(copy.deepcopy(tree), assigned)
     skeleton = ast.dump(bare) + magics
     return Shape(exact, effect, skeleton, ast.dump(_Seedless().visit(bare)) + magics, assigned)
+
+
+def _magics(text: str) -> str:
+    """The magic and shell lines of a cell; of those that only time a statement, which is in the tree, their names."""
+    if _compiles(text):
+        return ""  # a line may look like one inside a string
+    found = (match[1].rstrip() for line in text.splitlines() if (match := _MAGIC.match(line)))
+    return "\n".join(line.partition(" ")[0] if _TIMING.match(line) else line for line in found)
 
 
 def _compiles(text: str) -> bool:
@@ -228,7 +235,7 @@ def _is_bare(node: ast.expr) -> bool:
 def literals(old: str, new: str) -> tuple[Literal, ...] | None:
     """The literals in which two sources differ; None where they differ in more than literals."""
     a, b = (defuse.tree_of(body(text)) for text in (old, new))
-    if a is None or b is None:
+    if a is None or b is None or _magics(body(old)) != _magics(body(new)):
         return None
     for tree in (a, b):
         tree.body = [s for s in _Plain().visit(tree).body if not _only_shows(s)]

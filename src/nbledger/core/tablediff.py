@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,7 +48,9 @@ def suffix_of(path: str) -> str | None:
 def compare(a: Path | bytes, b: Path | bytes, suffix: str) -> TableChange | None:
     """What differs between two tables; None where one of them cannot be read as such."""
     try:
-        (left, whole_a), (right, whole_b) = _read(a, suffix), _read(b, suffix)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about columns of mixed types and the like: both sides are read alike
+            (left, whole_a), (right, whole_b) = _read(a, suffix), _read(b, suffix)
     except Exception:  # whatever a parser makes of a file that is no table
         return None
     sampled = None if whole_a and whole_b else min(len(left), len(right))
@@ -66,7 +69,7 @@ def _read(source: Path | bytes, suffix: str) -> tuple[pd.DataFrame, bool]:
     if suffix in (".feather", ".arrow"):
         return pd.read_feather(opened), True
     if suffix in (".jsonl", ".ndjson"):
-        return pd.read_json(opened, lines=True, nrows=rows, convert_dates=False), rows is None
+        return pd.read_json(opened, lines=True, nrows=rows, dtype=False), rows is None
     separator = "\t" if suffix.startswith((".tsv", ".txt")) else ","
     packed = "gzip" if suffix.endswith(".gz") else None
     return pd.read_csv(opened, sep=separator, nrows=rows, compression=packed, low_memory=False), rows is None
