@@ -9,6 +9,7 @@ import click
 
 from nbledger.commands import detail, text
 from nbledger.commands.answer import Answer, Face
+from nbledger.commands.check import check
 from nbledger.commands.compare import compare
 from nbledger.commands.reproduce import reproduce
 from nbledger.commands.shared import ask, json_option
@@ -154,6 +155,7 @@ def flush(face: Face, as_json: bool) -> Answer:
     return Answer(done, f"{left} runs wait to be published: {'; '.join(reasons)}", 1)
 
 
+ledger.add_command(check)
 ledger.add_command(compare)
 ledger.add_command(reproduce)
 

@@ -163,6 +163,14 @@ def header_names(source: str) -> tuple[str, ...]:
     return tuple(_without_cell_magic(source)[1])
 
 
+def body_of(source: str) -> list[ast.stmt] | None:
+    """The statements of a cell, with those that its cell magic stands for (``%%capture out`` sets a name); None where
+    it is not Python.
+    """
+    tree = _parse(_without_cell_magic(source)[0])[0]
+    return None if tree is None else tree.body
+
+
 def tree_of(source: str) -> ast.Module | None:
     """The syntax tree of a cell as it was typed, every statement on its own line number, magics taken out; None where
     it is not Python (or another language's cell).

@@ -73,7 +73,7 @@ class Watcher:
         reasons: list[str] = []
         for name, mine, theirs in _uses(cells[current].source, session, fresh):
             if mine is None and theirs is None:
-                known = name not in present or session.unclear or fresh.unclear or _is_shell(name)
+                known = name not in present or session.unclear or fresh.unclear or is_shell(name)
                 reason = "" if known else f"no cell sets {name}"
             else:
                 reason = told.why(name, mine, theirs)
@@ -95,7 +95,8 @@ def _source(cell: Cell) -> Source:
     return cell.source, cell.ok
 
 
-def _is_shell(name: str) -> bool:
+def is_shell(name: str) -> bool:
+    """A name that the shell or Python itself has set."""
     return name in _SHELL or name.startswith("_") or hasattr(builtins, name)
 
 

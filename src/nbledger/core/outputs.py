@@ -15,6 +15,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from nbledger.core.project import SKIPPED
+
 _SHOWN = 100  # characters of a line quoted
 
 
@@ -42,7 +44,8 @@ def differing_outputs(a: Mapping[str, Any], b: Mapping[str, Any], roots: Sequenc
         if other is None:
             found.append(OutputDifference(index, name, "the cell is not there"))
             continue
-        what = _difference(shown(cell, roots), shown(other, roots))
+        again = shown(other, roots)
+        what = "" if any(SKIPPED in text for _, text in again) else _difference(shown(cell, roots), again)
         if what:
             found.append(OutputDifference(index, name, what))
     return found
@@ -111,9 +114,9 @@ def shown(cell: Mapping[str, Any], roots: Sequence[str] = ()) -> list[tuple[str,
 
 def _paired(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[int, Mapping[str, Any]]:
     """{index in ``a``: the code cell of ``b``}: by place where the code is the same, else by id, else by place."""
-    codes = [c for c in b.get("cells", ()) if c.get("cell_type") == "code"]
+    codes = [c for c in b.get("cells", ()) if _holds_code(c)]
     by_id = {c["id"]: c for c in codes if c.get("id")}
-    mine = [i for i, c in enumerate(a.get("cells", ())) if c.get("cell_type") == "code"]
+    mine = [i for i, c in enumerate(a.get("cells", ())) if _holds_code(c)]
     found: dict[int, Mapping[str, Any]] = {}
     for place, index in enumerate(mine):
         cell = a["cells"][index]
@@ -125,6 +128,11 @@ def _paired(a: Mapping[str, Any], b: Mapping[str, Any]) -> dict[int, Mapping[str
         elif beside is not None and len(codes) == len(mine):
             found[index] = beside
     return found
+
+
+def _holds_code(cell: Mapping[str, Any]) -> bool:
+    """Whether there is something to run: an empty code cell of the one may be left out of the other."""
+    return cell.get("cell_type") == "code" and bool(source(cell).strip())
 
 
 def _read(output: Mapping[str, Any]) -> tuple[str, str]:
@@ -140,8 +148,10 @@ def _read(output: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _bundle(data: Mapping[str, Any]) -> str:
-    """The text of a mime bundle: its plainest form. Pictures, charts and widgets have none that could be compared."""
-    if any(key.startswith(_PICTURES) for key in data):
+    """The text of a mime bundle: its plainest form. Pictures, charts and widgets have none that could be compared, and
+    what the ledger itself shows of a run is not the notebook's.
+    """
+    if any(key.startswith(_PICTURES) for key in data) or _OWN in _text(data.get("text/html", "")):
         return ""
     for key in ("text/plain", "text/markdown", "text/latex"):
         if key in data:
@@ -212,6 +222,7 @@ def _quoted(text: str) -> str:
     return line if len(line) <= _SHOWN else line[:_SHOWN] + "…"
 
 
+_OWN = '<div class="nbledger">'
 _MARK = re.compile(r"^\s*#\s*NBVAL_(?:IGNORE_OUTPUT|SKIP)\b", re.MULTILINE)
 _PICTURES = (
     "image/",
@@ -228,6 +239,7 @@ _NUMBER = r"[-+]?\d[\d,]*\.?\d*(?:[eE][-+]?\d+)?"
 _UNIT = r"(?:ns|µs|μs|us|ms|s|secs?|seconds?|mins?|minutes?|h|hrs?|hours?|milliseconds?|microseconds?)"
 _PROGRESS = re.compile(
     r"\d+%\|.*\||[█▏▎▍▌▋▊▉━╸╺]{2,}|\[[=>.#\s-]{8,}\]|\b\d+/\d+\s*\[\d+:\d+"
+    r"|^The nbledger extension is already loaded|^  %reload_ext nbledger"
     r"|\b\d+(?:\.\d+)?\s?(?:it/s|s/it|[kMG]?i?B/s)\b|^\s*\d+/\d+ .*\d+(?:ms|us|µs|s)/(?:step|epoch)"
 )
 _CLOCKED = re.compile(

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from nbledger.core.defuse import CHANGING, SHOWING, Names, names_of_statement, root_of, tree_of
+from nbledger.core.defuse import CHANGING, SHOWING, Names, body_of, names_of_statement, root_of
 
 # Doing these twice is not doing them once.
 _ADDING = frozenset(
@@ -56,7 +56,7 @@ class Statement:
     ``sets`` and ``adds`` are the names changed in place, so that doing it twice is as once, or not; ``calls`` are
     (function, names given as arguments) of calls by plain name. ``imports``: {name: what is imported}. ``mutates``: of a
     function's definition, the positions of the parameters that it changes in place. ``defines``: it only defines a
-    function or class, whose body runs later.
+    function or class, whose body runs later. ``guarded``: it is prepared for names that are not there.
     """
 
     key: str
@@ -67,13 +67,14 @@ class Statement:
     imports: Mapping[str, str] = field(default_factory=dict)
     mutates: frozenset[int] = frozenset()
     defines: bool = False
+    guarded: bool = False
 
 
 @lru_cache(2048)
 def statements(source: str) -> tuple[Statement, ...] | None:
     """The statements of a cell as it was typed; None where it is not Python."""
-    tree = tree_of(source)
-    return None if tree is None else tuple(_statement(node) for node in tree.body if not _is_text(node))
+    body = body_of(source)
+    return None if body is None else tuple(_statement(node) for node in body if not _is_text(node))
 
 
 def _is_text(node: ast.stmt) -> bool:
@@ -93,7 +94,24 @@ def _statement(node: ast.stmt) -> Statement:
     )
     _strip(node)
     sets, adds = frozenset(found.sets - found.adds), frozenset(found.adds)
-    return Statement(ast.dump(node), names_of_statement(node), sets, adds, tuple(found.calls), {}, mutates, defines)
+    return Statement(
+        ast.dump(node),
+        names_of_statement(node),
+        sets,
+        adds,
+        tuple(found.calls),
+        {},
+        mutates,
+        defines,
+        _is_guarded(node),
+    )
+
+
+def _is_guarded(node: ast.stmt) -> bool:
+    """``try: x`` … ``except NameError:`` or wider."""
+    handlers = [h.type for n in ast.walk(node) if isinstance(n, ast.Try) for h in n.handlers]
+    kinds = {n.id for h in handlers if h is not None for n in ast.walk(h) if isinstance(n, ast.Name)}
+    return None in handlers or not kinds.isdisjoint(("NameError", "Exception", "BaseException"))
 
 
 def _imported(node: ast.Import | ast.ImportFrom) -> Iterator[tuple[str, str]]:

@@ -1,0 +1,79 @@
+"""``check``: would a saved notebook, run fresh from top to bottom, give what it shows?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from nbledger.commands.answer import Answer, Face
+from nbledger.commands.progress import lines
+from nbledger.commands.shared import ended_gently, json_option
+from nbledger.core import check as checks
+from nbledger.core.check import Check
+from nbledger.core.errors import UsageError
+from nbledger.core.project import find
+
+
+@click.command()
+@click.argument("notebook", type=click.Path(path_type=Path))
+@click.option("--run", is_flag=True, help="Prove it: run the notebook fresh in a copy and compare the outputs.")
+@click.option("--in-place", is_flag=True, help="With --run: run it in its own folder, where it may write files.")
+@click.option("--timeout", type=click.IntRange(min=1), metavar="SECONDS", help="With --run: the time a cell may take.")
+@json_option
+@click.pass_obj
+def check(_face: Face, notebook: Path, run: bool, in_place: bool, timeout: int | None, as_json: bool) -> Answer:
+    """Say whether a saved notebook stands on state that a fresh run would not have.
+
+    Exit code 0: nothing found; 1: something was, or the fresh run shows something else.
+    """
+    if not run and (in_place or timeout):
+        raise UsageError("--in-place and --timeout are about running the notebook", "add --run")
+    book = checks.read(notebook)
+    found = checks.check(book, str(notebook))
+    if run:
+        from nbledger.keeper import fresh
+
+        with ended_gently():
+            found = fresh.run(
+                find(notebook.parent.resolve()),
+                notebook,
+                book,
+                found,
+                in_place=in_place,
+                timeout=timeout,
+                progress=lines(),
+            )
+    return Answer(_data(found), _text(found, book["cells"]), int(not found.clean))
+
+
+def _data(found: Check) -> dict[str, object]:
+    return {"clean": found.clean, **{name: getattr(found, name) for name in found.__dataclass_fields__}}
+
+
+def _text(found: Check, cells: list[dict[str, object]]) -> str:
+    """The verdict first, then a line each."""
+    shown = [f"{checks.label(f.cell, f.count)} {f.what}" for f in found.findings]
+    shown += [f"{_label(d.index, cells)} {d.first_line}: {d.what}" for d in found.differences]
+    if found.error:
+        shown.append(f"the fresh run ended early: {found.error}")
+    return "\n".join([_verdict(found), *(f"  {line}" for line in shown), *(f"  ({note})" for note in found.notes)])
+
+
+def _label(index: int, cells: list[dict[str, object]]) -> str:
+    count = cells[index].get("execution_count")
+    return checks.label(index + 1, count if isinstance(count, int) else None)
+
+
+def _verdict(found: Check) -> str:
+    if found.ran:
+        amount = f"{found.compared} cell{'s' if found.compared != 1 else ''}"
+        if found.error:
+            return f"{found.notebook}: a fresh run fails"
+        if found.differences:
+            return f"{found.notebook}: a fresh run shows something else in {len(found.differences)} of {amount}"
+        end = ", though the file tells otherwise" if found.findings else ""
+        return f"{found.notebook}: a fresh run shows the same in {amount}{end}"
+    if found.findings:
+        return f"{found.notebook}: a fresh run would not give this"
+    return f"{found.notebook}: nothing in the file speaks against a fresh run"
