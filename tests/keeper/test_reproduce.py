@@ -170,9 +170,10 @@ def test_a_batch_run_is_reproduced_with_its_parameters_and_its_cells_outputs(pro
         project / "nb" / "n.ipynb",
         ("parameters", "n = 1"),
         "rows = open('../data.csv').read().split()\nprint(len(rows), n)",
+        "",
         "%load_ext nbledger",
         "%%mlrun inner -m total\ntotal = sum(map(int, rows)) * n",
-        "import nbledger; nbledger.log(score=n / 3)",
+        "import nbledger; nbledger.log(score=n / 3)\nprint('shown')",
     )
     notebook(project / "nb" / "loose.ipynb", "import random\nx = 1", "print(random.random())")
     (project / "data.csv").write_text("1\n2\n3\n")
@@ -185,7 +186,7 @@ def test_a_batch_run_is_reproduced_with_its_parameters_and_its_cells_outputs(pro
     assert found.verdict == "identical", found
     assert found.metrics["score"].recorded == 1.0
     assert found.compared is not None
-    assert (found.compared.metrics, found.compared.texts) == (1, 1)
+    assert (found.compared.metrics, found.compared.texts) == (1, 2)
     assert again(project, "inner").verdict == "identical"
     loose = again(project, "loose", keep=False)
     assert loose.verdict == "different"

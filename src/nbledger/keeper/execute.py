@@ -89,7 +89,7 @@ def execute(
     there.ensure_state()
     known = {path.name for path in journals.pending(there)}
     work = _Execution(there, cells, timeout, progress, batch)
-    variables = _variables(there, seeds, environment, notebook, batch is not None)
+    variables = _variables(there, seeds, environment, notebook, batch is not None, python)
     folder = place if cwd == "." else place / cwd
     if os.path.isabs(cwd):
         work.notes.append(f"the run's kernel worked in {cwd}, outside the project; it is executed there again")
@@ -122,7 +122,12 @@ def _project(project: Project, place: Path, scratch: Path) -> Project:
 
 
 def _variables(
-    there: Project, seeds: Mapping[str, Any], environment: Environment | None, notebook: str | None, batch: bool
+    there: Project,
+    seeds: Mapping[str, Any],
+    environment: Environment | None,
+    notebook: str | None,
+    batch: bool,
+    python: Path | None,
 ) -> dict[str, str]:
     """The kernel's environment: this process's, without what would tie it to another notebook, run or store."""
     kept = {k: v for k, v in os.environ.items() if k not in _DROPPED and not k.startswith(_PRIVATE)}
@@ -131,6 +136,9 @@ def _variables(
     hashing = seeds.get("PYTHONHASHSEED") or (environment.seeds_env if environment else None)
     if hashing:
         kept["PYTHONHASHSEED"] = str(hashing)
+    if python is not None:  # as if it were activated: programs that the cells start are its own
+        kept["PATH"] = os.pathsep.join([str(python.parent), kept.get("PATH", "")])
+        kept["VIRTUAL_ENV"] = str(python.parent.parent)
     kept |= {SCRATCH: str(there.state), "MLFLOW_TRACKING_URI": there.tracking_uri}
     if notebook and not os.path.isabs(notebook):
         kept["NBLEDGER_NOTEBOOK"] = str(there.root / notebook)

@@ -90,11 +90,12 @@ def _comparable(kept: dict[str, Any], again: dict[str, Any]) -> tuple[dict[str, 
     def cleaned(notebook: dict[str, Any]) -> dict[str, Any]:
         cells = []
         for cell in notebook["cells"]:
-            if cell["cell_type"] == "code":
-                outputs = [] if "".join(cell["source"]) in skipped else cell.get("outputs", [])
-                cells.append({**cell, "outputs": [output for output in outputs if not _own(output)]})
+            source = "".join(cell["source"])
+            if cell["cell_type"] != "code" or not source.strip():
+                cells.append({**cell, "cell_type": "raw", "outputs": []})  # was never sent to the kernel
             else:
-                cells.append(cell)
+                outputs = [] if source in skipped else cell.get("outputs", [])
+                cells.append({**cell, "outputs": [output for output in outputs if not _own(output)]})
         return {**notebook, "cells": cells}
 
     return cleaned(kept), cleaned(again)
