@@ -163,6 +163,11 @@ def takes_random_state(name: str) -> bool:
     return package.partition(".")[0] in _RANDOM_STATE_PACKAGES and last in _RANDOM_STATE
 
 
+def is_draw_of_scipy(name: str) -> bool:
+    """``scipy.stats.norm.rvs`` and its like."""
+    return name.startswith("scipy.stats.") and name.endswith(".rvs")
+
+
 def kind_of(name: str) -> str:
     """What else may vary in a call to this dotted name: time, entropy, network, threads, listing-order, or nothing."""
     known = _EXACT.get(name)
