@@ -117,22 +117,28 @@ def session_notebook(
 ) -> str:
     """The session as a notebook (nbformat 4.5), in the order of execution, without outputs."""
     taken: set[str] = set()
-    body: list[dict[str, Any]] = [
-        {
-            "cell_type": "code",
-            "execution_count": c.execution_count,
-            "id": _identity(c, number, taken),
-            "metadata": {},
-            "outputs": [],
-            "source": c.source.splitlines(keepends=True),
-        }
-        for number, c in enumerate(cells)
-    ]
+    body = [_as_json(c.source, c.execution_count, _identity(c, number, taken)) for number, c in enumerate(cells)]
     metadata: dict[str, Any] = {"language_info": dict(language_info or {"name": "python"})}
     if kernelspec:
         metadata["kernelspec"] = dict(kernelspec)
-    book = {"cells": body, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
-    return json.dumps(book, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+    book = {"cells": [], "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
+    frame = json.dumps(book, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+    return frame.replace('"cells": []', '"cells": [\n' + ",\n".join(body) + "\n ]", 1) if body else frame
+
+
+@lru_cache(4096)
+def _as_json(source: str, count: int | None, cell_id: str) -> str:
+    """One cell as it stands in a notebook's file; remembered, since a session writes all of its cells with each run."""
+    cell: dict[str, Any] = {
+        "cell_type": "code",
+        "execution_count": count,
+        "id": cell_id,
+        "metadata": {},
+        "outputs": [],
+        "source": source.splitlines(keepends=True),
+    }
+    # Line feeds inside of strings are escaped, so each of these begins a line.
+    return "  " + json.dumps(cell, indent=1, ensure_ascii=False, sort_keys=True).replace("\n", "\n  ")
 
 
 def _identity(cell: Cell, number: int, taken: set[str]) -> str:

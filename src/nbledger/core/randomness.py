@@ -287,9 +287,9 @@ class _Walker(ast.NodeVisitor):
                 yield Suspect(UNSEEDED, line, f"{name}() without a seed")
         elif generator and generator not in self.seeded:
             yield Suspect(UNSEEDED, line, f"{name}() draws from a generator that no seed fixes", generator)
-        elif chance.takes_random_state(name) and "numpy" not in self.seeded and self._draws(node, name):
-            yield Suspect(UNSEEDED, line, f"{name}() without random_state", "numpy")
-        elif chance.is_draw_of_scipy(name) and "numpy" not in self.seeded and self._draws(node, name):
+        elif (chance.takes_random_state(name) and "numpy" not in self.seeded and self._draws(node, name)) or (
+            chance.is_draw_of_scipy(name) and "numpy" not in self.seeded and self._draws(node, name)
+        ):
             yield Suspect(UNSEEDED, line, f"{name}() without random_state", "numpy")
         kind = chance.kind_of(name)
         if kind and not (kind == LISTING and self._ordered):
