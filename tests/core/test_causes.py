@@ -221,7 +221,7 @@ HARMLESS: dict[str, dict[str, Any]] = {
     "a package that is only installed": {
         "environment": environment(packages={"pandas": "2.1", "numpy": "1.26", "ipython": "9.1", "black": "25.0"}),
     },
-    "the header's name and tags": changed(3, FIT.replace("run ", "other --tag a=b ")),
+    "the header's name and tags": changed(3, FIT.replace("%%mlrun run", "%%mlrun other --tag a=b")),
     "the same bytes under another name": changed(1, "df = pd.read_csv('b.csv')")
     | {"inputs": (read("b.csv"),), "facts": {1: {"reads": ("b.csv",)}}},
     "the order of cells that share nothing": {

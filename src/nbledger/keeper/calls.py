@@ -117,14 +117,18 @@ def _compare(project: Project, args: Args, progress: Progress | None) -> Compari
     from nbledger.core.compare import compare
     from nbledger.keeper.publish import flush
 
-    flush(project)
-    return compare(
+    left, reasons = flush(project)
+    found = compare(
         project,
         args["names"],
         everything=args.get("everything", False),
         metric=args.get("metric"),
         here=environment.from_dict(args["here"]) if args.get("here") else None,
     )
+    if not left:
+        return found
+    waiting = f"{left} runs are not published whole: {'; '.join(reasons)}"
+    return dataclasses.replace(found, notes=(*found.notes, waiting))
 
 
 TABLE: dict[str, Callable[[Project, Args, Progress | None], Any]] = {
