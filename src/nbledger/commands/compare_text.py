@@ -132,7 +132,7 @@ def _data(found: Comparison) -> list[str]:
     if not found.data:
         return []
     if len(found.runs) > 2:
-        rows = [[clip(c.path, 60), *(v[:8] if v else "—" for v in c.values)] for c in found.data]
+        rows = [[clip(c.path, 60), *(clip(v[:8]) if v else "—" for v in c.values)] for c in found.data]
         return _table("data", found, rows, "files")
     lines = ["\ndata"]
     for change in found.data[:_MOST]:
@@ -152,24 +152,25 @@ def data_lines(change: DataChange) -> list[str]:
     name = f"{clip(change.path, 100)} → {clip(change.other, 100)}" if change.other else clip(change.path, 100)
     state = _DATA_WORDS.get(change.state, change.state)
     sizes = " → ".join(size(s) if s is not None else "—" for s in change.sizes)
-    lines = [f"{name}: {', '.join(filter(None, [state, sizes, table_words(change)]))}"]
+    lines = [f"{name}: {', '.join(filter(None, [state, sizes, clip(table_words(change), 300)]))}"]
     lines += [f"  {row.note}: {clip(row.name, 120)}" for row in change.files[:_LINES]]
     lines += ["  " + x for x in _more(change.files, "files", _LINES)]
     lines += [
-        f"  {clip(r.name, 60)}: {clip(r.values[0] or '—', 60)} → {clip(r.values[1] or '—', 60)}" for r in change.keys
+        f"  {clip(r.name, 60)}: {clip(r.values[0] or '—', 60)} → {clip(r.values[1] or '—', 60)}"
+        for r in change.keys[:_LINES]
     ]
     if change.table is not None:
         lines += [
-            f"  column {clip(c.name, 60)} {c.state}{': ' + c.what if c.what else ''}"
+            f"  column {clip(c.name, 60)} {c.state}{': ' + clip(c.what, 160) if c.what else ''}"
             for c in change.table.columns[:_LINES]
         ]
         lines += ["  " + x for x in _more(change.table.columns, "columns", _LINES)]
-    return lines + ([f"  {change.note}"] if change.note else [])
+    return lines + ([f"  {clip(change.note, 200)}"] if change.note else [])
 
 
 def _code(found: Comparison) -> list[str]:
     if len(found.runs) > 2:
-        rows = [[clip(c.where, 60), *(v or "—" for v in c.values)] for c in found.code]
+        rows = [[clip(c.where, 60), *(clip(v or "—", 8) for v in c.values)] for c in found.code]
         return _table("code", found, rows, "cells and modules")
     shown = [c for c in found.code if c.effect != "layout"]
     if not found.code:
