@@ -28,12 +28,14 @@ if os.path.isfile("data.bin"):
 def restore_data(world: World) -> list[Row]:
     """``reproduce --restore-only`` and ``dvc checkout`` of the same bytes, each into a work tree without them."""
     size, count = world.size(1 << 30, 4 << 20), world.size(10_000, 50)
-    large, many = "1 GiB file" if size == 1 << 30 else f"{size >> 20} MiB file", f"{count:,} files of 1 KiB"
-    rows = _restored(world, "restore-large", large, lambda path: _random_file(path, size))
+    large, many = "a 1 GiB file" if size == 1 << 30 else f"a {size >> 20} MiB file", f"{count:,} files of 1 KiB"
+    rows = _restored(world, "restore-large", large, lambda path: _random_file(path, size), 0.8)
     return rows + _restored(world, "restore-many", many, lambda path: _random_folder(path, count))
 
 
-def _restored(world: World, key: str, what: str, fill: Callable[[Path], object]) -> list[Row]:
+def _restored(
+    world: World, key: str, what: str, fill: Callable[[Path], object], target: float | None = None
+) -> list[Row]:
     root = world.project()
     fill(root / "data.bin")
     with kernel(root) as notebook:
@@ -70,11 +72,9 @@ def _restored(world: World, key: str, what: str, fill: Callable[[Path], object])
     with_cli, within, theirs = in_turns(world.few, ours, core, plain)
     stop_keepers()
     remove(root.parent)
-    case = (
-        f"restore a run with a {what} from the cache, verified, code included: `nbledger reproduce RUN --restore-only`"
-    )
+    case = f"restore a run with {what} from the cache, verified, code included: `nbledger reproduce RUN --restore-only`"
     return [
-        row(key, case, "`dvc checkout`", (with_cli, theirs), 0.8),
+        row(key, case, "`dvc checkout`", (with_cli, theirs), target),
         row(f"{key}-within", "the same within a running process", "`dvc checkout`", (within, theirs)),
     ]
 

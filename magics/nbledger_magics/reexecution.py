@@ -46,16 +46,17 @@ def say_skipped(what: str) -> None:
     print(f"nbledger: {' '.join(what.split())} {SKIPPED}")
 
 
-def prepare(session: Session, home: str, place: str) -> None:
-    """Make this kernel's shell one for the restored work tree ``place`` of the project at ``home``."""
+def prepare(session: Session, roots: list[str], place: str) -> None:
+    """Make this kernel's shell one for the restored work tree ``place``; the user's own work trees are ``roots``."""
     shell = session.shell
     for name in _INSTALLERS:
         if name in shell.magics_manager.magics["line"]:
             shell.magics_manager.magics["line"][name] = _skipping(name)
     shell.system = _unless_installing(shell.system)
     shell.getoutput = _unless_installing(shell.getoutput)
-    redirect_imports(home, place)
-    protect(home, [place, os.environ[SCRATCH], sys.prefix, str(Path(home) / ".nbledger")])
+    for root in roots:
+        redirect_imports(root, place)
+        protect(root, [place, os.environ[SCRATCH], sys.prefix, str(Path(root) / ".nbledger")])
     _keep_mlflow_here()
 
 

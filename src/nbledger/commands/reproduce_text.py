@@ -110,7 +110,7 @@ def where(found: Reproduction) -> list[str]:
     """Where the restored folder and the new run are."""
     lines = []
     if found.kept and found.into:
-        lines.append(f"\nrestored in {found.into}")
+        lines.append(f"\nrestored in {found.into} (remove it: git worktree remove --force {found.into})")
     if found.new_run_id:
         lines.append(f"{'' if lines else chr(10)}recorded as run {found.new_run_id[:12]}")
     return lines

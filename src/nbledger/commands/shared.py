@@ -23,17 +23,19 @@ def ask(face: Face, name: str, args: dict[str, Any] | None = None) -> Any:
 
 @contextlib.contextmanager
 def ended_gently() -> Iterator[None]:
-    """Let SIGTERM end the work as Ctrl-C does: what is half-made is taken away."""
+    """Let SIGTERM, and a terminal that is closed, end the work as Ctrl-C does: what is half-made is taken away."""
 
     def interrupt(_signal: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
+    wanted = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
     try:
-        before = signal.signal(signal.SIGTERM, interrupt)
+        before = {number: signal.signal(number, interrupt) for number in wanted}
     except ValueError:  # not in the main thread
         yield
         return
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

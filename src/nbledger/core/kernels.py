@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nbledger.core.errors import ToolFailed
+
 
 @dataclass
 class CellFailed(Exception):
@@ -78,7 +80,13 @@ def started(
     if python is not None:
         options["km"] = _manager(python)
     client = NotebookClient(notebook, **options)
-    with client.setup_kernel(env=dict(environment), cleanup_kc=True):
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(client.setup_kernel(env=dict(environment), cleanup_kc=True))
+        except RuntimeError as err:
+            words = " ".join(str(err).split())[:200]
+            hint = f"is ipykernel installed there? {python} -m pip install ipykernel" if python else ""
+            raise ToolFailed(f"no kernel could be started: {words}", hint) from err
         yield Running(client)
 
 

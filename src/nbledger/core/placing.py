@@ -117,8 +117,11 @@ class Placer:
 
 
 def _small(source: Path, target: Path, md5: str, executable: bool) -> None:
-    with open(source, "rb", buffering=0) as file:
-        data = file.read()
+    descriptor = os.open(source, os.O_RDONLY | getattr(os, "O_BINARY", 0))
+    try:
+        data = os.read(descriptor, SMALL + 1)
+    finally:
+        os.close(descriptor)
     found = hashlib.md5(data, usedforsecurity=False).hexdigest()
     if found != md5:
         raise Mismatch(source, md5, found)

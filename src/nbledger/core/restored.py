@@ -93,6 +93,9 @@ def begin(project: Project, run_id: str, commit: str, into: Path | None) -> tupl
         if os.path.lexists(into) and (not into.is_dir() or os.listdir(into)):
             raise Refused(f"{into} is not an empty folder", "name one that does not exist yet: --into DIR")
     project.ensure_state()
+    for known in registered(project):
+        if known.kept and not os.path.isdir(known.into):  # taken away by hand
+            remove(project, known.name)
     listing = folder(project)
     try:
         listing.mkdir(mode=0o700, exist_ok=True)

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from nbledger.core import environment as environments
-from nbledger.core import git, kernels, lineage, mlflow
+from nbledger.core import files, git, kernels, lineage, mlflow, worktrees
 from nbledger.core.environment import Environment
+from nbledger.core.errors import Refused
 from nbledger.core.lineage import FileRecord
 from nbledger.core.project import SCRATCH, Project
 from nbledger.core.record import ExecutedCell, Point
@@ -89,10 +90,12 @@ def execute(
     there.ensure_state()
     known = {path.name for path in journals.pending(there)}
     work = _Execution(there, cells, timeout, progress, batch)
-    variables = _variables(there, seeds, environment, notebook, batch is not None, python)
-    folder = place if cwd == "." else place / cwd
+    variables = _variables(project, there, seeds, environment, notebook, batch is not None, python)
+    folder = place / cwd
     if os.path.isabs(cwd):
         work.notes.append(f"the run's kernel worked in {cwd}, outside the project; it is executed there again")
+    elif not worktrees.inside(place, folder / "any"):
+        raise Refused(f"the run's record names a folder outside of its work tree: {cwd}")
     folder.mkdir(parents=True, exist_ok=True)
     interpreter = python or Path(sys.executable)
     with contextlib.ExitStack() as stack:
@@ -122,6 +125,7 @@ def _project(project: Project, place: Path, scratch: Path) -> Project:
 
 
 def _variables(
+    project: Project,
     there: Project,
     seeds: Mapping[str, Any],
     environment: Environment | None,
@@ -139,12 +143,24 @@ def _variables(
     if python is not None:  # as if it were activated: programs that the cells start are its own
         kept["PATH"] = os.pathsep.join([str(python.parent), kept.get("PATH", "")])
         kept["VIRTUAL_ENV"] = str(python.parent.parent)
+    if kept.get("PYTHONPATH"):
+        moved = (_moved(entry, project.root, there.root) for entry in kept["PYTHONPATH"].split(os.pathsep))
+        kept["PYTHONPATH"] = os.pathsep.join(moved)
     kept |= {SCRATCH: str(there.state), "MLFLOW_TRACKING_URI": there.tracking_uri}
     if notebook and not os.path.isabs(notebook):
         kept["NBLEDGER_NOTEBOOK"] = str(there.root / notebook)
     if batch:
         kept |= {"NBLEDGER_BATCH": journals.new_id(), "NBLEDGER_OWNER": json.dumps(journals.owner())}
     return kept
+
+
+def _moved(entry: str, root: Path, place: Path) -> str:
+    """A folder of the user's work tree as the restored one has it; any other as it is."""
+    path = Path(os.path.realpath(entry)) if entry else root
+    if path.is_relative_to(root) and not path.is_relative_to(place):
+        there = place / path.relative_to(root)
+        return str(there) if there.exists() else entry
+    return entry
 
 
 class _Execution:
@@ -191,10 +207,11 @@ class _Execution:
 
     def _prepare(self, running: kernels.Running, project: Project) -> None:
         """Load the extension before the first cell, as what came before it is executed under its eyes too."""
+        roots = sorted({str(project.home), str(project.root)})
         lines = [
             "import nbledger; nbledger.load_ipython_extension(get_ipython())",
             "import nbledger_magics.reexecution as _nbledger_again",
-            f"_nbledger_again.prepare(get_ipython()._nbledger_session, {str(project.home)!r}, {str(self.there.root)!r})",
+            f"_nbledger_again.prepare(get_ipython()._nbledger_session, {roots!r}, {str(self.there.root)!r})",
             "del nbledger, _nbledger_again",
         ]
         if self.batch is not None:
@@ -315,4 +332,9 @@ def _lineage(there: Project, folder: Path | None) -> lineage.Lineage:
             fields |= json.loads((folder / name).read_bytes()) if folder else {}
     found = lineage.from_dict(fields)
     inputs, outputs = lineage.finish(there, found.inputs), lineage.finish(there, found.outputs)
+    if folder is not None and (inputs, outputs) != (found.inputs, found.outputs):  # only here are they still to be read
+        for name, records in (("inputs", inputs), ("outputs", outputs)):
+            held = json.loads((folder / f"{name}.json").read_bytes())
+            held[name] = [lineage.record_to_dict(one) for one in records]
+            files.write_atomic(folder / f"{name}.json", json.dumps(held, indent=1))
     return lineage.Lineage(inputs, outputs, found.modules, found.unseen)

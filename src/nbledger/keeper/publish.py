@@ -249,11 +249,15 @@ def _close(
 
 
 def _finish_hashing(project: Project, api: Any, uri: str, run_id: str, listing: Path) -> None:
-    """Hash the large inputs that the kernel left to us, and log them as datasets; a file changed since is said so."""
+    """Hash the large files that the kernel left to us, and log inputs as datasets; a file changed since is said so."""
     content = json.loads(listing.read_text())
     records = lineage.finish(project, [lineage.record_from_dict(r) for r in content["inputs"]])
     content["inputs"] = [lineage.record_to_dict(r) for r in records]
     files.write_atomic(listing, json.dumps(content, indent=1))
+    written = listing.with_name("outputs.json")
+    held = json.loads(written.read_text())
+    outputs = lineage.finish(project, [lineage.record_from_dict(r) for r in held["outputs"]])
+    files.write_atomic(written, json.dumps({**held, "outputs": [lineage.record_to_dict(r) for r in outputs]}, indent=1))
     mlflow.log_datasets(api, uri, run_id, [(n, d, s) for n, d, s in datasets(records)])
     mlflow.log(api, uri, run_id, tags={"nbledger.data.state": data_state(records)})
 

@@ -146,7 +146,7 @@ class Recording:
             "lineage",
             datasets=datasets(found.inputs),
             folder=str(folder.relative_to(self.journal.path)),
-            pending=any(r.pending for r in found.inputs),
+            pending=any(r.pending for r in (*found.inputs, *found.outputs)),
         )
         reads.remember(self.project, [r.path for r in found.inputs if r.state == "untracked"])
         for record in loose[:5]:
