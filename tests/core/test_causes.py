@@ -276,7 +276,7 @@ def test_a_read_that_an_edit_brought_in_is_that_edits_doing() -> None:
 def test_without_metrics_nothing_is_said_of_chance() -> None:
     found = compared(acc=None, first={"acc": None}, inputs=(read(md5=B),))
     assert found.equal is None
-    assert first(found)[0] == "data"
+    assert [c.kind for c in found.causes] == ["data"]
     assert not [c for c in compared(acc=0.5).causes if c.kind == "nondeterminism"]
 
 
@@ -298,6 +298,19 @@ def test_a_run_without_a_record_of_cells_has_its_parameters_all_the_same() -> No
     found = compared(**plain, params={"lr": "0.2"}, first=plain)
     assert first(found) == ("parameter", "lr was 0.1 and is 0.2")
     assert "nbledger/inputs.json" in " ".join(found.notes)
+
+
+def test_what_could_not_be_seen_is_said_with_little_weight() -> None:
+    unseen = {
+        "facts": {1: {"reads": ("a.csv",), "remote": ("db.example.org",), "children": ("make",)}},
+        "unseen": ("x.db",),
+    }
+    found = compared(**unseen, first=unseen)
+    assert {c.evidence for c in found.causes if "could not be seen" in c.what} == {"db.example.org", "make", "x.db"}
+    assert all(c.weight < 0.2 for c in found.causes)
+    moved = compared(inputs=(read(md5=None, state="changed-since-read"),))
+    assert first(moved) == ("data", "a.csv may differ: its contents were not recorded")
+    assert "changed while the run went on" in moved.causes[0].evidence
 
 
 def test_factors_are_the_kinds_that_can_be_switched() -> None:

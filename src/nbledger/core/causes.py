@@ -51,7 +51,9 @@ class Pair:
 
 
 def rank(pair: Pair) -> tuple[Cause, ...]:
-    """The causes, strongest first. Where the metrics are equal nothing moved them: all weights are zero."""
+    """The causes, strongest first. Where the metrics are equal nothing moved them: all weights are zero. Chance is spoken
+    of only where they are seen to differ.
+    """
     found = [
         *_data(pair),
         *_parameters(pair),
@@ -63,7 +65,7 @@ def rank(pair: Pair) -> tuple[Cause, ...]:
     ]
     if pair.found.equal:
         return tuple(replace(c, weight=0.0) for c in _sorted(found))
-    if pair.a.knows and pair.b.knows:
+    if pair.found.equal is False:
         found += _unseen(pair)
         found += _chance(pair, explained=any(c.weight >= 0.3 for c in found))
     return _sorted(found)
@@ -474,11 +476,12 @@ def _hardware(pair: Pair) -> Iterator[Cause]:
 
 
 def _unseen(pair: Pair) -> Iterator[Cause]:
-    hosts = _names(pair, "remote")
-    programs = _names(pair, "children")
+    hosts, programs = _names(pair, "remote"), _names(pair, "children")
+    others = [name for name in _unlooked(pair) if name not in {*hosts, *programs}]
     for kind, names, what in (
         (DATA, hosts, "what came over the network could not be seen"),
         (CODE, programs, "what other programs did could not be seen"),
+        (DATA, others, "some of what was read could not be seen"),
     ):
         if names:
             yield Cause(kind, what, ", ".join(names[:4]), 0.18)
@@ -487,6 +490,11 @@ def _unseen(pair: Pair) -> Iterator[Cause]:
 def _names(pair: Pair, kind: str) -> list[str]:
     cells = [*pair.slice(pair.a), *pair.slice(pair.b)]
     return list(dict.fromkeys(name for c in cells for name in getattr(c, kind)))
+
+
+def _unlooked(pair: Pair) -> list[str]:
+    """What either run used and could not be looked into, by the whole run."""
+    return list(dict.fromkeys(name for side in (pair.a, pair.b) for name in side.record.unseen))
 
 
 Found = tuple[str, randomness.Suspect]
