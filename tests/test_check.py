@@ -12,6 +12,7 @@ from typing import Any
 import nbformat
 import pytest
 from tests.conftest import commit_all, dvc, git
+from tests.kernels import kernel
 from tests.snap import Snap, check_same
 
 from nbledger.core import check as checks
@@ -203,3 +204,13 @@ def test_outside_of_a_repository_only_in_place(folder: Path) -> None:
     assert (code, text) == (0, "nb.ipynb: a fresh run shows the same in 1 cell")
     assert (folder / "out.txt").read_text() == "x"
     assert sorted(p.name for p in folder.iterdir()) == ["nb.ipynb", "out.txt"]
+
+
+def test_the_magic_runs_it_in_a_process_of_its_own(project: Path) -> None:
+    write(project / "nb.ipynb", ("print(2)", "3\n"))
+    with kernel(project) as started:
+        shown = started.run("%ledger check nb.ipynb --run").shown
+        named = started.run("%ledger check nb.ipynb").shown
+    assert "nb.ipynb: a fresh run shows something else in 1 of 1 cell" in shown
+    assert "'3' is now '2'" in shown
+    assert "nothing in the file speaks against a fresh run" in named

@@ -150,7 +150,10 @@ class Session:
     def _trace_end(self) -> None:
         index, self._tracing = self._tracing, None
         if self.tracer is not None and index is not None:
+            from nbledger.core.traces import bound
+
             self.traces[index] = self.tracer.end(self.cells[index].source)
+            bound(self.traces)
 
     def hidden(self) -> tuple[str, ...]:
         """Why the last cell stands on state that a fresh run of the notebook would not have."""

@@ -125,6 +125,10 @@ def _command(*prefix: str) -> Callable[[Session, str], Any]:
             raise UsageError(f"{err}: {line}", "close the quotation") from err
         if not prefix and words[:1] == ["reproduce"]:
             return reproduce(session, line.strip().removeprefix("reproduce"))
+        if not prefix and words[:1] == ["check"] and "--run" in words:
+            from nbledger_magics import checking
+
+            return checking.proven(session, words)
         if "--prove" in words and [*prefix, *words][0] == "compare":
             from nbledger_magics import comparison
 

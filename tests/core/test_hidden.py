@@ -91,6 +91,11 @@ ALARMS: dict[str, Row] = {
         [("a", "class A:\n    x = 1"), "b"],
         "A was set by",
     ),
+    "a name of no cell, beside our own extension": (
+        {"a": "%load_ext nbledger\n%load_ext autoreload", "b": "ghost"},
+        ["a", "b"],
+        "no cell sets ghost",
+    ),
     "a name of no cell": ({"b": "ghost + 1"}, ["b"], "no cell sets ghost"),
     "an edit in one of two statements": (
         {"a": "x = 1\ny = 3", "b": "x + y"},
@@ -217,6 +222,8 @@ CLEAN: dict[str, Row] = {
     "names of IPython and Python": ({"b": "display(len(In)), __name__, get_ipython(), _"}, ["b"], None),
     "a star import": ({"a": "from numpy import *", "b": "array([ghost])"}, ["a", "b"], None),
     "%run": ({"a": "%run other.py", "b": "ghost"}, ["a", "b"], None),
+    "an extension that brings names": ({"a": "%load_ext sql", "b": "ghost"}, ["a", "b"], None),
+    "the shell asked by hand": ({"a": "get_ipython().push({'ghost': 1})", "b": "ghost"}, ["a", "b"], None),
     "papermill's parameters": (
         {"p": "lr = 0.1", "b": "lr"},
         ["p", ("injected", "# Injected Parameters\nlr = 0.5"), "b"],

@@ -44,25 +44,20 @@ def check(_face: Face, notebook: Path, run: bool, in_place: bool, timeout: int |
                 timeout=timeout,
                 progress=lines(),
             )
-    return Answer(_data(found), _text(found, book["cells"]), int(not found.clean))
+    return Answer(_data(found), text(found), int(not found.clean))
 
 
 def _data(found: Check) -> dict[str, object]:
     return {"clean": found.clean, **{name: getattr(found, name) for name in found.__dataclass_fields__}}
 
 
-def _text(found: Check, cells: list[dict[str, object]]) -> str:
+def text(found: Check) -> str:
     """The verdict first, then a line each."""
     shown = [f"{checks.label(f.cell, f.count)} {f.what}" for f in found.findings]
-    shown += [f"{_label(d.index, cells)} {d.first_line}: {d.what}" for d in found.differences]
+    shown += [f"cell {d.index + 1}, {d.first_line}: {d.what}" for d in found.differences]
     if found.error:
         shown.append(f"the fresh run ended early: {found.error}")
     return "\n".join([_verdict(found), *(f"  {line}" for line in shown), *(f"  ({note})" for note in found.notes)])
-
-
-def _label(index: int, cells: list[dict[str, object]]) -> str:
-    count = cells[index].get("execution_count")
-    return checks.label(index + 1, count if isinstance(count, int) else None)
 
 
 def _verdict(found: Check) -> str:

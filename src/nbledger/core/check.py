@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nbledger.core import outputs, symbols
-from nbledger.core.defuse import header_names, names_of
+from nbledger.core.defuse import header_names
 from nbledger.core.errors import Refused, UsageError
 from nbledger.core.hidden import is_shell
 from nbledger.core.outputs import OutputDifference
@@ -141,7 +141,7 @@ def _names(codes: Sequence[Code]) -> Iterator[Finding]:
     unclear = False
     for code in codes:
         source = outputs.source(code[1])
-        unclear |= names_of(source).opaque
+        unclear |= symbols.unclear(source)
         tags = (code[1].get("metadata") or {}).get("tags") or ()
         for name in _missing(source, known):
             if name in told or is_shell(name) or unclear or "raises-exception" in tags:

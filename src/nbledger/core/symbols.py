@@ -6,11 +6,14 @@ needed. Two executions that give a name equal digests computed it in the same wa
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from nbledger.core.defuse import names_of
 from nbledger.core.statements import Statement, statements
+
+_BRINGING = re.compile(r"\bget_ipython\b|^\s*%(?:re)?load_ext\s+(?!nbledger\b|autoreload\b)", re.MULTILINE)
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +79,14 @@ def run(source: Source, cell: int, names: Names) -> Names:
     nodes, applied = dict(names.nodes), dict(names.applied)
     for statement in found:
         _step(statement, cell, nodes, applied, certain=succeeded)
-    return Names(nodes, applied, names.unclear or names_of(text).opaque)
+    return Names(nodes, applied, names.unclear or unclear(text))
+
+
+def unclear(source: str) -> bool:
+    """May this cell bring names that cannot be read in it? Star imports, ``exec``, ``%run``, another extension, or the
+    shell asked by hand.
+    """
+    return names_of(source).opaque or _BRINGING.search(source) is not None
 
 
 def needed(names: Iterable[str], nodes: Mapping[str, Node]) -> dict[str, Node | None]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from nbledger.core.project import Project
 from nbledger.core.sieve import Sieve
 
 _MOST_READS = 20_000  # files remembered of one cell
+_MOST_FILES = 200_000  # of all cells together
 _MOST_SOURCE = 100_000  # characters of a cell that are looked through for generators
 
 
@@ -109,6 +110,20 @@ class Tracer:
         except (LedgerError, OSError):
             return None  # said by the first tracked cell
         return self._place[1]
+
+
+def bound(traces: list[Trace], most: int = _MOST_FILES) -> None:
+    """Keep a long session from growing without end: of the traces but the last, those with the most files forget them
+    (and say how many they were) until no more than ``most`` are remembered.
+    """
+    total = sum(len(trace.reads) for trace in traces)
+    while total > most:
+        index = max(range(len(traces) - 1), key=lambda i: len(traces[i].reads), default=-1)
+        if index < 0 or not traces[index].reads:
+            return
+        count = len(traces[index].reads)
+        traces[index] = replace(traces[index], reads={}, beyond=traces[index].beyond + count)
+        total -= count
 
 
 def needed(cells: Sequence[Cell], traces: Sequence[Trace], first: int | None = None) -> list[int]:
