@@ -89,6 +89,13 @@ SINGLE: dict[str, tuple[dict[str, Any], str, str]] = {
         "data",
         "B read b.csv where A read a.csv",
     ),
+    "a setting of a library": (changed(1, LOAD + "\npd.set_option('mode.copy', True)"), "code", "set_option"),
+    "a statement in place": (changed(1, LOAD + "\ndf['x'] = 1"), "code", "df['x'] = 1"),
+    "a function that the run calls": (
+        changed(2, "def fit(df, lr):\n    return lr + 1") | {"first": changed(2, "def fit(df, lr):\n    return lr")},
+        "code",
+        "return lr + 1",
+    ),
     "a file more": ({"inputs": (read(), read("c.csv", C)), "facts": {1: {"reads": ("a.csv", "c.csv")}}}, "data", "c.csv"),
     "a literal that is a parameter": (
         changed(2, "lr = 0.2") | {"params": {"lr": "0.2"}}, "parameter", "lr was 0.1 and is 0.2",
@@ -108,13 +115,13 @@ SINGLE: dict[str, tuple[dict[str, Any], str, str]] = {
         "lr was 0.1 and is 0.2",
     ),
     "a keyword that is a recorded parameter": (
-        changed(3, FIT + "\nm = Forest(depth=4)") | {"params": {"depth": "4"},
-         "first": changed(3, FIT + "\nm = Forest(depth=3)") | {"params": {"depth": "3"}}},
+        changed(3, FIT + "\nacc = Forest(depth=4)(acc)") | {"params": {"depth": "4"},
+         "first": changed(3, FIT + "\nacc = Forest(depth=3)(acc)") | {"params": {"depth": "3"}}},
         "parameter",
         "depth was 3 and is 4",
     ),
     "a keyword that is not": (
-        changed(3, FIT + "\nm = Forest(depth=4)") | {"first": changed(3, FIT + "\nm = Forest(depth=3)")},
+        changed(3, FIT + "\nacc = Forest(depth=4)(acc)") | {"first": changed(3, FIT + "\nacc = Forest(depth=3)(acc)")},
         "code",
         "depth was 3 and is 4",
     ),
@@ -127,7 +134,7 @@ SINGLE: dict[str, tuple[dict[str, Any], str, str]] = {
     "the run's own cell": (changed(3, FIT.replace("fit(df", "fit(2 * df")), "code", "2 * df"),
     "another seed in the header": ({"seeds": {"seed": 2}, "first": {"seeds": {"seed": 1}}}, "seed", "seed was 1 and is 2"),
     "another seed in a keyword": (
-        changed(3, FIT + "\nm = Forest(random_state=2)") | {"first": changed(3, FIT + "\nm = Forest(random_state=1)")},
+        changed(3, FIT + "\nacc += Forest(random_state=2)") | {"first": changed(3, FIT + "\nacc += Forest(random_state=1)")},
         "seed",
         "random_state was 1 and is 2",
     ),
@@ -140,7 +147,7 @@ SINGLE: dict[str, tuple[dict[str, Any], str, str]] = {
         "seed was 1 and is 2",
     ),
     "a seed taken away": (
-        changed(3, FIT + "\nm = split(df)") | {"first": changed(3, FIT + "\nm = split(df, random_state=0)")}, "seed", "split",
+        changed(3, FIT + "\nacc += split(df)") | {"first": changed(3, FIT + "\nacc += split(df, random_state=0)")}, "seed", "split",
     ),
     "strings hashed in another way, and code that goes through a set": (
         changed(2, "lr = 0\nfor word in set(df):\n    lr = lr * 2 + len(word)")
@@ -196,7 +203,7 @@ DOUBLE: dict[str, tuple[dict[str, Any], set[str]]] = {
         changed(2, "lr = 0.2\ndf = df[df.x > 1]") | {"first": changed(2, "lr = 0.1\ndf = df.copy()")}, {"code", "parameter"},
     ),
     "two edits and a seed": (
-        changed(3, FIT + "\nx = lr + 1") | {"seeds": {"seed": 2}, "first": {"seeds": {"seed": 1}}}, {"code", "seed"},
+        changed(3, FIT + "\nacc += lr + 1") | {"seeds": {"seed": 2}, "first": {"seeds": {"seed": 1}}}, {"code", "seed"},
     ),
     "data and environment": (
         {"inputs": (read(md5=B),), "environment": environment(packages={"pandas": "2.0"}), "imported": {"pandas": "2.0"}},
@@ -218,6 +225,8 @@ HARMLESS: dict[str, dict[str, Any]] = {
     | {"first": changed(2, LR + "\ndef f():\n    'Old.'\n    return 1")},
     "what is shown": changed(1, LOAD + "\ndf.head()\nprint(len(df))"),
     "a cell the run does not depend on": {"sources": (IMPORT, LOAD, "fig = draw(df.x)", LR, FIT)},
+    "a statement in a needed cell that nothing needed depends on": changed(1, LOAD + "\nshape = df.shape"),
+    "a function that nothing calls": changed(3, FIT + "\ndef later(x):\n    return x"),
     "a package that is only installed": {
         "environment": environment(packages={"pandas": "2.1", "numpy": "1.26", "ipython": "9.1", "black": "25.0"}),
     },

@@ -316,7 +316,7 @@ def _code(pair: Pair) -> Iterator[Cause]:
         elif change.effect == "shows":
             yield Cause(CODE, f"{change.where}: what it displays", "no other statement changed", 0.04)
         elif not change.needed:
-            yield Cause(CODE, _code_words(change), _idle(change), 0.06)
+            yield Cause(CODE, _code_words(change), _idle(change), 0.12 if change.inside else 0.06)
         elif change.effect == "seed":
             if change.literals and not any(_alone(pair, x) for x in change.literals):
                 continue
@@ -367,7 +367,7 @@ def _ran(change: CodeChange) -> str:
 
 def _idle(change: CodeChange) -> str:
     if change.kind == "cell":
-        return "it ran, but the run's cell does not depend on it"
+        return f"it ran, but what the run recorded does not depend on {'what was edited' if change.inside else 'it'}"
     return "imported, but nothing that ran names what changed"
 
 

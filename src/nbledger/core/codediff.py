@@ -10,9 +10,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 
-from nbledger.core import defuse, notebookdiff, syntax
+from nbledger.core import defuse, notebookdiff, relevance, syntax
 from nbledger.core.differences import CodeChange
 from nbledger.core.record import ExecutedCell, Record
+from nbledger.core.relevance import Reach
 from nbledger.core.syntax import Literal
 
 _MOST_LINES = 400
@@ -27,8 +28,16 @@ def label(cell: ExecutedCell) -> str:
     return f"cell {number}{first if len(first) <= _LABEL else first[: _LABEL - 1] + '…'}"
 
 
-def cells(a: Sequence[ExecutedCell], b: Sequence[ExecutedCell], *, needed: bool = True) -> list[CodeChange]:
-    """What became of each cell: those of a run's slice (``needed``) or of the rest."""
+def cells(
+    a: Sequence[ExecutedCell],
+    b: Sequence[ExecutedCell],
+    *,
+    needed: bool = True,
+    reaches: tuple[Reach, Reach] | None = None,
+) -> list[CodeChange]:
+    """What became of each cell: those of a run's slice (``needed``) or of the rest. With ``reaches`` a cell of the slice
+    whose edited statements the result does not depend on is not needed either.
+    """
     keyed = [[(syntax.body(c.source), c.cell_id) for c in side] for side in (a, b)]
     settings = tuple({k: v for source, _ in side for k, v in syntax.shape(source).assigned.items()} for side in keyed)
     found = []
@@ -36,6 +45,8 @@ def cells(a: Sequence[ExecutedCell], b: Sequence[ExecutedCell], *, needed: bool 
         old, new = a[i] if i is not None else None, b[j] if j is not None else None
         if old is None or new is None or syntax.body(old.source) != syntax.body(new.source):
             change = _cell(old, new, needed, settings)
+            if change is not None and needed and not _moves(old, new, reaches):
+                change = replace(change, needed=False, inside=True)
             if change is not None:
                 found.append(change)
     return found
@@ -63,6 +74,13 @@ def _cell(
         ids=(old.cell_id if old else None, new.cell_id if new else None),
         diff=unified(before, after),
     )
+
+
+def _moves(old: ExecutedCell | None, new: ExecutedCell | None, reaches: tuple[Reach, Reach] | None) -> bool:
+    if reaches is None:
+        return True
+    found = relevance.changed(old, new)
+    return found is None or reaches[0].moves(old, found[0]) or reaches[1].moves(new, found[1])
 
 
 def _lone(cell: ExecutedCell, settings: Sequence[Mapping[str, str]]) -> tuple[str, tuple[Literal, ...]]:

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from nbledger.core import causes, codediff, datadiff, envdiff, insides, orderdiff, sides, standins, syntax
+from nbledger.core import causes, codediff, datadiff, envdiff, insides, orderdiff, relevance, sides, standins, syntax
 from nbledger.core.differences import (
     CodeChange,
     Comparison,
@@ -190,7 +190,10 @@ def _code(project: Project | None, a: Side, b: Side) -> tuple[list[OrderChange],
     order: list[OrderChange] = []
     if a.record.cells and b.record.cells:
         order, left, right = orderdiff.split(*sessions)
-        found += codediff.cells(left, right)
+        reaches = None
+        if not (a.record.batch or b.record.batch) and sides.RUN in (a.kind, b.kind):
+            reaches = (relevance.reach(sessions[0].needed), relevance.reach(sessions[1].needed))
+        found += codediff.cells(left, right, reaches=reaches)
         found += _idle(a, b)
     loaded: dict[str, str] = {}
     if project is not None:

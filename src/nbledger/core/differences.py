@@ -138,7 +138,7 @@ class CodeChange:
     """A cell, module or script. ``kind``: cell or module; ``state``: changed, added, removed.
 
     ``effect``: code, literals (all that differs), seed, shows (only what is displayed), layout (comments, formatting).
-    ``needed``: the run's cell depends on it. ``ids`` are the cell's ids, ``diff`` the lines of a unified diff. ``values``: of
+    ``needed``: what the run recorded depends on it; ``inside``: on other statements of the cell only. ``ids`` are the cell's ids, ``diff`` the lines of a unified diff. ``values``: of
     more than two sides, a digest of each one's version.
     """
 
@@ -147,6 +147,7 @@ class CodeChange:
     state: str
     effect: str
     needed: bool = True
+    inside: bool = False
     literals: tuple[Literal, ...] = ()
     ids: tuple[str | None, str | None] = (None, None)
     diff: tuple[str, ...] = ()

@@ -87,18 +87,18 @@ def shape(source: str) -> Shape:
     if tree is None:
         plain = "\n".join(line.rstrip() for line in text.splitlines()).strip("\n")
         return Shape(plain, plain, plain, plain, {})
-    magics = _magics(text)
+    lines = magics(text)
     tree = _Plain().visit(tree)
-    exact = ast.dump(tree) + magics
-    tree.body = [s for s in tree.body if not _only_shows(s)]
-    effect = ast.dump(tree) + magics
+    exact = ast.dump(tree) + lines
+    tree.body = [s for s in tree.body if not only_shows(s)]
+    effect = ast.dump(tree) + lines
     assigned: dict[str, str] = {}
     bare = _without_assigned(copy.deepcopy(tree), assigned)
-    skeleton = ast.dump(bare) + magics
-    return Shape(exact, effect, skeleton, ast.dump(_Seedless().visit(bare)) + magics, assigned)
+    skeleton = ast.dump(bare) + lines
+    return Shape(exact, effect, skeleton, ast.dump(_Seedless().visit(bare)) + lines, assigned)
 
 
-def _magics(text: str) -> str:
+def magics(text: str) -> str:
     """The magic and shell lines of a cell; of those that only time a statement, which is in the tree, their names."""
     if _compiles(text):
         return ""  # a line may look like one inside a string
@@ -128,7 +128,7 @@ class _Plain(ast.NodeTransformer):
         return node
 
 
-def _only_shows(statement: ast.stmt) -> bool:
+def only_shows(statement: ast.stmt) -> bool:
     """A top-level statement whose only effect is what a person sees."""
     if not isinstance(statement, ast.Expr):
         return False
@@ -235,10 +235,10 @@ def _is_bare(node: ast.expr) -> bool:
 def literals(old: str, new: str) -> tuple[Literal, ...] | None:
     """The literals in which two sources differ; None where they differ in more than literals."""
     a, b = (defuse.tree_of(body(text)) for text in (old, new))
-    if a is None or b is None or _magics(body(old)) != _magics(body(new)):
+    if a is None or b is None or magics(body(old)) != magics(body(new)):
         return None
     for tree in (a, b):
-        tree.body = [s for s in _Plain().visit(tree).body if not _only_shows(s)]
+        tree.body = [s for s in _Plain().visit(tree).body if not only_shows(s)]
     found: list[Literal] = []
     return tuple(found) if _walk(a, b, _Where(top=True), found) else None
 
