@@ -37,8 +37,17 @@ class Cell:
 class Kernel:
     """A started kernel and its client."""
 
-    def __init__(self, cwd: Path, env: Mapping[str, str] | None = None, python: Path | None = None) -> None:
+    def __init__(
+        self,
+        cwd: Path,
+        env: Mapping[str, str] | None = None,
+        python: Path | None = None,
+        sockets: Path | None = None,
+    ) -> None:
+        """``python`` instead of this interpreter; ``sockets``: how the names of Unix sockets begin, instead of ports."""
         self.manager = KernelManager(kernel_name="python3")
+        if sockets is not None:
+            self.manager.transport, self.manager.ip = "ipc", str(sockets)
         if python is not None:
             self.manager.kernel_spec.argv[0] = str(python)
         self.manager.start_kernel(cwd=str(cwd), env={**os.environ, **(env or {})})

@@ -142,7 +142,10 @@ def _encoding(root: Path, change: Change) -> None:
 
 def _python(root: Path, change: Change) -> None:
     """A program of the case's own, for files that are not text."""
-    subprocess.run([sys.executable, "-c", change["code"]], cwd=root, check=True, timeout=120)
+    call = [sys.executable, "-c", change["code"]]
+    done = subprocess.run(call, cwd=root, check=False, timeout=120, capture_output=True, text=True)
+    if done.returncode:
+        raise ValueError(f"the case's program failed: {done.stderr}")
 
 
 _FILES: dict[str, Callable[[Path, Change], None]] = {

@@ -8,6 +8,7 @@ import shutil
 import sqlite3
 import threading
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -211,7 +212,9 @@ def _kernel(place: Place, side: Side, root: Path, url: str) -> Iterator[Kernel]:
         "SERVER": url,
         **side.env,
     }
-    kernel = Kernel(root, env, python=places.interpreter(place, side.environment))
+    # Two workers that look for free ports at once may find the same; names are their own.
+    sockets = Path(os.environ["JUPYTER_RUNTIME_DIR"], uuid.uuid4().hex)
+    kernel = Kernel(root, env, places.interpreter(place, side.environment), sockets)
     try:
         if side.cpus:
             os.sched_setaffinity(kernel.pid, sorted(os.sched_getaffinity(0))[: side.cpus])
