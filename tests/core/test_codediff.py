@@ -85,6 +85,7 @@ def test_a_change_in_a_module_counts_where_what_ran_reaches_it(change: tuple[str
     assert after != MODULE
     (found,) = codediff.modules({"lib.py": MODULE}, {"lib.py": after}, {"lib", "used"})
     assert found.needed is needed
+    assert [x.name for x in found.literals] == (["k"] if change == ("k=3", "k=4") else [])
     (told,) = codediff.modules({"lib.py": MODULE}, {"lib.py": after}, None)
     assert told.needed
 

@@ -141,6 +141,12 @@ def test_the_same_values_written_in_another_way() -> None:
     assert found.same
 
 
+def test_the_same_table_in_files_of_two_kinds() -> None:
+    found = tablediff.compare(written(table(), ".csv"), written(table(), ".csv.gz"), ".csv", ".csv.gz")
+    assert found is not None
+    assert found.same
+
+
 def test_what_is_no_table_is_left_alone() -> None:
     assert tablediff.compare(b"PAR1 but not really", b"x", ".parquet") is None
     assert tablediff.compare(b"", b"a,b\n1,2\n", ".csv") is None
@@ -174,4 +180,5 @@ def test_a_large_table_is_looked_at_in_part_and_that_is_said(monkeypatch: pytest
 )
 def test_settings_are_compared_by_key(suffix: str, a: bytes, b: bytes) -> None:
     assert settingsdiff.compare(a, b, suffix) == (Row("model.depth", ("3", "4")),)
-    assert settingsdiff.compare(a, b"\xff\xfe", suffix) == ()
+    assert settingsdiff.compare(a, b"\xff\xfe", suffix) is None
+    assert settingsdiff.compare(a, a + b"\n", suffix) == ()

@@ -87,7 +87,12 @@ def _sorted(found: Iterable[Cause]) -> tuple[Cause, ...]:
 
 def _data(pair: Pair) -> Iterator[Cause]:
     for change in pair.found.data:
-        if change.state != "same":
+        if change.keys and all(syntax.is_seed(row.name.rpartition(".")[2]) for row in change.keys):
+            said = _keys(change).removeprefix(": ")
+            yield Cause(
+                SEED, f"{change.path} differs: {said}", _data_evidence(pair, change), _data_weight(pair, change)
+            )
+        elif change.state != "same":
             yield Cause(DATA, _data_words(pair, change), _data_evidence(pair, change), _data_weight(pair, change))
 
 
@@ -98,8 +103,8 @@ def _data_weight(pair: Pair, change: DataChange) -> float:
         return 0.1
     if change.state == "moved":
         return 0.05
-    if change.table is not None and change.table.same:
-        return 0.2
+    if change.alike:
+        return 0.1
     if change.state == "unknown":
         return 0.25
     if change.outside:
@@ -519,7 +524,7 @@ def _chance(pair: Pair, *, explained: bool) -> Iterator[Cause]:
     suspects = _suspects(pair.b) or _suspects(pair.a)
     loaded = _in_modules(pair)
     found = [*_unseeded(pair, suspects), *_hashing(pair, [*suspects, *loaded]), *_other_chance(suspects, 1.0)]
-    found += [*_unseeded_in_modules(loaded), *_other_chance(loaded, 0.8)]
+    found += [*_unseeded_in_modules(pair, loaded), *_other_chance(loaded, 0.8)]
     best = max(found, key=lambda c: c.weight, default=None)
     if best is not None:
         yield best
@@ -575,9 +580,12 @@ def _moved(pair: Pair) -> dict[str, ExecutedCell]:
     return found
 
 
-def _unseeded_in_modules(suspects: Sequence[Found]) -> Iterator[Cause]:
+def _unseeded_in_modules(pair: Pair, suspects: Sequence[Found]) -> Iterator[Cause]:
+    """Draws in modules from generators of their own, or from global ones that no needed cell seeded."""
+    every = zip(pair.b.record.cells, drawn.seeders(pair.b.record.cells), strict=True)
+    seeded = {name for index, (_, names) in enumerate(every) if index in pair.b.needed for name in names}
     for where, suspect in suspects:
-        if suspect.kind == randomness.UNSEEDED and not suspect.generator:
+        if suspect.kind == randomness.UNSEEDED and suspect.generator not in seeded:
             what = f"not deterministic: {where} line {suspect.line}: {suspect.what}"
             yield Cause(NONDETERMINISM, what, "no seed", 0.5)
 

@@ -211,7 +211,7 @@ def _module(path: str, before: str | None, after: str | None, *, needed: bool) -
         effect = "code"
     state = "added" if before is None else "removed" if after is None else "changed"
     diff = unified(before or "", after or "")
-    return CodeChange("module", path, state, effect, needed, literals, diff=diff)
+    return CodeChange("module", path, state, effect, needed, literals=literals, diff=diff)
 
 
 def _reaches(before: str, after: str, named: set[str]) -> bool:

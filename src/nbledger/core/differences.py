@@ -114,7 +114,7 @@ class DataChange:
 
     ``derived``: the session itself wrote it. ``outside``: not in the project. ``read_by`` is the cell that read it;
     ``needed`` whether the run's cell depends on that. ``files``: for a data set of several files, what became of each; ``keys``: for a file of settings those that differ.
-    ``whole``: nothing was left out for want of the contents.
+    ``alike``: the same contents, written in another way. ``whole``: nothing was left out for want of the contents.
     """
 
     path: str
@@ -129,6 +129,7 @@ class DataChange:
     files: tuple[Row, ...] = ()
     keys: tuple[Row, ...] = ()
     table: TableChange | None = None
+    alike: bool = False
     whole: bool = True
     note: str = ""
 

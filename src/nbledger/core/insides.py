@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nbledger.core import contents, settingsdiff, tablediff
@@ -16,9 +16,20 @@ from nbledger.core.sides import Side
 _FILES = 8  # looked into in one comparison; the rest is only named
 _LINES = 2_000_000
 _KEPT = 256
+_ENDS = "only line ends differ"
 
-Inside = tuple[TableChange | None, tuple[Row, ...], str]
-_known: OrderedDict[tuple[str, str, str], Inside] = OrderedDict()
+
+@dataclass(frozen=True)
+class Inside:
+    """What differs between two contents, as the fields of a change have it."""
+
+    table: TableChange | None = None
+    keys: tuple[Row, ...] = ()
+    alike: bool = False
+    note: str = ""
+
+
+_known: OrderedDict[tuple[str, ...], Inside] = OrderedDict()
 
 
 def look(project: Project, a: Side, b: Side, changes: Sequence[DataChange]) -> list[DataChange]:
@@ -56,41 +67,43 @@ def _became(old: str | None, new: str | None) -> str:
 def _looked(project: Project, a: Side, b: Side, change: DataChange) -> DataChange:
     """Contents are known by their hash, so two of them are compared once."""
     old, new = change.values[0] or "", change.values[1] or ""
-    key = (old, new, Path(change.path).suffix.lower())
+    paths = (change.path, change.other or change.path)
+    key = (old, new, *(Path(path).suffix.lower() for path in paths))
     inside = _known.get(key)
     if inside is None:
         bytes_a = contents.find(project, change.path, old, a.commit)
-        bytes_b = contents.find(project, change.other or change.path, new, b.commit)
+        bytes_b = contents.find(project, paths[1], new, b.commit)
         if bytes_a is None or bytes_b is None:
             title = a.title if bytes_a is None else b.title
             return replace(
                 change, whole=False, note=_also(change.note, f"the contents that {title} read are not at hand")
             )
-        inside = _compared(bytes_a, bytes_b, change.path)
+        inside = _compared(bytes_a, bytes_b, paths)
         _known[key] = inside
         while len(_known) > _KEPT:
             _known.popitem(last=False)
-    table, keys, note = inside
-    return replace(change, table=table, keys=keys, note=_also(change.note, note))
+    found = replace(change, table=inside.table, keys=inside.keys, alike=inside.alike)
+    return replace(found, note=_also(change.note, inside.note))
 
 
 def _also(note: str, more: str) -> str:
     return "; ".join(filter(None, (note, more)))
 
 
-def _compared(a: Path | bytes, b: Path | bytes, path: str) -> Inside:
-    suffix = tablediff.suffix_of(path)
-    if suffix is not None:
-        table = tablediff.compare(a, b, suffix)
+def _compared(a: Path | bytes, b: Path | bytes, paths: tuple[str, str]) -> Inside:
+    kinds = [tablediff.suffix_of(path) for path in paths]
+    if kinds[0] is not None and kinds[1] is not None:
+        table = tablediff.compare(a, b, kinds[0], kinds[1])
         if table is not None:
             note = "" if table.sampled is None else f"only the first {table.sampled:,} rows were compared"
-            return table, (), note
-    ending = Path(path).suffix.lower()
-    if ending in settingsdiff.SUFFIXES:
-        keys = settingsdiff.compare(_bytes(a), _bytes(b), ending)
-        if keys:
-            return None, keys, ""
-    return None, (), _lines(a, b)
+            return Inside(table, alike=table.same and table.sampled is None, note=note)
+    endings = [Path(path).suffix.lower() for path in paths]
+    if endings[0] == endings[1] and endings[0] in settingsdiff.SUFFIXES:
+        keys = settingsdiff.compare(_bytes(a), _bytes(b), endings[0])
+        if keys is not None:
+            return Inside(keys=keys, alike=not keys, note="" if keys else "the same settings, written in another way")
+    note = _lines(a, b)
+    return Inside(alike=note == _ENDS, note=note)
 
 
 def _bytes(source: Path | bytes) -> bytes:
@@ -107,7 +120,7 @@ def _lines(a: Path | bytes, b: Path | bytes) -> str:
     except UnicodeDecodeError:
         return ""
     if sorted(left) == sorted(right):
-        return "the same lines in another order" if left != right else "only line ends differ"
+        return "the same lines in another order" if left != right else _ENDS
     added = removed = 0
     for tag, i1, i2, j1, j2 in difflib.SequenceMatcher(None, left, right, autojunk=True).get_opcodes():
         if tag != "equal":

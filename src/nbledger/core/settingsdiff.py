@@ -14,14 +14,14 @@ _MOST = 200
 _DEPTH = 20
 
 
-def compare(a: bytes, b: bytes, suffix: str) -> tuple[Row, ...]:
-    """Keys (dotted) whose values differ; none where a file is too large, or not what its name says."""
+def compare(a: bytes, b: bytes, suffix: str) -> tuple[Row, ...] | None:
+    """Keys (dotted) whose values differ; None where a file is too large, or not what its name says."""
     if max(len(a), len(b)) > _LARGEST:
-        return ()
+        return None
     try:
         left, right = (dict(_leaves(_parsed(text.decode("utf-8"), suffix))) for text in (a, b))
     except Exception:  # whatever a parser makes of a file that is not in its format
-        return ()
+        return None
     names = dict.fromkeys((*left, *right))
     found = [Row(name, (left.get(name), right.get(name))) for name in names if left.get(name) != right.get(name)]
     return tuple(found[:_MOST])

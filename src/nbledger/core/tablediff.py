@@ -45,12 +45,14 @@ def suffix_of(path: str) -> str | None:
     return next((s for s in sorted(SUFFIXES, key=len, reverse=True) if name.endswith(s)), None)
 
 
-def compare(a: Path | bytes, b: Path | bytes, suffix: str) -> TableChange | None:
-    """What differs between two tables; None where one of them cannot be read as such."""
+def compare(a: Path | bytes, b: Path | bytes, suffix: str, other: str | None = None) -> TableChange | None:
+    """What differs between two tables in files of the kinds ``suffix`` and ``other`` (default: the same); None where one
+    of them cannot be read as such.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about columns of mixed types and the like: both sides are read alike
-            (left, whole_a), (right, whole_b) = _read(a, suffix), _read(b, suffix)
+            (left, whole_a), (right, whole_b) = _read(a, suffix), _read(b, other or suffix)
     except Exception:  # whatever a parser makes of a file that is no table
         return None
     sampled = None if whole_a and whole_b else min(len(left), len(right))
