@@ -207,8 +207,6 @@ def modules(a: Mapping[str, str | None], b: Mapping[str, str | None], used: Iter
 
 def _module(path: str, before: str | None, after: str | None, *, needed: bool) -> CodeChange:
     effect, literals = _effect(before, after) if before is not None and after is not None else ("code", ())
-    if effect == "shows":
-        effect = "code"
     state = "added" if before is None else "removed" if after is None else "changed"
     diff = unified(before or "", after or "")
     return CodeChange("module", path, state, effect, needed, literals=literals, diff=diff)

@@ -12,6 +12,7 @@ from nbledger.core.differences import OrderChange
 from nbledger.core.record import ExecutedCell, Record
 
 _MOST = 200
+_GONE = "was deleted"  # in the words of the record
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,7 @@ def _deleted(side: Session, cell: ExecutedCell) -> bool:
     """Whether the side's notebook has no such cell: neither its id nor its source. A cell that was only edited is there;
     cells of parameters that were injected never were.
     """
-    if "deleted" in _detail(side, cell):
+    if _GONE in _detail(side, cell):
         return True
     known = side.ids and side.book is not None and cell.cell_id is not None
     if not known or INJECTED.match(syntax.body(cell.source)):
@@ -143,7 +144,7 @@ def _detail(side: Session, cell: ExecutedCell) -> str:
     """What the record itself says of this cell's order."""
     mark = f"[{cell.execution_count}]"
     lines = [line for line in (*side.hidden, *side.order_detail) if mark in line]
-    return next((line for line in lines if "deleted" in line), lines[0] if lines else "")
+    return next((line for line in lines if _GONE in line), lines[0] if lines else "")
 
 
 def _permuted(
