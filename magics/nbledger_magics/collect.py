@@ -198,7 +198,7 @@ def _example_for(value: Any, names: Mapping[str, Any]) -> Any:
 
 @dataclass(frozen=True)
 class Scope:
-    """What of a session makes up a run. ``cwd``: the kernel's folder when it began. ``first``: index of the first of its
+    """What of a session makes up a run. ``cwd``: the kernel's folder when it started, before any cell. ``first``: index of the first of its
     cells, None for a run of one cell. ``batch``: it is the run of a whole notebook.
     """
 

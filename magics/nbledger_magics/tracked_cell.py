@@ -44,7 +44,7 @@ class TrackedCell:
         notebook = session.notebook()
         self.is_span = not source.startswith("%%mlrun")
         self.scope = collect.Scope(
-            os.path.realpath(os.curdir),
+            os.path.realpath(getattr(session.shell, "starting_dir", os.curdir)),
             max(len(session.cells) - 1, 0) if self.is_span else None,
             bool(getattr(options, "batch", False)),
         )

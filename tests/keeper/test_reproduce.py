@@ -20,8 +20,10 @@ import ledger
 from conftest import commit_all, dvc, git
 from kernels import kernel
 from nbledger.core import restored
+from nbledger.core.errors import ToolFailed
 from nbledger.core.project import find
 from nbledger.core.verdict import Tolerance
+from nbledger.keeper.execute import execute
 from nbledger.keeper.reproduce import Reproduction, Wanted, reproduce
 from snap import Snap, check_same
 
@@ -83,9 +85,7 @@ def test_a_dirty_tree_an_unsaved_session_and_a_failed_cell_come_out_identical(pr
     shown = json.loads(cli(project, "show", "@last", "--json").stdout)
     assert shown["run_id"] == original.info.run_id  # neither @last nor the name mean the reproduction
     plain = cli(project, "reproduce", "first", "--no-record", env=path)
-    assert plain.stdout.startswith(
-        "✓ first: identical (3 of 3 metrics bit-equal, 1 of 1 output file the same, 7 cells"
-    )
+    assert plain.stdout.startswith("✓ first: identical (3 of 3 metrics bit-equal, 1 of 1 output file the same, 7 cells")
     assert len(ledger.runs(project)) == 2
 
 
@@ -319,6 +319,34 @@ def test_the_magic_shows_the_verdict_and_an_interrupt_ends_it(project: Path) -> 
         assert k.collect(sent).ename == "KeyboardInterrupt"
     check_same(before, Snap.take(project))
     assert leftovers(project) == []
+
+
+def test_a_run_over_several_cells_with_children_from_a_folder_below(project: Path) -> None:
+    below = project / "work" / "deep"
+    below.mkdir(parents=True)
+    (below / "in.txt").write_text("5")
+    commit_all(project)
+    with kernel(below) as k:
+        ran(k, "%%mlrun before -m x\nx = 1", "import os\nos.chdir('..')", "%mlrun start whole --seed 4")
+        ran(k, "%%mlrun part -m y\ny = int(open('deep/in.txt').read())", "import random; z = random.random()")
+        ran(k, "from nbledger import log; log(sum=x + y + z)", "%mlrun stop -m z")
+    found = again(project, "whole")
+    assert found.verdict == "identical", found
+    assert set(found.metrics) == {"sum", "z"}
+    assert again(project, "part").verdict == "identical"
+
+
+def test_a_cell_that_takes_too_long_and_a_python_without_a_kernel(project: Path, tmp_path: Path) -> None:
+    with kernel(project) as k:
+        ran(k, "import os, time", "%%mlrun slow -m x\nx = 1\ntime.sleep(60 * ('NBLEDGER_SCRATCH' in os.environ))")
+    found = again(project, "slow", timeout=1, keep=False)
+    assert found.verdict == "different"
+    assert "KILLED when executed again" in found.notes[0]
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(tmp_path / "bare")], check=True)
+    with pytest.raises(ToolFailed, match="no kernel could be started"):
+        execute(
+            find(project), project, [], cwd=".", seeds={}, scratch=tmp_path / "s", python=tmp_path / "bare/bin/python"
+        )
 
 
 # ── what the stories are told with ───────────────────────────────────────────────────────────────────────

@@ -257,9 +257,7 @@ def _read(there: Project, work: _Execution, fresh: Sequence[Path]) -> Executed:
     """The run that the last cell made, from its journal: the newest that is no other's child."""
     book = json.loads(json.dumps(work.book))
     starts = {path: journals.first(path) or {} for path in fresh}
-    own = [path for path, start in starts.items() if start and not start.get("parent")]
-    last = work.cells[-1].source if work.cells else ""
-    target = max(own, key=lambda path: (starts[path].get("source") == last, int(starts[path]["at"])), default=None)
+    target = _target(work, {path: start for path, start in starts.items() if start})
     if target is None or not work.complete:
         notes = (*work.notes, *(() if target or not work.complete else ("the cells opened no run",)))
         return Executed(
@@ -298,6 +296,17 @@ def _read(there: Project, work: _Execution, fresh: Sequence[Path]) -> Executed:
         folder,
         tuple(sorted(set(own_metrics) - set(metrics))),
     )
+
+
+def _target(work: _Execution, starts: Mapping[Path, journals.Event]) -> Path | None:
+    """The journal of the run that the last cell is, or ends: of a notebook and of several cells the newest that is no
+    other's child, of one cell the newest that it opened.
+    """
+    last = work.cells[-1].source if work.cells else ""
+    whole = [path for path, start in starts.items() if not start.get("parent")]
+    opened = [path for path, start in starts.items() if start.get("source") == last]
+    several = work.batch is not None or "%mlrun stop" in last
+    return max(whole if several else opened or starts, key=lambda path: int(starts[path]["at"]), default=None)
 
 
 def _own_calls(there: Project, target: Path) -> tuple[dict[str, str], dict[str, tuple[Point, ...]]]:
