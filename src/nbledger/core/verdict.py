@@ -42,7 +42,7 @@ class Tolerance:
     def accepts(self, recorded: float, reproduced: float) -> bool:
         if same(recorded, reproduced):
             return True
-        if not (math.isfinite(recorded) and math.isfinite(reproduced)):
+        if not self or not (math.isfinite(recorded) and math.isfinite(reproduced)):
             return False
         return abs(recorded - reproduced) <= self.atol + self.rtol * abs(recorded)
 
