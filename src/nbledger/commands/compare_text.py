@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 
 from nbledger.commands.text import clip, number, size, table
-from nbledger.core.causes import table_words
+from nbledger.core.causes_data import table_words
 from nbledger.core.differences import CodeChange, Comparison, DataChange, Series
 
 _MOST, _LINES, _WIDE = 30, 12, 160

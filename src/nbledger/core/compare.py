@@ -18,10 +18,13 @@ from nbledger.core.differences import (
 )
 from nbledger.core.environment import Environment
 from nbledger.core.errors import UsageError, nearest
+from nbledger.core.pair import Pair
 from nbledger.core.project import Project
 from nbledger.core.record import Point, Record
+from nbledger.core.runs import REPRODUCES, VERDICT
 from nbledger.core.sides import Side
 from nbledger.core.syntax import Literal
+from nbledger.core.verdict import DIFFERENT
 
 _SHOWN = 60
 _MOST = 100
@@ -90,7 +93,7 @@ def of_sides(
         hardware=envdiff.hardware(records, everything=everything),
         seeds=envdiff.seeds(records, everything=everything) if all(side.knows for side in chosen) else (),
         series={k: s for k in metrics if any(s := tuple(_series(r.metrics.get(k, ())) for r in records))},
-        equal=_equal(metrics),
+        equal=False if _reproduced_otherwise(records) else _equal(metrics),
         recorded=tuple(params),
         notes=tuple(_notes(chosen)),
     )
@@ -117,7 +120,7 @@ def _pair(project: Project | None, a: Side, b: Side, found: Comparison, *, every
         if v[0] is not None and v[1] is not None
     }
     full = replace(found, data=tuple(data), code=tuple(code), order=tuple(order), deltas=deltas)
-    ranked = causes.rank(causes.Pair(a, b, full, frozenset(absorbed), loaded))
+    ranked = causes.rank(Pair(a, b, full, frozenset(absorbed), loaded))
     return replace(full, causes=ranked, notes=(*full.notes, *_nothing(full, ranked)))
 
 
@@ -165,6 +168,15 @@ def _equal(metrics: Mapping[str, Sequence[float | None]]) -> bool | None:
     if not shared:
         return None
     return all(_same(v, values[0]) for values in shared for v in values)
+
+
+def _reproduced_otherwise(records: Sequence[Record]) -> bool:
+    """Whether one is a reproduction of the other that was found to be different: in its metrics, in files that it wrote, or
+    in what the cells of a notebook showed, which no metric tells.
+    """
+    ids = {record.run_id for record in records}
+    tags = [record.row.tags for record in records]
+    return any(t.get(REPRODUCES) in ids and t.get(VERDICT) == DIFFERENT for t in tags)
 
 
 def _series(points: Sequence[Point]) -> Series | None:
