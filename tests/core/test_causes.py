@@ -289,6 +289,17 @@ def test_without_metrics_nothing_is_said_of_chance() -> None:
     assert not [c for c in compared(acc=0.5).causes if c.kind == "nondeterminism"]
 
 
+def test_a_reproduction_that_showed_something_else_is_asked_for_chance() -> None:
+    drawn = changed(1, "import numpy as np\nprint(np.random.normal())")
+    again = {"nbledger.reproduces": "1" * 32, "nbledger.verdict": "different"}
+    found = compared(**drawn, acc=None, first={"acc": None} | drawn, tags=again)
+    assert found.equal is False
+    assert first(found)[0] == "nondeterminism"
+    same = compared(**drawn, acc=None, first={"acc": None} | drawn, tags=again | {"nbledger.verdict": "identical"})
+    assert same.equal is None
+    assert not same.causes
+
+
 def test_strings_are_always_hashed_otherwise_so_that_is_a_cause_only_where_code_depends_on_it() -> None:
     loop = changed(2, "lr = 0\nfor word in {*df}:\n    lr = lr * 2 + len(word)")
     assert "set" in first(compared(**loop, hashing="2", first=loop))[1]

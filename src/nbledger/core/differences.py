@@ -184,8 +184,8 @@ class Cause:
 class Comparison:
     """What differs between two or more sides, and for two of them why: ``causes``, the strongest first.
 
-    ``equal``: whether the metrics that both have are the same; None where there are none. ``recorded`` are the names of
-    all parameters.
+    ``equal``: whether the metrics that both have are the same, and no reproduction found otherwise; None where there are
+    none. ``recorded`` are the names of all parameters.
     """
 
     runs: tuple[Compared, ...]

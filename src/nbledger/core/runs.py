@@ -16,6 +16,8 @@ from nbledger.core.records import Input, RunRow
 _SHOWN_TAGS = ("nbledger.", "mlflow.user", "mlflow.parentRunId")
 REPRODUCES = "nbledger.reproduces"
 """Tag of a reproduction: the id of the run that it executed again."""
+VERDICT = "nbledger.verdict"
+"""Tag of a reproduction, and of the run that was reproduced: what the newest one concluded."""
 _LAST = "@last"
 _ID = re.compile(r"[0-9a-f]{32}")
 _PREFIX, _MOST = 4, 10_000

@@ -15,14 +15,12 @@ from nbledger.core.errors import LedgerError
 from nbledger.core.owners import owner
 from nbledger.core.project import Project
 from nbledger.core.record import FOLDER, Record
-from nbledger.core.runs import REPRODUCES
+from nbledger.core.runs import REPRODUCES, VERDICT
 from nbledger.keeper import client
 from nbledger.keeper import journal as journals
 from nbledger.keeper.execute import Executed
 from nbledger.keeper.publish import run_id_of
 
-VERDICT = "nbledger.verdict"
-"""Tag of a reproduction, and of the run that was reproduced: what the newest one concluded."""
 REPRODUCED_BY = "nbledger.reproduced_by"
 """Tag of a run that was reproduced: the id of the newest reproduction."""
 
