@@ -2,7 +2,7 @@
 
 ``tests/notebooks/notebooks.toml`` lists them. They are recorded in one project; then the project is wiped, with its DVC
 cache and its home, and every run is reproduced from a fresh clone: Git gives the code, the DVC remote the data, the
-tracking store the record.
+tracking store the record, and the record the environment, since the second machine has none of the notebooks' packages.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 BOOKS = books()
 VERDICTS = ("identical", "within-tolerance", "different", "not-restorable")
+PAGE = Path(__file__).parents[1] / "docs" / "reproduced-notebooks.md"
 RECORDER = Path(__file__).parent / "notebooks" / "record_session.py"
 
 
@@ -55,9 +57,16 @@ class Machine:
 def machine(folder: Path, interpreter: Path, runtime: Path) -> Machine:
     home = folder / "home"
     home.mkdir(parents=True)
-    env = isolated_environment(home, runtime) | {"PYTHONPATH": str(Path(__file__).parent)}
-    env["PATH"] = os.pathsep.join((str(interpreter.parent), env["PATH"]))
-    return Machine(folder / "project", interpreter, env)
+    # Downloads stay where they are: what is wiped is the project, not the network's cache.
+    downloads = run_command(
+        "uv", "cache", "dir", cwd=folder, env=dict(os.environ) | {"PATH": _path(Path(sys.executable))}
+    )
+    env = isolated_environment(home, runtime) | {"PYTHONPATH": str(Path(__file__).parent), "UV_CACHE_DIR": downloads}
+    return Machine(folder / "project", interpreter, env | {"PATH": _path(interpreter)})
+
+
+def _path(interpreter: Path) -> str:
+    return os.pathsep.join((str(interpreter.parent), os.environ["PATH"]))
 
 
 @dataclass(frozen=True)
@@ -94,7 +103,7 @@ def recorded_and_wiped(base: Path, shelf: Path, runtime: Path) -> Clone:
     stop_keepers(runtime)
     shutil.rmtree(base / "first")
 
-    second = machine(base / "second", first.python, runtime)
+    second = machine(base / "second", Path(sys.executable), runtime)
     run_command("git", "clone", "--quiet", base / "origin.git", second.root, cwd=base, env=second.env)
     second.git("fetch", "--quiet", "origin", "refs/nbledger/*:refs/nbledger/*")
     assert not (second.root / ".dvc" / "cache").exists()
@@ -138,11 +147,11 @@ def _record(first: Machine) -> None:
             first.run(first.python, RECORDER, first.root / book.place, book.id, *book.metrics)
 
 
-def reproduced(clone: Clone, book: Book) -> tuple[int, dict[str, Any]]:
+def reproduced(clone: Clone, book: Book, *options: str) -> tuple[int, dict[str, Any]]:
     """Exit code and answer of ``nbledger reproduce``."""
     here = clone.machine
     done = subprocess.run(
-        [here.python, "-m", "nbledger.cli", "reproduce", clone.runs[book.id], "--json"],
+        [here.python, "-m", "nbledger.cli", "reproduce", clone.runs[book.id], "--json", *options],
         cwd=here.root, env=here.env, capture_output=True, text=True, check=False, timeout=280,
     )  # fmt: skip
     assert done.stdout.startswith("{"), f"exit code {done.returncode}:\n{done.stdout}\n{done.stderr}"
@@ -151,16 +160,34 @@ def reproduced(clone: Clone, book: Book) -> tuple[int, dict[str, Any]]:
 
 def test_the_table_holds_a_dozen_notebooks_and_a_reason_for_every_other_verdict() -> None:
     assert len(BOOKS) >= 12
-    assert len({book.id for book in BOOKS}) == len(BOOKS)
+    assert len({book.place for book in BOOKS}) == len(BOOKS)
     assert {book.verdict for book in BOOKS} <= set(VERDICTS)
-    assert not [book.id for book in BOOKS if book.verdict != "identical" and not (book.why and book.evidence)]
+    assert not [book.id for book in BOOKS if book.verdict != "identical" and not book.why]
+    assert not [book.id for book in BOOKS if bool(book.why) != bool(book.evidence)]
+
+
+def test_the_page_says_what_the_table_says() -> None:
+    lines = [line for line in PAGE.read_text(encoding="utf-8").splitlines() if line.startswith("| ") and "`" in line]
+    assert lines == [
+        f"| {book.package} {book.version} | `{book.path}` | {book.how} | {book.verdict} | {book.why} |"
+        for book in BOOKS
+    ]
+
+
+def test_without_its_packages_a_run_is_not_restorable_and_they_are_named(clone: Clone) -> None:
+    book = next(book for book in BOOKS if book.package == "lmfit")
+    code, answer = reproduced(clone, book)
+    assert (code, answer["verdict"]) == (1, "not-restorable"), answer
+    assert f"{book.package} {book.version}" in {missing["what"] for missing in answer["missing"]}
 
 
 @pytest.mark.parametrize("book", BOOKS, ids=lambda book: book.id)
 def test_reproduced_from_the_remotes_alone(clone: Clone, book: Book) -> None:
-    code, answer = reproduced(clone, book)
+    code, answer = reproduced(clone, book, "--env", "rebuild")
     told = json.dumps(answer, indent=1, ensure_ascii=False)
     assert answer["verdict"] == book.verdict, told
     assert code == (0 if book.verdict in ("identical", "within-tolerance") else 1)
     assert re.search(book.evidence, told), told
+    compared = answer["compared"]
+    assert compared["metrics"] + compared["files"] + compared["texts"] > 0 or book.why, told
     assert clone.machine.git("status", "--porcelain") == ""
