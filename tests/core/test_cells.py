@@ -64,6 +64,8 @@ def notebook(
         (("a = 1", "%%time\na = 2", "a"), [1]),
         (("a = 1", "%time a = 2", "a"), [1]),
         (("loss = 1", "lr = 2", "other = 3", "%%mlrun fit -m loss -p lr --model m\nx = 1"), [0, 1]),
+        (("s = {}", "k = 2", "v = 3", "%%mlrun fit -m s.accuracy -p k=v --param=k=3\nx = 1"), [0]),
+        (("s = 1", "%%mlrun fit -m s\ns = 2"), []),
         (("a = 1", "this is no python", "b = 1", "a"), [0, 1]),
         (("a = 1", "from mod import *", "zzz"), [1]),
         (("a = 1", "%run other.py", "a"), [0, 1]),

@@ -203,7 +203,7 @@ def _without_cell_magic(source: str) -> tuple[str, list[str], bool]:
 
 
 def _mlrun_names(header: str) -> list[str]:
-    """Variables that ``%%mlrun -m NAME -p K=NAME --model NAME`` will look up."""
+    """Variables that ``%%mlrun -m NAME -m NAME.PART -p NAME --model NAME`` will look up; ``-p K=V`` gives the value."""
     try:
         words = shlex.split(header)
     except ValueError:
@@ -211,11 +211,11 @@ def _mlrun_names(header: str) -> list[str]:
     values: list[str] = []
     for word, following in zip(words, [*words[1:], ""], strict=True):
         option, equals, value = word.partition("=")
-        if option in ("-m", "-p", "--metric", "--metrics", "--param", "--params", "--model"):
+        if option in ("-m", "-p", "--metric", "--param", "--model", "--example"):
             values.append(value if equals else following)
         elif re.fullmatch(r"-[mp]\S+", word):
             values.append(word[2:])
-    names = [n.strip() for v in values for part in v.split(",") for n in part.split("=")]
+    names = [v.partition(".")[0] for v in values if "=" not in v]
     return [n for n in names if n.isidentifier()]
 
 
@@ -268,16 +268,37 @@ class _Scan(ast.NodeVisitor):
     opaque: bool = False
     certain: bool = True
     comprehension: list[set[str]] = field(default_factory=list)
+    maybe: set[str] = field(default_factory=set)  # bound on some path
+    blocks: list[set[str]] = field(default_factory=list)  # bound so far in the branches and loops around
 
     def top(self, statement: ast.stmt) -> None:
         self.visit(statement)
 
     def _bind(self, name: str) -> None:
-        (self.binds if self.certain else self.may_bind).add(name)
+        if self.certain:
+            self.binds.add(name)
+            return
+        self.may_bind.add(name)
+        self.maybe.add(name)
+        if self.blocks:
+            self.blocks[-1].add(name)
 
     def _load(self, name: str) -> None:
-        if name not in self.binds and not any(name in scope for scope in self.comprehension):
+        if name not in self.binds and not any(name in scope for scope in (*self.comprehension, *self.blocks)):
             self.loads.add(name)
+
+    def _block(self, nodes: Iterable[ast.AST]) -> set[str]:
+        """Visit what runs on some paths only; what it has bound when it ends."""
+        before, self.certain = self.certain, False
+        self.blocks.append(set())
+        for node in nodes:
+            self.visit(node)
+        self.certain = before
+        return self.blocks.pop()
+
+    def _bind_all(self, names: Iterable[str]) -> None:
+        for name in names:
+            self._bind(name)
 
     def _change(self, name: str) -> None:
         self._load(name)
@@ -372,43 +393,40 @@ class _Scan(ast.NodeVisitor):
                 self._change(root)
         self.generic_visit(node)
 
-    def _maybe(self, nodes: Iterable[ast.AST]) -> None:
-        before, self.certain = self.certain, False
-        for node in nodes:
-            self.visit(node)
-        self.certain = before
-
     def visit_If(self, node: ast.If) -> None:
         self.visit(node.test)
-        self._maybe([*node.body, *node.orelse])
+        one, other = self._block(node.body), self._block(node.orelse)
+        self._bind_all(one & other)
 
     def visit_While(self, node: ast.While) -> None:
-        self.visit_If(node)  # type: ignore[arg-type]
+        self.visit(node.test)
+        self._block(node.body)
+        self._block(node.orelse)
 
     def visit_For(self, node: ast.For | ast.AsyncFor) -> None:
         self.visit(node.iter)
-        before, self.certain = self.certain, False
         # In the body the loop's variables are set, though after a loop over nothing they are not.
-        inner = {n.id for n in ast.walk(node.target) if isinstance(n, ast.Name)}
-        self.comprehension.append(inner)
+        before, self.certain = self.certain, False
+        self.blocks.append(set())
         self._target(node.target)
         for part in node.body:
             self.visit(part)
-        self.comprehension.pop()
-        for part in node.orelse:
-            self.visit(part)
+        self.blocks.pop()
         self.certain = before
+        self._block(node.orelse)
 
     def visit_AsyncFor(self, node: ast.AsyncFor) -> None:
         self.visit_For(node)
 
     def visit_Try(self, node: ast.Try) -> None:
-        self._maybe([*node.body, *node.handlers, *node.orelse])
+        tried = self._block([*node.body, *node.orelse])
+        handled = [self._block([handler]) for handler in node.handlers]
+        self._bind_all(tried.intersection(*handled))
         for part in node.finalbody:
             self.visit(part)
 
     def visit_TryStar(self, node: ast.AST) -> None:
-        self._maybe(ast.iter_child_nodes(node))
+        self._block(ast.iter_child_nodes(node))
 
     def visit_ExceptHandler(self, node: ast.ExceptHandler) -> None:
         self.comprehension.append({node.name} if node.name else set())
@@ -417,7 +435,8 @@ class _Scan(ast.NodeVisitor):
 
     def visit_Match(self, node: ast.Match) -> None:
         self.visit(node.subject)
-        self._maybe(node.cases)
+        for case in node.cases:
+            self._block([case])
 
     def visit_MatchAs(self, node: ast.MatchAs) -> None:
         self.generic_visit(node)
@@ -476,7 +495,7 @@ class _Scan(ast.NodeVisitor):
         for statement in statements:
             inner.visit(statement)
         declared = {n for s in statements for node in ast.walk(s) if isinstance(node, ast.Global) for n in node.names}
-        own = {a.arg for a in _arguments(arguments)} | inner.binds | (inner.may_bind - inner.loads)
+        own = {a.arg for a in _arguments(arguments)} | inner.binds | inner.maybe
         self.later |= (inner.loads | inner.later) - (own - declared)
         self.may_bind |= declared
 

@@ -70,13 +70,14 @@ class Watcher:
         session = self._session.after([_source(c) for c in cells[:current]])
         fresh = self._fresh.after([(c.source, True) for c in placed[:place]])
         told = _Telling(cells, placed, place)
+        again = _changes_again(cells[current].source)
         reasons: list[str] = []
         for name, mine, theirs in _uses(cells[current].source, session, fresh):
             if mine is None and theirs is None:
                 known = name not in present or session.unclear or fresh.unclear or is_shell(name)
                 reason = "" if known else f"no cell sets {name}"
             else:
-                reason = told.why(name, mine, theirs)
+                reason = told.why(name, _without(mine, again.get(name, frozenset())), theirs)
             if reason and reason not in reasons:
                 reasons.append(reason)
         return tuple(reasons)
@@ -118,6 +119,24 @@ def _uses(source: str, session: symbols.Names, fresh: symbols.Names) -> Iterator
     for name in header_names(source):
         if name not in own | seen:
             yield name, mine.get(name), theirs.get(name)
+
+
+def _changes_again(source: str) -> dict[str, frozenset[str]]:
+    """{name: keys of the statements} of what this cell does to a name in place, where twice is as once: what an earlier
+    run of it has done to a name makes no difference.
+    """
+    found: dict[str, frozenset[str]] = {}
+    for statement in statements(source) or ():
+        for name in statement.sets:
+            found[name] = found.get(name, frozenset()) | {statement.key}
+    return found
+
+
+def _without(node: Node | None, keys: frozenset[str]) -> Node | None:
+    """How the name came about before these changes, where they were the last."""
+    while node is not None and node.before is not None and node.key in keys:
+        node = node.before
+    return node
 
 
 def _closure(names: Collection[str], mine: dict[str, Node], theirs: dict[str, Node], own: set[str]) -> set[str]:
@@ -211,11 +230,16 @@ class _Telling:
             return f"{name} was set by {named(cell)}, which was edited since it ran"
         if place > self._place:
             return f"{name} was set by {named(cell)}, which stands below"
-        if theirs is not None and theirs.cell != place:
+        if place == self._place:
+            return f"{name} was set by {named(cell)}, an earlier run of this cell"
+        if theirs is not None and theirs.cell > place:
             other = self._placed[theirs.cell]
             if other.executed is None:
                 return f"{name} is set by {_first(other.source)!r} above, which has not run"
             return f"{name} was set by {named(cell)}, which ran after {named(self._cells[other.executed])} below it"
+        times = sum(self._is(self._placed[place], i) for i in range(mine.cell + 1))
+        if times > 1:
+            return f"{named(cell)} ran {times} times and changes {name}"
         return f"{name} was set by {named(cell)} out of order"
 
     def _is(self, placed: _Placed, index: int) -> bool:

@@ -74,17 +74,20 @@ class Statement:
 def statements(source: str) -> tuple[Statement, ...] | None:
     """The statements of a cell as it was typed; None where it is not Python."""
     body = body_of(source)
-    return None if body is None else tuple(_statement(node) for node in body if not _is_text(node))
+    return (
+        None if body is None else tuple(_statement(node, shown=node is body[-1]) for node in body if not _is_text(node))
+    )
 
 
 def _is_text(node: ast.stmt) -> bool:
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
 
 
-def _statement(node: ast.stmt) -> Statement:
+def _statement(node: ast.stmt, *, shown: bool) -> Statement:
+    """``shown``: the value of this statement is what the cell shows, so a call need not be made for what it changes."""
     if isinstance(node, ast.Import | ast.ImportFrom):
         return Statement("import", names_of_statement(node), imports=dict(_imported(node)))
-    found = _Changes()
+    found = _Changes(shown=shown)
     found.visit(node)
     mutates: frozenset[int] = frozenset()
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
@@ -144,7 +147,8 @@ def _mutated(node: ast.FunctionDef | ast.AsyncFunctionDef) -> frozenset[int]:
 class _Changes(ast.NodeVisitor):
     """Which names does this change in place? Bodies of functions are not entered: they run when called."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, shown: bool = False) -> None:
+        self._shown = shown
         self.sets: set[str] = set()
         self.adds: set[str] = set()
         self.calls: list[tuple[str, tuple[str | None, ...]]] = []
@@ -191,7 +195,7 @@ class _Changes(ast.NodeVisitor):
 
     def visit_Expr(self, node: ast.Expr) -> None:
         value = node.value.value if isinstance(node.value, ast.Await) else node.value
-        if isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute):
+        if isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute) and not self._shown:
             root = root_of(value.func)
             if root is not None and value.func.attr not in SHOWING:
                 self.sets.add(root)
