@@ -52,6 +52,8 @@ CLEAN: dict[str, Sequence[Cell]] = {
         "i, f",
     ),
     "walrus, unpacking, starred": ("if (n := 3):\n    a, *b = range(n)", "n, a, b"),
+    "names of a function's own loop": ("def f():\n    for i in range(2):\n        part = i\n        print(part)\nf()",),
+    "set in both branches": ("import os\nif os.name:\n    p = 1\nelse:\n    p = 2\nprint(p)",),
     "match": ("match [1]:\n    case [x]:\n        pass", "x"),
     "another language": ("%%bash\necho $HOME", "1"),
     "a tracked cell's metric": ("%%mlrun -m acc\nacc = 1",),

@@ -113,6 +113,11 @@ ALARMS: dict[str, Row] = {
         [("a", "xs = [1]"), "b"],
         "xs was set by",
     ),
+    "the cell's own earlier run": (
+        {"a": "n = 0", "b": "n = n + 1"},
+        ["a", "b", "b"],
+        "n was set by [2] n = n + 1, an earlier run of this cell",
+    ),
     "a loop's result": (
         {"a": "t = 0", "b": "for i in range(3):\n    t += i", "c": "t"},
         ["a", "b", "b", "c"],
@@ -195,6 +200,21 @@ CLEAN: dict[str, Row] = {
     "fitted twice": (
         {"a": "from m import M\nm = M()\nx = 1", "b": "m.fit(x)", "c": "m.predict(x)"},
         ["a", "b", "b", "c"],
+        None,
+    ),
+    "shown twice by a method that is not known": (
+        {"a": "from m import M\nm = M()", "b": "m.confidence()", "c": "m.summary()"},
+        ["a", "b", "b", "c", "c"],
+        None,
+    ),
+    "the cell itself fitted what it fits again": (
+        {"a": "from m import M\nm = M()\nx = 1", "b": "%%mlrun\nm.fit(x)"},
+        ["a", "b", "b", "b"],
+        None,
+    ),
+    "names of a loop's body": (
+        {"a": "import numpy as np", "b": "for i in range(3):\n    ghost = np.ones(i)\n    print(ghost)"},
+        ["a", "b", "b"],
         None,
     ),
     "a loop's variables set twice": (

@@ -209,7 +209,7 @@ def _mlrun_names(header: str) -> list[str]:
     except ValueError:
         words = header.split()
     values: list[str] = []
-    for word, following in zip(words, [*words[1:], ""], strict=True):
+    for word, following in zip(words, [*words[1:], ""], strict=False):
         option, equals, value = word.partition("=")
         if option in ("-m", "-p", "--metric", "--param", "--model", "--example"):
             values.append(value if equals else following)
