@@ -111,7 +111,10 @@ def _pair(project: Project | None, a: Side, b: Side, found: Comparison, *, every
     order, code, loaded = _code(project, a, b)
     literals = [x for change in code if change.needed for x in change.literals]
     named = [Literal(k, v[0], v[1], "recorded") for k, v in found.params.items() if v[0] and v[1]]
-    data, absorbed = datadiff.by_literals(datadiff.changes(a, b, everything=everything), [*literals, *named])
+    left, right = datadiff.inputs(a.record), datadiff.inputs(b.record)
+    files = datadiff.changes(a, b, everything=everything)
+    data, absorbed = datadiff.by_literals(files, [*literals, *named], left, right)
+    data = datadiff.together(data, left, right)
     if project is not None:
         data = insides.look(project, a, b, data)
     deltas = {

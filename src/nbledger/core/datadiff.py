@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from nbledger.core import codediff
 from nbledger.core.differences import DataChange, Row
@@ -18,38 +18,70 @@ _TOGETHER = 4  # so many differing files of one folder are told of as one data s
 
 
 def changes(a: Side, b: Side, *, everything: bool = False) -> list[DataChange]:
-    """The inputs that differ (with ``everything`` all), files of one data set together. Code is not data."""
-    left, right = _inputs(a.record), _inputs(b.record)
+    """The inputs that differ (with ``everything`` all), file by file. Code is not data."""
+    left, right = inputs(a.record), inputs(b.record)
+    uses = _uses(a), _uses(b)
     found = []
     for path in dict.fromkeys((*left, *right)):
         one, two = left.get(path), right.get(path)
         if one and two and one.md5 == two.md5 and one.md5 is not None:
             if everything:
-                found.append(_change(a, b, one, two, "same"))
+                found.append(_change(uses, one, two, "same"))
             continue
         if one and two:
             known = one.md5 is not None and two.md5 is not None
-            found.append(_change(a, b, one, two, "changed" if known else "unknown"))
+            found.append(_change(uses, one, two, "changed" if known else "unknown"))
         elif "nbledger/inputs.json" not in (b if one else a).record.lacking:
-            found.append(_change(a, b, one, two, "removed" if one else "added"))
-    return _together(_moved(found, left, right), left, right)
+            found.append(_change(uses, one, two, "removed" if one else "added"))
+    return _moved(found)
 
 
-def _inputs(record: Record) -> dict[str, FileRecord]:
+def inputs(record: Record) -> dict[str, FileRecord]:
     return {r.path: r for r in record.inputs if not r.path.endswith(CODE_SUFFIXES)}
 
 
-def _change(a: Side, b: Side, one: FileRecord | None, two: FileRecord | None, state: str) -> DataChange:
+@dataclass(frozen=True)
+class _Uses:
+    """Who read and wrote each file in a session: indexes of its cells, ascending."""
+
+    side: Side
+    reads: dict[str, list[int]]
+    writes: dict[str, list[int]]
+
+    def reader(self, path: str) -> tuple[str, bool]:
+        """(the cell that read it, whether the run depends on that cell); nothing is known where no cell says."""
+        readers = self.reads.get(path, [])
+        within = [i for i in readers if i in self.side.needed]
+        if not readers:
+            return "", True
+        return codediff.label(self.side.record.cells[(within or readers)[-1]]), bool(within)
+
+    def made(self, path: str) -> bool:
+        """Whether a cell of this session wrote the file before one that read it did."""
+        last = self.reads.get(path, [len(self.side.record.cells)])[-1]
+        return any(i < last for i in self.writes.get(path, ()))
+
+
+def _uses(side: Side) -> _Uses:
+    found = _Uses(side, {}, {})
+    for index, cell in enumerate(side.record.cells):
+        for paths, table in ((cell.reads, found.reads), (cell.writes, found.writes)):
+            for path in paths:
+                table.setdefault(path, []).append(index)
+    return found
+
+
+def _change(uses: tuple[_Uses, _Uses], one: FileRecord | None, two: FileRecord | None, state: str) -> DataChange:
     here = one or two
     assert here is not None
-    where = [_reader(side, here.path) for side in (a, b)]
-    moved = [r.path for r in (one, two) if r is not None and r.state == MOVED]
+    where = [use.reader(here.path) for use in uses]
+    moved = any(r is not None and r.state == MOVED for r in (one, two))
     return DataChange(
         path=here.path,
         values=(one.md5 if one else None, two.md5 if two else None),
         state=state,
         sizes=(one.size if one else None, two.size if two else None),
-        derived=all(_written(side, r.path) for side, r in ((a, one), (b, two)) if r is not None),
+        derived=all(use.made(r.path) for use, r in zip(uses, (one, two), strict=True) if r is not None),
         outside=here.state == EXTERNAL,
         needed=any(needed for _, needed in where),
         read_by=where[1][0] or where[0][0],
@@ -57,38 +89,20 @@ def _change(a: Side, b: Side, one: FileRecord | None, two: FileRecord | None, st
     )
 
 
-def _reader(side: Side, path: str) -> tuple[str, bool]:
-    """(the cell that read the file, whether the run's cell depends on it); nothing is known where no cell says."""
-    every = side.record.cells
-    readers = [i for i, cell in enumerate(every) if path in cell.reads]
-    within = [i for i in readers if i in side.needed]
-    if not readers:
-        return "", True
-    return codediff.label(every[(within or readers)[-1]]), bool(within)
-
-
-def _written(side: Side, path: str) -> bool:
-    """Whether a cell of this session wrote the file before one that read it did."""
-    every = side.record.cells
-    readers = [i for i, cell in enumerate(every) if path in cell.reads] or [len(every)]
-    return any(path in cell.writes for cell in every[: max(readers)])
-
-
-def _moved(found: list[DataChange], left: dict[str, FileRecord], right: dict[str, FileRecord]) -> list[DataChange]:
+def _moved(found: list[DataChange]) -> list[DataChange]:
     """Files that one side read and the other did not, joined where they are the same bytes, or the only ones."""
     removed, added = ([c for c in found if c.state == s] for s in ("removed", "added"))
+    by_hash: dict[str | None, DataChange] = {c.values[1]: c for c in added if c.values[1] is not None}
     joined: list[DataChange] = []
-    for gone in list(removed):
-        same = next((c for c in added if c.values[1] == gone.values[0] and gone.values[0] is not None), None)
+    for gone in removed:
+        same = by_hash.pop(gone.values[0], None)
         if same is not None:
             joined.append(_joined(gone, same, "moved"))
-            removed.remove(gone)
-            added.remove(same)
-    removed = [c for c in removed if not c.outside]
-    added = [c for c in added if not c.outside]
+    left = _with(found, joined)
+    removed, added = ([c for c in left if c.state == s and not c.outside] for s in ("removed", "added"))
     if len(removed) == len(added) == 1 and _suffix(removed[0].path) == _suffix(added[0].path):
-        joined.append(_joined(removed[0], added[0], "replaced"))
-    return _with(found, joined)
+        return _with(left, [_joined(removed[0], added[0], "replaced")])
+    return left
 
 
 def _joined(gone: DataChange, new: DataChange, state: str) -> DataChange:
@@ -114,31 +128,59 @@ def _suffix(path: str) -> str:
     return posixpath.splitext(path)[1].lower()
 
 
-def by_literals(found: list[DataChange], literals: Iterable[Literal]) -> tuple[list[DataChange], set[Literal]]:
-    """(the changes with files joined that a changed literal leads from and to, the literals that did).
+def by_literals(
+    found: list[DataChange],
+    literals: Iterable[Literal],
+    left: Mapping[str, FileRecord],
+    right: Mapping[str, FileRecord],
+) -> tuple[list[DataChange], set[Literal]]:
+    """(the changes with files joined that a changed literal leads from and to, the literals that did). ``left`` and
+    ``right`` are all that either side read.
 
     ``"a.csv"`` → ``"b.csv"``, but also ``fold = 1`` → ``2`` where one side read ``fold_1.csv`` and the other ``fold_2.csv``.
     """
     explained: set[Literal] = set()
-    joined: list[DataChange] = []
+    joined: dict[str, DataChange] = {}
+    gone, came = ({c.path: c for c in found if c.state == s} for s in ("removed", "added"))
+    paired = [c for c in found if c.other is not None]
     for literal in literals:
         old, new = (_text(x) for x in (literal.old, literal.new))
         if not old or not new or old == new:
             continue
-        for gone in (c for c in found if c.state in ("removed", "replaced", "moved")):
-            target = _led(gone.path, old, new)
-            if gone.other is not None:
-                if gone.other == target or (_ends(gone.path, old) and _ends(gone.other, new)):
-                    explained.add(literal)
+        if any(_leads(c.path, c.other or "", old, new) for c in paired):
+            explained.add(literal)
+        for path in [p for p in (*gone, *left) if old in p]:
+            target = _target(path, old, new, came) or (_target(path, old, new, right) if path in gone else None)
+            if target is None or path in joined or (path not in gone and path in right and target not in came):
                 continue
-            other = next((c for c in found if c.state == "added" and c.path == target), None) or next(
-                (c for c in found if c.state == "added" and _ends(gone.path, old) and _ends(c.path, new)), None
-            )
-            taken = other is None or any(other.path == j.other for j in joined)
-            if other is not None and not taken and gone.path not in {j.path for j in joined}:
-                joined.append(_joined(gone, other, "moved" if gone.values[0] == other.values[1] else "replaced"))
-                explained.add(literal)
-    return _with(found, joined), explained
+            joined[path] = _led_to(gone.get(path), came.get(target), left[path], right[target])
+            explained.add(literal)
+    return _with(found, list(joined.values())), explained
+
+
+def _target(path: str, old: str, new: str, others: Mapping[str, object]) -> str | None:
+    """The one of ``others`` that a literal leads to where it led to ``path`` before."""
+    exact = _led(path, old, new)
+    if exact in others:
+        return exact
+    if not _ends(path, old):
+        return None
+    return next((other for other in others if _ends(other, new)), None)
+
+
+def _leads(path: str, other: str, old: str, new: str) -> bool:
+    return _led(path, old, new) == other or (_ends(path, old) and _ends(other, new))
+
+
+def _led_to(gone: DataChange | None, came: DataChange | None, one: FileRecord, two: FileRecord) -> DataChange:
+    """The change from one file to another, of which the one may still be read as well, or the other have been before."""
+    state = "moved" if one.md5 is not None and one.md5 == two.md5 else "replaced"
+    here = gone or came
+    assert here is not None
+    whole = replace(
+        here, path=one.path, other=two.path, state=state, values=(one.md5, two.md5), sizes=(one.size, two.size)
+    )
+    return replace(whole, needed=(gone or here).needed or (came or here).needed, read_by=(came or here).read_by)
 
 
 def _text(written: str) -> str:
@@ -160,32 +202,40 @@ def _ends(path: str, text: str) -> bool:
     return bool(name) and ("/" + path).endswith("/" + name)
 
 
-def _together(found: list[DataChange], left: dict[str, FileRecord], right: dict[str, FileRecord]) -> list[DataChange]:
+def together(
+    found: list[DataChange], left: Mapping[str, FileRecord], right: Mapping[str, FileRecord]
+) -> list[DataChange]:
     """Changes of one data set (a tracked folder, or many files of a folder) as one, its files listed."""
-    groups: dict[str, list[DataChange]] = {}
+    groups: dict[tuple[str, str], list[DataChange]] = {}
     for change in found:
-        group = _group(change, left, right)
-        groups.setdefault(group, []).append(change)
+        groups.setdefault(_group(change, left, right), []).append(change)
     joined = []
-    for folder, members in groups.items():
+    for (folder, other), members in groups.items():
         if folder and len(members) >= _TOGETHER:
-            joined.append(_folder(folder, members, left, right))
+            joined.append(_folder(folder, other, members, left, right))
         else:
             joined += members
     return joined
 
 
-def _group(change: DataChange, left: dict[str, FileRecord], right: dict[str, FileRecord]) -> str:
-    if change.state not in ("changed", "added", "removed") or change.derived:
-        return ""
+def _group(change: DataChange, left: Mapping[str, FileRecord], right: Mapping[str, FileRecord]) -> tuple[str, str]:
+    """(the folder it belongs to, the one it was replaced from or moved to); empty where it stands for itself."""
+    if change.derived or change.outside or change.state not in ("changed", "added", "removed", "moved", "replaced"):
+        return "", ""
+    if change.other is not None:
+        return posixpath.dirname(change.path), posixpath.dirname(change.other) + change.state
     known = left.get(change.path) or right.get(change.path)
     if known is not None and known.dataset and known.dataset != change.path:
-        return known.dataset
-    return posixpath.dirname(change.path) if not change.outside else ""
+        return known.dataset, ""
+    return posixpath.dirname(change.path), ""
 
 
 def _folder(
-    folder: str, members: Sequence[DataChange], left: dict[str, FileRecord], right: dict[str, FileRecord]
+    folder: str,
+    other: str,
+    members: Sequence[DataChange],
+    left: Mapping[str, FileRecord],
+    right: Mapping[str, FileRecord],
 ) -> DataChange:
     digests = []
     for side in (left, right):
@@ -197,10 +247,9 @@ def _folder(
         path=folder + "/",
         values=tuple(digests),
         state=states.pop() if len(states) == 1 else "changed",
+        other=posixpath.dirname(members[0].other or "") + "/" if other else None,
         sizes=tuple(sum(s or 0 for s in side) for side in sizes),
-        outside=all(m.outside for m in members),
         needed=any(m.needed for m in members),
         read_by=members[-1].read_by,
         files=tuple(Row(m.path, m.values, m.state) for m in members),
-        table=None,
     )
