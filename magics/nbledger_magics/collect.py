@@ -234,11 +234,12 @@ def cells(
     needed: Sequence[int],
     seen: Observation,
     folder: Path,
+    reasons: Sequence[str],
     warned: str,
 ) -> None:
     """``session.ipynb``, ``session.json``, the digest of the cells, and whether the run stands on a clean order of them.
 
-    ``warned``: what was said of hidden state before the cell ran, which is not shown again.
+    ``reasons``: what of its state is hidden; ``warned``: what was said of it before the cell ran, not shown again.
     """
     executed, notebook = session.cells, session.notebook()
     (folder / "session.ipynb").write_text(
@@ -249,7 +250,6 @@ def cells(
     recording.log_tags(
         {"nbledger.cells.digest": session_cells.digest([c.source for c in executed]), "nbledger.order": order.state}
     )
-    reasons = session.hidden() if scope.first is None else ()
     facts = _facts(recording.project, session, notebook, set(seen.modules))
     noted = {
         "schema": 1,

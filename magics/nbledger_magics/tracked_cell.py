@@ -204,7 +204,10 @@ class TrackedCell:
         self._step("environment", lambda: collect.environment(recording, folder))
         seen = observation or observe.Observation()
         needed = self._step("cells", lambda: collect.needed(session, self.scope)) or []
-        self._step("cells", lambda: collect.cells(recording, session, self.scope, needed, seen, folder, self.warned))
+        reasons = () if self.is_span else self._step("hidden state", session.hidden) or ()
+        self._step(
+            "cells", lambda: collect.cells(recording, session, self.scope, needed, seen, folder, reasons, self.warned)
+        )
         self._step("seeds", lambda: collect.seeds(recording, options.seed))
         if observation is not None:
             self._step("inputs", lambda: collect.lineage(recording, session, needed, seen, options, folder))
