@@ -10,8 +10,9 @@ import pytest
 
 from nbledger.core import environment as environments
 from nbledger.core import rebuild as rebuilding
+from nbledger.core.installers import Pip, nearest_version
 from nbledger.core.project import find
-from nbledger.core.rebuild import against_this, nearest_version, rebuild
+from nbledger.core.rebuild import against_this, rebuild
 from nbledger.core.record import ExecutedCell
 from nbledger.keeper.execute import execute
 
@@ -56,15 +57,15 @@ def test_an_environment_with_a_kernel_and_what_cannot_be_had_is_named(project: P
 
 @pytest.mark.slow
 def test_without_uv_venv_and_pip_do_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rebuilding, "_uv", lambda: None)
+    monkeypatch.setattr(rebuilding, "uv", lambda: None)
     monkeypatch.setattr(rebuilding, "_KERNEL", ())
     text = HEAD + "six==1.16.0\n"
     made = rebuild(text, tmp_path / "made")
     command = [made.python, "-c", "import six, nbledger; print(six.__version__)"]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == "1.16.0"
-    (missing,) = rebuilding._Pip(tmp_path / "made").install(["six==1.16.0", "idna==3.6.999"])
+    (missing,) = Pip(tmp_path / "made").install(["six==1.16.0", "idna==3.6.999"])
     assert (missing.what, missing.hint) == ("idna 3.6.999", "the nearest that can be had is 3.6")
-    monkeypatch.setattr(rebuilding._Pip, "_venv", lambda *_: 1 / 0)
+    monkeypatch.setattr(Pip, "_venv", lambda *_: 1 / 0)
     assert rebuild(text, tmp_path / "made") == made  # it is whole: used again
     with pytest.raises(ZeroDivisionError):
         rebuild(text, tmp_path / "other")

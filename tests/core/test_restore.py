@@ -26,6 +26,7 @@ from nbledger.core.records import RunRow
 from nbledger.core.restore import NotRestorable, Restored, put_back, remove, restore
 from nbledger.core.snapshot import capture
 from nbledger.core.track import track
+from nbledger.keeper.doctor import examine
 from snap import Snap, check_same
 
 RUN = "a" * 32
@@ -331,6 +332,23 @@ def test_a_killed_restoration_is_known_and_taken_away(project: Path) -> None:
     restored.remove(find(project), known.name)
     assert leftovers(project) == []
     check_same(before, Snap.take(project))
+
+
+def test_a_kept_one_is_listed_and_its_removal_by_hand_noticed(project: Path) -> None:
+    here = find(project)
+    kept, other = restore(here, recorded(project)), restore(here, recorded(project))
+    restored.keep(here, kept.name)
+    restored.keep(here, other.name)
+    said = [f for f in examine(here) if str(kept.into) in f.text]
+    assert [(f.severity, f.text.endswith("is kept")) for f in said] == [("note", True)]
+    shutil.rmtree(kept.into)
+    said = [f for f in examine(here, fix=True) if str(kept.into) in f.text]
+    assert [(f.fixed, "removed by hand" in f.text) for f in said] == [(True, True)]
+    assert [r.name for r in restored.registered(here)] == [other.name]
+    assert str(kept.into) not in git(project, "worktree", "list")
+    git(project, "worktree", "remove", "--force", str(other.into))
+    remove(here, restore(here, recorded(project)))  # the next restoration notices as well
+    assert leftovers(project) == []
 
 
 def test_two_at_once_have_places_of_their_own(project: Path) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,7 +73,8 @@ def started(
     """A fresh kernel for ``notebook`` (of nbformat): that of the interpreter ``python``, or the kernel of that name
     (default: the notebook's own). ``timeout``: seconds a cell may take. It ends with the block, whatever happens in it.
     """
-    from nbclient import NotebookClient
+    with _quickly():
+        from nbclient import NotebookClient
 
     options: dict[str, Any] = {"timeout": timeout, "resources": {"metadata": {"path": str(cwd)}}}
     if kernel_name:
@@ -88,6 +90,34 @@ def started(
             hint = f"is ipykernel installed there? {python} -m pip install ipykernel" if python else ""
             raise ToolFailed(f"no kernel could be started: {words}", hint) from err
         yield Running(client)
+
+
+def notebook(cells: Iterable[tuple[str, bool]]) -> Any:
+    """A notebook of code cells: (source, whether it may raise)."""
+    with _quickly():
+        import nbformat
+
+    made = [
+        nbformat.v4.new_code_cell(source, metadata={"tags": ["raises-exception"]} if may_raise else {})
+        for source, may_raise in cells
+    ]
+    return nbformat.v4.new_notebook(cells=made)
+
+
+@contextlib.contextmanager
+def _quickly() -> Iterator[None]:
+    """Import without a parser of internationalised addresses, which costs more than all the rest: schemas of notebooks
+    name no such format, and ``jsonschema`` does without it where it is not installed.
+    """
+    name = "rfc3987_syntax"
+    absent = name not in sys.modules
+    if absent:
+        sys.modules[name] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        if absent:
+            del sys.modules[name]
 
 
 def _manager(python: Path) -> Any:

@@ -14,19 +14,16 @@ import json
 import os
 import re
 import shutil
-import subprocess
-import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from nbledger.core import environment as environments
 from nbledger.core import files
 from nbledger.core.environment import Environment, canonical
 from nbledger.core.errors import LedgerError, ToolFailed
-from nbledger.core.git import scrub_url
+from nbledger.core.installers import TIMEOUT, Pip, Tool, Uv, python_of, uv
 from nbledger.core.project import Project
 from nbledger.core.record import Record
 from nbledger.core.restored import Missing
@@ -35,10 +32,7 @@ from nbledger.core.worktrees import remove_folder
 Progress = Callable[[int, int, str], None]
 
 _DONE = "nbledger.json"
-_PYTHON = re.compile(r"# Python (\d+)\.(\d+)\.(\S+) \((\w+)\)")
-_PINNED = re.compile(r"([A-Za-z0-9][\w.-]*)==(\S+)")
 _KERNEL = ("ipykernel", "ipython", "psutil")
-_TIMEOUT = 1800
 
 
 @dataclass(frozen=True)
@@ -113,7 +107,7 @@ def rebuild(environment_txt: Path | str, into: Path, *, progress: Progress | Non
     """
     text = environment_txt.read_text() if isinstance(environment_txt, Path) else environment_txt
     into.parent.mkdir(parents=True, exist_ok=True)
-    with files.lock(into.with_name(f"{into.name}.lock"), timeout=_TIMEOUT, what="this environment"):
+    with files.lock(into.with_name(f"{into.name}.lock"), timeout=TIMEOUT, what="this environment"):
         known = _known(into, text)
         if known is not None and not known.missing:
             return known
@@ -141,7 +135,7 @@ def _known(into: Path, text: str) -> Rebuilt | None:
     try:
         noted = json.loads((into / _DONE).read_bytes())
         missing = tuple(Missing(**fields) for fields in noted["missing"])
-        python = _python_of(into)
+        python = python_of(into)
         if noted["digest"] != _digest(text) or not python.exists():
             return None
         return Rebuilt(python, missing, tuple(noted["notes"]))
@@ -157,7 +151,7 @@ def _digest(text: str) -> str:
 
 def _made(text: str, into: Path, progress: Progress | None) -> Rebuilt:
     say = progress or (lambda done, total, words: None)
-    tool = _Uv(into) if _uv() else _Pip(into)
+    tool = Uv(into) if uv() else Pip(into)
     missing: list[Missing] = []
     notes: list[str] = []
     say(0, 4, "environment: Python")
@@ -179,7 +173,7 @@ def _made(text: str, into: Path, progress: Progress | None) -> Rebuilt:
         "notes": notes,
     }
     files.write_atomic(into / _DONE, json.dumps(fields))
-    return Rebuilt(_python_of(into), tuple(missing), tuple(notes))
+    return Rebuilt(python_of(into), tuple(missing), tuple(notes))
 
 
 def _requirements(text: str, missing: list[Missing]) -> tuple[list[str], list[tuple[str, str, Path]]]:
@@ -214,213 +208,6 @@ def _requirements(text: str, missing: list[Missing]) -> tuple[list[str], list[tu
     return wanted, local
 
 
-# ── the tools: uv where there is one, else venv and pip ──────────────────────────────────────────────────
-
-
-def _uv() -> str | None:
-    """The uv on the path, or the one installed beside this Python."""
-    found = shutil.which("uv")
-    beside = Path(sys.executable).with_name("uv.exe" if os.name == "nt" else "uv")
-    return found or (str(beside) if beside.is_file() else None)
-
-
-def _python_of(into: Path) -> Path:
-    return into / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
-
-
-def _run(*command: str) -> subprocess.CompletedProcess[str]:
-    """A tool's run, with nothing of this process's environment that would lead it elsewhere."""
-    environment = {k: v for k, v in os.environ.items() if k not in ("VIRTUAL_ENV", "CONDA_PREFIX", "PYTHONPATH")}
-    environment |= {"UV_NO_PROGRESS": "1", "UV_PYTHON_DOWNLOADS": "never", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
-    environment |= {"NO_COLOR": "1", "PIP_NO_INPUT": "1"}
-    try:
-        return subprocess.run(
-            command,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
-            stdin=subprocess.DEVNULL,
-            env=environment,
-            timeout=_TIMEOUT,
-        )
-    except subprocess.TimeoutExpired as err:
-        raise ToolFailed(f"{Path(command[0]).name} did not end within {_TIMEOUT // 60} minutes") from err
-
-
-def _last_words(done: subprocess.CompletedProcess[str]) -> str:
-    lines = [" ".join(line.split()) for line in (done.stderr or done.stdout).splitlines() if line.strip()]
-    chosen = next((line for line in lines if re.search(r"(?i)^(error|.*because|.*no matching)", line)), "")
-    return scrub_url((chosen or (lines[-1] if lines else f"exit code {done.returncode}"))[:300])
-
-
-class _Tool:
-    """What makes an environment and fills it."""
-
-    def __init__(self, into: Path) -> None:
-        self.into = into
-
-    def create(self, text: str) -> list[Missing]:
-        """Make the environment with the recorded Python, or the nearest there is, which is then said."""
-        match = _PYTHON.match(text)
-        if match is None:
-            self._venv(sys.executable)
-            return []
-        major, minor, patch, implementation = match.groups()
-        exact, near = f"{major}.{minor}.{patch}", f"{major}.{minor}"
-        same_kind = implementation == sys.implementation.name
-        python = ((self._find(exact) or self._find(near)) if same_kind else None) or sys.executable
-        self._venv(python)
-        version = _version_of(python)
-        if version == exact:
-            return []
-        why = f"this machine has no such Python; {version} is used"
-        same_minor = version.rpartition(".")[0] == near
-        return [Missing("python", f"Python {exact}", why, f"install Python {exact}", needed=not same_minor)]
-
-    def _find(self, version: str) -> str | None:
-        names = [sys.executable, *(p for n in (f"python{version}", "python3", "python") if (p := shutil.which(n)))]
-        return next((p for p in names if _matches(_version_of(p), version)), None)
-
-    def _venv(self, python: str) -> None:
-        raise NotImplementedError
-
-    def _install(
-        self, requirements: Sequence[str], *, dry: bool = False, closed: bool = True
-    ) -> subprocess.CompletedProcess[str]:
-        """``closed``: without dependencies, as a lock file names them all."""
-        raise NotImplementedError
-
-    def _nearest(self, name: str, version: str) -> str:
-        raise NotImplementedError
-
-    def install_open(self, names: Sequence[str]) -> None:
-        """Install the newest of these with their dependencies."""
-        done = self._install(names, closed=False)
-        if done.returncode:
-            raise ToolFailed(f"{', '.join(names)} could not be installed: {_last_words(done)}")
-
-    def install(self, wanted: Sequence[str]) -> list[Missing]:
-        """Install what can be had, exactly as recorded; the others with the nearest version there is."""
-        if not wanted or self._install(wanted).returncode == 0:
-            return []
-        bad = self._unavailable(list(wanted))
-        good = [line for line in wanted if line not in bad]
-        if good:
-            done = self._install(good)
-            if done.returncode:
-                raise ToolFailed(f"the environment could not be filled: {_last_words(done)}")
-        return [self._named(line, words) for line, words in bad.items()]
-
-    def _unavailable(self, wanted: list[str]) -> dict[str, str]:
-        """{requirement: why} of those that cannot be had, found by halves."""
-        done = self._install(wanted, dry=True)
-        if done.returncode == 0:
-            return {}
-        if len(wanted) == 1:
-            return {wanted[0]: _last_words(done)}
-        middle = len(wanted) // 2
-        return self._unavailable(wanted[:middle]) | self._unavailable(wanted[middle:])
-
-    def _named(self, line: str, words: str) -> Missing:
-        match = _PINNED.fullmatch(line)
-        if match is None:
-            return Missing("package", line, words, "")
-        name, version = match.groups()
-        near = self._nearest(name, version)
-        hint = f"the nearest that can be had is {near}" if near else "no version of it can be had"
-        return Missing("package", f"{name} {version}", "it is not served any more", hint)
-
-
-class _Uv(_Tool):
-    def _venv(self, python: str) -> None:
-        done = _run(str(_uv()), "venv", "--quiet", "--python", python, str(self.into))
-        if done.returncode:
-            raise ToolFailed(f"no virtual environment could be made: {_last_words(done)}")
-
-    def _find(self, version: str) -> str | None:
-        done = _run(str(_uv()), "python", "find", "--no-project", "--system", version)
-        if done.returncode == 0 and done.stdout.strip():
-            return done.stdout.strip()
-        return super()._find(version)
-
-    def _install(
-        self, requirements: Sequence[str], *, dry: bool = False, closed: bool = True
-    ) -> subprocess.CompletedProcess[str]:
-        with _listed(self.into, requirements) as listing:
-            words = [str(_uv()), "pip", "install", "--python", str(_python_of(self.into)), "-r", listing]
-            return _run(*words, *(["--dry-run"] if dry else []), *(["--no-deps"] if closed else []))
-
-    def _nearest(self, name: str, version: str) -> str:
-        found = []
-        for asked, way in ((f"{name}>={version}", "lowest"), (f"{name}<{version}", "highest")):
-            with _listed(self.into, [asked]) as listing:
-                words = [str(_uv()), "pip", "compile", "--no-deps", "--no-header", "--quiet", "--no-annotate"]
-                done = _run(*words, "--python", str(_python_of(self.into)), "--resolution", way, listing)
-            match = _PINNED.search(done.stdout) if done.returncode == 0 else None
-            found += [match[2]] if match else []
-        return nearest_version(version, found)
-
-
-class _Pip(_Tool):
-    def _venv(self, python: str) -> None:
-        done = _run(python, "-m", "venv", str(self.into))
-        if done.returncode:
-            raise ToolFailed(f"no virtual environment could be made: {_last_words(done)}")
-
-    def _install(
-        self, requirements: Sequence[str], *, dry: bool = False, closed: bool = True
-    ) -> subprocess.CompletedProcess[str]:
-        with _listed(self.into, requirements) as listing:
-            words = [str(_python_of(self.into)), "-m", "pip", "install", "--quiet", "-r", listing]
-            return _run(*words, *(["--dry-run"] if dry else []), *(["--no-deps"] if closed else []))
-
-    def _nearest(self, name: str, version: str) -> str:
-        done = _run(str(_python_of(self.into)), "-m", "pip", "install", "--dry-run", "--no-deps", f"{name}=={version}")
-        served = re.search(r"from versions: ([^)]*)\)", done.stderr)
-        return nearest_version(version, [v.strip() for v in served[1].split(",")] if served else [])
-
-
-def nearest_version(version: str, served: Sequence[str]) -> str:
-    """The one of ``served`` that is nearest: the most leading numbers in common, then the smaller step, then upward."""
-    known = [v for v in served if v and v != "none"]
-    if not known:
-        return ""
-    target = _numbers(version)
-
-    def distance(other: str) -> tuple[Any, ...]:
-        theirs = _numbers(other)
-        width = max(len(target), len(theirs))
-        mine, them = (n + (0,) * (width - len(n)) for n in (target, theirs))
-        steps = [abs(a - b) for a, b in zip(mine, them, strict=True)]
-        return (*steps, them < mine)
-
-    return min(known, key=distance)
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(n) for n in re.findall(r"\d+", version.partition("+")[0]))
-
-
-@contextlib.contextmanager
-def _listed(into: Path, requirements: Sequence[str]) -> Any:
-    path = into.with_name(f".{into.name}.{os.getpid()}.txt")
-    path.write_text("\n".join(requirements) + "\n")
-    try:
-        yield str(path)
-    finally:
-        path.unlink(missing_ok=True)
-
-
-def _version_of(python: str) -> str:
-    done = _run(python, "-c", "import platform; print(platform.python_version())")
-    return done.stdout.strip()
-
-
-def _matches(version: str, asked: str) -> bool:
-    return version == asked or version.startswith(asked + ".")
-
-
 # ── what is on this machine: local packages, and nbledger itself ─────────────────────────────────────────
 
 
@@ -452,7 +239,7 @@ def _link_local(into: Path, name: str, version: str, path: Path) -> None:
     (site / f"_nbledger_{canonical(name)}.pth").write_text(f"{sources}\n")
 
 
-def _add_nbledger(tool: _Tool, into: Path) -> list[str]:
+def _add_nbledger(tool: Tool, into: Path) -> list[str]:
     """A kernel, and this nbledger: its own files, so that what records there is what compares here."""
     site = _site_packages(into)
     lacking = [n for n in _KERNEL if not any(site.glob(f"{n.replace('-', '_')}-*.dist-info"))]
@@ -466,6 +253,11 @@ def _add_nbledger(tool: _Tool, into: Path) -> list[str]:
         if spec is None or not spec.submodule_search_locations:
             raise ToolFailed(f"the package {package} was not found")
         folders.append(Path(next(iter(spec.submodule_search_locations))))
+    own = importlib.metadata.distribution("nbledger")
+    for item in own.files or ():
+        if item.parts[0].endswith(".dist-info") and item.name != "RECORD" and os.path.isfile(str(own.locate_file(item))):
+            (site / item).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(str(own.locate_file(item)), site / item)
     if "site-packages" in folders[0].parts:
         for folder in folders:
             shutil.copytree(folder, site / folder.name, dirs_exist_ok=True)

@@ -172,7 +172,7 @@ def _reproductions(project: Project, fix: bool) -> Iterator[Finding]:
     for known in restored.registered(project):
         name = f"the restored copy of run {known.run_id[:12]} in {known.into}"
         if known.kept and os.path.isdir(known.into):
-            yield Finding("note", f"{name} is kept", f"rm -r it, then nbledger doctor --fix: {known.into}")
+            yield Finding("note", f"{name} is kept", f"git worktree remove --force {known.into}")
             continue
         if not known.kept and not known.abandoned:
             yield Finding("ok", f"{name} is being worked on, pid {known.owner.get('pid')}")

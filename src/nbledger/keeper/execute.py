@@ -174,16 +174,10 @@ class _Execution:
         progress: Progress | None,
         batch: Batch | None,
     ) -> None:
-        import nbformat
-
         self.there, self.cells, self.progress, self.batch = there, cells, progress, batch
         self.status, self.error, self.count = "FINISHED", "", 0
         self.notes: list[str] = []
-        made = []
-        for cell in cells:
-            tags = {} if cell.ok else {"tags": ["raises-exception"]}
-            made.append(nbformat.v4.new_code_cell(cell.source, metadata=tags))
-        self.book = nbformat.v4.new_notebook(cells=made)
+        self.book = kernels.notebook((cell.source, not cell.ok) for cell in cells)
 
     def run(self, running: kernels.Running, project: Project) -> None:
         self._prepare(running, project)

@@ -166,6 +166,7 @@ def _executed(
     """Execute as often as asked for, judge, record and explain."""
     blocking = [m for m in outcome.missing if m.needed]
     if wanted.restore_only:
+        blocking = [m for m in blocking if m.kind not in ("package", "python")]
         return outcome if not blocking else replace(outcome, verdict=NOT_RESTORABLE)
     if not record.cells:
         gone = Missing("code", "the executed cells", "the run recorded none: it was not made in a notebook by nbledger")
