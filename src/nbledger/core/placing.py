@@ -68,19 +68,22 @@ class Placer:
         try:
             if size <= SMALL and not ({"hardlink", "symlink"} & set(self.links) and linked):
                 _small(source, target, md5, executable)
+                self._told(size)
             else:
                 self._large(source, target, md5, status, linked, executable)
         except OSError as err:
             if err.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise full_disk(target.parent) from err
             raise
-        if self.report is not None:
-            self.report(size)
 
     def flush(self) -> None:
         """Remember what was verified."""
         self.known.add_files(self.fresh)
         self.fresh.clear()
+
+    def _told(self, count: int) -> None:
+        if self.report is not None:
+            self.report(count)
 
     def _folder(self, folder: str) -> None:
         if folder not in self._folders:
@@ -100,14 +103,15 @@ class Placer:
                 now = files.signature(os.stat(source))  # one more name changes an object's ctime, and nothing else
                 if now[:3] == signature[:3]:
                     self._remember(source, now, md5)
+                self._told(status.st_size)
                 return
             self.links = tuple(other for other in self.links if other != way)
         if sure:
-            _copy(source, target, executable)
+            _copy(source, target, executable, self._told)
             if files.signature(os.stat(source)) != signature:
                 raise Mismatch(source, md5, "changing while they are read")
         else:
-            _copy_verified(source, target, md5, executable)
+            _copy_verified(source, target, md5, executable, self._told)
             self._remember(source, signature, md5)
 
     def _remember(self, source: Path, signature: files.Signature, md5: str) -> None:
@@ -177,7 +181,7 @@ def _reflink(source: Path, target: Path, executable: bool) -> bool:
     return True
 
 
-def _copy(source: Path, target: Path, executable: bool) -> None:
+def _copy(source: Path, target: Path, executable: bool, report: Report) -> None:
     """Copy inside the system, without the bytes passing through this process where it can do that."""
     with open(source, "rb", buffering=0) as file, _created(target, executable) as descriptor:
         left = os.fstat(file.fileno()).st_size
@@ -190,17 +194,19 @@ def _copy(source: Path, target: Path, executable: bool) -> None:
                     raise
                 quick, done = None, 0
             if done == 0:  # not supported here, or the file has become shorter
-                _pump(file.fileno(), descriptor)
+                _pump(file.fileno(), descriptor, report)
                 return
             left -= done
+            report(done)
 
 
-def _pump(source: int, target: int) -> None:
+def _pump(source: int, target: int, report: Report) -> None:
     while block := os.read(source, _BLOCK):
         _write(target, block)
+        report(len(block))
 
 
-def _copy_verified(source: Path, target: Path, md5: str, executable: bool) -> None:
+def _copy_verified(source: Path, target: Path, md5: str, executable: bool, report: Report) -> None:
     """Copy and hash in one pass: a second thread writes what the first has hashed."""
     digest = hashlib.md5(usedforsecurity=False)
     with (
@@ -214,6 +220,7 @@ def _copy_verified(source: Path, target: Path, md5: str, executable: bool) -> No
                 writing.result()
             writing = writer.submit(_write, descriptor, block)
             digest.update(block)
+            report(len(block))
         if writing is not None:
             writing.result()
         if digest.hexdigest() != md5:
