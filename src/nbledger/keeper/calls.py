@@ -118,6 +118,8 @@ def _compare(project: Project, args: Args, progress: Progress | None) -> Compari
     from nbledger.keeper.publish import flush
 
     left, reasons = flush(project)
+    if left:  # a store that was busy just now
+        left, reasons = flush(project)
     found = compare(
         project,
         args["names"],
