@@ -151,10 +151,10 @@ def _record(place: Place, about: Base, side: Side, root: Path, *, first: bool) -
     if first or side.commit:
         commit_all(root, "Work")
     with _served(root, about) as url, _kernel(place, side, root, url) as kernel:
-        _execute(kernel, session, side.run, path, late)
+        said = _execute(kernel, session, side.run, path, late)
     left, reasons = flush(here)
-    if left:
-        raise RuntimeError(f"not published: {reasons}")
+    if left or len(_runs(root)) != (1 if first else 2):
+        raise RuntimeError(f"no run was recorded: {reasons} {said}")
 
 
 def _changed(root: Path, about: Base, wanted: tuple[Change, ...]) -> tuple[Cells, Cells, Cells | None]:
@@ -178,8 +178,12 @@ def _changed(root: Path, about: Base, wanted: tuple[Change, ...]) -> tuple[Cells
     return disk, session, late if late != disk else None
 
 
-def _execute(kernel: Kernel, cells: Cells, run: tuple[str, ...] | None, path: Path, late: Cells | None) -> None:
-    """Execute cells as a front end does, with their ids; a cell that fails ends the case, unless named with ``!``."""
+def _execute(kernel: Kernel, cells: Cells, run: tuple[str, ...] | None, path: Path, late: Cells | None) -> str:
+    """Execute cells as a front end does, with their ids; what they wrote on standard error.
+
+    A cell that fails ends the case, unless it is named with ``!``.
+    """
+    said = ""
     known = {cell.id: cell for cell in cells if not cell.markdown}
     names = list(known) if run is None else list(run)
     for number, name in enumerate(names):
@@ -190,6 +194,8 @@ def _execute(kernel: Kernel, cells: Cells, run: tuple[str, ...] | None, path: Pa
         done = kernel.collect(_send(kernel, cell), _CELL)
         if (done.status != "ok") is not name.endswith("!"):
             raise RuntimeError(f"cell {name}: {done.status} {done.ename}: {done.evalue}\n{done.stderr}")
+        said += done.stderr
+    return said
 
 
 def _send(kernel: Kernel, cell: notebook.Cell) -> str:
