@@ -28,6 +28,10 @@ SAME = {
     "colours": ("\x1b[31mred\x1b[0m", "red"),
     "logging": ("2026-11-25 13:04:33,120 start", "2025-01-01 00:00:00,999 start"),
     "mlflow's logging": ("2026/11/25 13:04:33 INFO mlflow: a", "2026/11/25 13:09:01 INFO mlflow: a"),
+    "the head of a statsmodels summary": (
+        "Date:                Wed, 25 Nov 2026   Prob (F-statistic):               0.0\nTime:   13:10:41   AIC: 1",
+        "Date:                Thu, 26 Nov 2026   Prob (F-statistic):               0.0\nTime:   00:10:42   AIC: 1",
+    ),
     "uuid": ("id 0b6f1fd0-6f2f-4f0c-9a39-0e6c2f1d3c11", "id 1b6f1fd0-6f2f-4f0c-8a39-0e6c2f1d3c12"),
     "temporary folder": ("wrote /tmp/tmpab12cd34/x.csv", "wrote /tmp/tmpzz99zz99/x.csv"),
     "where it ran": ("/home/ada/project/data.csv read", "/srv/copy/data.csv read"),
@@ -96,10 +100,31 @@ def test_pictures_widgets_and_standard_error_do_not_count() -> None:
     assert differing_outputs(book(("plot()", one)), book(("plot()", [*two, widget]))) == []
 
 
+@pytest.mark.parametrize(
+    "plain", ["<pandas.io.formats.style.Styler at 0x7f3a5c001d30>", "<IPython.core.display.HTML object>"]
+)
+def test_html_counts_where_plain_text_is_only_a_name(plain: str) -> None:
+    a, b, c = (book(("x", [result(text_plain=plain, text_html=f"<b id='r{i}'>{i // 2}</b>")])) for i in (0, 1, 2))
+    assert differing_outputs(a, b) == []
+    assert [d.what for d in differing_outputs(a, c)] == ["'0' is now '1'"]
+    drawn, again = (
+        book(("x", [result(text_plain=plain, text_html=f"<p>1<svg><path id='p{i}'/>{i}</svg></p>")])) for i in (0, 1)
+    )
+    assert differing_outputs(drawn, again) == []
+
+
 def test_html_counts_where_there_is_no_plain_text() -> None:
     a, b, c = (book(("x", [result(text_html=f"<b id='r{i}'>{i // 2}</b>")])) for i in (0, 1, 2))
     assert differing_outputs(a, b) == []
     assert len(differing_outputs(a, c)) == 1
+
+
+def test_empty_cells_that_are_left_out_shift_nothing() -> None:
+    a = book(("1", [result(text_plain="1")]), ("", []), ("2", [result(text_plain="2")]))
+    for cell in a["cells"]:
+        cell.pop("id", None)
+    b = {"cells": [cell for cell in a["cells"] if cell["source"]]}
+    assert differing_outputs(a, b) == []
 
 
 def test_streams_cut_into_pieces_are_one() -> None:

@@ -148,13 +148,13 @@ def _read(output: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _bundle(data: Mapping[str, Any]) -> str:
-    """The text of a mime bundle: its plainest form. Pictures, charts and widgets have none that could be compared, and
-    what the ledger itself shows of a run is not the notebook's.
+    """The text of a mime bundle: its plainest form that says more than an object's name. Pictures, charts and widgets
+    have none that could be compared, and what the ledger itself shows of a run is not the notebook's.
     """
     if any(key.startswith(_PICTURES) for key in data) or _OWN in _text(data.get("text/html", "")):
         return ""
     for key in ("text/plain", "text/markdown", "text/latex"):
-        if key in data:
+        if key in data and not (key == "text/plain" and len(data) > 1 and _NAME_ONLY.match(_text(data[key]))):
             return _text(data[key])
     if "application/json" in data:
         return json.dumps(data["application/json"], sort_keys=True)
@@ -233,7 +233,9 @@ _PICTURES = (
     "video/",
     "application/geo+json",
 )
-_TAG = re.compile(r"<(?:style|script)\b.*?</(?:style|script)>|<[^>]*>", re.DOTALL | re.IGNORECASE)
+# A styled table, say, is `<pandas.io.formats.style.Styler at 0x7f…>` in plain text: its numbers are in the HTML.
+_NAME_ONLY = re.compile(r"<[\w.]+(?: object)?(?: at 0x[0-9a-f]+)?>\s*\Z", re.IGNORECASE)
+_TAG = re.compile(r"<(style|script|svg)\b.*?</\1>|<[^>]*>", re.DOTALL | re.IGNORECASE)
 _COLOUR = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07]*\x07|[@-_])")
 _NUMBER = r"[-+]?\d[\d,]*\.?\d*(?:[eE][-+]?\d+)?"
 _UNIT = r"(?:ns|µs|μs|us|ms|s|secs?|seconds?|mins?|minutes?|h|hrs?|hours?|milliseconds?|microseconds?)"
@@ -253,6 +255,8 @@ _ALWAYS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[1-5][0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}\b"), "<uuid>"),
     # What logging puts at the start of a line; dates elsewhere are data.
     (re.compile(r"^\[?\d{4}[-/]\d\d[-/]\d\d[ T]\d\d:\d\d:\d\d(?:,\d{3}\b| (?=(?:DEBUG|INFO|WARN|ERROR)))\]?"), "<now>"),
+    # The head of a statsmodels summary.
+    (re.compile(r"\bDate: +(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), \d\d \w{3} \d{4}\b"), "Date: <now>"),
     (re.compile(r"(['\"]\w*_time['\"]\s*:\s*array\()\[[^\]]*\]"), r"\1<time>"),
 )
 _ABOUT_TIME = re.compile(
