@@ -38,7 +38,7 @@ def differing_outputs(a: Mapping[str, Any], b: Mapping[str, Any], roots: Sequenc
     others = _paired(a, b)
     found: list[OutputDifference] = []
     for index, cell in enumerate(a.get("cells", ())):
-        if cell.get("cell_type") != "code" or left_out(cell) or not has_run(cell):
+        if not _holds_code(cell) or left_out(cell) or not has_run(cell):
             continue
         name, other = first_line(cell), others.get(index)
         if other is None:
