@@ -89,6 +89,20 @@ SINGLE: dict[str, tuple[dict[str, Any], str, str]] = {
         "data",
         "B read b.csv where A read a.csv",
     ),
+    "another variable": (
+        changed(3, FIT.replace("df", "other")) | {"first": {}}, "code", "other",
+    ),
+    "two variables exchanged": (
+        {"sources": (IMPORT, LOAD, "a = df.x\nb = df.y", FIT.replace("df", "b - a")),
+         "first": {"sources": (IMPORT, LOAD, "a = df.x\nb = df.y", FIT.replace("df", "a - b"))}},
+        "code",
+        "b - a",
+    ),
+    "statements in another order": (
+        changed(1, LOAD + "\ndf = df + 1\ndf = df * 2") | {"first": changed(1, LOAD + "\ndf = df * 2\ndf = df + 1")},
+        "code",
+        "df",
+    ),
     "a setting of a library": (changed(1, LOAD + "\npd.set_option('mode.copy', True)"), "code", "set_option"),
     "a statement in place": (changed(1, LOAD + "\ndf['x'] = 1"), "code", "df['x'] = 1"),
     "a function that the run calls": (
@@ -241,6 +255,9 @@ def test_of_two_causes_both_come_first(name: str) -> None:
 HARMLESS: dict[str, dict[str, Any]] = {
     "a comment": changed(1, LOAD + "  # the training data"),
     "formatting": changed(1, 'df = pd.read_csv(\n    "a.csv",\n)'),
+    "a renamed variable": {"sources": (IMPORT, LOAD.replace("df", "table"), LR, FIT.replace("df", "table"))},
+    "statements that share nothing, in another order": changed(1, "size = 3\n" + LOAD)
+    | {"first": changed(1, LOAD + "\nsize = 3")},
     "a docstring": changed(2, LR + "\ndef f():\n    'New.'\n    return 1")
     | {"first": changed(2, LR + "\ndef f():\n    'Old.'\n    return 1")},
     "what is shown": changed(1, LOAD + "\ndf.head()\nprint(len(df))"),

@@ -97,3 +97,11 @@ def test_a_cell_that_the_notebook_no_longer_has() -> None:
 def test_the_same_slices_are_the_same() -> None:
     a = session("A", [LOAD, LOW, FIT])
     assert orderdiff.split(a, session("B", ["z = 1", LOAD, LOW, FIT]))[0] == []
+
+
+def test_a_cell_that_an_edited_one_needs_no_more_follows_from_that_edit() -> None:
+    other = "%%mlrun m\nacc = fit(lr)"
+    order, left, right = told(session("A", [LOAD, LOW, FIT]), session("B", [LOAD, LOW, other]))
+    assert (order, left, right) == ([], [FIT], [other])
+    both = [LOAD, LOW, HIGH, other]
+    assert told(session("A", [LOAD, LOW, FIT]), session("B", both)) == ([], [LOW, FIT], [HIGH, other])

@@ -188,9 +188,12 @@ def _code(found: Comparison) -> list[str]:
 
 def code_words(change: CodeChange) -> str:
     """``changed``, with what limits it."""
-    effect = {"literals": "only literals", "seed": "only seeds", "shows": "only what it displays"}.get(
-        change.effect, ""
-    )
+    effect = {
+        "literals": "only literals",
+        "seed": "only seeds",
+        "shows": "only what it displays",
+        "names": "only names",
+    }.get(change.effect, "")
     idle = "" if change.needed else "the run does not depend on it"
     return ", ".join(filter(None, [change.state, effect, idle]))
 

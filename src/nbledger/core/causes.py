@@ -161,6 +161,8 @@ def _code(pair: Pair) -> Iterator[Cause]:
         seeds = [x for x in change.literals if x.seed and x not in pair.absorbed]
         if change.effect == "layout":
             yield Cause(CODE, f"{change.where}: comments or formatting only", "the syntax tree is the same", 0.02)
+        elif change.effect == "names":
+            yield Cause(CODE, f"{change.where}: other names", "the same code, in which variables are renamed", 0.03)
         elif change.effect == "shows":
             yield Cause(CODE, f"{change.where}: what it displays", "no other statement changed", 0.04)
         elif not change.needed:

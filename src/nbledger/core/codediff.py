@@ -41,10 +41,15 @@ def cells(
     keyed = [[(syntax.body(c.source), c.cell_id) for c in side] for side in (a, b)]
     settings = tuple({k: v for source, _ in side for k, v in syntax.shape(source).assigned.items()} for side in keyed)
     found = []
-    for i, j in notebookdiff.pairs(*keyed):
+    paired = notebookdiff.pairs(*keyed)
+    renamed = _renamed([(keyed[0][i][0], keyed[1][j][0]) for i, j in paired if i is not None and j is not None])
+    for i, j in paired:
         old, new = a[i] if i is not None else None, b[j] if j is not None else None
         if old is None or new is None or syntax.body(old.source) != syntax.body(new.source):
             change = _cell(old, new, needed, settings)
+            if change is not None and change.effect == "code" and i is not None and j is not None:
+                names = syntax.renames(keyed[0][i][0], keyed[1][j][0])
+                change = replace(change, effect="names") if names is not None and renamed else change
             if change is not None and needed and not _moves(old, new, reaches):
                 change = replace(change, needed=False, inside=True)
             if change is not None:
@@ -74,6 +79,22 @@ def _cell(
         ids=(old.cell_id if old else None, new.cell_id if new else None),
         diff=unified(before, after),
     )
+
+
+def _renamed(pairs: Sequence[tuple[str, str]]) -> bool:
+    """Whether the cells that differ in names alone differ by one renaming, which every other cell goes along with."""
+    there: dict[str, str] = {}
+    bound = [{name for pair in pairs for name in syntax.bound(pair[side])} for side in (0, 1)]
+    for old, new in pairs:
+        names = syntax.renames(old, new)
+        if names is None:
+            names = {word: word for word in syntax.words(old) & syntax.words(new)}
+        for before, after in names.items():
+            if there.setdefault(before, after) != after:
+                return False
+            if before != after and not (before in bound[0] and after in bound[1]):
+                return False  # a name from elsewhere: another thing, not another name
+    return len(set(there.values())) == len(there)
 
 
 def _moves(old: ExecutedCell | None, new: ExecutedCell | None, reaches: tuple[Reach, Reach] | None) -> bool:

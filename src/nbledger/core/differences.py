@@ -138,7 +138,8 @@ class DataChange:
 class CodeChange:
     """A cell, module or script. ``kind``: cell or module; ``state``: changed, added, removed.
 
-    ``effect``: code, literals (all that differs), seed, shows (only what is displayed), layout (comments, formatting).
+    ``effect``: code, literals (all that differs), seed, shows (only what is displayed), names (only what
+    variables are called), layout (comments, formatting).
     ``needed``: what the run recorded depends on it; ``inside``: on other statements of the cell only. ``ids`` are the cell's ids, ``diff`` the lines of a unified diff. ``values``: of
     more than two sides, a digest of each one's version.
     """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from nbledger.core import codediff, defuse, syntax
 from nbledger.core.cells import INJECTED, DiskCell
@@ -12,13 +12,14 @@ from nbledger.core.differences import OrderChange
 from nbledger.core.record import ExecutedCell, Record
 
 _MOST = 200
+_OWN = "the run's own"
 _GONE = "was deleted"  # in the words of the record
 
 
 @dataclass(frozen=True)
 class Session:
     """What one side executed: its slice, all of it, and its notebook as it was saved then (None: unknown): the sources of
-    its cells (``book``) and their ids.
+    its cells (``book``), those of them that stand above the run's own (``above``), and the cells' ids.
     """
 
     title: str
@@ -26,6 +27,7 @@ class Session:
     every: tuple[ExecutedCell, ...]
     book: frozenset[str] | None
     ids: frozenset[str] = frozenset()
+    above: frozenset[str] = frozenset()
     order_detail: tuple[str, ...] = ()
     hidden: tuple[str, ...] = ()
 
@@ -37,9 +39,23 @@ def session(record: Record, title: str, needed: Sequence[int], book: Sequence[Di
         record.cells,
         None if book is None else frozenset(_key(cell.source) for cell in book),
         frozenset() if record.batch else frozenset(cell.cell_id for cell in book or () if cell.cell_id),
+        frozenset(_key(cell.source) for cell in _above(record, book or ())),
         record.order_detail,
         record.hidden,
     )
+
+
+def _above(record: Record, book: Sequence[DiskCell]) -> Sequence[DiskCell]:
+    """The notebook's cells above the run's own: what a run from the top would have executed before it. All of them
+    where it is not found, and for the run of a whole notebook.
+    """
+    if record.batch or not record.cells:
+        return book
+    own = record.cells[-1]
+    key = _key(own.source)
+    places = [i for i, c in enumerate(book) if c.cell_id is not None and c.cell_id == own.cell_id]
+    places = places or [i for i, c in enumerate(book) if _key(c.source) == key]
+    return book[: places[-1]] if places else book
 
 
 def _key(source: str) -> str:
@@ -47,14 +63,21 @@ def _key(source: str) -> str:
 
 
 def split(a: Session, b: Session) -> tuple[list[OrderChange], list[ExecutedCell], list[ExecutedCell]]:
-    """(what differs in order, the cells of either slice that order does not explain)."""
+    """(what differs in order, the cells of either slice that order does not explain). The runs' own cells stand for each
+    other, wherever in the notebook they are.
+    """
+    a, b = _own_together(a, b)
     keys = [[_key(c.source) for c in side.needed] for side in (a, b)]
     if keys[0] == keys[1]:
         return [], list(a.needed), list(b.needed)
     extra_a, extra_b = _extra(keys[0], keys[1]), _extra(keys[1], keys[0])
     found: list[OrderChange] = []
-    said_b = {i: x for i in extra_b if (x := _explained(b, a, i, [a.needed[j] for j in extra_a]))}
-    said_a = {i: x for i in extra_a if (x := _explained(a, b, i, [b.needed[j] for j in extra_b]))}
+    said_b = {
+        i: x for i in extra_b if i < len(b.needed) - 1 and (x := _explained(b, a, i, [a.needed[j] for j in extra_a]))
+    }
+    said_a = {
+        i: x for i in extra_a if i < len(a.needed) - 1 and (x := _explained(a, b, i, [b.needed[j] for j in extra_b]))
+    }
     # A cell that was replaced by an edited one is no matter of order, though both sides may have run it.
     for mine, theirs, said, others in ((a, b, said_a, said_b), (b, a, said_b, said_a)):
         edited = [
@@ -64,8 +87,8 @@ def split(a: Session, b: Session) -> tuple[list[OrderChange], list[ExecutedCell]
             if any(_binds(mine.needed[i]) & _binds(c) for c in edited) and not _deleted(mine, mine.needed[i]):
                 del said[i]
     found += dict.fromkeys([*said_b.values(), *said_a.values()])
-    rest_a = [c for i, c in enumerate(a.needed) if i not in said_a]
-    rest_b = [c for i, c in enumerate(b.needed) if i not in said_b]
+    rest_a = [c for i, c in enumerate(a.needed) if i not in said_a and not (i in extra_a and _followed(a, b, i))]
+    rest_b = [c for i, c in enumerate(b.needed) if i not in said_b and not (i in extra_b and _followed(b, a, i))]
     if found:
         replaced = [c for c in rest_a if any(_binds(c) & _binds(b.needed[i]) for i in said_b)]
         gone = {id(c) for c in replaced if _key(c.source) not in keys[1]}
@@ -74,6 +97,13 @@ def split(a: Session, b: Session) -> tuple[list[OrderChange], list[ExecutedCell]
         gone = {id(c) for c in replaced if _key(c.source) not in keys[0]}
         rest_b = [c for c in rest_b if id(c) not in gone]
     return found + _permuted(a, b, rest_a, rest_b), *_aligned(rest_a, rest_b)
+
+
+def _own_together(a: Session, b: Session) -> tuple[Session, Session]:
+    """Both sessions with one id for the runs' own cells: two tracked cells of one notebook are two ways to do one thing."""
+    if not a.needed or not b.needed or a.needed[-1].cell_id == b.needed[-1].cell_id:
+        return a, b
+    return tuple(replace(s, needed=(*s.needed[:-1], replace(s.needed[-1], cell_id=_OWN))) for s in (a, b))  # type: ignore[return-value]
 
 
 def _extra(mine: Sequence[str], theirs: Sequence[str]) -> list[int]:
@@ -104,14 +134,38 @@ def _explained(mine: Session, theirs: Session, index: int, instead: Sequence[Exe
         return OrderChange(
             f"{mine.title} used what {name} had set, a cell that its notebook does not have", _detail(mine, cell)
         )
+    if not _used_by_both(mine, theirs, index):
+        return None
     if any(_key(c.source) == key and c.ok for c in theirs.every):
         return OrderChange(
             f"{mine.title} used what {name} had set; in {theirs.title} it ran too, but not last before the run's cell",
             _detail(mine, cell) or _detail(theirs, cell),
         )
-    if theirs.book is not None and key in theirs.book and key not in {_key(c.source) for c in theirs.every}:
+    if key in theirs.above and key not in {_key(c.source) for c in theirs.every}:
         return OrderChange(f"{name} did not run in {theirs.title}, whose notebook has it", _detail(theirs, cell))
     return None
+
+
+def _followed(mine: Session, theirs: Session, index: int) -> bool:
+    """Whether a cell is in this slice only because another was edited: both sides executed it."""
+    key = _key(mine.needed[index].source)
+    if key in {_key(c.source) for c in theirs.needed} or _used_by_both(mine, theirs, index):
+        return False
+    own = {_key(c.source) for c in mine.needed}
+    instead = (c for c in theirs.needed if _key(c.source) not in own)
+    return any(_key(c.source) == key for c in theirs.every) and not any(
+        _binds(c) & _binds(mine.needed[index]) for c in instead
+    )
+
+
+def _used_by_both(mine: Session, theirs: Session, index: int) -> bool:
+    """Whether a later cell that needs what this one set is in both slices: else it is an edit that needs it no more."""
+    bound, known = _binds(mine.needed[index]), {_key(c.source) for c in theirs.needed}
+    for cell in mine.needed[index + 1 :]:
+        names = defuse.names_of(cell.source)
+        if (names.opaque or bound & (names.loads | names.later)) and _key(cell.source) in known:
+            return True
+    return bool(mine.needed[index].random)
 
 
 def _times(count: int) -> str:

@@ -15,6 +15,7 @@ from nbledger.core.cells import Cell
 from nbledger.core.record import ExecutedCell
 
 _METRICS = re.compile(r"(?:^|\s)(?:-m|--metric)[\s=]+([A-Za-z_]\w*)")
+_MOST = 300
 _LOGGING = ("log", "log_metric", "log_metrics", "mlflow")
 
 
@@ -60,7 +61,28 @@ def changed(old: ExecutedCell | None, new: ExecutedCell | None) -> tuple[Counter
     counts = [Counter(key for key, _ in side or ()) for side in parts]
     gone, came = counts[0] - counts[1], counts[1] - counts[0]
     texts = dict((*parts[0], *parts[1]))
-    return None if any(_acts(texts[key]) for key in (*gone, *came)) else (gone, came)
+    if any(_acts(texts[key]) for key in (*gone, *came)) or _turned(parts[0], parts[1]):
+        return None
+    return gone, came
+
+
+def _turned(a: Sequence[tuple[str, str]], b: Sequence[tuple[str, str]]) -> bool:
+    """Whether statements that touch the same names stand in another order."""
+    place = {key: index for index, (key, _) in enumerate(b)}
+    common = [(key, text) for key, text in a[:_MOST] if key in place]
+    return any(
+        place[later[0]] < place[earlier[0]] and _touch(earlier[1], later[1])
+        for index, earlier in enumerate(common)
+        for later in common[index + 1 :]
+    )
+
+
+def _touch(x: str, y: str) -> bool:
+    m, n = defuse.names_of(x), defuse.names_of(y)
+    if m.opaque or n.opaque or _acts(x) or _acts(y):
+        return True
+    sets_m, sets_n = m.binds | m.may_bind, n.binds | n.may_bind
+    return bool(sets_m & (sets_n | n.loads | n.later) or sets_n & (m.loads | m.later))
 
 
 @lru_cache(4096)

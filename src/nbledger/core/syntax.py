@@ -385,3 +385,51 @@ def imports(source: str) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             found.add(node.module.partition(".")[0])
     return found
+
+
+def renames(old: str, new: str) -> dict[str, str] | None:
+    """{name in the old source: name in its place in the new one} of two sources that are the same but for names; None
+    where they differ in more. What is imported or an attribute keeps its name.
+    """
+    if magics(body(old)) != magics(body(new)):
+        return None
+    a, b = (defuse.tree_of(body(text)) for text in (old, new))
+    if a is None or b is None:
+        return None
+    found: dict[str, str] = {}
+    x, y = _Plain().visit(a), _Plain().visit(b)
+    return found if _same_but_names(x, y, found) else None
+
+
+def bound(source: str) -> set[str]:
+    """Every name that a source sets, at the top or inside functions; not those that it imports."""
+    tree = defuse.tree_of(body(source))
+    found: set[str] = set()
+    for node in ast.walk(tree) if tree is not None else ():
+        if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
+            found.add(node.id)
+        elif isinstance(node, ast.arg):
+            found.add(node.arg)
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            found.add(node.name)
+    return found
+
+
+def _same_but_names(a: object, b: object, found: dict[str, str]) -> bool:
+    if type(a) is not type(b):
+        return False
+    if isinstance(a, list) and isinstance(b, list):
+        return len(a) == len(b) and all(_same_but_names(x, y, found) for x, y in zip(a, b, strict=True))
+    if not isinstance(a, ast.AST):
+        return a == b
+    for field in a._fields:
+        left, right = getattr(a, field, None), getattr(b, field, None)
+        if (type(a), field) in _NAMED and isinstance(left, str) and isinstance(right, str):
+            if found.setdefault(left, right) != right:
+                return False
+        elif not _same_but_names(left, right, found):
+            return False
+    return True
+
+
+_NAMED = {(ast.Name, "id"), (ast.arg, "arg"), (ast.FunctionDef, "name"), (ast.ClassDef, "name")}
