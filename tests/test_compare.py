@@ -136,6 +136,10 @@ def test_the_present_state_and_commits(runs: Path) -> None:
     assert found["data"][0]["table"]["added"] == 1
     assert not compared(runs, "first", "HEAD~1")["causes"]
     assert top(compared(runs, "first", "HEAD"))[0] == "data"
+    (runs / "work.ipynb").write_text(json.dumps(book).replace("scale = 5", "scale = 6"))
+    (runs / "lib.py").write_text(LIB)
+    found = compared(runs, "HEAD", ".")
+    assert {c["kind"] for c in found["causes"]} == {"parameter", "code"}
     wrong = nbledger(runs, "compare", "first", "nosuch")
     assert (wrong.returncode, len(wrong.stderr.splitlines())) == (2, 1)
     assert nbledger(runs, "compare", "first").returncode == 2

@@ -35,15 +35,16 @@ def find(project: Project, names: Sequence[str], here: Environment | None = None
     known = {row.run_id: sides.of_run(project, row, named[row.run_id]) for row in chosen}
     partner = next(iter(known.values()), None)
     commits = [row for row in rows.values() if isinstance(row, str)]
+    now = present(project, partner, here) if NOW in names else None
     found = []
     for name in names:
         row = rows.get(name)
-        if row is None:
-            found.append(present(project, partner, here))
+        if row is None and now is not None:
+            found.append(now)
         elif isinstance(row, RunRow):
             found.append(known[row.run_id])
         else:
-            found.append(of_commit(project, name, row, partner, commits))
+            found.append(of_commit(project, name, str(row), partner or now, commits))
     return found
 
 
@@ -78,7 +79,7 @@ def present(project: Project, partner: Side | None, here: Environment | None) ->
         cells=code,
         needed=chosen,
         inputs=_hashed(project, _would_read(project, partner, [code[i] for i in chosen])),
-        modules=partner.record.modules if partner else (),
+        modules=partner.record.modules if partner else _modules(project, notebook, code),
         environment=now,
         imported=_versions(now, partner),
     )
@@ -179,6 +180,20 @@ def _hashed(project: Project, paths: Iterable[str]) -> tuple[FileRecord, ...]:
         signature = files.signature(found)
         waiting.append(FileRecord(path, found.st_size, None, state, pending=True, signature=signature))
     return lineage.finish(project, waiting)
+
+
+def _modules(project: Project, notebook: str | None, code: Sequence[ExecutedCell]) -> tuple[str, ...]:
+    """Files of the project that the code imports by name, from beside the notebook or from the root."""
+    folders = dict.fromkeys((posixpath.dirname(notebook or ""), ""))
+    found: dict[str, None] = {}
+    for name in sorted({name for cell in code for name in syntax.imports(cell.source)}):
+        for folder in folders:
+            place = project.root / folder / name
+            files_of = sorted(place.glob("*.py")) if place.is_dir() else [place.with_suffix(".py")]
+            for path in files_of[:_MODULES]:
+                if path.is_file() and (inner := project.relative(path)) is not None:
+                    found[inner] = None
+    return tuple(found)
 
 
 def _versions(now: Environment, partner: Side | None) -> Mapping[str, str]:
