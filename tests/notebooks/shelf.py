@@ -6,6 +6,7 @@ import hashlib
 import os
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
@@ -135,8 +136,8 @@ def python(shelf: Path) -> Path:
         uv = Path(sys.executable).with_name("uv")
         _run(uv, "venv", "--quiet", "--clear", "--python", sys.executable, made)
         (site,) = made.glob("lib/python*/site-packages")
-        (ours,) = [p for p in sys.path if p.endswith("site-packages") and p.startswith(sys.prefix)]
-        (site / "_ours.pth").write_text(f"import site; site.addsitedir({ours!r})\n")
+        ours = dict.fromkeys(sysconfig.get_path(kind) for kind in ("purelib", "platlib"))
+        (site / "_ours.pth").write_text("".join(f"import site; site.addsitedir({folder!r})\n" for folder in ours))
         _run(uv, "pip", "install", "--quiet", "--no-deps", "--compile-bytecode", "--python", made, *packages)
         (made / "whole").touch()
     return made / "bin" / "python"
