@@ -61,6 +61,7 @@ def test_rows_are_matched_by_what_tells_them_apart() -> None:
     after = edited("g", 3, "z", edited("x", 700, 0.0)).sample(frac=1, random_state=2)
     found = frames(table(), after)
     assert found.key == ("id",)
+    assert "id" not in columns(found)
     assert counts(found) == (0, 0, 2, True)
     assert frames(table().drop(columns="id"), after.drop(columns="id")).key == ()
 

@@ -95,7 +95,7 @@ def frames(a: pd.DataFrame, b: pd.DataFrame, sampled: int | None = None) -> Tabl
     columns += [ColumnChange(str(c), "added") for c in b.columns if c not in set(shared)]
     left, right = a[shared], b[shared]
     rows = _rows(*_alike(left, right), shared)
-    touched = [c for c in shared[:_SEVERAL] if not _same(left[c], right[c])]
+    touched = [c for c in shared[:_SEVERAL] if str(c) not in rows.key and not _same(left[c], right[c])]
     columns += [change for c in touched if (change := _column(str(c), left[c], right[c])) is not None]
     return TableChange(
         rows=(len(a), len(b)),
