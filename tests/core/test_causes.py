@@ -326,6 +326,17 @@ def test_without_metrics_nothing_is_said_of_chance() -> None:
     assert not [c for c in compared(acc=0.5).causes if c.kind == "nondeterminism"]
 
 
+def test_nbledger_itself_is_no_difference_where_it_is_only_lent() -> None:
+    plain = {"pandas": "2.1", "black": "24.1"}
+    there, older = (
+        environment(packages=plain | {"nbledger": "0.1.0"}),
+        environment(packages=plain | {"nbledger": "0.0.9"}),
+    )
+    assert not compared(environment=environment(packages=plain), first={"environment": there}, acc=0.5).causes
+    found = compared(environment=older, first={"environment": there})
+    assert "a package that does not bear on the run differs (nbledger)" in [c.what for c in found.causes]
+
+
 def test_a_reproduction_that_showed_something_else_is_asked_for_chance() -> None:
     drawn = changed(1, "import numpy as np\nprint(np.random.normal())")
     again = {"nbledger.reproduces": "1" * 32, "nbledger.verdict": "different"}

@@ -278,6 +278,7 @@ def _environment(pair: Pair) -> Iterator[Cause]:
             old == new
             or (old is None and pair.a.record.environment is None)
             or (new is None and pair.b.record.environment is None)
+            or (change.name == "nbledger" and None in (old, new))  # lent to a rebuilt environment, not installed there
         ):
             continue
         weight, why = _package(change, used, told=told)
@@ -287,9 +288,10 @@ def _environment(pair: Pair) -> Iterator[Cause]:
             idle.append(change.name)
     if idle:
         shown = ", ".join(idle[:3]) + (" …" if len(idle) > 3 else "")
-        yield Cause(
-            ENVIRONMENT, f"{len(idle)} packages that do not bear on the run differ ({shown})", "installed only", 0.04
-        )
+        told_of = f"{len(idle)} packages that do not bear on the run differ"
+        if len(idle) == 1:
+            told_of = "a package that does not bear on the run differs"
+        yield Cause(ENVIRONMENT, f"{told_of} ({shown})", "installed only", 0.04)
 
 
 def _package(change: PackageChange, used: set[str], *, told: bool) -> tuple[float, str]:
