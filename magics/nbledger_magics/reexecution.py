@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 _INSTALLERS = ("pip", "conda", "mamba", "micromamba", "uv", "pixi")
 _CHANGING = re.compile(
-    r"(^|[;&|]\s*)(sudo\s+)?(\S*/)?(python[\d.]*\s+-m\s+)?(pip[\d.]*|uv(\s+pip)?|conda|mamba|micromamba|pixi|apt(-get)?)"
+    r"(^|[;&|]\s*)(\S*/)?nbledger\s"
+    r"|(^|[;&|]\s*)(sudo\s+)?(\S*/)?(python[\d.]*\s+-m\s+)?(pip[\d.]*|uv(\s+pip)?|conda|mamba|micromamba|pixi|apt(-get)?)"
     r"\s+(-\S+\s+)*(install|uninstall|add|remove|update|upgrade|sync)\b"
 )
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND

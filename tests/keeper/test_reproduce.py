@@ -48,7 +48,7 @@ def test_a_dirty_tree_an_unsaved_session_and_a_failed_cell_come_out_identical(pr
             "%%mlrun first -m total --seed 3 -p depth=4\nfrom nbledger import log\n"
             "total = lib.f(sum(int(b) * w for (a, b), w in zip(rows, weights)))\n"
             "for step in range(4): log(loss=random.random(), step=step)\n"
-            "log(odd=float('nan'))\n"
+            "log(odd=float('nan'), **{'top=5': 0.5})\n"
             "open('out.txt', 'w').write(repr(total))",
         )
     (project / "src/lib.py").write_text("def f(x):\n    return x * 5\n")
@@ -59,7 +59,7 @@ def test_a_dirty_tree_an_unsaved_session_and_a_failed_cell_come_out_identical(pr
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
     assert answer["verdict"] == "identical", answer
-    assert set(answer["metrics"]) == {"total", "loss", "odd"}
+    assert set(answer["metrics"]) == {"total", "loss", "odd", "top=5"}
     assert answer["metrics"]["odd"] == {
         "recorded": "nan",
         "reproduced": "nan",
@@ -85,7 +85,7 @@ def test_a_dirty_tree_an_unsaved_session_and_a_failed_cell_come_out_identical(pr
     shown = json.loads(cli(project, "show", "@last", "--json").stdout)
     assert shown["run_id"] == original.info.run_id  # neither @last nor the name mean the reproduction
     plain = cli(project, "reproduce", "first", "--no-record", env=path)
-    assert plain.stdout.startswith("✓ first: identical (3 of 3 metrics bit-equal, 1 of 1 output file the same, 7 cells")
+    assert plain.stdout.startswith("✓ first: identical (4 of 4 metrics bit-equal, 1 of 1 output file the same, 7 cells")
     assert len(ledger.runs(project)) == 2
 
 

@@ -24,6 +24,8 @@ from nbledger_magics.reexecution import _CHANGING, redirect_imports
         ("conda install -y numpy", True),
         ("conda update numpy", True),
         ("sudo apt-get install graphviz", True),
+        ("nbledger track data.csv", True),
+        ("cd x; nbledger push", True),
         ("pip list", False),
         ("pip freeze > installed.txt", False),
         ("python train.py install", False),

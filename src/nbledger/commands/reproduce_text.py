@@ -76,6 +76,8 @@ def value(shown: float | None) -> str:
 
 def apart(pair: MetricPair) -> str:
     """How far two values lie apart, in words."""
+    if pair.equal:
+        return "the same"
     words = [pair.why] if pair.why else []
     if pair.recorded is not None and pair.reproduced is not None:
         delta = pair.reproduced - pair.recorded

@@ -21,6 +21,7 @@ from nbledger.core.environment import Environment
 from nbledger.core.lineage import FileRecord
 from nbledger.core.project import Project
 from nbledger.core.records import RunRow
+from nbledger.core.values import legal_key
 
 FOLDER = "nbledger"
 _ENDED = ("FINISHED", "FAILED", "KILLED")
@@ -169,12 +170,13 @@ def _json(text: str) -> dict[str, Any]:
 
 
 def _metrics(manifest: dict[str, Any], row: RunRow) -> dict[str, tuple[Point, ...]]:
-    """The recorded series, and the last values of those that the user's own MLflow calls logged."""
+    """The recorded series under their own names, and the last values of those that the user's own MLflow calls logged."""
     series = {
         key: tuple(Point(int(step), float(value), int(at)) for value, step, at in points)
         for key, points in manifest.get("metrics", {}).items()
     }
-    return {key: (Point(0, value),) for key, value in row.metrics.items() if key not in series} | series
+    told = {*series, *map(legal_key, series)}  # a name that MLflow does not allow is another one in the store
+    return {key: (Point(0, value),) for key, value in row.metrics.items() if key not in told} | series
 
 
 def _cells(book: dict[str, Any], session: dict[str, Any]) -> tuple[ExecutedCell, ...]:
