@@ -28,6 +28,7 @@ EFFECTS = {
     "name": ("x = f(a)", "x = f(b)", "code"),
     "shell line": ("!tool --a\nx = 1", "!tool --b\nx = 1", "code"),
     "line magic": ("%time x = f(1)", "%time x = f(2)", "literals"),
+    "how long it takes": ("x = f(1)", "%%time\nx = f(1)", "layout"),
     "another language": ("%%bash\necho 1", "%%bash\necho 2", "code"),
     "a drawing call is no mere display": ("x.sample(3)", "x.sample(4)", "literals"),
 }
@@ -115,6 +116,34 @@ def test_parameters_are_taken_out_of_code_and_put_in_again() -> None:
     assert again[0] == "%%mlrun forest -p lr=0.2 -m acc\nlr = 0.2\nconf = {'depth': 7, 'é': 'ü'}; k = [1, 2]"
     assert codediff.split_parameters(again, ["lr", "depth", "k"])[0] == skeleton
     assert codediff.with_parameters(CELLS, values)[0].count("0.1") == 2
+
+
+FORMS = {
+    "a name": "lr = {}",
+    "a typed name": "lr: float = {}",
+    "one of several names": "n, lr = 3, {}",
+    "a key": "conf = {{'n': 3, 'lr': {}}}",
+    "a key in a call": "conf = dict(n=3, lr={})",
+    "an item": "conf['lr'] = {}",
+    "an attribute": "conf.lr = {}",
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_way_to_write_a_parameter(form: str) -> None:
+    before, after = FORMS[form].format("0.1"), FORMS[form].format("0.2")
+    (found,) = codediff.cells([ExecutedCell(before)], [ExecutedCell(after)])
+    assert [(x.name, x.old, x.new, x.place in ("assigned", "key")) for x in found.literals] == [
+        ("lr", "0.1", "0.2", True)
+    ]
+    assert codediff.split_parameters([before], ["lr"]) == ((FORMS[form].format("..."),), {"lr": "0.1"})
+    assert codediff.with_parameters([before], {"lr": "0.2"}) == (after,)
+
+
+@pytest.mark.parametrize("form", ["def f(x, k={}): return x", "def f(*, k={}): return k", "f = lambda x, k={}: x"])
+def test_defaults_by_the_names_of_their_arguments(form: str) -> None:
+    (found,) = codediff.cells([ExecutedCell(form.format(3))], [ExecutedCell(form.format(4))])
+    assert [(x.name, x.old, x.new, x.place) for x in found.literals] == [("k", "3", "4", "default")]
 
 
 def test_a_table_of_several_slices_has_a_row_for_each_cell_that_differs() -> None:

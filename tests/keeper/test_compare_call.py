@@ -19,7 +19,7 @@ from nbledger.core.differences import (
     Series,
     TableChange,
 )
-from nbledger.core.syntax import Literal
+from nbledger.core.literals import Literal
 from nbledger.keeper import calls
 
 

@@ -23,9 +23,9 @@ from nbledger.core.differences import (
     Comparison,
     PackageChange,
 )
+from nbledger.core.literals import Literal
 from nbledger.core.pair import Pair
 from nbledger.core.sides import Side
-from nbledger.core.syntax import Literal
 
 _AGAIN = 0.8  # a second cause of a kind weighs less than the first cause of another
 _LEAST = 0.01
@@ -187,8 +187,20 @@ def _edit(pair: Pair, change: CodeChange) -> Iterator[Cause]:
             said = ", ".join(map(_literal, left[:3]))
             yield Cause(CODE, f"{change.where} {_state(change)}: {said}", _ran(change), 0.85)
         return
+    made = _wrote(pair, change)
+    if made:
+        yield Cause(CODE, _code_words(change), f"it wrote {made}", 0.3)
+        return
     weight = 0.3 if _only_imports(change) else 0.86 if change.kind == "cell" else 0.84
     yield Cause(CODE, _code_words(change), _ran(change), weight)
+
+
+def _wrote(pair: Pair, change: CodeChange) -> str:
+    """The versioned file that a new cell wrote and the run read: the data are the cause, and the cell their origin."""
+    if change.kind != "cell" or change.state == "changed":
+        return ""
+    told = (d for d in pair.found.data if d.needed and not d.derived and d.state == "changed")
+    return next((d.path for d in told if causes_data.written_by(pair, d) == change.where), "")
 
 
 def _alone(pair: Pair, literal: Literal) -> bool:

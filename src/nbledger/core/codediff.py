@@ -10,11 +10,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 
-from nbledger.core import defuse, notebookdiff, relevance, syntax
+from nbledger.core import defuse, literals, notebookdiff, relevance, syntax
 from nbledger.core.differences import CodeChange
+from nbledger.core.literals import Literal
 from nbledger.core.record import ExecutedCell, Record
 from nbledger.core.relevance import Reach
-from nbledger.core.syntax import Literal
 
 _MOST_LINES = 400
 _LABEL = 60
@@ -48,7 +48,7 @@ def cells(
         if old is None or new is None or syntax.body(old.source) != syntax.body(new.source):
             change = _cell(old, new, needed, settings)
             if change is not None and change.effect == "code" and i is not None and j is not None:
-                names = syntax.renames(keyed[0][i][0], keyed[1][j][0])
+                names = literals.renames(keyed[0][i][0], keyed[1][j][0])
                 change = replace(change, effect="names") if names is not None and renamed else change
             if change is not None and needed and not _moves(old, new, reaches):
                 change = replace(change, needed=False, inside=True)
@@ -84,9 +84,9 @@ def _cell(
 def _renamed(pairs: Sequence[tuple[str, str]]) -> bool:
     """Whether the cells that differ in names alone differ by one renaming, which every other cell goes along with."""
     there: dict[str, str] = {}
-    bound = [{name for pair in pairs for name in syntax.bound(pair[side])} for side in (0, 1)]
+    bound = [{name for pair in pairs for name in literals.bound(pair[side])} for side in (0, 1)]
     for old, new in pairs:
-        names = syntax.renames(old, new)
+        names = literals.renames(old, new)
         if names is None:
             names = {word: word for word in syntax.words(old) & syntax.words(new)}
         for before, after in names.items():
@@ -127,11 +127,11 @@ def _effect(before: str, after: str) -> tuple[str, tuple[Literal, ...]]:
         return "shows", ()
     assigned = _assigned(a, b)
     if a.seedless == b.seedless:
-        within = syntax.literals(before, after)
+        within = literals.literals(before, after)
         seeds = within if within is not None else (*assigned, Literal("seed", "", "", "keyword"))
         if all(x.seed for x in seeds):
             return "seed", seeds
-    within = syntax.literals(before, after)
+    within = literals.literals(before, after)
     if within is not None:
         return "literals", within
     return "code", assigned
@@ -257,8 +257,9 @@ _OPTION = r"""(?P<head>(?:-p\s*|--param[\s=])\s*['"]?{name}=)(?P<value>"[^"]*"|'
 def split_parameters(sources: Sequence[str], names: Iterable[str]) -> tuple[tuple[str, ...], dict[str, str]]:
     """The sources with ``...`` for each literal that sets one of the parameters ``names``, and {name: literal} of those.
 
-    A parameter is set by ``name = literal`` at the top level of a cell, by the value of a key ``"name"`` of a
-    dictionary written out there, or by ``-p name=literal`` in the header. The last setting counts.
+    A parameter is set by ``name = literal`` at the top level of a cell, as a key or attribute (``{"name": literal}``,
+    ``dict(name=literal)``, ``x["name"] = literal``, ``x.name = literal``), or by ``-p name=literal`` in the header. The
+    last setting counts.
     """
     wanted = set(names)
     found: dict[str, str] = {}
@@ -306,18 +307,10 @@ def _places(source: str, names: set[str]) -> list[tuple[int, int, str]]:
         found.append((index(node.lineno, node.col_offset), index(node.end_lineno, node.end_col_offset), name))
 
     for statement in tree.body:
-        assigned = syntax.assignment(statement)
-        if assigned is None:
-            continue
-        name, value = assigned
-        if name in names and syntax.is_literal(value):
-            add(value, name)
-        elif isinstance(value, ast.Dict):
-            for key, item in zip(value.keys, value.values, strict=True):
-                known = key.value if isinstance(key, ast.Constant) and isinstance(key.value, str) else None
-                full = next((n for n in (f"{name}.{known}", known) if n in names), None)
-                if full is not None and syntax.is_literal(item):
-                    add(item, full)
+        for owner, known, value in syntax.settings(statement):
+            full = next((n for n in (f"{owner}.{known}", known) if n in names), None)
+            if full is not None:
+                add(value, full)
     return sorted(found)
 
 

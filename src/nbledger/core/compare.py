@@ -18,12 +18,12 @@ from nbledger.core.differences import (
 )
 from nbledger.core.environment import Environment
 from nbledger.core.errors import UsageError, nearest
+from nbledger.core.literals import Literal
 from nbledger.core.pair import Pair
 from nbledger.core.project import Project
 from nbledger.core.record import Point, Record
 from nbledger.core.runs import REPRODUCES, VERDICT
 from nbledger.core.sides import Side
-from nbledger.core.syntax import Literal
 from nbledger.core.verdict import DIFFERENT
 
 _SHOWN = 60

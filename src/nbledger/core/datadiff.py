@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 
 from nbledger.core import codediff
 from nbledger.core.differences import DataChange, Row
-from nbledger.core.lineage import EXTERNAL, MOVED, FileRecord
+from nbledger.core.lineage import DVC, EXTERNAL, MOVED, FileRecord
+from nbledger.core.literals import Literal
 from nbledger.core.record import Record
 from nbledger.core.sides import Side
-from nbledger.core.syntax import Literal
 
 CODE_SUFFIXES = (".py", ".pyx", ".pyi", ".ipynb")
 _TOGETHER = 4  # so many differing files of one folder are told of as one data set
@@ -81,7 +81,9 @@ def _change(uses: tuple[_Uses, _Uses], one: FileRecord | None, two: FileRecord |
         values=(one.md5 if one else None, two.md5 if two else None),
         state=state,
         sizes=(one.size if one else None, two.size if two else None),
-        derived=all(use.made(r.path) for use, r in zip(uses, (one, two), strict=True) if r is not None),
+        derived=all(
+            use.made(r.path) and r.state != DVC for use, r in zip(uses, (one, two), strict=True) if r is not None
+        ),
         outside=here.state == EXTERNAL,
         needed=any(needed for _, needed in where),
         read_by=where[1][0] or where[0][0],

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from nbledger.core.literals import Literal
 from nbledger.core.proof import Proof
-from nbledger.core.syntax import Literal
 
 DATA, CODE, PARAMETER, ENVIRONMENT = "data", "code", "parameter", "environment"
 SEED, ORDER, HARDWARE, NONDETERMINISM = "seed", "order", "hardware", "nondeterminism"

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from nbledger.core.differences import Comparison
+from nbledger.core.literals import Literal
 from nbledger.core.record import ExecutedCell
 from nbledger.core.sides import Side
-from nbledger.core.syntax import Literal
 
 
 @dataclass(frozen=True)

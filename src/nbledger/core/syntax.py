@@ -13,9 +13,10 @@ from nbledger.core import defuse
 
 _HEADER = re.compile(r"\s*(?:# )?%%mlrun\b[^\n]*\n?")
 _MAGIC = re.compile(r"^\s*(?:[A-Za-z_][\w, ]*=\s*)?([%!].*)$")
+_INERT = ("%%time", "%%capture", "%%prun")
 _TIMING = re.compile(r"%(?:time|timeit|prun)\s+[^-\s]")
 _SEED_NAME = re.compile(r"(?:^|_)(?:seeds?|random_?state|rng|random_seed)(?:$|_|\d)", re.IGNORECASE)
-_SEED_CALLS = frozenset(
+SEED_CALLS = frozenset(
     (
         "seed",
         "manual_seed",
@@ -34,25 +35,6 @@ _SEED_CALLS = frozenset(
 )
 _SHOWN_CALLS = frozenset(("print", "display", "help", "plot", "show", "savefig", "head", "tail", "describe", "info"))
 _PLOTS = frozenset(("plt", "sns", "ax", "axes", "fig", "px", "pylab", "alt"))
-
-
-@dataclass(frozen=True)
-class Literal:
-    """One literal that is ``old`` in one source and ``new`` in the other (as written; empty where absent).
-
-    ``name`` is what it is called there: the variable it is assigned to, the key, the keyword; ``place``: assigned
-    (at the top level of a cell), key, keyword, argument, default or inside. ``call`` is the function it is given to.
-    """
-
-    name: str
-    old: str
-    new: str
-    place: str = "inside"
-    call: str = ""
-
-    @property
-    def seed(self) -> bool:
-        return is_seed(self.name) or (self.place in ("argument", "keyword") and self.call in _SEED_CALLS)
 
 
 def is_seed(name: str) -> bool:
@@ -88,7 +70,7 @@ def shape(source: str) -> Shape:
         plain = "\n".join(line.rstrip() for line in text.splitlines()).strip("\n")
         return Shape(plain, plain, plain, plain, {})
     lines = magics(text)
-    tree = _Plain().visit(tree)
+    tree = Plain().visit(tree)
     exact = ast.dump(tree) + lines
     tree.body = [s for s in tree.body if not only_shows(s)]
     effect = ast.dump(tree) + lines
@@ -103,7 +85,8 @@ def magics(text: str) -> str:
     if _compiles(text):
         return ""  # a line may look like one inside a string
     found = (match[1].rstrip() for line in text.splitlines() if (match := _MAGIC.match(line)))
-    return "\n".join(line.partition(" ")[0] if _TIMING.match(line) else line for line in found)
+    kept = (line for line in found if line.partition(" ")[0] not in _INERT)
+    return "\n".join(line.partition(" ")[0] if _TIMING.match(line) else line for line in kept)
 
 
 def _compiles(text: str) -> bool:
@@ -114,7 +97,7 @@ def _compiles(text: str) -> bool:
     return True
 
 
-class _Plain(ast.NodeTransformer):
+class Plain(ast.NodeTransformer):
     """Takes out docstrings and other statements that are only a constant, and annotations' and types' comments."""
 
     def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
@@ -163,6 +146,46 @@ def assignment(statement: ast.stmt) -> tuple[str, ast.expr] | None:
     return None
 
 
+def settings(statement: ast.stmt) -> Iterator[tuple[str, str, ast.expr]]:
+    """(what it belongs to or nothing, name, literal) of every name, key and attribute that a statement sets to one."""
+    if not isinstance(statement, ast.Assign | ast.AnnAssign) or statement.value is None:
+        return
+    targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+    target, value = targets[0], statement.value
+    if len(targets) > 1:
+        return
+    if isinstance(target, ast.Tuple | ast.List) and isinstance(value, ast.Tuple | ast.List):
+        pairs = list(zip(target.elts, value.elts, strict=False)) if len(target.elts) == len(value.elts) else []
+    else:
+        pairs = [(target, value)]
+    for place, item in pairs:
+        owner, name = _named(place)
+        if name and is_literal(item) and not isinstance(item, ast.Dict):
+            yield owner, name, item
+        elif isinstance(place, ast.Name):
+            yield from ((place.id, key, inner) for key, inner in _items(item) if is_literal(inner))
+
+
+def _named(target: ast.expr) -> tuple[str, str]:
+    if isinstance(target, ast.Name):
+        return "", target.id
+    if isinstance(target, ast.Attribute):
+        return _root(target), target.attr
+    if isinstance(target, ast.Subscript) and isinstance(target.slice, ast.Constant):
+        return _root(target), str(target.slice.value)
+    return "", ""
+
+
+def _items(value: ast.expr) -> Iterator[tuple[str, ast.expr]]:
+    """Keys and values of a dictionary written out."""
+    if isinstance(value, ast.Dict):
+        for key, item in zip(value.keys, value.values, strict=True):
+            if isinstance(key, ast.Constant) and isinstance(key.value, str):
+                yield key.value, item
+    elif isinstance(value, ast.Call) and called(value) == "dict":
+        yield from ((k.arg, k.value) for k in value.keywords if k.arg)
+
+
 def is_literal(node: ast.AST) -> bool:
     """Whether an expression is written out whole: a constant, arithmetic on constants, or containers of such."""
     if isinstance(node, ast.Constant):
@@ -195,7 +218,7 @@ def only_sets(source: str) -> bool:
     tree = defuse.tree_of(body(source))
     if tree is None:
         return False
-    statements = _Plain().visit(tree).body
+    statements = Plain().visit(tree).body
     found = [assignment(s) for s in statements]
     return bool(found) and all(x is not None and is_literal(x[1]) for x in found)
 
@@ -206,12 +229,12 @@ class _Seedless(ast.NodeTransformer):
     def visit_Call(self, node: ast.Call) -> ast.AST:
         self.generic_visit(node)
         node.keywords = [k for k in node.keywords if not (k.arg and is_seed(k.arg))]
-        if called(node) in _SEED_CALLS:
+        if called(node) in SEED_CALLS:
             node.args = []
         return node
 
     def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
-        if isinstance(node.value, ast.Call) and called(node.value) in _SEED_CALLS:
+        if isinstance(node.value, ast.Call) and called(node.value) in SEED_CALLS:
             return None
         return self.generic_visit(node)
 
@@ -232,117 +255,13 @@ def _is_bare(node: ast.expr) -> bool:
     return is_literal(node) or (isinstance(node, ast.Constant) and node.value is Ellipsis)
 
 
-def literals(old: str, new: str) -> tuple[Literal, ...] | None:
-    """The literals in which two sources differ; None where they differ in more than literals."""
-    a, b = (defuse.tree_of(body(text)) for text in (old, new))
-    if a is None or b is None or magics(body(old)) != magics(body(new)):
-        return None
-    for tree in (a, b):
-        tree.body = [s for s in _Plain().visit(tree).body if not only_shows(s)]
-    found: list[Literal] = []
-    return tuple(found) if _walk(a, b, _Where(top=True), found) else None
-
-
-@dataclass(frozen=True)
-class _Where:
-    name: str = ""
-    place: str = "inside"
-    call: str = ""
-    top: bool = False
-
-
-def _walk(a: ast.AST, b: ast.AST, where: _Where, found: list[Literal]) -> bool:
-    """Whether the trees are the same but for literals, which are added to ``found``."""
-    if isinstance(a, ast.Dict) and isinstance(b, ast.Dict) and _same_keys(a, b):
-        return _walk_dict(a, b, where, found)
-    if is_literal(a) and is_literal(b):
-        old, new = ast.unparse(a), ast.unparse(b)
-        if old != new:
-            found.append(Literal(where.name, old, new, where.place, where.call))
-        return True
-    if type(a) is not type(b):
-        return False
-    if isinstance(a, ast.Module) and isinstance(b, ast.Module):
-        if len(a.body) != len(b.body):
-            return False
-        return all(_walk_statement(x, y, found, top=True) for x, y in zip(a.body, b.body, strict=True))
-    if isinstance(a, ast.Call) and isinstance(b, ast.Call):
-        return _walk_call(a, b, found)
-    if isinstance(a, ast.stmt) and isinstance(b, ast.stmt):
-        return _walk_statement(a, b, found, top=False)
-    return _walk_fields(a, b, found, where if isinstance(a, ast.Dict) else _Where())
-
-
-def _walk_fields(a: ast.AST, b: ast.AST, found: list[Literal], where: _Where) -> bool:
-    for name in a._fields:
-        left, right = getattr(a, name, None), getattr(b, name, None)
-        if isinstance(left, list) and isinstance(right, list):
-            if len(left) != len(right):
-                return False
-            pairs = list(zip(left, right, strict=True))
-        else:
-            pairs = [(left, right)]
-        for x, y in pairs:
-            if isinstance(x, ast.AST) and isinstance(y, ast.AST):
-                if not _walk(x, y, where, found):
-                    return False
-            elif x != y:
-                return False
-    return True
-
-
-def _walk_statement(a: ast.stmt, b: ast.stmt, found: list[Literal], *, top: bool) -> bool:
-    left, right = assignment(a), assignment(b)
-    if left and right and left[0] == right[0]:
-        return _walk(left[1], right[1], _Where(left[0], "assigned" if top else "inside"), found)
-    if isinstance(a, ast.FunctionDef) and isinstance(b, ast.FunctionDef):
-        names = [x.arg for x in (*a.args.posonlyargs, *a.args.args)][-len(a.args.defaults) :] if a.args.defaults else []
-        if len(a.args.defaults) != len(b.args.defaults):
-            return False
-        for name, x, y in zip(names, a.args.defaults, b.args.defaults, strict=True):
-            if not _walk(x, y, _Where(name, "default", a.name), found):
-                return False
-        a, b = copy.copy(a), copy.copy(b)
-        a.args, b.args = copy.copy(a.args), copy.copy(b.args)
-        a.args.defaults, b.args.defaults = [], []
-    return type(a) is type(b) and _walk_fields(a, b, found, _Where())
-
-
-def _walk_call(a: ast.Call, b: ast.Call, found: list[Literal]) -> bool:
-    name = called(a)
-    if len(a.args) != len(b.args) or [k.arg for k in a.keywords] != [k.arg for k in b.keywords]:
-        return False
-    if not _walk(a.func, b.func, _Where(), found):
-        return False
-    for x, y in zip(a.args, b.args, strict=True):
-        if not _walk(x, y, _Where("", "argument", name), found):
-            return False
-    return all(
-        _walk(x.value, y.value, _Where(x.arg or "", "keyword", name), found)
-        for x, y in zip(a.keywords, b.keywords, strict=True)
-    )
-
-
-def _same_keys(a: ast.Dict, b: ast.Dict) -> bool:
-    keys = [[ast.unparse(k) if k is not None else None for k in d.keys] for d in (a, b)]
-    return keys[0] == keys[1]
-
-
-def _walk_dict(a: ast.Dict, b: ast.Dict, where: _Where, found: list[Literal]) -> bool:
-    for key, x, y in zip(a.keys, a.values, b.values, strict=True):
-        name = str(key.value) if isinstance(key, ast.Constant) else ""
-        if not _walk(x, y, _Where(name, "key" if where.place in ("assigned", "key") else "inside"), found):
-            return False
-    return True
-
-
 def defined(source: str) -> dict[str, str]:
     """{name: what it is, formatting aside} of a module's top-level definitions; everything else under an empty name."""
     tree = defuse.tree_of(source)
     if tree is None:
         return {"": source}
     found: dict[str, str] = {}
-    for statement in _Plain().visit(tree).body:
+    for statement in Plain().visit(tree).body:
         for name in _defines(statement) or [""]:
             found[name] = found.get(name, "") + ast.dump(statement)
     return found
@@ -385,51 +304,3 @@ def imports(source: str) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             found.add(node.module.partition(".")[0])
     return found
-
-
-def renames(old: str, new: str) -> dict[str, str] | None:
-    """{name in the old source: name in its place in the new one} of two sources that are the same but for names; None
-    where they differ in more. What is imported or an attribute keeps its name.
-    """
-    if magics(body(old)) != magics(body(new)):
-        return None
-    a, b = (defuse.tree_of(body(text)) for text in (old, new))
-    if a is None or b is None:
-        return None
-    found: dict[str, str] = {}
-    x, y = _Plain().visit(a), _Plain().visit(b)
-    return found if _same_but_names(x, y, found) else None
-
-
-def bound(source: str) -> set[str]:
-    """Every name that a source sets, at the top or inside functions; not those that it imports."""
-    tree = defuse.tree_of(body(source))
-    found: set[str] = set()
-    for node in ast.walk(tree) if tree is not None else ():
-        if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
-            found.add(node.id)
-        elif isinstance(node, ast.arg):
-            found.add(node.arg)
-        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-            found.add(node.name)
-    return found
-
-
-def _same_but_names(a: object, b: object, found: dict[str, str]) -> bool:
-    if type(a) is not type(b):
-        return False
-    if isinstance(a, list) and isinstance(b, list):
-        return len(a) == len(b) and all(_same_but_names(x, y, found) for x, y in zip(a, b, strict=True))
-    if not isinstance(a, ast.AST):
-        return a == b
-    for field in a._fields:
-        left, right = getattr(a, field, None), getattr(b, field, None)
-        if (type(a), field) in _NAMED and isinstance(left, str) and isinstance(right, str):
-            if found.setdefault(left, right) != right:
-                return False
-        elif not _same_but_names(left, right, found):
-            return False
-    return True
-
-
-_NAMED = {(ast.Name, "id"), (ast.arg, "arg"), (ast.FunctionDef, "name"), (ast.ClassDef, "name")}
