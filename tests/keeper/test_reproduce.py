@@ -349,6 +349,30 @@ def test_a_cell_that_takes_too_long_and_a_python_without_a_kernel(project: Path,
         )
 
 
+def test_files_too_large_to_hash_at_once_are_compared_too(project: Path) -> None:
+    (project / ".nbledger.toml").write_text("hash_max_mb = 0\n")
+    (project / "data.csv").write_text("1\n")
+    commit_all(project)
+    with kernel(project) as k:
+        ran(k, "%%mlrun large\ntext = open('data.csv').read()\nopen('out.txt', 'w').write(text * 5)")
+    found = again(project, "large")
+    assert found.verdict == "identical", found
+    assert [(o.path, o.equal) for o in found.outputs] == [("out.txt", True)]
+    new = json.loads(ledger.artifact(project, str(found.new_run_id), "nbledger/inputs.json").read_text())
+    assert [(i["path"], i["state"], bool(i["md5"])) for i in new["inputs"]] == [("data.csv", "git", True)]
+
+
+def test_with_git_alone_and_without_it(folder: Path) -> None:
+    with kernel(folder) as k:
+        ran(k, "%%mlrun bare -m x\nx = 1")
+        found = again(folder, "bare")
+        assert (found.verdict, [m.kind for m in found.missing]) == ("not-restorable", ["code"])
+        git(folder, "init", "-q")
+        (folder / "in.txt").write_text("3")
+        ran(k, "%%mlrun simple -m y\ny = int(open('in.txt').read())")
+    assert again(folder, "simple").verdict == "identical"
+
+
 # ── what the stories are told with ───────────────────────────────────────────────────────────────────────
 
 
