@@ -69,6 +69,7 @@ def _template(root: Path) -> None:
 
     make_repository(root)
     (root / "pyproject.toml").write_text(SETTINGS)
+    (root / ".gitignore").write_text("__pycache__/\n")
     mlflow.ensure_embedded(project.find(root))
 
 
