@@ -169,10 +169,11 @@ def _metrics(found: Comparison) -> Iterator[str]:
     if not found.metrics:
         return
     pair = len(found.runs) == 2
-    series = {name for name in found.series if name in found.metrics}
+    metrics, left = words.shown_metrics(found)
+    series = {name for name in found.series if name in metrics}
     heads = ["metric", *_titles(found), *(["difference", "relative"] if pair else []), *([""] if series else [])]
     rows: list[list[Entry]] = []
-    for name, values in list(found.metrics.items())[:_ROWS]:
+    for name, values in list(metrics.items())[:_ROWS]:
         best = _best(name, values)
         row = [("", _name(name))]
         row += [
@@ -186,7 +187,8 @@ def _metrics(found: Comparison) -> Iterator[str]:
         if series:
             row.append(("", "".join(_spark(one) for one in found.series.get(name, ()) if one is not None)))
         rows.append(row)
-    yield _table(heads, rows, len(found.metrics) - _ROWS)
+    yield _table(heads, rows, len(metrics) - _ROWS)
+    yield from (f'<div class="soft">{escape(line)}</div>' for line in left)
 
 
 def _best(name: str, values: Sequence[float | None]) -> int | None:

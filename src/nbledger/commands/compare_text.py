@@ -9,7 +9,7 @@ from nbledger.commands.text import clip, number, size, table
 from nbledger.core.causes_data import table_words
 from nbledger.core.differences import CodeChange, Comparison, DataChange, Series
 
-_MOST, _LINES, _WIDE = 30, 12, 160
+_MOST, _FEW, _LINES, _WIDE = 30, 4, 12, 160
 _BLOCKS = "▁▂▃▄▅▆▇█"
 
 
@@ -70,21 +70,32 @@ def _metrics(found: Comparison) -> list[str]:
     pair = len(found.runs) == 2
     heads = ["metric", *_heads(found), *(["difference", "relative"] if pair else [])]
     rows = []
-    for name, values in list(found.metrics.items())[:_MOST]:
+    metrics, left = shown_metrics(found)
+    for name, values in list(metrics.items())[:_MOST]:
         row = [clip(name), *(number(v) if v is not None else "" for v in values)]
         if pair:
             delta = found.deltas.get(name)
             row += [signed(delta.absolute), percent(delta.relative)] if delta else ["", ""]
         rows.append(row)
-    lines = ["", table(heads, rows, [False] + [True] * (len(heads) - 1)), *_more(found.metrics, "metrics")]
+    lines = ["", table(heads, rows, [False] + [True] * (len(heads) - 1)), *_more(metrics, "metrics"), *left]
     for name, series in found.series.items():
-        if name in found.metrics:
+        if name in metrics:
             lines += [
                 f"  {clip(name)} {clip(run.title)}: {sparkline(one)} {one.count} values, {number(one.low)} to {number(one.high)}"
                 for run, one in zip(found.runs, series, strict=True)
                 if one is not None
             ]
     return lines
+
+
+def shown_metrics(found: Comparison) -> tuple[dict[str, tuple[float | None, ...]], list[str]]:
+    """The metrics to list, and a line for those left out: what a dict was flattened to, where there are others."""
+    plain = {k: v for k, v in found.metrics.items() if "." not in k}
+    left = [k for k in found.metrics if k not in plain]
+    if found.whole or not plain or len(left) <= _FEW:
+        return found.metrics, []
+    groups = ", ".join(clip(f"{g}.*") for g in list(dict.fromkeys(k.partition(".")[0] for k in left))[:3])
+    return plain, [f"and {len(left)} more that differ ({groups}): --all lists them"]
 
 
 def _heads(found: Comparison) -> list[str]:

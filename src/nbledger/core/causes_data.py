@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterator
 
-from nbledger.core import syntax
+from nbledger.core import codediff, syntax
 from nbledger.core.differences import DATA, SEED, Cause, DataChange
 from nbledger.core.pair import Pair
 
@@ -118,6 +118,15 @@ def table_words(change: DataChange) -> str:
     return ", ".join(parts)
 
 
+def written_by(pair: Pair, change: DataChange) -> str:
+    """The last cell of the second side's session (or else the first's) that wrote a file before the run read it."""
+    for side in (pair.b, pair.a):
+        writers = [c for c in side.record.cells[:-1] if change.path in c.writes]
+        if writers:
+            return codediff.label(writers[-1])
+    return ""
+
+
 def _evidence(pair: Pair, change: DataChange) -> str:
     parts = []
     hashes = [value[:8] if value else "none" for value in change.values]
@@ -125,6 +134,9 @@ def _evidence(pair: Pair, change: DataChange) -> str:
         parts.append(f"MD5 {hashes[0]} → {hashes[1]}")
     if change.read_by:
         parts.append(f"read by {change.read_by}")
+    writer = written_by(pair, change)
+    if writer and not change.derived:
+        parts.append(f"written by {writer}")
     because = [x for x in pair.absorbed if x.old.strip("'\"") in change.path]
     if because and change.other:
         parts.append(f"{because[0].name or 'the name in the code'} was {because[0].old} and is {because[0].new}")

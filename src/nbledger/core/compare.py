@@ -96,6 +96,7 @@ def of_sides(
         equal=False if _reproduced_otherwise(records) else _equal(metrics),
         recorded=tuple(params),
         notes=tuple(_notes(chosen)),
+        whole=everything,
     )
     if len(chosen) > 2:
         return replace(
@@ -224,7 +225,10 @@ def _idle(a: Side, b: Side) -> list[CodeChange]:
     """Cells that only one of two runs executed, and that neither depends on."""
     if a.kind != sides.RUN or b.kind != sides.RUN:
         return []
-    idle = [[c for i, c in enumerate(s.record.cells) if i not in s.needed] for s in (a, b)]
+    idle = [
+        [c for i, c in enumerate(s.record.cells) if i not in s.needed and not syntax.only_asks(c.source)]
+        for s in (a, b)
+    ]
     only = [codediff.only(idle[0], b.record.cells), codediff.only(idle[1], a.record.cells)]
     return codediff.cells(*only, needed=False)
 

@@ -205,6 +205,7 @@ class Comparison:
     recorded: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     proof: Proof | None = None
+    whole: bool = False
 
     def factors(self) -> tuple[str, ...]:
         """Which of data, code, parameter, environment and seed differ in a way that can move a metric."""

@@ -13,6 +13,7 @@ from nbledger.core import defuse
 
 _HEADER = re.compile(r"\s*(?:# )?%%mlrun\b[^\n]*\n?")
 _MAGIC = re.compile(r"^\s*(?:[A-Za-z_][\w, ]*=\s*)?([%!].*)$")
+_VERB = re.compile(r"%(?:load_ext\s+nbledger|ledger|track_data|runs|compare_runs|reproduce|mlrun\s+show)\b")
 _INERT = ("%%time", "%%capture", "%%prun")
 _TIMING = re.compile(r"%(?:time|timeit|prun)\s+[^-\s]")
 _SEED_NAME = re.compile(r"(?:^|_)(?:seeds?|random_?state|rng|random_seed)(?:$|_|\d)", re.IGNORECASE)
@@ -45,6 +46,12 @@ def is_seed(name: str) -> bool:
 def body(source: str) -> str:
     """The source without the header of a tracked cell, which names the run and says what to record."""
     return _HEADER.sub("", source, count=1) if _HEADER.match(source) else source
+
+
+def only_asks(source: str) -> bool:
+    """Whether a cell holds nothing but verbs of nbledger, which version, record and show, and compute nothing."""
+    lines = [line.strip() for line in source.splitlines()]
+    return all(_VERB.match(line) for line in lines if line and not line.startswith("#"))
 
 
 @dataclass(frozen=True)
