@@ -255,7 +255,11 @@ def _add_nbledger(tool: Tool, into: Path) -> list[str]:
         folders.append(Path(next(iter(spec.submodule_search_locations))))
     own = importlib.metadata.distribution("nbledger")
     for item in own.files or ():
-        if item.parts[0].endswith(".dist-info") and item.name != "RECORD" and os.path.isfile(str(own.locate_file(item))):
+        if (
+            item.parts[0].endswith(".dist-info")
+            and item.name != "RECORD"
+            and os.path.isfile(str(own.locate_file(item)))
+        ):
             (site / item).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(str(own.locate_file(item)), site / item)
     if "site-packages" in folders[0].parts:
