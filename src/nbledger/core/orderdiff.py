@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from nbledger.core import codediff, defuse, syntax
+from nbledger.core import codediff, defuse, drawn, syntax
 from nbledger.core.cells import INJECTED, DiskCell
 from nbledger.core.differences import OrderChange
 from nbledger.core.record import ExecutedCell, Record
@@ -128,7 +128,7 @@ def _explained(mine: Session, theirs: Session, index: int, instead: Sequence[Exe
         return OrderChange(
             f"{name} ran {_times(counts[0])} in {mine.title} and {_times(counts[1])} in {theirs.title}",
             _detail(mine, cell) or "its result builds on what it left before",
-            matters=_builds_on_itself(cell),
+            matters=_builds_on_itself(mine, index),
         )
     if _deleted(mine, cell):
         return OrderChange(
@@ -177,9 +177,16 @@ def _binds(cell: ExecutedCell) -> frozenset[str]:
     return names.binds | names.may_bind
 
 
-def _builds_on_itself(cell: ExecutedCell) -> bool:
+def _builds_on_itself(side: Session, index: int) -> bool:
+    """Whether running a cell twice is not running it once: it changes what it reads (modules apart: they are what they
+    were), or draws from a generator that it does not seed itself.
+    """
+    cell = side.needed[index]
     names = defuse.names_of(cell.source)
-    return bool(names.accumulates or (names.binds | names.may_bind) & names.loads) or bool(cell.random)
+    modules = {name for c in side.needed for name in syntax.imported_as(c.source)}
+    if (names.accumulates | ((names.binds | names.may_bind) & names.loads)) - modules:
+        return True
+    return bool(set(cell.random) - drawn.seeders(side.needed)[index])
 
 
 def _deleted(side: Session, cell: ExecutedCell) -> bool:

@@ -311,3 +311,10 @@ def imports(source: str) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             found.add(node.module.partition(".")[0])
     return found
+
+
+def imported_as(source: str) -> set[str]:
+    """The names under which a source imports things at its top level."""
+    tree = defuse.tree_of(body(source))
+    found = [s for s in (tree.body if tree is not None else ()) if isinstance(s, ast.Import | ast.ImportFrom)]
+    return {(alias.asname or alias.name).partition(".")[0] for s in found for alias in s.names}
