@@ -67,7 +67,7 @@ class TrackedCell:
             name, given, value = text.partition("=")
             if given:
                 params[name] = value
-            elif name in session.shell.user_ns:
+            elif name in session.shell.user_ns and name not in _set_by(source):
                 params[name] = session.shell.user_ns[name]
         with contextlib.suppress(Exception):
             params = {**collect.notebook_parameters(session, notebook), **params}
@@ -224,6 +224,14 @@ class TrackedCell:
             self.session.show(self.summary())
         except Exception as err:
             print(f"nbledger: recorded {self.recording.name} ({err!r})", file=sys.stderr)
+
+
+def _set_by(source: str) -> frozenset[str]:
+    """Names that the cell sets before it reads them: what an earlier run of it left there is not its parameter."""
+    from nbledger.core.defuse import names_of
+
+    names = names_of(source)
+    return (names.binds | names.may_bind) - names.loads
 
 
 def outcome(error: BaseException | None) -> str:
