@@ -45,7 +45,9 @@ class Side:
 
 @dataclass(frozen=True)
 class Case:
-    """``alone``: run A is made for this case only, in its own folder, not shared with the other cases of the base."""
+    """``alone``: run A is made for this case only, in its own folder, not shared with the other cases of the base.
+    ``one_kernel``: run B comes after run A in the same kernel; its ``run`` names what is executed after run A.
+    """
 
     name: str
     title: str
@@ -54,6 +56,7 @@ class Case:
     a: Side = Side()
     b: Side = Side()
     alone: bool = False
+    one_kernel: bool = False
     held_out: bool = False
 
     @property

@@ -92,13 +92,19 @@ def outcome(place: Place, case: Case) -> Outcome:
 
 def _pair(place: Place, case: Case, root: Path) -> tuple[float, float]:
     about = base(case.base)
+    if case.one_kernel:
+        _laid_out(place, about, root)
+        with _session(place, about, case.a, root) as kernel:
+            _record(about, case.a, root, kernel, 1)
+            _record(about, case.b, root, kernel, 2)
+        return _metrics(root, about.metric)
     if case.alone or case.a.environment:
         _begin(place, about, case.a, root)
     else:
         _moved(place.once(f"a/{_key(case)}", lambda draft: _begin(place, about, case.a, draft / "project")), root)
-    before = _metric(root, about.metric)
-    _record(place, about, case.b, root, first=False)
-    return before, _metric(root, about.metric)
+    with _session(place, about, case.b, root) as kernel:
+        _record(about, case.b, root, kernel, 2)
+    return _metrics(root, about.metric)
 
 
 def _key(case: Case) -> str:
@@ -125,6 +131,12 @@ def _stored_places(root: Path) -> Iterator[str]:
 
 def _begin(place: Place, about: Base, side: Side, root: Path) -> None:
     """A new project of a base with run A in it."""
+    _laid_out(place, about, root)
+    with _session(place, about, side, root) as kernel:
+        _record(about, side, root, kernel, 1)
+
+
+def _laid_out(place: Place, about: Base, root: Path) -> None:
     root.parent.mkdir(parents=True, exist_ok=True)
     shutil.copytree(places.template(place), root, symlinks=True)
     shutil.copytree(about.folder, root, dirs_exist_ok=True, ignore=shutil.ignore_patterns(*_OWN))
@@ -133,11 +145,10 @@ def _begin(place: Place, about: Base, side: Side, root: Path) -> None:
         shutil.copytree(outside, root.parent / "outside")
     if about.make:
         changes.apply(root, {"do": "python", "code": (about.folder / about.make).read_text(encoding="utf-8")})
-    _record(place, about, side, root, first=True)
 
 
-def _record(place: Place, about: Base, side: Side, root: Path, *, first: bool) -> None:
-    """Make the side's changes, version what it versions, execute its cells in a new kernel, publish the run."""
+def _record(about: Base, side: Side, root: Path, kernel: Kernel, number: int) -> None:
+    """Make the side's changes, version what it versions, execute its cells, publish the run: the first or the second."""
     from nbledger.core import project, track
     from nbledger.keeper.publish import flush
 
@@ -148,12 +159,11 @@ def _record(place: Place, about: Base, side: Side, root: Path, *, first: bool) -
     paths = about.track if side.track is None else side.track
     if paths:
         track.track(here, [str(root / p) for p in paths], cwd=root)
-    if first or side.commit:
+    if number == 1 or side.commit:
         commit_all(root, "Work")
-    with _served(root, about) as url, _kernel(place, side, root, url) as kernel:
-        said = _execute(kernel, session, side.run, path, late)
+    said = _execute(kernel, session, side.run, path, late)
     left, reasons = flush(here)
-    if left or len(_runs(root)) != (1 if first else 2):
+    if left or len(_runs(root)) != number:
         raise RuntimeError(f"no run was recorded: {reasons} {said}")
 
 
@@ -211,22 +221,24 @@ def _send(kernel: Kernel, cell: notebook.Cell) -> str:
 
 
 @contextmanager
-def _kernel(place: Place, side: Side, root: Path, url: str) -> Iterator[Kernel]:
-    env = {
-        "JPY_SESSION_NAME": str(root / notebook.FILE),
-        "OUTSIDE": str(root.parent / "outside"),
-        "SERVER": url,
-        **side.env,
-    }
-    # Two workers that look for free ports at once may find the same; names are their own.
-    sockets = Path(os.environ["JUPYTER_RUNTIME_DIR"], uuid.uuid4().hex)
-    kernel = Kernel(root, env, places.interpreter(place, side.environment), sockets)
-    try:
-        if side.cpus:
-            os.sched_setaffinity(kernel.pid, sorted(os.sched_getaffinity(0))[: side.cpus])
-        yield kernel
-    finally:
-        kernel.close()
+def _session(place: Place, about: Base, side: Side, root: Path) -> Iterator[Kernel]:
+    """A kernel for the notebook, and the server that the base wants."""
+    with _served(root, about) as url:
+        env = {
+            "JPY_SESSION_NAME": str(root / notebook.FILE),
+            "OUTSIDE": str(root.parent / "outside"),
+            "SERVER": url,
+            **side.env,
+        }
+        # Two workers that look for free ports at once may find the same; names are their own.
+        sockets = Path(os.environ["JUPYTER_RUNTIME_DIR"], uuid.uuid4().hex)
+        kernel = Kernel(root, env, places.interpreter(place, side.environment), sockets)
+        try:
+            if side.cpus:
+                os.sched_setaffinity(kernel.pid, sorted(os.sched_getaffinity(0))[: side.cpus])
+            yield kernel
+        finally:
+            kernel.close()
 
 
 class _Quiet(SimpleHTTPRequestHandler):
@@ -255,11 +267,12 @@ def _runs(root: Path) -> list[Any]:
     return sorted(runs.listed(project.find(root)), key=lambda row: row.start or "")
 
 
-def _metric(root: Path, name: str) -> float:
-    last = _runs(root)[-1]
-    if last.status != "FINISHED":
-        raise RuntimeError(f"the run is {last.status}")
-    return float(last.metrics[name])
+def _metrics(root: Path, name: str) -> tuple[float, float]:
+    """The metric of both runs."""
+    first, last = _runs(root)
+    if wrong := [row.status for row in (first, last) if row.status != "FINISHED"]:
+        raise RuntimeError(f"a run is {wrong[0]}")
+    return float(first.metrics[name]), float(last.metrics[name])
 
 
 def _compared(root: Path) -> tuple[Cause, ...]:
