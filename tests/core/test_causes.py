@@ -164,6 +164,13 @@ SINGLE: dict[str, tuple[dict[str, Any], str, str]] = {
         "parameter",
         "lr was 0.1 and is 0.2",
     ),
+    "another tracked cell of the same session": (
+        {"cells": executed((IMPORT, LOAD, "%%mlrun one -m acc\nlr = 0.1\nacc = fit(df, lr)", "%%mlrun two -m acc\nlr = 0.2\nacc = fit(df, lr)")),
+         "params": {"lr": "0.2"},
+         "first": {"sources": (IMPORT, LOAD, "%%mlrun one -m acc\nlr = 0.1\nacc = fit(df, lr)")}},
+        "parameter",
+        "lr was 0.1 and is 0.2",
+    ),
     "an edited cell": (changed(1, LOAD + "\ndf = df.dropna()"), "code", "df = df.dropna()"),
     "the run's own cell": (changed(3, FIT.replace("fit(df", "fit(2 * df")), "code", "2 * df"),
     "another seed in the header": ({"seeds": {"seed": 2}, "first": {"seeds": {"seed": 1}}}, "seed", "seed was 1 and is 2"),

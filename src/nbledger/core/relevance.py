@@ -21,9 +21,9 @@ _LOGGING = ("log", "log_metric", "log_metrics", "mlflow")
 
 @dataclass(frozen=True)
 class Reach:
-    """Of one side: the statements (as syntax trees in text) that its result depends on, by cell; None: not to be told."""
+    """Of one side: the statements (as syntax trees in text) that its result depends on, by source of the cell; None: not to be told."""
 
-    needed: dict[int, Counter[str]] | None
+    needed: dict[str, Counter[str]] | None
 
     def moves(self, cell: ExecutedCell | None, changed: Counter[str]) -> bool:
         """Whether one of the ``changed`` statements of a cell is among them."""
@@ -31,7 +31,7 @@ class Reach:
             return False
         if self.needed is None:
             return bool(changed)
-        return bool(changed & self.needed.get(id(cell), Counter()))
+        return bool(changed & self.needed.get(syntax.body(cell.source), Counter()))
 
 
 def reach(executed: Sequence[ExecutedCell]) -> Reach:
@@ -44,10 +44,10 @@ def reach(executed: Sequence[ExecutedCell]) -> Reach:
         return Reach(None)
     lines = [(cell, key, text) for cell, parts in split for key, text in parts or ()]
     known = [Cell(text, None, 0.0, None) for _, _, text in lines]
-    found: dict[int, Counter[str]] = {id(cell): Counter() for cell in executed}
+    found: dict[str, Counter[str]] = {syntax.body(cell.source): Counter() for cell in executed}
     for index in session_cells.slice_of([*known, Cell(roots, None, 0.0, None)]):
         cell, key, _ = lines[index]
-        found[id(cell)][key] += 1
+        found[syntax.body(cell.source)][key] += 1
     return Reach(found)
 
 
