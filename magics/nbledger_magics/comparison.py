@@ -13,12 +13,12 @@ from nbledger.commands.text import clip, number, numeric
 from nbledger.core.differences import Cause, CodeChange, Comparison, DataChange, Series
 from nbledger.keeper.calls import built
 from nbledger_magics import child
-from nbledger_magics.display import Shown, _box, escape
+from nbledger_magics.display import Shown, _box, _facts, escape
 
 if TYPE_CHECKING:
     from nbledger_magics.session import Session
 
-_ROWS, _LINES, _AXES, _LINES_DRAWN = 50, 80, 8, 60
+_ROWS, _LINES, _AXES, _LINES_DRAWN, _NAMED = 50, 80, 8, 60, 12
 _LOWER = (
     "loss",
     "error",
@@ -323,9 +323,8 @@ def _chart(found: Comparison) -> Iterator[str]:
             for x, axis in zip(places, axes, strict=True)
             if axis.known(number_of_run)
         ]
-        hue = round(360 * number_of_run / min(len(found.runs), _LINES_DRAWN))
         parts.append(
-            f'<polyline points="{" ".join(points)}" fill="none" stroke="hsl({hue},60%,50%)" stroke-width="1.6">'
+            f'<polyline points="{" ".join(points)}" fill="none" stroke="{_colour(number_of_run)}" stroke-width="1.8">'
             f"<title>{escape(clip(run.title, 60))}</title></polyline>"
         )
     for x, axis in zip(places, axes, strict=True):
@@ -339,6 +338,18 @@ def _chart(found: Comparison) -> Iterator[str]:
                 f"{escape(clip(text, 18))}</text>"
             )
     yield f'<div class="scroll"><svg width="{width}" height="{height}" role="img">{"".join(parts)}</svg></div>'
+    if len(found.runs) <= _NAMED:
+        swatch = '<span style="color: {}">━</span> {}'
+        yield f"<div>{_facts(swatch.format(_colour(i), _name(run.title)) for i, run in enumerate(found.runs))}</div>"
+
+
+# Okabe and Ito's colours, which all can tell apart, without those that a white or a black page swallows.
+_COLOURS = ("#0f8fd6", "#e08a00", "#009e73", "#d55e00", "#cc79a7", "#56b4e9")
+
+
+def _colour(run: int) -> str:
+    """The line of a run; beyond the first few, hues at golden-angle distances."""
+    return _COLOURS[run] if run < len(_COLOURS) else f"hsl({round(run * 137.5) % 360},60%,50%)"
 
 
 class _Axis:

@@ -285,11 +285,12 @@ def progress(session: Session) -> Iterator[Callable[[int, int, str], None]]:
         return
     begun = time.monotonic()
     widget: Any = None
+    handle: Any = None
 
     def update(done: int, total: int, words: str) -> None:
-        nonlocal widget
+        nonlocal widget, handle
         if widget is None and attended(session) and time.monotonic() - begun > 0.5:
-            widget = _widget()
+            widget, handle = _widget()
         if widget is not None:
             widget.max, widget.value = max(total, 1), done
             widget.description = text.clip(words, 40)
@@ -299,15 +300,16 @@ def progress(session: Session) -> Iterator[Callable[[int, int, str], None]]:
     finally:
         if widget is not None:
             widget.close()
+            handle.update({"text/plain": ""}, raw=True)  # a saved notebook would show "Loading widget" for ever
 
 
-def _widget() -> Any:
+def _widget() -> tuple[Any, Any]:
+    """(progress bar, the handle of its display); None where ipywidgets is not installed."""
     try:
         import ipywidgets
     except ImportError:
-        return None
+        return None, None
     from IPython.display import display
 
     widget = ipywidgets.FloatProgress(layout={"width": "100%"}, style={"description_width": "initial"})
-    display(widget)
-    return widget
+    return widget, display(widget, display_id=True)

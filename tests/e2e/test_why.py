@@ -91,6 +91,7 @@ def test_two_runs_are_compared_and_one_is_reproduced(lab: Lab, page: Any) -> Non
     assert cells.nth(11).locator(".nbledger svg").count() >= 1, "three runs have a chart"
     assert "identical" in cells.nth(12).locator(".nbledger").inner_text()
     assert "not deterministic" in last.inner_text()
+    assert "Loading widget" not in said
     take_pictures(lab, page)
 
     from conftest import run

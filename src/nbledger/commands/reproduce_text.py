@@ -82,7 +82,7 @@ def apart(pair: MetricPair) -> str:
     if pair.recorded is not None and pair.reproduced is not None:
         delta = pair.reproduced - pair.recorded
         if math.isfinite(delta) and delta:
-            relative = f", {delta / pair.recorded:+.2g} of it" if pair.recorded else ""
+            relative = f" ({100 * delta / abs(pair.recorded):+.3g} %)" if pair.recorded else ""
             words.insert(0, f"{'+' if delta > 0 else ''}{number(delta)}{relative}")
     if pair.within:
         words.append("within the tolerance")
