@@ -25,6 +25,8 @@ SAME = {
     "progress bar": (" 50%|█████     | 5/10 [00:01<00:01, 4.9it/s]\ndone\n", "done\n"),
     "carriage returns": ("step 1\rstep 2\rstep 3\n", "step 3\n"),
     "keras": (" 313/313 ━━━━━━━━ 1s 2ms/step\nloss 0.1\n", "313/313 ━━━━━━━━ 4s 9ms/step\nloss 0.1\n"),
+    "backspaces": ("7/10 [==\b\b\b\b\b\b\b\b\b\bdone\n", "done\n"),
+    "more backspaces than text": ("a\b\bb\b\b\bok\n", "ok\n"),
     "colours": ("\x1b[31mred\x1b[0m", "red"),
     "logging": ("2026-11-25 13:04:33,120 start", "2025-01-01 00:00:00,999 start"),
     "mlflow's logging": ("2026/11/25 13:04:33 INFO mlflow: a", "2026/11/25 13:09:01 INFO mlflow: a"),

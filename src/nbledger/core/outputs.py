@@ -176,8 +176,8 @@ def normal(text: str, roots: Iterable[str] = ()) -> str:
 
 def _line(line: str) -> str:
     line = line.rstrip("\r").rpartition("\r")[2]  # what a terminal shows of a line written over and over
-    while "\b" in line:
-        line = re.sub(r"[^\b]?\b", "", line, count=1)
+    if "\b" in line:
+        line = _struck(line)
     if _PROGRESS.search(line) or _CLOCKED.match(line):
         return ""
     for pattern, instead in _ALWAYS:
@@ -186,6 +186,17 @@ def _line(line: str) -> str:
         for pattern, instead in _DURATIONS:
             line = pattern.sub(instead, line)
     return line.rstrip()
+
+
+def _struck(line: str) -> str:
+    """A line in which each backspace has taken away what stood before it."""
+    kept: list[str] = []
+    for character in line:
+        if character != "\b":
+            kept.append(character)
+        elif kept:
+            kept.pop()
+    return "".join(kept)
 
 
 def _difference(mine: Sequence[tuple[str, str]], other: Sequence[tuple[str, str]]) -> str:
