@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nbledger.core import settingsdiff, tablediff
+from nbledger.core import insides, settingsdiff, tablediff
 from nbledger.core.differences import Row, TableChange
 from nbledger.core.tablediff import frames
 
@@ -155,6 +155,14 @@ def test_what_is_no_table_is_left_alone() -> None:
     nested = tablediff.compare(b'{"a": [1, 2]}\n{"a": [3]}\n', b'{"a": [1, 2]}\n{"a": [4]}\n', ".jsonl")
     assert nested is not None
     assert nested.changed == 1
+
+
+def test_lines_of_a_text_are_counted_at_once_however_often_they_repeat() -> None:
+    assert insides._lines(b"a\nb\nc\n", b"a\nx\nc\nd\n") == "2 lines added, 1 removed"
+    labels = [str(n % 150) for n in range(100_000)]
+    assert insides._lines("\n".join(labels).encode(), "\n".join([*labels, "new"]).encode()) == (
+        "at least 1 lines added, 0 removed"
+    )
 
 
 def test_a_large_table_is_looked_at_in_part_and_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +15,7 @@ from nbledger.core.sides import Side
 
 _FILES = 8  # looked into in one comparison; the rest is only named
 _LINES = 2_000_000
+_PAIRS = 50_000  # equal lines, each with each, up to which it is worked out where lines came and went
 _KEPT = 256
 _ENDS = "only line ends differ"
 
@@ -121,6 +122,9 @@ def _lines(a: Path | bytes, b: Path | bytes) -> str:
         return ""
     if sorted(left) == sorted(right):
         return "the same lines in another order" if left != right else _ENDS
+    was, now = Counter(left), Counter(right)
+    if sum(count * now[line] for line, count in was.items()) > _PAIRS:
+        return f"at least {(now - was).total():,} lines added, {(was - now).total():,} removed"
     added = removed = 0
     for tag, i1, i2, j1, j2 in difflib.SequenceMatcher(None, left, right, autojunk=True).get_opcodes():
         if tag != "equal":
