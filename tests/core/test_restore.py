@@ -18,7 +18,7 @@ import pytest
 
 from conftest import commit_all, dvc, git
 from nbledger.core import placing, restored
-from nbledger.core.errors import LedgerError, Refused
+from nbledger.core.errors import LedgerError, Refused, ToolFailed
 from nbledger.core.lineage import FileRecord
 from nbledger.core.project import find
 from nbledger.core.record import ExecutedCell, Record
@@ -309,6 +309,30 @@ def test_what_an_execution_wrote_is_put_back(project: Path) -> None:
     assert (there.into / "notes.txt").read_text() == "as it was\n"
     assert not (there.into / "new").exists()
     assert not (there.into / "unseen.txt").exists()
+    (there.into / "a.csv").write_text("spoilt by a program that nobody watched\n")
+    put_back(find(project), record, there, [])
+    assert (there.into / "a.csv").read_text() == "1\n"
+
+
+def test_nothing_is_put_back_where_the_work_tree_lost_its_repository(project: Path) -> None:
+    (project / "notes.txt").write_text("as it was\n")
+    commit_all(project)
+    record = recorded(project)
+    there = restore(find(project), record)
+    (there.into / ".git").unlink()
+    (project / "notes.txt").write_text("the user's own, not committed\n")
+    with pytest.raises(ToolFailed, match="no work tree of Git any more"):
+        put_back(find(project), record, there, [])
+    assert (project / "notes.txt").read_text() == "the user's own, not committed\n"
+
+
+def test_a_place_named_through_a_link_leaves_no_note_in_git(project: Path, tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    there = restore(find(project), recorded(project), tmp_path / "link" / "there")
+    remove(find(project), there)
+    assert "there" not in git(project, "worktree", "list")
+    assert not list((tmp_path / "real").iterdir())
 
 
 def test_a_killed_restoration_is_known_and_taken_away(project: Path) -> None:

@@ -108,7 +108,7 @@ def put_back(project: Project, record: Record, restored: Restored, written: Iter
             with contextlib.suppress(OSError):
                 full.unlink()
     worktrees.reset(restored.into)
-    work = _Work(project, _project_at(project, restored.into), record, None)
+    work = _Work(project, _project_at(project, restored.into), record, None, again=True)
     work.data(everything=False)
     work.inputs()
 
@@ -116,8 +116,10 @@ def put_back(project: Project, record: Record, restored: Restored, written: Iter
 class _Work:
     """One restoration under way: what is missing and noted so far."""
 
-    def __init__(self, project: Project, there: Project, record: Record, progress: Progress | None) -> None:
-        self.project, self.there, self.record, self.progress = project, there, record, progress
+    def __init__(
+        self, project: Project, there: Project, record: Record, progress: Progress | None, *, again: bool = False
+    ) -> None:
+        self.project, self.there, self.record, self.progress, self.again = project, there, record, progress, again
         self.missing: list[Missing] = []
         self.notes: list[str] = []
         self.needed = {r.path for r in record.inputs}
@@ -223,15 +225,17 @@ class _Work:
             self._put(out, placer, sources[name], target / name, f"{out.path}/{name}", md5)
 
     def _put(self, out: dvc.Out, placer: Placer, source: Path, target: Path, path: str, md5: str) -> None:
-        self.placed[path] = md5
-        if os.path.lexists(target):
-            return
+        if os.path.lexists(target) and not self.again:
+            return  # Git's own: verified with the other inputs
         if out.legacy:  # DVC 2's hash of text passes over line ends: the bytes are verified apart from the copy
             found = dvc.verify(source, out)
             if found != md5:
                 raise Mismatch(source, md5, found)
             md5 = files.md5_of(source)
-            self.placed[path] = md5
+        self.placed[path] = md5
+        if target.is_file() and files.md5_of(target) == md5:
+            return
+        target.unlink(missing_ok=True)  # changed by a program whose writes were not seen
         placer.put(source, target, md5, linked=path not in self.written, executable=out.executable)
 
     # ── everything else that was read ────────────────────────────────────────────────────────────────────

@@ -31,8 +31,11 @@ def add(repo: git.GitRepo, place: Path, commit: str) -> None:
 
 def reset(place: Path) -> None:
     """Put every tracked file of a linked work tree back as its commit has it, and remove those that are in no version
-    and not ignored.
+    and not ignored. ``ToolFailed`` where it is a work tree no more: Git would take the one around it, the user's own.
     """
+    found = git.discover(place)
+    if found is None or not os.path.samefile(found.root, place):
+        raise ToolFailed(f"{place} is no work tree of Git any more: what ran in it removed its .git", "")
     _patiently(place, place, "read-tree", "--reset", "-u", "HEAD")
     git.call(place, *_WHOLE, "checkout-index", "--all", "--force", "--quiet")
     git.call(place, *_WHOLE, "clean", "-ffdq")
@@ -80,7 +83,8 @@ def _entry(repo: git.GitRepo, place: Path) -> Path | None:
             leads = (entry / "gitdir").read_text(errors="surrogateescape").strip()
         except OSError:
             leads = ""
-        if leads == str(place / ".git") or (not leads and entry.name == place.name):
+        real = os.path.realpath(entry / leads)  # Git writes the real path, or one from its own folder
+        if (leads and real == os.path.realpath(place / ".git")) or (not leads and entry.name == place.name):
             return entry
     return None
 
