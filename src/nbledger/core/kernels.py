@@ -47,10 +47,14 @@ class Running:
             cell = self.notebook.cells[index]
             self._client.execute_cell(cell, index, execution_count=self._client.code_cells_executed + 1)
 
-    def hidden(self, code: str) -> None:
-        """Run a line of ours that leaves no trace in the notebook, the kernel's history or its counts."""
+    def hidden(self, code: str) -> str:
+        """Run a line of ours that leaves no trace in the notebook, the kernel's history or its counts; the error that it
+        ended with, in words, or nothing.
+        """
         with _translated():
-            self._client.wait_for_reply(self._client.kc.execute(code, silent=True, store_history=False))
+            reply = self._client.wait_for_reply(self._client.kc.execute(code, silent=True, store_history=False)) or {}
+        said: Mapping[str, Any] = reply.get("content", {})
+        return f"{said.get('ename')}: {said.get('evalue')}" if said.get("status") == "error" else ""
 
     def language(self) -> Mapping[str, Any]:
         """What the kernel says of its language, as notebooks keep it."""

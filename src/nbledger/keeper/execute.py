@@ -18,7 +18,7 @@ from typing import Any
 from nbledger.core import environment as environments
 from nbledger.core import files, git, kernels, lineage, mlflow, worktrees
 from nbledger.core.environment import Environment
-from nbledger.core.errors import Refused
+from nbledger.core.errors import Refused, ToolFailed
 from nbledger.core.lineage import FileRecord
 from nbledger.core.project import SCRATCH, Project
 from nbledger.core.record import ExecutedCell, Point
@@ -211,7 +211,9 @@ class _Execution:
         if self.batch is not None:
             begin = {"name": self.batch.name, "experiment": None, "params": dict(self.batch.params)}
             lines.append(f"get_ipython()._nbledger_session.begin_batch(**{begin!r})")
-        running.hidden("\n".join(lines))
+        problem = running.hidden("\n".join(lines))
+        if problem:  # nothing would be recorded, and nothing of the user's protected
+            raise ToolFailed(f"nbledger cannot be loaded in the kernel: {' '.join(problem.split())[:200]}")
 
     def _end_batch(self, running: kernels.Running) -> None:
         executed = self.there.state / "executed.ipynb"
