@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -19,11 +20,25 @@ if TYPE_CHECKING:
     from nbledger_magics.session import Session
 
 _INSTALLERS = ("pip", "conda", "mamba", "micromamba", "uv", "pixi")
-_CHANGING = re.compile(
-    r"(^|[;&|]\s*)(\S*/)?nbledger\s"
-    r"|(^|[;&|]\s*)(sudo\s+)?(\S*/)?(python[\d.]*\s+-m\s+)?(pip[\d.]*|uv(\s+pip)?|conda|mamba|micromamba|pixi|apt(-get)?)"
-    r"\s+(-\S+\s+)*(install|uninstall|add|remove|update|upgrade|sync)\b"
+_START, _MODULE = r"(^|[;&|]\s*)(\S*/)?", r"(python[\d.]*\s+-m\s+)?"
+_GIT = (
+    r"add|am|cherry-pick|commit|fetch|gc|init|merge|pull|prune|push|rebase|repack|revert|submodule|switch|update-ref"
+    r"|branch\s+(-[dDmMcCfu]|[^-\s])\S*|tag\s+(-[adfmsu]|[^-\s])\S*|checkout\s+-[bB]|stash(?!\s+(list|show))"
+    r"|remote\s+(add|remove|rm|rename|set-\S+|update|prune)|worktree\s+(?!list)\S+"
+    r"|config\s+(?!-+(get|list|l)\b)(-\S+\s+)*[^-\s]\S*\s+[^;&|\s]+"
 )
+_DVC = r"add|commit|push|gc|move|remove|destroy|init|(config|remote|cache)\s+(?!list|-l|--list)\S+"
+_CHANGING = re.compile(
+    rf"{_START}nbledger\s"
+    rf"|(^|[;&|]\s*)(sudo\s+)?(\S*/)?{_MODULE}(pip[\d.]*|uv(\s+pip)?|conda|mamba|micromamba|pixi|apt(-get)?)"
+    r"\s+(-\S+\s+)*(install|uninstall|add|remove|update|upgrade|sync)\b"
+    rf"|{_START}git\s+(-[Cc]\s+\S+\s+|-\S+\s+)*({_GIT})(?![\w-])"
+    rf"|{_START}{_MODULE}dvc\s+(-\S+\s+)*({_DVC})(?![\w-])"
+)
+"""Commands that install, or that write to what the restored work tree shares with the user's own: Git's branches, tags
+and remotes, DVC's cache and remotes.
+"""
+_SHELLS = ("bash", "sh", "script")
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _MOVES = {
     "os.rename": slice(2),
@@ -53,6 +68,9 @@ def prepare(session: Session, roots: list[str], place: str) -> None:
     for name in _INSTALLERS:
         if name in shell.magics_manager.magics["line"]:
             shell.magics_manager.magics["line"][name] = _skipping(name)
+    for name in _SHELLS:
+        if name in shell.magics_manager.magics["cell"]:
+            shell.magics_manager.magics["cell"][name] = _without_changes(shell.magics_manager.magics["cell"][name])
     shell.system = _unless_installing(shell.system)
     shell.getoutput = _unless_installing(shell.getoutput)
     for root in roots:
@@ -73,6 +91,18 @@ def _unless_installing(run: Callable[..., Any]) -> Callable[..., Any]:
         return run(line, *args, **options)
 
     return command
+
+
+def _without_changes(run: Callable[..., Any]) -> Callable[..., Any]:
+    def magic(line: str, cell: str) -> Any:
+        lines = cell.replace("\\\n", " ").splitlines(keepends=True)
+        return run(line, "".join(_said(text) if _CHANGING.search(text.strip()) else text for text in lines))
+
+    return magic
+
+
+def _said(command: str) -> str:
+    return f"echo {shlex.quote(f'nbledger: {command.strip()} {SKIPPED}')}\n"
 
 
 def redirect_imports(home: str, place: str) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from nbledger_magics.reexecution import _CHANGING, redirect_imports
+from nbledger_magics.reexecution import _CHANGING, _without_changes, redirect_imports
 
 
 @pytest.mark.parametrize(
@@ -26,6 +26,34 @@ from nbledger_magics.reexecution import _CHANGING, redirect_imports
         ("sudo apt-get install graphviz", True),
         ("nbledger track data.csv", True),
         ("cd x; nbledger push", True),
+        ("git add -A && git commit -m done", True),
+        ("git -C .. push origin main", True),
+        ("git -c user.name=x commit -m y", True),
+        ("git branch new", True),
+        ("git branch -D old", True),
+        ("git checkout -b new", True),
+        ("git tag v1", True),
+        ("git stash", True),
+        ("git config user.name Ada", True),
+        ("git config --global user.name Ada", True),
+        ("git remote add origin x", True),
+        ("dvc add data.csv", True),
+        ("python -m dvc -q push", True),
+        ("dvc gc -w -f", True),
+        ("dvc remote add -d x /y", True),
+        ("git branch --show-current", False),
+        ("git branch", False),
+        ("git tag --list", False),
+        ("git stash list", False),
+        ("git config --get user.name", False),
+        ("git config user.name", False),
+        ("git remote -v", False),
+        ("git merge-base main HEAD", False),
+        ("git log --oneline", False),
+        ("git clone https://example.org/data", False),
+        ("dvc pull", False),
+        ("dvc remote list", False),
+        ("dvc get https://example.org data.csv", False),
         ("pip list", False),
         ("pip freeze > installed.txt", False),
         ("python train.py install", False),
@@ -37,6 +65,20 @@ from nbledger_magics.reexecution import _CHANGING, redirect_imports
 )
 def test_installers_are_skipped_and_nothing_else(command: str, skipped: bool) -> None:
     assert bool(_CHANGING.search(command)) == skipped
+
+
+def test_a_cell_of_shell_skips_only_those_lines() -> None:
+    given: list[str] = []
+    magic = _without_changes(lambda line, cell: given.append(cell))
+    magic("", "echo a\ngit add x\ngit commit \\\n  -m 'done'\nif true; then\n  git push\nfi\n")
+    done = subprocess.run(["sh", "-c", given[0]], capture_output=True, text=True, check=True)
+    lines = done.stdout.splitlines()
+    assert lines[0] == "a"
+    assert [line.split(" is skipped")[0] for line in lines[1:]] == [
+        "nbledger: git add x",
+        "nbledger: git commit    -m 'done'",
+        "nbledger: git push",
+    ]
 
 
 def test_modules_of_the_work_tree_are_imported_from_the_restored_one(
