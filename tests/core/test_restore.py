@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from conftest import commit_all, dvc, git
-from nbledger.core import placing, restored
+from nbledger.core import owners, placing, restored
 from nbledger.core.errors import LedgerError, Refused, ToolFailed
 from nbledger.core.lineage import FileRecord
 from nbledger.core.project import find
@@ -356,6 +356,26 @@ def test_a_killed_restoration_is_known_and_taken_away(project: Path) -> None:
     restored.remove(find(project), known.name)
     assert leftovers(project) == []
     check_same(before, Snap.take(project))
+
+
+def test_a_folder_that_is_used_again_is_not_taken_away_for_its_first_use(project: Path, tmp_path: Path) -> None:
+    here, place = find(project), tmp_path / "there"
+    first = restore(here, recorded(project), place)
+    shutil.rmtree(place)
+    note = restored.folder(here) / f"{first.name}.json"
+    note.write_text(json.dumps({**json.loads(note.read_text()), "owner": {**owners.owner(), "created": 0}}))
+    restored.keep(here, restore(here, recorded(project), place).name)
+    examine(here, fix=True)
+    assert (place / ".git").exists()
+    assert [r.into for r in restored.registered(here) if r.kept] == [str(place)]
+
+
+def test_a_folder_that_another_restores_into_is_refused_and_left_alone(project: Path, tmp_path: Path) -> None:
+    here, place = find(project), tmp_path / "there"
+    first, _ = restored.begin(here, RUN, "0" * 40, place)
+    with pytest.raises(Refused, match="is being restored into by process"):
+        restore(here, recorded(project), place)
+    assert [r.name for r in restored.registered(here)] == [first.name]
 
 
 def test_a_kept_one_is_listed_and_its_removal_by_hand_noticed(project: Path) -> None:

@@ -94,7 +94,10 @@ def begin(project: Project, run_id: str, commit: str, into: Path | None) -> tupl
             raise Refused(f"{into} is not an empty folder", "name one that does not exist yet: --into DIR")
     project.ensure_state()
     for known in registered(project):
-        if known.kept and not os.path.isdir(known.into):  # taken away by hand
+        same = into is not None and _same_place(known.into, into)
+        if same and not known.kept and not known.abandoned:
+            raise _in_use(known)
+        if same or (known.kept and not os.path.isdir(known.into)):  # taken away by hand
             remove(project, known.name)
     listing = folder(project)
     try:
@@ -107,11 +110,31 @@ def begin(project: Project, run_id: str, commit: str, into: Path | None) -> tupl
             with contextlib.suppress(FileExistsError):
                 made = Registration(name, str(place), run_id, commit, owners.owner())
                 _create(listing / f"{name}.json", made)
+                if into is not None:
+                    _alone(project, made)
                 place.parent.mkdir(parents=True, exist_ok=True)
                 return made, place
     except OSError as err:
         raise LedgerError(f"cannot write to {project.state}: {err.strerror}", "free some disk space") from err
     raise Refused(f"there are too many restored copies of run {run_id[:12]}", "nbledger doctor lists them")
+
+
+def _same_place(x: str | Path, y: str | Path) -> bool:
+    return os.path.realpath(x) == os.path.realpath(y)
+
+
+def _alone(project: Project, made: Registration) -> None:
+    """``Refused`` where another process chose the same folder in this moment: who fails there takes it away."""
+    for other in registered(project):
+        if other.name != made.name and _same_place(other.into, made.into):
+            (folder(project) / f"{made.name}.json").unlink(missing_ok=True)
+            raise _in_use(other)
+
+
+def _in_use(known: Registration) -> Refused:
+    return Refused(
+        f"{known.into} is being restored into by process {known.owner.get('pid')}", "name another: --into DIR"
+    )
 
 
 def _create(path: Path, made: Registration) -> None:
