@@ -15,6 +15,7 @@ import pytest
 
 from nbledger.core.cells import Cell
 from nbledger.core.hidden import Watcher, line
+from nbledger.core.symbols import Memory
 
 Run = str | tuple[str, str]
 Row = tuple[dict[str, str], Sequence[Run], str | None]
@@ -338,3 +339,14 @@ def test_a_long_session_is_not_looked_through_twice(tmp_path: Path) -> None:
     disk = {"a": "x = 0", "b": "x = x + 1", "c": "x"}
     cells, path = session(tmp_path, disk, ["a", *["b"] * 3000, "c"], ids=True)
     assert "ran 3000 times" in line(Watcher().warnings(cells, path))
+
+
+def test_the_names_of_a_long_session_are_the_same_wherever_it_is_taken_up_again() -> None:
+    sources = [(f"a{n} = f(a{n - 1}, {n})", True) for n in range(200)]
+    memory = Memory()
+    memory.after(sources)
+    for count in (199, 150, 64, 63, 200, 1, 200):
+        taken_up, anew = memory.after(sources[:count]), Memory().after(sources[:count])
+        assert {k: v.digest for k, v in taken_up.nodes.items()} == {k: v.digest for k, v in anew.nodes.items()}
+    edited = [*sources[:100], ("a99 = 0", True), *sources[101:]]
+    assert memory.after(edited).nodes["a199"].digest == Memory().after(edited).nodes["a199"].digest

@@ -39,6 +39,12 @@ NEEDED = {
         2,
         [1, 2, 3],
     ),
+    "the last writer of each": (
+        ["w()", "w2()", "w3()", "r"],
+        [reading(wrote="/f"), reading(wrote="/g"), reading(wrote="/g"), reading("/f", "/g")],
+        None,
+        [0, 2, 3],
+    ),
     "a span": (["a = 1", "z = 9", "b = a", "c = 2"], [Trace()] * 4, 2, [0, 2, 3]),
     "nothing": ([], [], None, []),
 }

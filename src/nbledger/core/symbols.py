@@ -45,28 +45,34 @@ class Names:
     unclear: bool = False
 
 
+_NEAR = 32
+
 Source = tuple[str, bool]
 """A cell's source, and whether it ran to its end."""
 
 
 class Memory:
-    """Remembers the names after each cell of a sequence, so that the next one, mostly the same, costs what is new."""
+    """Remembers the names after cells of a sequence, so that the next one, mostly the same, costs what is new: after each
+    of the last cells, and of those before after every so many, as a long session has many names.
+    """
 
     def __init__(self) -> None:
         self._sources: list[Source] = []
-        self._states: list[Names] = []
+        self._states: dict[int, Names] = {}
 
     def after(self, sources: Sequence[Source]) -> Names:
         """The names after these cells."""
         same = 0
         while same < min(len(sources), len(self._sources)) and sources[same] == self._sources[same]:
             same += 1
-        del self._sources[same:], self._states[same:]
-        state = self._states[-1] if self._states else Names()
-        for index in range(same, len(sources)):
-            state = run(sources[index], index, state)
-            self._sources.append(sources[index])
-            self._states.append(state)
+        self._states = {count: names for count, names in self._states.items() if count <= same}
+        start = max(self._states, default=0)
+        state = self._states.get(start, Names())
+        for index in range(start, len(sources)):
+            state = self._states[index + 1] = run(sources[index], index, state)
+            if (index + 1 - _NEAR) % _NEAR:
+                self._states.pop(index + 1 - _NEAR, None)
+        self._sources = list(sources)
         return state
 
 

@@ -5,7 +5,7 @@ open for every cell, so that a run knows what the cells before it have read.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -142,14 +142,17 @@ def needed(cells: Sequence[Cell], traces: Sequence[Trace], first: int | None = N
         chain = {*session_cells.slice_of(cells[: root + 1]), root} - found
         found |= chain
         for index in chain:
-            writers = (_writer(traces, index, path) for path in traces[index].reads)
-            pending.extend(w for w in writers if w is not None)
+            pending.extend(_writers(traces, index))
     return sorted(found)
 
 
-def _writer(traces: Sequence[Trace], reader: int, path: str) -> int | None:
-    """The last cell before ``reader`` that wrote this file."""
-    return next((i for i in range(reader - 1, -1, -1) if path in traces[i].writes), None)
+def _writers(traces: Sequence[Trace], reader: int) -> Iterator[int]:
+    """The cells before ``reader`` that were the last to write a file that it read."""
+    left: AbstractSet[str] = traces[reader].reads.keys()
+    for index in range(reader - 1, -1, -1):
+        if not left.isdisjoint(traces[index].writes):
+            yield index
+            left = left - traces[index].writes
 
 
 def carried(
