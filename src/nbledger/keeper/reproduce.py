@@ -245,10 +245,14 @@ def _conclusion(
         notes=tuple(dict.fromkeys(notes)),
     )
     if wanted.record:
-        new = reproductions.record_again(project, record, executed, place.scratch / "1", judgement.verdict)
+        new, said = None, "the store does not answer: it is recorded later"
+        try:
+            new = reproductions.record_again(project, record, executed, place.scratch / "1", judgement.verdict)
+        except OSError as err:  # what was found out is worth more than its record
+            said = f"the reproduction could not be recorded: {err.strerror or err}"
         outcome = replace(outcome, new_run_id=new)
         if new is None and executed.journal is not None:
-            outcome = replace(outcome, notes=(*outcome.notes, "the store does not answer: it is recorded later"))
+            outcome = replace(outcome, notes=(*outcome.notes, said))
     outcome = _concluded(project, wanted, outcome)
     if verdict == DIFFERENT and outcome.new_run_id is not None:
         outcome = replace(outcome, causes=_causes(project, record.run_id, outcome.new_run_id))

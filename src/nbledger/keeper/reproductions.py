@@ -27,7 +27,7 @@ REPRODUCED_BY = "nbledger.reproduced_by"
 
 def record_again(project: Project, record: Record, executed: Executed, scratch: Path, verdict: str) -> str | None:
     """Hand the journals of an execution over to the project's ledger and publish them; the new run's id. None when the
-    store cannot be reached: the run is published later.
+    store cannot be reached: the run is published later. ``OSError`` when there is no room for them.
     """
     if executed.journal is None:
         return None
@@ -79,10 +79,12 @@ def _hand_over(
     target = journals.folder(project)
     target.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = target / f".new-{path.name}"
-    shutil.rmtree(draft, ignore_errors=True)
-    shutil.copytree(path, draft, ignore=shutil.ignore_patterns("state.json", "publish.lock"))
-    (draft / "events.jsonl").write_text("".join(lines), encoding="utf-8")
-    os.rename(draft, target / path.name)
+    try:
+        shutil.copytree(path, draft, ignore=shutil.ignore_patterns("state.json", "publish.lock"))
+        (draft / "events.jsonl").write_text("".join(lines), encoding="utf-8")
+        os.rename(draft, target / path.name)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
 
 
 def _rewritten(
