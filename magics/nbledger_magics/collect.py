@@ -6,7 +6,6 @@ import argparse
 import json
 import os
 import re
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,7 @@ from nbledger.core import lineage as lineages
 from nbledger.core.errors import UsageError, nearest
 from nbledger.core.observe import Observation
 from nbledger.core.project import Project
-from nbledger.core.sieve import Sieve
+from nbledger.core.sieve import Sieve, import_path
 from nbledger.keeper.recorder import Recording
 
 if TYPE_CHECKING:
@@ -175,7 +174,7 @@ def model(recording: Recording, variable: str, names: Mapping[str, Any], example
     except Exception as err:
         blob.unlink(missing_ok=True)
         raise UsageError(f"model {variable} {_PICKLE_NOTE}: {err}", "log it in the cell with mlflow itself") from err
-    recording.model(blob, variable, [path for path in sys.path if path] + [os.getcwd()])
+    recording.model(blob, variable, [path for path in import_path() if path] + [os.getcwd()])
 
 
 def _example_for(value: Any, names: Mapping[str, Any]) -> Any:
@@ -213,7 +212,8 @@ def environment(recording: Recording, folder: Path) -> None:
     """
     now = environments.current()
     (folder / "environment.txt").write_text(environments.as_requirements(now))
-    noted = {"modules": modules.loaded(), "path": [os.path.abspath(entry or os.curdir) for entry in sys.path]}
+    path = [os.path.abspath(entry or os.curdir) for entry in import_path()]
+    noted = {"modules": modules.loaded(), "path": path}
     facts = {**environments.to_dict(now), **environments.process(), "loaded": noted}
     (folder / "environment.json").write_text(json.dumps(facts), encoding="utf-8", errors="surrogatepass")
     recording.environment(folder)

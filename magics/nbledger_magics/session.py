@@ -152,8 +152,11 @@ class Session:
         if self.tracer is not None and index is not None:
             from nbledger.core.traces import bound
 
-            self.traces[index] = self.tracer.end(self.cells[index].source)
-            bound(self.traces)
+            try:
+                self.traces[index] = self.tracer.end(self.cells[index].source)
+                bound(self.traces)
+            except Exception as err:  # the run still has to end
+                self.say(f"what this cell read is not noted: {err!r}")
 
     def hidden(self) -> tuple[str, ...]:
         """Why the last cell stands on state that a fresh run of the notebook would not have."""

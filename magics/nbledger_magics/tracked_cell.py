@@ -56,9 +56,10 @@ class TrackedCell:
         self._step("seeds", self._seed)
         self._step("missing", self._say_what_is_missing)
         self.warned = self._step("hidden state", self._warn) or ""
-        self.observer = observe.Observer(project, notebook)
         self._step("mlflow", self._join_mlflow)
-        self._step("observation", self.observer.start)
+        self.observer: observe.Observer | None = self._step(
+            "observation", lambda: observe.Observer(project, notebook).start()
+        )
 
     def _plan(self, notebook: Any, source: str) -> recorder.Plan:
         options, session = self.options, self.session
@@ -154,7 +155,7 @@ class TrackedCell:
     ) -> None:
         """End the run with the cell's outcome and show its summary. Never raises an ``Exception``."""
         status = status or outcome(error)
-        observation = self._step("observation", self.observer.stop)
+        observation = self._step("observation", self.observer.stop) if self.observer is not None else None
         forget("mlflow", self._on_import)
         if self.active is not None:
             self._step("mlflow", self.active.deactivate)

@@ -261,3 +261,15 @@ def test_a_whole_notebook_needs_all_its_cells_and_its_tracked_cells_those_before
     assert inner.needed == (0, 1)
     assert [r.path for r in inner.inputs] == ["in.txt"]
     assert whole.hidden == inner.hidden == ()
+
+
+def test_what_is_no_text_on_the_path_of_imports_costs_nothing(project: Path) -> None:
+    commit_all(project)
+    with kernel(project) as started:
+        started.run("import pathlib, sys\nsys.path += [pathlib.Path.cwd().parent, b'/nowhere']")
+        started.run("%%mlrun odd -m x\nx = 2")
+    found = recorded(project, "odd")
+    assert found.row.status == "FINISHED"
+    assert found.environment is not None
+    assert found.imported
+    assert not found.notices

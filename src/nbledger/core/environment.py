@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from nbledger.core.git import scrub_url
+from nbledger.core.sieve import import_path
 
 Package = tuple[str, str, str, bool]  # (name, version, direct URL or "", editable)
 
@@ -157,7 +158,7 @@ def scanned(folder: str) -> Iterator[tuple[str, str, str]]:
 def _key() -> Key:
     """The folders of ``sys.path`` with their modification times (ns)."""
     found = []
-    for folder in dict.fromkeys(sys.path):
+    for folder in dict.fromkeys(import_path()):
         with contextlib.suppress(OSError, ValueError):
             found.append((folder or os.getcwd(), os.stat(folder or ".").st_mtime_ns))
     return tuple(found)

@@ -10,6 +10,7 @@ import sysconfig
 import tempfile
 from functools import cache, lru_cache
 from pathlib import Path
+from typing import Any
 
 from nbledger.core.project import Project
 
@@ -114,10 +115,16 @@ def _matches(path: str, name: str, pattern: str) -> bool:
     return fnmatch.fnmatch(path, pattern) or fnmatch.fnmatch(path, pattern.rstrip("/") + "/*")
 
 
+def import_path() -> list[str]:
+    """``sys.path`` without what some put there and Python passes over: a ``Path``, bytes."""
+    given: list[Any] = sys.path
+    return [entry for entry in given if isinstance(entry, str)]
+
+
 def _machinery() -> tuple[str, ...]:
     """Folders of the interpreter, the system and its caches, each with a separator at its end."""
     prefixes = (sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix)
-    packages = tuple(p for p in sys.path if p.rstrip("/\\").endswith(("site-packages", "dist-packages")))
+    packages = tuple(p for p in import_path() if p.rstrip("/\\").endswith(("site-packages", "dist-packages")))
     return _with_environment(
         prefixes, packages, tuple(os.environ.get(v, "") for v in _VARIABLES), tempfile.gettempdir()
     )
