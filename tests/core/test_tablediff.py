@@ -191,3 +191,10 @@ def test_settings_are_compared_by_key(suffix: str, a: bytes, b: bytes) -> None:
     assert settingsdiff.compare(a, b, suffix) == (Row("model.depth", ("3", "4")),)
     assert settingsdiff.compare(a, b"\xff\xfe", suffix) is None
     assert settingsdiff.compare(a, a + b"\n", suffix) == ()
+
+
+def test_settings_that_grow_without_end_are_not_compared() -> None:
+    grown = b"a: &a [x,x,x,x,x,x,x,x,x]\n" + b"".join(
+        b"%c: &%c [%s]\n" % (98 + i, 98 + i, b",".join([b"*%c" % (97 + i)] * 9)) for i in range(8)
+    )
+    assert settingsdiff.compare(grown, grown + b"z: 1\n", ".yaml") is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 from nbledger.core.differences import Row
@@ -11,6 +12,7 @@ from nbledger.core.differences import Row
 SUFFIXES = (".json", ".yaml", ".yml", ".toml", ".ini", ".cfg", ".conf")
 _LARGEST = 1_000_000
 _MOST = 200
+_LEAVES = 200_000
 _DEPTH = 20
 
 
@@ -19,7 +21,7 @@ def compare(a: bytes, b: bytes, suffix: str) -> tuple[Row, ...] | None:
     if max(len(a), len(b)) > _LARGEST:
         return None
     try:
-        left, right = (dict(_leaves(_parsed(text.decode("utf-8"), suffix))) for text in (a, b))
+        left, right = (_flat(_parsed(text.decode("utf-8"), suffix)) for text in (a, b))
     except Exception:  # whatever a parser makes of a file that is not in its format
         return None
     names = dict.fromkeys((*left, *right))
@@ -43,6 +45,14 @@ def _parsed(text: str, suffix: str) -> Any:
     parser = configparser.ConfigParser(interpolation=None, strict=False)
     parser.read_string(text)
     return {section: dict(parser.items(section)) for section in parser.sections()}
+
+
+def _flat(value: Any) -> dict[str, str]:
+    """The values by dotted key. ``ValueError`` of more than there is room for: aliases in YAML can make any number."""
+    found = dict(islice(_leaves(value), _LEAVES + 1))
+    if len(found) > _LEAVES:
+        raise ValueError("too many values")
+    return found
 
 
 def _leaves(value: Any, name: str = "", depth: int = _DEPTH) -> Iterator[tuple[str, str]]:
