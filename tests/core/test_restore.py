@@ -293,6 +293,19 @@ def test_data_are_not_written_through_a_link_that_leads_out(project: Path, tmp_p
     assert any("link" in m.why for m in there.missing)
 
 
+def test_a_folder_of_data_that_is_a_link_itself_is_not_written_through(project: Path, tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    target.mkdir()
+    tracked(project, {"data/a.txt": "1\n"})
+    shutil.rmtree(project / "data")
+    (project / ".gitignore").write_text("")
+    (project / "data").symlink_to(target)
+    there = restore(find(project), recorded(project, reads=["data/a.txt"]))
+    assert (there.into / "data").is_symlink()
+    assert list(target.iterdir()) == []
+    assert any("link" in m.why for m in there.missing)
+
+
 def test_what_an_execution_wrote_is_put_back(project: Path) -> None:
     (project / "notes.txt").write_text("as it was\n")
     commit_all(project)

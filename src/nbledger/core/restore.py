@@ -215,6 +215,9 @@ class _Work:
         manifest = dvc.object_path(self.there, out)
         _verify_manifest(manifest, out.md5)
         entries = dvc.folder_entries(self.there, out)
+        if not all(worktrees.inside(self.there.root, target / folder / "any") for folder in _folders(entries)):
+            self.missing.append(Missing("data", out.path, "a folder of it is a link that leads out of the work tree"))
+            return
         target.mkdir(parents=True, exist_ok=True)
         objects = dvc.cache_dir(self.there) if out.legacy else dvc.store(self.there).root
         sources = {name: objects / md5[:2] / md5[2:] for name, md5 in entries.items()}
@@ -327,6 +330,11 @@ def _hint(record: FileRecord) -> str:
 
 def _below(path: str, folder: str) -> bool:
     return path == folder or path.startswith(folder + "/")
+
+
+def _folders(entries: Iterable[str]) -> set[str]:
+    """The folders, below their common one, that these files lie in; that one too."""
+    return {"", *(name.rpartition("/")[0] for name in entries if _plain(name))}
 
 
 def _plain(name: str) -> bool:
