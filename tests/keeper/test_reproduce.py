@@ -89,6 +89,23 @@ def test_a_dirty_tree_an_unsaved_session_and_a_failed_cell_come_out_identical(pr
     assert len(ledger.runs(project)) == 2
 
 
+def test_of_several_executions_the_one_that_differs_is_recorded(project: Path, tmp_path: Path) -> None:
+    count = tmp_path / "count"
+    with kernel(project) as k:
+        ran(
+            k,
+            f"%%mlrun counted -m x\nimport os, subprocess\nsubprocess.run('echo >> {count}', shell=True)\n"
+            f"x = 1 if os.path.getsize('{count}') < 3 else 2",
+        )
+    found = again(project, "counted", times=2)
+    assert found.verdict == "different"
+    assert found.spread["x"].values == (1.0, 2.0)
+    (new,) = [run for run in ledger.runs(project) if run.info.run_id == found.new_run_id]
+    assert new.data.metrics["x"] == 2
+    assert new.data.tags["nbledger.verdict"] == "different"
+    restored.remove(find(project), Path(str(found.into)))
+
+
 def test_an_unseeded_run_differs_says_why_and_how_far_it_spreads(project: Path) -> None:
     with kernel(project) as k:
         ran(

@@ -133,7 +133,9 @@ class Tool:
             return Missing("package", line, words, "")
         name, version = match.groups()
         near = self._nearest(name, version)
-        hint = f"the nearest that can be had is {near}" if near else "no version of it can be had"
+        if not near:  # which may as well be for want of a network
+            return Missing("package", f"{name} {version}", words, "no version of it can be had")
+        hint = f"the nearest that can be had is {near}"
         return Missing("package", f"{name} {version}", "it is not served any more", hint)
 
 

@@ -227,9 +227,9 @@ def _conclusion(
     wanted: Wanted,
     done: Sequence[Turn],
 ) -> Reproduction:
-    executed, judgement, counts = done[0]
     verdict = worst([one.verdict for _, one, _ in done])
-    shown = next(one for _, one, _ in done if one.verdict == verdict)
+    turn = next(number for number, (_, one, _) in enumerate(done) if one.verdict == verdict)
+    executed, shown, counts = done[turn]  # what the verdict is about is what is recorded and explained
     notes = [*outcome.notes, *executed.notes, *shown.notes, *_beyond(project, executed)]
     if not (counts.metrics or counts.files or counts.texts) and verdict != DIFFERENT:
         notes.insert(0, "nothing was recorded that can be compared: only that it runs again was verified")
@@ -247,7 +247,7 @@ def _conclusion(
     if wanted.record:
         new, said = None, "the store does not answer: it is recorded later"
         try:
-            new = reproductions.record_again(project, record, executed, place.scratch / "1", judgement.verdict)
+            new = reproductions.record_again(project, record, executed, place.scratch / str(turn + 1), verdict)
         except OSError as err:  # what was found out is worth more than its record
             said = f"the reproduction could not be recorded: {err.strerror or err}"
         outcome = replace(outcome, new_run_id=new)
