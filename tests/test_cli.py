@@ -262,7 +262,7 @@ def test_read_only(work: Path, verb: str) -> None:
 def test_read_only_with_runs_waiting(work: Path) -> None:
     pending(work)
     done = on_disk("ro", work, "flush")
-    assert done.code == 1 and "1 runs wait" in done.out and "ead-only" in done.out, done
+    assert done.code == 1 and "1 run waits" in done.out and "ead-only" in done.out, done
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -288,7 +288,7 @@ def test_full_disk_at_init(folder: Path) -> None:
 def test_full_disk_with_runs_waiting(work: Path) -> None:
     pending(work)
     done = on_disk("full", work, "flush")
-    assert done.code == 1 and "1 runs wait" in done.out, done
+    assert done.code == 1 and "1 run waits" in done.out, done
 
 
 @pytest.fixture
@@ -309,7 +309,7 @@ def test_tracking_server_that_answers_nothing(work: Path, verb: str, silent: str
     assert time.monotonic() - begun < 20
     assert "Traceback" not in done.err
     if verb == "flush":
-        assert done.code == 1 and "1 runs wait" in done.out and "does not answer" in done.out, done
+        assert done.code == 1 and "1 run waits" in done.out and "does not answer" in done.out, done
     elif verb == "doctor":
         assert done.code == 1 and "does not answer" in done.out, done
     elif verb == "status":

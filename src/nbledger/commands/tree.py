@@ -152,7 +152,8 @@ def flush(face: Face, as_json: bool) -> Answer:
     left, reasons = int(done["left"]), list(done["reasons"])
     if not left:
         return Answer(done, "everything recorded is published")
-    return Answer(done, f"{left} runs wait to be published: {'; '.join(reasons)}", 1)
+    waiting = "1 run waits" if left == 1 else f"{left} runs wait"
+    return Answer(done, f"{waiting} to be published: {'; '.join(reasons)}", 1)
 
 
 ledger.add_command(check)
@@ -164,6 +165,8 @@ def run(args: Sequence[str], face: Face) -> Answer | None:
     """Parse ``args`` and do what they say; None when only help was shown. Wrong words raise ``UsageError``."""
     try:
         outcome = ledger.main(list(args), prog_name="nbledger", standalone_mode=False, obj=face)
+    except click.Abort as err:  # what click makes of Ctrl-C
+        raise KeyboardInterrupt from err
     except click.exceptions.NoArgsIsHelpError as err:
         return Answer({}, err.ctx.get_help(), 2)
     except click.ClickException as err:
