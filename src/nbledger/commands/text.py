@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nbledger.core.records import RunRow, Status, Tracked
+from nbledger.core.runs import REPRODUCES
 
 if TYPE_CHECKING:
     from nbledger.core.checkpoint import Checkpoint
@@ -139,7 +140,10 @@ def columns(placed: Sequence[tuple[RunRow, int]]) -> list[Column]:
         full = tuple(value(row) for row in rows)
         return Column(kind, head, tuple(show(text) if text else "" for text in full), full)
 
-    names = tuple("  " * (depth - 1) + "└ " * (depth > 0) + clip(row.name) for row, depth in placed)
+    names = tuple(
+        "  " * (depth - 1) + "└ " * (depth > 0) + clip(row.name) + (" ↻" if REPRODUCES in row.tags else "")
+        for row, depth in placed
+    )
     made = [
         column("run", "run", lambda r: r.run_id, lambda t: t[:digits]),
         Column("name", "name", names, tuple(row.name for row in rows)),
@@ -170,7 +174,7 @@ def columns(placed: Sequence[tuple[RunRow, int]]) -> list[Column]:
 def footnotes(rows: Sequence[RunRow]) -> list[str]:
     """What the table leaves out, in words."""
     notes = []
-    if len(rows) > 1:
+    if rows:
         first = rows[0]
         same = [k for k in first.params if all(r.params.get(k) == first.params[k] for r in rows)]
         alike = [f"{clip(k)}={clip(first.params[k])}" for k in same]
@@ -178,7 +182,7 @@ def footnotes(rows: Sequence[RunRow]) -> list[str]:
             f"{_clip_path(i.path)} {i.md5[:8]}" for i in first.inputs if all(_digest(r, i.path) == i.md5 for r in rows)
         ]
         if alike:
-            notes.append("the same in all: " + _some(alike, 8))
+            notes.append(("the same in all: " if len(rows) > 1 else "recorded with ") + _some(alike, 8))
     for what, keys, shown in (
         ("parameters that differ", varying(rows), varying(rows)[:_PARAM_COLUMNS]),
         ("metrics", metric_keys(rows), shown_metrics(metric_keys(rows))),
@@ -188,6 +192,8 @@ def footnotes(rows: Sequence[RunRow]) -> list[str]:
         if left:
             groups = dict.fromkeys(clip(k.split(".")[0], 20) + ".*" if "." in k else clip(k) for k in left)
             notes.append(f"not shown: {len(left)} more {what} ({_some(list(groups), 3)})")
+    if any(REPRODUCES in r.tags for r in rows):
+        notes.append("↻ a run executed again by reproduce; the name alone means the run itself")
     if any(r.dirty for r in rows):
         notes.append("* ran from a snapshot: the code had changes that no branch holds")
     return notes
