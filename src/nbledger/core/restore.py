@@ -157,7 +157,7 @@ class _Work:
             nonlocal done
             done += count
             if self.progress is not None:
-                self.progress(done, total, f"data, {len(wanted)} outputs")
+                self.progress(done, total, f"data, {_count(len(wanted))}")
 
         links = tuple(dict.fromkeys(("reflink", *_allowed(self.there))))
         with hashes.opened(self.project) as known:
@@ -177,11 +177,12 @@ class _Work:
         if not absent:
             return list(wanted)
         reason = "it is neither in the cache nor in the remote"
-        hint = "dvc push, where the data are; then try again"
+        restored = f"nbledger reproduce {self.record.row.run_id[:12]} --restore-only --into DIR"
+        hint = f"where the data are: {restored}, and dvc push in DIR; then try again"
         if "remote" not in dvc.config(self.there).get("core", {}):
             reason, hint = "it is not in the cache, and there is no default DVC remote", "dvc remote add -d NAME URL"
         if self.progress is not None:
-            self.progress(0, 0, f"fetching {len(absent)} outputs from the remote")
+            self.progress(0, 0, f"fetching {_count(len(absent))} from the remote")
         try:
             dvc.fetch(self.there, [out.path for out in absent])
         except LedgerError as err:
@@ -330,6 +331,10 @@ def _hint(record: FileRecord) -> str:
 
 def _below(path: str, folder: str) -> bool:
     return path == folder or path.startswith(folder + "/")
+
+
+def _count(amount: int) -> str:
+    return f"{amount} output{'' if amount == 1 else 's'}"
 
 
 def _folders(entries: Iterable[str]) -> set[str]:
