@@ -21,6 +21,7 @@ VERDICT = "nbledger.verdict"
 _LAST = "@last"
 _ID = re.compile(r"[0-9a-f]{32}")
 _PREFIX, _MOST = 4, 10_000
+_LISTS = "%runs (nbledger runs) lists them"
 _INFINITE = 1.7976931348623157e308
 
 
@@ -127,6 +128,12 @@ def find(project: Project, name: str) -> RunRow:
             return row(run, mlflow.experiment_name(api, uri, str(run.info.experiment_id)))
     names = mlflow.experiments(api, uri)
     chosen = _experiments(project, names, None)
+    others = sorted(set(names.values()) - {"Default"})
+    if not chosen and others:
+        raise UsageError(
+            f"there is no run {name!r}: nothing was recorded in the experiment {project.experiment!r}",
+            f"the store has {', '.join(others[:5])}: set MLFLOW_EXPERIMENT_NAME, or experiment in .nbledger.toml",
+        )
 
     def search(text: str, limit: int) -> list[RunRow]:
         found = mlflow.search(api, uri, chosen, text, _order(""), limit) if chosen else []
@@ -175,15 +182,16 @@ def resolve(rows: Iterable[RunRow], name: str) -> RunRow:
     called = own if wanted == _LAST else [r for r in own if r.name == wanted]
     if wanted == _LAST or (called and wanted != name):
         if back >= len(called):
-            what = "runs are recorded" if wanted == _LAST else f"runs are called {wanted!r}"
-            raise UsageError(f"there is no run {name}: {len(called)} {what}", "%runs lists them")
+            count = f"{len(called)} runs are" if len(called) != 1 else "1 run is"
+            what = "recorded" if wanted == _LAST else f"called {wanted!r}"
+            raise UsageError(f"there is no run {name}: {count} {what}", _LISTS)
         return called[back]
     found = [r for r in known if len(name) >= _PREFIX and r.run_id.startswith(name)]
     if len(found) == 1:
         return found[0]
     if not found:
         near = nearest(name, {r.name for r in known} | {r.run_id[: max(8, len(name))] for r in known})
-        raise UsageError(f"there is no run {name!r}", near or "%runs lists them")
+        raise UsageError(f"there is no run {name!r}", near or _LISTS)
     raise UsageError(
         f"{name!r} means {len(found)} runs: {', '.join(r.run_id[:12] for r in found[:6])}",
         "give more of the id, or @last",
