@@ -20,7 +20,7 @@ from nbledger.core import files, git, kernels, lineage, mlflow, worktrees
 from nbledger.core.environment import Environment
 from nbledger.core.errors import Refused, ToolFailed
 from nbledger.core.lineage import FileRecord
-from nbledger.core.project import SCRATCH, Project
+from nbledger.core.project import SCRATCH, SKIPPED, Project
 from nbledger.core.record import ExecutedCell, Point
 from nbledger.keeper import journal as journals
 from nbledger.keeper.publish import close_orphan, run_id_of
@@ -233,8 +233,12 @@ class _Execution:
         if problem is not None and index == len(self.cells) - 1 and self.batch is None:
             killed = problem["ename"] == "KeyboardInterrupt"
             self.status, self.error = "KILLED" if killed else "FAILED", f"{problem['ename']}: {problem['evalue']}"
-        elif problem is None and not cell.ok:
+        elif problem is None and not cell.ok and not self._was_skipped(index):
             self.notes.append(f"cell {index + 1} ({_first_line(cell.source)}) had failed, and did not this time")
+
+    def _was_skipped(self, index: int) -> bool:
+        """A verb that had failed is not executed again."""
+        return any(SKIPPED in str(o.get("text", "")) for o in self.book.cells[index].get("outputs", ()))
 
     def died(self, error: str) -> None:
         self._stopped(min(self.count, len(self.cells) - 1), "KILLED", error)
