@@ -70,5 +70,5 @@ def _verdict(found: Check) -> str:
         end = ", though the file tells otherwise" if found.findings else ""
         return f"{found.notebook}: a fresh run shows the same in {amount}{end}"
     if found.findings:
-        return f"{found.notebook}: a fresh run would not give this"
+        return f"{found.notebook}: a fresh run might not give this — check --run proves it"
     return f"{found.notebook}: nothing in the file speaks against a fresh run"

@@ -81,7 +81,8 @@ def check(book: Mapping[str, Any], name: str) -> Check:
     counts = [cell["execution_count"] for _, cell in codes if cell.get("execution_count") is not None]
     more = max(counts) - len(counts) if counts else 0
     if more > 0 and counts == sorted(counts):
-        notes.append(f"{more} executions left no trace: cells ran more than once, or were deleted")
+        left = f"{more} executions left" if more > 1 else "1 execution left"
+        notes.append(f"{left} no trace: cells ran more than once, or were deleted")
     found = [*_order(codes), *_not_run(codes), *_stale(codes), *_names(codes)]
     return Check(name, tuple(sorted(found, key=lambda f: f.cell)), tuple(notes))
 

@@ -18,6 +18,7 @@ from nbledger.core.defuse import header_names
 from nbledger.core.statements import statements
 from nbledger.core.symbols import Memory, Node, Source
 
+_ADDS = " times and adds to "
 _MOST, _DEEP = 3, 400  # reasons told in the line, steps back to a cause
 _SHELL = frozenset(
     (
@@ -87,9 +88,19 @@ def line(reasons: Sequence[str]) -> str:
     """One line for people; empty without reasons."""
     if not reasons:
         return ""
+    reasons = _merged(reasons)
     more = len(reasons) - _MOST
     shown = "; ".join(reasons[:_MOST]) + (f"; and {more} more" if more > 0 else "")
     return f"a fresh run of the notebook would not give this: {shown}"
+
+
+def _merged(reasons: Sequence[str]) -> list[str]:
+    """What one cell added to several names is told once."""
+    names: dict[str, list[str]] = {}
+    for reason in reasons:
+        cell, adds, name = reason.rpartition(_ADDS)
+        names.setdefault(cell + adds if adds else reason, []).extend([name] if adds else [])
+    return [start + " and ".join(told) for start, told in names.items()]
 
 
 def _source(cell: Cell) -> Source:
@@ -201,7 +212,7 @@ class _Telling:
         times = _times(name, mine)
         if times != _times(name, theirs):
             return (
-                f"{named(self._cells[mine.cell])} ran {times} times and adds to {name}"
+                f"{named(self._cells[mine.cell])} ran {times}{_ADDS}{name}"
                 if times > 1
                 else self._of_cells(name, mine, theirs)
             )
