@@ -43,12 +43,16 @@ def _lookup(names: Mapping[str, Any], variable: str) -> Any:
     """The value of a variable, or of ``a.b`` where b is an attribute or key of it."""
     first, *rest = variable.split(".")
     if first not in names:
-        known = [n for n in names if not n.startswith("_")]
-        raise UsageError(f"{variable} was not recorded: there is no variable {first!r}", nearest(first, known))
+        raise UsageError(f"{variable} was not recorded: there is no variable {first!r}", nearest(first, _own(names)))
     value = names[first]
     for part in rest:
         value = value[part] if isinstance(value, Mapping) else getattr(value, part)
     return value
+
+
+def _own(names: Mapping[str, Any]) -> list[str]:
+    """Names that a cell set, not the shell or Python."""
+    return [name for name in names if not hidden.is_shell(name)]
 
 
 def late_parameters(recording: Recording, options: argparse.Namespace, names: Mapping[str, Any]) -> None:
@@ -59,7 +63,8 @@ def late_parameters(recording: Recording, options: argparse.Namespace, names: Ma
             if name in names:
                 recording.log_params({name: names[name]})
             elif recording.status == "FINISHED":
-                raise UsageError(f"parameter {name} was not recorded: there is no such variable", nearest(name, names))
+                near = nearest(name, _own(names))
+                raise UsageError(f"parameter {name} was not recorded: there is no such variable", near)
         elif given and _names(recording.plan.source, name) and not _same(value, names.get(name)):
             recording.notice(f"-p {name}={value} was recorded, but the variable {name} was {names[name]!r}")
 
@@ -118,7 +123,9 @@ def artifact(recording: Recording, thing: str, names: Mapping[str, Any], complet
     elif thing.isidentifier() and complete:
         _lookup(names, thing)
     elif complete:
-        raise UsageError(f"artifact {thing} was not kept: there is no such file or variable", nearest(thing, names))
+        raise UsageError(
+            f"artifact {thing} was not kept: there is no such file or variable", nearest(thing, _own(names))
+        )
 
 
 def _artifact_of(recording: Recording, name: str, value: Any) -> None:
