@@ -102,7 +102,8 @@ def _spread(found: Reproduction) -> list[str]:
         return []
     loose = {key: one for key, one in found.spread.items() if not one.deterministic}
     if not loose:
-        return [f"\nall {len(found.spread)} metrics are the same in {found.times} executions"]
+        every = "all metrics are" if len(found.spread) > 1 else "the metric is"
+        return [f"\n{every} the same in {found.times} executions"]
     rows: list[tuple[str, ...]] = [("", "min", "max", "mean", "std")]
     rows += [(clip(k, 40), *map(number, (s.min, s.max, s.mean, s.std))) for k, s in list(loose.items())[:_MOST]]
     return [f"\nnot deterministic, in {found.times} executions", *_table(rows), *_more(len(loose))]
@@ -112,7 +113,8 @@ def where(found: Reproduction) -> list[str]:
     """Where the restored folder and the new run are."""
     lines = []
     if found.kept and found.into:
-        lines.append(f"\nrestored in {found.into} (remove it: git worktree remove --force {found.into})")
+        what = "what could be restored is" if found.verdict == NOT_RESTORABLE else "restored"
+        lines.append(f"\n{what} in {found.into} (remove it: git worktree remove --force {found.into})")
     if found.new_run_id:
         lines.append(f"{'' if lines else chr(10)}recorded as run {found.new_run_id[:12]}")
     return lines

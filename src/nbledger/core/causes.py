@@ -219,7 +219,8 @@ def _code_words(change: CodeChange) -> str:
     if change.state != "changed" or not lines:
         return f"{change.where} {_state(change)}"
     shown = [line[0] + " " + line[1:].strip() for line in lines[:2]]
-    more = f" (and {len(lines) - 2} more lines)" if len(lines) > 2 else ""
+    left = len(lines) - 2
+    more = f" (and {left} more line{'s' if left > 1 else ''})" if left > 0 else ""
     return f"{change.where} changed: {'; '.join(x[:100] for x in shown)}{more}"
 
 

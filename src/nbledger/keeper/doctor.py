@@ -73,7 +73,7 @@ def _pointers(project: Project, fix: bool) -> Iterator[Finding]:
     outs, problems = dvc.outputs(project)
     for problem in problems:
         yield Finding("problem", str(problem), "restore it: git checkout -- its path")
-    yield Finding("ok", f"DVC repository {project.dvc_root}, {len(outs)} outputs")
+    yield Finding("ok", f"DVC repository {project.dvc_root}, {len(outs)} output{'s' if len(outs) != 1 else ''}")
 
 
 def _store(project: Project, fix: bool) -> Iterator[Finding]:
@@ -164,7 +164,7 @@ def _refs(project: Project, fix: bool) -> Iterator[Finding]:
     if project.git is None:
         return
     refs = git.run_refs(project.git)
-    yield Finding("ok", f"{len(refs)} snapshots under {git.RUN_REFS}")
+    yield Finding("ok", f"{len(refs)} snapshot{'s' if len(refs) != 1 else ''} under {git.RUN_REFS}")
 
 
 def _reproductions(project: Project, fix: bool) -> Iterator[Finding]:
