@@ -103,11 +103,15 @@ def test_three_runs_or_more_are_drawn_as_lines_through_what_differs() -> None:
     found = comparison(sides=4, params={"depth": ("1", "2", None, "4"), "kind": ("a", "b", "a", "c")})
     drawn = elements(markup(found))
     axes = [a for tag, a in drawn if tag == "line"]
-    lines = [a["points"] or "" for tag, a in drawn if tag == "polyline" and "hsl" in str(a.get("stroke"))]
+    coloured = [a for tag, a in drawn if tag == "polyline" and a.get("stroke") != "currentColor"]
+    lines = [a["points"] or "" for a in coloured]
     assert len(axes) == 4
     assert [len(points.split()) for points in lines] == [4, 4, 3, 4]
     assert "script" not in markup(found)
-    assert "hsl" not in markup(comparison(sides=2))
+    assert len({a["stroke"] for a in coloured}) == 4
+    assert all(f"color: {a['stroke']}" in markup(found) for a in coloured), "a legend names the lines"
+    two = elements(markup(comparison(sides=2)))
+    assert all(a.get("stroke") == "currentColor" for tag, a in two if tag == "polyline")
 
 
 def test_a_comparison_without_differences_says_so() -> None:
