@@ -8,7 +8,7 @@ from typing import Any
 import nbformat
 import pytest
 
-from nbledger.core.outputs import OutputDifference, differing_outputs
+from nbledger.core.outputs import OutputDifference, differing_outputs, normal
 
 SAME = {
     "equal": ("accuracy 0.91\n", "accuracy 0.91\n"),
@@ -164,3 +164,8 @@ def test_cells_are_found_by_id_where_one_was_put_between() -> None:
     b["cells"][3]["id"], b["cells"][2]["id"] = "c1", "c2"
     assert differing_outputs(a, b) == [OutputDifference(2, "second", "'2' is now '3'")]
     assert [d.what for d in differing_outputs(a, book(("first", [printed("1")])))] == ["the cell is not there"]
+
+
+@pytest.mark.parametrize("text", ["1" * 200_000, "time " + "1," * 100_000, "a" * 200_000, " " * 200_000, "=" * 200_000])
+def test_long_lines_take_no_long_time(text: str) -> None:
+    assert normal(text) == text.rstrip()

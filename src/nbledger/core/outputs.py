@@ -18,6 +18,7 @@ from typing import Any
 from nbledger.core.project import SKIPPED
 
 _SHOWN = 100  # characters of a line quoted
+_LONG = 2000  # a longer line is no clock's and no progress bar's, and looking for them in it takes too long
 
 
 @dataclass(frozen=True)
@@ -178,11 +179,12 @@ def _line(line: str) -> str:
     line = line.rstrip("\r").rpartition("\r")[2]  # what a terminal shows of a line written over and over
     if "\b" in line:
         line = _struck(line)
-    if _PROGRESS.search(line) or _CLOCKED.match(line):
+    short = len(line) <= _LONG
+    if short and (_PROGRESS.search(line) or _CLOCKED.match(line)):
         return ""
     for pattern, instead in _ALWAYS:
         line = pattern.sub(instead, line)
-    if _ABOUT_TIME.search(line):
+    if short and _ABOUT_TIME.search(line):
         for pattern, instead in _DURATIONS:
             line = pattern.sub(instead, line)
     return line.rstrip()
@@ -248,7 +250,7 @@ _PICTURES = (
 _NAME_ONLY = re.compile(r"<[\w.]+(?: object)?(?: at 0x[0-9a-f]+)?>\s*\Z", re.IGNORECASE)
 _TAG = re.compile(r"<(style|script|svg)\b.*?</\1>|<[^>]*>", re.DOTALL | re.IGNORECASE)
 _COLOUR = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07]*\x07|[@-_])")
-_NUMBER = r"[-+]?\d[\d,]*\.?\d*(?:[eE][-+]?\d+)?"
+_NUMBER = r"[-+]?\d[\d,]*(?:\.\d*)?(?:[eE][-+]?\d+)?"
 _UNIT = r"(?:ns|µs|μs|us|ms|s|secs?|seconds?|mins?|minutes?|h|hrs?|hours?|milliseconds?|microseconds?)"
 _PROGRESS = re.compile(
     r"\d+%\|.*\||[█▏▎▍▌▋▊▉━╸╺]{2,}|\[[=>.#\s-]{8,}\]|\b\d+/\d+\s*\[\d+:\d+"
@@ -278,7 +280,7 @@ _DURATIONS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(rf"(?<![\w.]){_NUMBER}\s?{_UNIT}\b"), "<time>"),
     (
         re.compile(
-            rf"(\w*(?:time|elapsed|duration|seconds|latency|runtime)\w*['\"]?\s*(?:\([^)]*\))?\s*(?:[:=]|is|was)\s*)"
+            rf"\b(\w*(?:time|elapsed|duration|seconds|latency|runtime)\w*['\"]?\s*(?:\([^)]*\))?\s*(?:[:=]|is|was)\s*)"
             rf"{_NUMBER}",
             re.IGNORECASE,
         ),
