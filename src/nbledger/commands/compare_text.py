@@ -54,7 +54,7 @@ def _proof(found: Comparison) -> list[str]:
 
 def share(value: float, whole: float) -> str:
     """A part of a difference in percent."""
-    return f"{100 * value / whole:.1f} %" if whole and math.isfinite(value / whole) else ""
+    return f"{round(100 * value / whole, 1) + 0.0:.1f} %" if whole and math.isfinite(value / whole) else ""
 
 
 def why(found: Comparison) -> str:
@@ -162,7 +162,7 @@ def data_lines(change: DataChange) -> list[str]:
     """One change of data: a line for it, further ones for its files, columns and settings."""
     name = f"{clip(change.path, 100)} → {clip(change.other, 100)}" if change.other else clip(change.path, 100)
     state = _DATA_WORDS.get(change.state, change.state)
-    sizes = " → ".join(size(s) if s is not None else "—" for s in change.sizes)
+    sizes = " → ".join(dict.fromkeys(size(s) if s is not None else "—" for s in change.sizes))
     lines = [f"{name}: {', '.join(filter(None, [state, sizes, clip(table_words(change), 300)]))}"]
     lines += [f"  {row.note}: {clip(row.name, 120)}" for row in change.files[:_LINES]]
     lines += ["  " + x for x in _more(change.files, "files", _LINES)]

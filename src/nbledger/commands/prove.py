@@ -54,7 +54,7 @@ def _estimate(rows: list[RunRow], executions: int) -> str:
         return "each of unknown length"
     seconds = executions * sum(known) / len(known)
     shown = f"{seconds / 60:.0f} min" if seconds >= 90 else f"{max(1, seconds):.0f} s"
-    return f"about {shown} and what the cells before the run take"
+    return f"about {shown} in the runs' own cells, besides a fresh kernel and the cells before them each time"
 
 
 def _confirm(announced: str, *, confirmed: bool) -> None:
