@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -111,10 +112,17 @@ def _kept_notebook(project: Project, record: Record) -> dict[str, Any] | None:
         return None
     path = record.folder.parent / name
     with contextlib.suppress(LedgerError, OSError, ValueError):
-        if not path.is_file():
-            target = project.ensure_state() / "tmp"
-            target.mkdir(exist_ok=True)
-            path = mlflow.download(mlflow.client(project), project.tracking_uri, record.run_id, name, target)
-        found = json.loads(path.read_bytes())
+        if path.is_file():
+            found = json.loads(path.read_bytes())
+        else:
+            found = json.loads(_downloaded(project, record.run_id, name))
         return found if isinstance(found, dict) else None
     return None
+
+
+def _downloaded(project: Project, run_id: str, name: str) -> bytes:
+    """An artifact of a run, by way of a folder of its own: two runs may each have one of that name."""
+    place = project.ensure_state() / "tmp"
+    place.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=place) as scratch:
+        return mlflow.download(mlflow.client(project), project.tracking_uri, run_id, name, Path(scratch)).read_bytes()
