@@ -59,13 +59,14 @@ CLEAN: dict[str, Sequence[Cell]] = {
     "a tracked cell's metric": ("%%mlrun -m acc\nacc = 1",),
     "deleted and set again": ("x = 1", "del x", "x = 2", "x"),
     "an empty cell": ("x = 1", ("", None), "x"),
+    "run again, and nothing below uses it": (("x = 1", 1), ("x", 5), ("y = 2", 3)),
     "global": ("def f():\n    global g\n    g = 1\nf()", "g"),
     "async": ("import asyncio\nawait asyncio.sleep(0)",),
     "type hints": ("x: int = 1\ndef f(a: int) -> 'Later': ...",),
 }
 FOUND: dict[str, tuple[Sequence[Cell], list[tuple[str, int, str]]]] = {
     "out of order": (
-        (("x = 1", 5), ("y = 2", 2)),
+        (("x = 1", 5), ("y = x", 2)),
         [("order", 2, "ran before [5] x = 1, which stands above it")],
     ),
     "not run": (("x = 1", ("y = 2", None), ("z = 3", 2)), [("not-run", 2, "has not run, though cells below it have")]),

@@ -6,7 +6,7 @@ import argparse
 import json
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -81,6 +81,27 @@ def _same(text: str, value: Any) -> bool:
         return float(text) == float(value)
     except ValueError:
         return False
+
+
+def kept(names: Mapping[str, Any], variables: Iterable[str]) -> dict[str, tuple[Any, int | None]]:
+    """What the variables to be recorded hold before the cell runs, with the lengths of those that grow."""
+    held = {v: names[v.partition(".")[0]] for v in variables if v.partition(".")[0] in names}
+    return {variable: (value, _length(value)) for variable, value in held.items()}
+
+
+def unset(names: Mapping[str, Any], before: Mapping[str, tuple[Any, int | None]]) -> set[str]:
+    """Those that still hold what they held before: a cell that failed has not come to set them, and an older cell's value
+    is not its result.
+    """
+    return {
+        variable
+        for variable, (value, length) in before.items()
+        if names.get(variable.partition(".")[0]) is value and _length(value) == length
+    }
+
+
+def _length(value: Any) -> int | None:
+    return len(value) if isinstance(value, list | dict | set) else None
 
 
 def metric(recording: Recording, variable: str, names: Mapping[str, Any], complete: bool) -> None:

@@ -48,6 +48,7 @@ class TrackedCell:
             max(len(session.cells) - 1, 0) if self.is_span else None,
             bool(getattr(options, "batch", False)),
         )
+        self.before = collect.kept(session.shell.user_ns, [*options.metric, *options.model, *options.artifact])
         self.recording = recorder.start(project, self._plan(notebook, source))
         self.active: mlflow_active.Active | None = None
         self.lost: list[str] = []
@@ -192,11 +193,12 @@ class TrackedCell:
                 "parameters", lambda: recording.log_params(collect.notebook_parameters(session, session.notebook()))
             )
         self._step("parameters", lambda: collect.late_parameters(recording, options, names))
-        for variable in [*options.metric, *metrics]:
+        stale = set() if complete else collect.unset(names, self.before)
+        for variable in [v for v in (*options.metric, *metrics) if v not in stale]:
             self._step(f"metric {variable}", partial(collect.metric, recording, variable, names, complete))
-        for thing in [*options.artifact, *artifacts]:
+        for thing in [t for t in (*options.artifact, *artifacts) if t not in stale]:
             self._step(f"artifact {thing}", partial(collect.artifact, recording, thing, names, complete))
-        for variable in options.model:
+        for variable in [v for v in options.model if v not in stale]:
             self._step(
                 f"model {variable}", partial(collect.model, recording, variable, names, options.example, complete)
             )

@@ -393,3 +393,19 @@ def test_factors_are_the_kinds_that_can_be_switched() -> None:
         **changed(2, "lr = 0.2"), params={"lr": "0.2"}, inputs=(read(md5=B),), environment=environment(cpus=4)
     )
     assert found.factors() == ("data", "parameter")
+
+
+def test_a_parameter_that_the_metric_does_not_use_is_not_blamed() -> None:
+    cells = (IMPORT, LOAD, "%%mlrun run -p lr -m acc\nlr = 0.1 * {n}\nacc = df['c{n}'].mean()")
+    a, b = (
+        side(f"r{n}", [c.replace("{n}", str(n)) for c in cells], acc=n / 10, params={"lr": str(0.1 * n)})
+        for n in (2, 3)
+    )
+    found = compare.of_sides(None, [a, b]).causes
+    assert found[0].kind == "code", found
+    assert next(c for c in found if c.kind == "parameter").evidence == "nothing that the metrics depend on uses it"
+
+
+def test_the_same_number_written_in_another_way_is_no_cause() -> None:
+    a, b = side("a", acc=0.1, params={"lr": "1"}), side("b", acc=0.2, params={"lr": "1.0"})
+    assert all(c.weight < 0.1 for c in compare.of_sides(None, [a, b]).causes if c.kind == "parameter")

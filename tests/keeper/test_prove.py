@@ -130,7 +130,9 @@ def test_what_chance_did_is_said_to_be_unexplained(project: Path) -> None:
     ]
     session(project, [c.format(scale=1, name="first") for c in cells])
     session(project, [c.format(scale=2, name="second") for c in cells])
-    (total,) = proof(project, "first", "second").attributions
+    found = proof(project, "first", "second")
+    (total,) = found.attributions
+    assert any("in part chance" in note for note in found.notes)
     assert total.unexplained != 0
     assert total.recorded[0] != total.executed[0]
 

@@ -145,3 +145,15 @@ def test_a_seed_makes_two_cells_equal(project: Path) -> None:
         first, second = (k.run(f"%%mlrun s{i} --seed 7\n{body}").result for i in (1, 2))
         assert first == second
     assert json.loads(run(project, "s1").data.tags["nbledger.seeds"])["seed"] == 7
+
+
+def test_a_failed_cell_does_not_record_what_an_older_cell_had_set(project: Path) -> None:
+    with kernel(project) as k:
+        k.run("y, losses, untouched = 3, [0.9], [1.0]")
+        failed = k.run("%%mlrun c -m y -m losses -m untouched -m fresh\nfresh = 5\nlosses.append(0.4)\n1 / 0\ny = 4")
+        assert failed.ename == "ZeroDivisionError"
+        assert k.run("%%mlrun d -m y\n1 + 1").status == "ok"
+    found = run(project, "c")
+    assert found.info.status == "FAILED"
+    assert found.data.metrics == {"losses": 0.4, "fresh": 5.0}
+    assert run(project, "d").data.metrics == {"y": 3.0}, "a cell that ends well records what it names"

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from nbledger.core import causes_chance, causes_data, codediff, envdiff, syntax
+from nbledger.core import causes_chance, causes_data, codediff, envdiff, relevance, syntax
 from nbledger.core.differences import (
     CODE,
     ENVIRONMENT,
@@ -77,6 +77,10 @@ def _parameters(pair: Pair) -> Iterator[Cause]:
             continue
         kind = SEED if syntax.is_seed(name) else PARAMETER
         evidence, weight = _how_set(pair, name, matching)
+        if old is not None and new is not None and syntax.same_number(old, new):
+            evidence, weight = "the same number, written in another way", 0.03
+        elif all(side.knows and relevance.idle(pair.slice(side), name) for side in (pair.a, pair.b)):
+            evidence, weight = "nothing that the metrics depend on uses it", 0.15
         yield Cause(kind, f"{name} was {_said(old)} and is {_said(new)}", evidence, weight)
     for literal in dict.fromkeys(literals):
         if literal in told or literal in pair.absorbed or literal.seed or not parameter_like(literal, pair.found):

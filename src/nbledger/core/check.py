@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nbledger.core import outputs, symbols
+from nbledger.core import defuse, outputs, symbols
 from nbledger.core.defuse import header_names
 from nbledger.core.errors import Refused, UsageError
 from nbledger.core.hidden import is_shell
@@ -101,17 +101,21 @@ def label(cell: int, count: int | None) -> str:
 
 
 def _order(codes: Sequence[Code]) -> Iterator[Finding]:
-    highest: Code | None = None
+    """Cells that ran before one above them, where their order matters."""
+    above: list[Code] = []
     for code in codes:
         count = code[1].get("execution_count")
         if count is None:
             continue
-        if highest is not None and count < highest[1]["execution_count"]:
-            above = outputs.first_line(highest[1])
-            what = f"ran before [{highest[1]['execution_count']}] {above}, which stands above it"
-            yield _finding(ORDER, code, what)
-        else:
-            highest = code
+        later = [c for c in above if c[1]["execution_count"] > count and defuse.touch(_text(c[1]), _text(code[1]))]
+        if later:
+            number, first = later[-1][1]["execution_count"], outputs.first_line(later[-1][1])
+            yield _finding(ORDER, code, f"ran before [{number}] {first}, which stands above it")
+        above.append(code)
+
+
+def _text(cell: Mapping[str, Any]) -> str:
+    return "".join(cell.get("source", ""))
 
 
 def _not_run(codes: Sequence[Code]) -> Iterator[Finding]:

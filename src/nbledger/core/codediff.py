@@ -25,6 +25,7 @@ def label(cell: ExecutedCell) -> str:
     lines = [line.strip() for line in syntax.body(cell.source).splitlines()]
     first = next((x for x in lines if x and not x.startswith("#")), next((x for x in lines if x), "(empty)"))
     number = f"[{cell.execution_count}] " if cell.execution_count is not None else ""
+    first = first.rstrip(" :")
     return f"cell {number}{first if len(first) <= _LABEL else first[: _LABEL - 1] + '…'}"
 
 

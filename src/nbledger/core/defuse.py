@@ -184,6 +184,18 @@ def tree_of(source: str) -> ast.Module | None:
     return _parse("\n".join(lines))[0]
 
 
+def shared(x: str, y: str) -> frozenset[str]:
+    """Names that one of two cells sets and the other sets or needs: why their order matters."""
+    m, n = names_of(x), names_of(y)
+    sets_m, sets_n = m.binds | m.may_bind, n.binds | n.may_bind
+    return (sets_m & (sets_n | n.loads | n.later)) | (sets_n & (m.loads | m.later))
+
+
+def touch(x: str, y: str) -> bool:
+    """Whether the order of two cells may matter, as far as their source tells."""
+    return bool(shared(x, y)) or names_of(x).opaque or names_of(y).opaque
+
+
 def _without_cell_magic(source: str) -> tuple[str, list[str], bool]:
     """(Python body, names in the header, is it another language)."""
     text = source.lstrip()

@@ -235,11 +235,7 @@ def _permuted(
 
 
 def _shared(x: ExecutedCell, y: ExecutedCell) -> frozenset[str]:
-    m, n = defuse.names_of(x.source), defuse.names_of(y.source)
-    sets_m, sets_n = m.binds | m.may_bind, n.binds | n.may_bind
-    shared = (sets_m & (sets_n | n.loads | n.later)) | (sets_n & (m.loads | m.later))
-    draws = frozenset(f"the {name} generator" for name in {*x.random} & {*y.random})
-    return shared | draws
+    return defuse.shared(x.source, y.source) | {f"the {name} generator" for name in {*x.random} & {*y.random}}
 
 
 def _touch(x: ExecutedCell, y: ExecutedCell) -> bool:

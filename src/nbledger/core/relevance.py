@@ -51,6 +51,16 @@ def reach(executed: Sequence[ExecutedCell]) -> Reach:
     return Reach(found)
 
 
+def idle(executed: Sequence[ExecutedCell], name: str) -> bool:
+    """Whether ``name`` is a variable of these cells that no statement uses on which the result depends; the run's own
+    cell is the last. False where that cannot be told.
+    """
+    if not executed or not any(name in defuse.names_of(cell.source).binds for cell in executed):
+        return False
+    found = reach(executed).needed
+    return found is not None and not any(f"id='{name}'" in key for keys in found.values() for key in keys)
+
+
 def changed(old: ExecutedCell | None, new: ExecutedCell | None) -> tuple[Counter[str], Counter[str]] | None:
     """The statements that only the old and only the new version of a cell has; None where one is not to be taken apart,
     or where a statement may do more than set names.
@@ -78,11 +88,7 @@ def _turned(a: Sequence[tuple[str, str]], b: Sequence[tuple[str, str]]) -> bool:
 
 
 def _touch(x: str, y: str) -> bool:
-    m, n = defuse.names_of(x), defuse.names_of(y)
-    if m.opaque or n.opaque or _acts(x) or _acts(y):
-        return True
-    sets_m, sets_n = m.binds | m.may_bind, n.binds | n.may_bind
-    return bool(sets_m & (sets_n | n.loads | n.later) or sets_n & (m.loads | m.later))
+    return _acts(x) or _acts(y) or defuse.touch(x, y)
 
 
 @lru_cache(4096)

@@ -20,6 +20,7 @@ VERDICT = "nbledger.verdict"
 """Tag of a reproduction, and of the run that was reproduced: what the newest one concluded."""
 _LAST = "@last"
 _ID = re.compile(r"[0-9a-f]{32}")
+_SORTABLE = ("start", "start_time", "end_time", "name", "run_name", "status", "duration")
 _PREFIX, _MOST = 4, 10_000
 _LISTS = "%runs (nbledger runs) lists them"
 _INFINITE = 1.7976931348623157e308
@@ -76,6 +77,7 @@ def listed(
     plain_words = bool(text) and not re.search(r"[<>=]|\b(I?LIKE|IN|IS)\b", text)
     found = mlflow.search(api, uri, chosen, "" if plain_words else text, _order(sort), 10_000 if plain_words else limit)
     rows = [row(run, names[str(run.info.experiment_id)]) for run in found]
+    _refuse_unknown(sort, rows)
     return [r for r in rows if _holds(r, text.split())][:limit] if plain_words else rows
 
 
@@ -96,12 +98,24 @@ def _order(sort: str) -> list[str]:
     key, _, direction = sort.partition(" ")
     descending = not key.startswith("+") if not direction else direction.upper() == "DESC"
     key = key.lstrip("+-")
-    if key in ("start", "start_time", "end_time", "name", "run_name", "status", "duration"):
+    if key in _SORTABLE:
         key = {"start": "start_time", "name": "run_name"}.get(key, key)
         return [f"attributes.{key} {'DESC' if descending else 'ASC'}"]
     if not key.startswith(("metrics.", "params.", "tags.", "attributes.")):
         key = f"metrics.`{key}`"
     return [f"{key} {'DESC' if descending else 'ASC'}", "attributes.start_time DESC"]
+
+
+def _refuse_unknown(sort: str, rows: Sequence[RunRow]) -> None:
+    """A metric to sort by that no run has, not even the first of the sorted, is misspelt."""
+    key = sort.partition(" ")[0].lstrip("+-")
+    if not rows or not key or key in _SORTABLE or key.startswith(("metrics.", "params.", "tags.", "attributes.")):
+        return
+    known = {name for r in rows for name in r.metrics}
+    if key not in known:
+        raise UsageError(
+            f"no run has a metric {key!r}", nearest(key, known) or f"there are: {', '.join(sorted(known))}"
+        )
 
 
 def _holds(row: RunRow, words: Sequence[str]) -> bool:

@@ -48,6 +48,14 @@ def body(source: str) -> str:
     return _HEADER.sub("", source, count=1) if _HEADER.match(source) else source
 
 
+def same_number(x: str, y: str) -> bool:
+    """``1`` and ``1.0``, ``1e3`` and ``1000``."""
+    try:
+        return float(x) == float(y)
+    except ValueError:
+        return False
+
+
 def only_asks(source: str) -> bool:
     """Whether a cell holds nothing but verbs of nbledger, which version, record and show, and compute nothing."""
     lines = [line.strip() for line in source.splitlines()]

@@ -141,8 +141,12 @@ def _code(project: Project, a: Record, b: Record) -> Factor | None:
 
 
 def _skeleton(record: Record, other: Record) -> list[str]:
-    """The executed code without the values of parameters that both set, and without the header that names the run."""
-    sources, _ = codediff.split_parameters([c.source for c in record.cells], _shared(record, other))
+    """The code that the run depends on, without the values of parameters that both set, and without the header that
+    names the run.
+    """
+    wanted = record.needed or range(len(record.cells))
+    needed = [record.cells[i].source for i in wanted if not syntax.only_asks(record.cells[i].source)]
+    sources, _ = codediff.split_parameters(needed, _shared(record, other))
     return [syntax.body(source).rstrip() for source in sources]
 
 
@@ -230,6 +234,7 @@ class Workshop:
             worth[coalition] = self._executed(coalition, factors, pythons, number)
         whole = [m for m in chosen if all(m in values for values in worth.values())]
         notes += [f"{m} was not recorded in every execution" for m in chosen if m not in whole]
+        notes += _not_the_same(self.plan.titles[0], self.a, whole, worth[frozenset()])
         return Proof(
             (self.a.run_id, self.b.run_id),
             self.plan.titles,
@@ -333,6 +338,17 @@ def _chosen(a: Record, b: Record, metrics: Sequence[str]) -> list[str]:
 
 def _last(record: Record, metric: str) -> float:
     return record.metrics[metric][-1].value
+
+
+def _not_the_same(title: str, a: Record, metrics: Sequence[str], again: Mapping[str, float]) -> list[str]:
+    """A warning where A executed again is not A as recorded: then the shares are in part chance."""
+    moved = [m for m in metrics if again[m] != _last(a, m)]
+    if not moved:
+        return []
+    said = f"{moved[0]} {again[moved[0]]:.6g} where {_last(a, moved[0]):.6g} was recorded"
+    return [
+        f"executed again, {title} gave {said}: the shares are in part chance (nbledger reproduce {title} --times 5)"
+    ]
 
 
 def _attribution(
