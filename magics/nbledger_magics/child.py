@@ -10,14 +10,16 @@ import signal
 import subprocess
 import sys
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from nbledger.core.errors import LedgerError, UsageError, from_dict
+from nbledger.keeper.calls import built
 from nbledger_magics import display
 
 if TYPE_CHECKING:
     from nbledger_magics.session import Session
 
+T = TypeVar("T")
 _STEP = re.compile(r"\[(\d+)/(\d+)\] (.*)")
 _PATIENCE = 20.0
 """Seconds that an interrupted verb has to take away what is half-made."""
@@ -50,6 +52,19 @@ def run(session: Session, words: list[str]) -> Any:
         raise
     reader.join(_PATIENCE)
     return _answer(process.returncode, "".join(printed), said)
+
+
+def asked(session: Session, words: list[str], kind: type[T]) -> T | None:
+    """The record that a verb answers with; None where its help, or with ``--json`` its text, is printed instead."""
+    answer = run(session, words)
+    if isinstance(answer, str):
+        print(answer)
+        return None
+    if "--json" in words:
+        print(json.dumps(answer, ensure_ascii=False))
+        return None
+    found: T = built(kind, answer)
+    return found
 
 
 def _followed(session: Session, process: subprocess.Popen[str]) -> list[str]:

@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import re
+import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,20 +84,29 @@ def _same(text: str, value: Any) -> bool:
         return False
 
 
-def kept(names: Mapping[str, Any], variables: Iterable[str]) -> dict[str, tuple[Any, int | None]]:
-    """What the variables to be recorded hold before the cell runs, with the lengths of those that grow."""
+def kept(names: Mapping[str, Any], variables: Iterable[str]) -> dict[str, tuple[Callable[[], Any], int | None]]:
+    """What the variables to be recorded hold before the cell runs, with the lengths of those that grow. Models and tables
+    are held weakly: a cell that makes a new one must not pay for the memory of the old one.
+    """
     held = {v: names[v.partition(".")[0]] for v in variables if v.partition(".")[0] in names}
-    return {variable: (value, _length(value)) for variable, value in held.items()}
+    return {variable: (_hold(value), _length(value)) for variable, value in held.items()}
 
 
-def unset(names: Mapping[str, Any], before: Mapping[str, tuple[Any, int | None]]) -> set[str]:
+def _hold(value: Any) -> Callable[[], Any]:
+    try:
+        return weakref.ref(value)
+    except TypeError:  # numbers, text, lists
+        return lambda: value
+
+
+def unset(names: Mapping[str, Any], before: Mapping[str, tuple[Callable[[], Any], int | None]]) -> set[str]:
     """Those that still hold what they held before: a cell that failed has not come to set them, and an older cell's value
     is not its result.
     """
     return {
         variable
-        for variable, (value, length) in before.items()
-        if names.get(variable.partition(".")[0]) is value and _length(value) == length
+        for variable, (held, length) in before.items()
+        if names.get(variable.partition(".")[0]) is held() and _length(held()) == length
     }
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,6 @@ from nbledger.commands import compare_text as words
 from nbledger.commands.answer import Answer
 from nbledger.commands.text import clip, number, numeric
 from nbledger.core.differences import Cause, CodeChange, Comparison, DataChange, Series
-from nbledger.keeper.calls import built
 from nbledger_magics import child
 from nbledger_magics.display import Shown, _box, _facts, escape
 
@@ -69,15 +67,8 @@ _STYLE = """<style>
 
 def proven(session: Session, split: Sequence[str]) -> Any:
     """``%compare_runs A B --prove --yes``: the executions are another process's work; their number is said without --yes."""
-    answer = child.run(session, list(split))
-    if isinstance(answer, str):
-        print(answer)
-        return None
-    if "--json" in split:
-        print(json.dumps(answer, ensure_ascii=False))
-        return None
-    found = built(Comparison, answer)
-    return Shown(Answer(found, words.comparison(found)))
+    found = child.asked(session, list(split), Comparison)
+    return None if found is None else Shown(Answer(found, words.comparison(found)))
 
 
 def html(found: Comparison) -> str:

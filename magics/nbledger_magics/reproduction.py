@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,6 @@ from nbledger.commands import reproduce_text as words
 from nbledger.commands.text import clip, number
 from nbledger.core.errors import UsageError
 from nbledger.core.verdict import DIFFERENT, IDENTICAL, NOT_RESTORABLE, WITHIN, MetricPair
-from nbledger.keeper.calls import built
 from nbledger.keeper.reproduce import Reproduction
 from nbledger_magics import child
 from nbledger_magics.display import _box as box
@@ -48,14 +46,8 @@ def reproduce(session: Session, line: str) -> Any:
         split = shlex.split(line)
     except ValueError as err:
         raise UsageError(f"{err}: {line}", "close the quotation") from err
-    answer = child.run(session, ["reproduce", *split])
-    if isinstance(answer, str):
-        print(answer)
-        return None
-    if "--json" in split:
-        print(json.dumps(answer, ensure_ascii=False))
-        return None
-    return Shown(built(Reproduction, answer))
+    found = child.asked(session, ["reproduce", *split], Reproduction)
+    return None if found is None else Shown(found)
 
 
 def html(found: Reproduction) -> str:
