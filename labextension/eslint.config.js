@@ -2,7 +2,7 @@ import js from '@eslint/js';
 import ts from 'typescript-eslint';
 
 export default ts.config({ ignores: ['lib', 'node_modules'] }, js.configs.recommended, {
-  files: ['src/**/*.ts'],
+  files: ['src/**/*.{ts,tsx}'],
   extends: [ts.configs.strictTypeChecked, ts.configs.stylisticTypeChecked],
   languageOptions: { parserOptions: { projectService: true } },
   rules: {

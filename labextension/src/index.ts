@@ -1,23 +1,9 @@
-import type { JupyterFrontEndPlugin } from '@jupyterlab/application';
-import { PageConfig } from '@jupyterlab/coreutils';
-import type { INotebookModel } from '@jupyterlab/notebook';
+import { plugins as compare } from './compare/plugins';
+import { plugins as detail } from './detail/plugins';
+import { plugins as files } from './files/plugins';
+import { plugins as models } from './models/plugins';
+import { plugins as notebook } from './notebook/plugins';
+import { plugins as runs } from './runs/plugins';
+import { plugins as sidebar } from './sidebar/plugins';
 
-import { Batches } from './batches';
-import { executorPlugin } from './executor';
-import { savePlugin } from './save';
-import { DEFAULT_EXECUTOR, type IShared } from './tokens';
-
-function plugins(): JupyterFrontEndPlugin<unknown>[] {
-  const shared: IShared = {
-    batches: new Batches<INotebookModel>(
-      (model, sources) => shared.saver?.prepare(model, sources) ?? null
-    ),
-    saver: null
-  };
-  // Someone else switched the default executor off to run the cells in their own way: leave them to it.
-  const inCharge = !PageConfig.Extension.isDisabled(DEFAULT_EXECUTOR);
-  const save = savePlugin(shared, inCharge);
-  return inCharge ? [executorPlugin(shared), save] : [save];
-}
-
-export default plugins();
+export default [...sidebar, ...runs, ...compare, ...detail, ...models, ...files, ...notebook];

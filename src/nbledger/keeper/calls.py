@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
@@ -145,6 +146,29 @@ TABLE: dict[str, Callable[[Project, Args, Progress | None], Any]] = {
     "record": _record,
     "tag": _tag,
 }
+
+
+_VIEWS = {
+    "nbledger.keeper.views_state": ("state",),
+    "nbledger.keeper.views_table": ("table", "table_changes", "search", "series"),
+    "nbledger.keeper.views_run": ("detail", "notebook", "compare_notebooks", "markdown"),
+    "nbledger.keeper.views_files": ("diff", "versions", "pipeline", "preview"),
+    "nbledger.keeper.deeds_run": ("set_tags", "rename", "note", "delete", "bring_back"),
+    "nbledger.keeper.deeds_models": ("models", "promote", "alias"),
+    "nbledger.keeper.deeds_files": ("checkpoint", "undo", "use_version", "push", "pull"),
+    "nbledger.keeper.jobs": ("jobs", "job_start", "job_stop"),
+}
+"""Modules of calls whose functions bear the call's name; they are imported when they are first called."""
+
+
+def _later(module: str, name: str) -> Callable[[Project, Args, Progress | None], Any]:
+    def call(project: Project, args: Args, progress: Progress | None) -> Any:
+        return getattr(importlib.import_module(module), name)(project, args, progress)
+
+    return call
+
+
+TABLE |= {name: _later(module, name) for module, names in _VIEWS.items() for name in names}
 
 
 def perform(project: Project, name: str, args: Args, progress: Progress | None = None) -> Any:

@@ -1,0 +1,43 @@
+/** The extension's name; plugin ids and setting schemas start with it. */
+export const NAME = 'nbledger';
+
+/** Every command of the extension; each is defined by the plugin of the part that it belongs to. */
+export const Commands = {
+  // sidebar (args: none unless said)
+  showSidebar: `${NAME}:show-sidebar`,
+  refresh: `${NAME}:refresh`,
+  init: `${NAME}:init`,
+  checkpoint: `${NAME}:checkpoint`, // {paths?: string[]} of the project
+  undo: `${NAME}:undo-checkpoint`,
+  push: `${NAME}:push`,
+  pull: `${NAME}:pull`,
+  flush: `${NAME}:flush`,
+  // files
+  track: `${NAME}:track`, // {paths: string[]} of the project; without: what the file browser has selected
+  versions: `${NAME}:show-versions`, // {path: string}
+  diff: `${NAME}:show-diff`, // {path: string}
+  // runs
+  openRuns: `${NAME}:open-runs`,
+  openRun: `${NAME}:open-run`, // {run: string}
+  compare: `${NAME}:compare`, // {runs: string[]}; without: what is selected in the table; '.' is the present state
+  reproduce: `${NAME}:reproduce`, // {run: string}
+  promote: `${NAME}:promote`, // {run: string}
+  editTags: `${NAME}:edit-tags`, // {run: string}
+  deleteRun: `${NAME}:delete-run`, // {run: string}
+  openInMlflow: `${NAME}:open-in-mlflow`, // {run?: string}
+  // models and pipeline
+  openModels: `${NAME}:open-models`,
+  openPipeline: `${NAME}:open-pipeline`,
+  // notebook
+  runAllTracked: `${NAME}:run-all-tracked`
+} as const;
+
+/** Main-area widgets and panels, by id; styles and tests find them so. */
+export const Ids = {
+  sidebar: 'nbledger-sidebar',
+  state: 'nbledger-state',
+  runs: 'nbledger-runs',
+  models: 'nbledger-models',
+  pipeline: 'nbledger-pipeline',
+  runsTable: 'nbledger-runs-table'
+} as const;
