@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nbledger.core import git
+from nbledger.core import git, undo
 from nbledger.core.errors import Refused, UsageError
 from nbledger.core.project import Project
 
@@ -36,6 +36,8 @@ def checkpoint(project: Project, message: str, paths: Sequence[str] = (), *, cwd
     changed, untracked = git.changes(project.git, every_file=True)
     wanted = sorted({p for p in [*changed, *untracked] if _ours(p)} | set(named))
     commit = git.commit_pathspecs(project.git, wanted, message.rstrip() + "\n") if wanted else None
+    if commit:
+        undo.remember(project, commit, message)
     left = tuple(p for p in [*changed, *untracked] if p not in wanted)
     return Checkpoint(commit, tuple(wanted) if commit else (), left)
 

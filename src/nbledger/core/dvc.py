@@ -10,10 +10,10 @@ import contextlib
 import json
 import os
 import posixpath
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from nbledger.core import cache, dvcfiles, files, git, hashes
 from nbledger.core.dvcfiles import Damaged, Out, Problem
@@ -29,9 +29,11 @@ __all__ = [
     "data_status",
     "fetch",
     "folder_entries",
+    "guarded",
     "ignore_filter",
     "init",
     "link_types",
+    "loaded_config",
     "lock",
     "lookup",
     "outputs",
@@ -46,6 +48,7 @@ __all__ = [
     "version",
 ]
 
+T = TypeVar("T")
 _NO_REPOSITORY = "this project has no DVC repository"
 
 
@@ -74,8 +77,8 @@ def init(project: Project, folder: Path | None = None) -> Path:
     """
     root = folder or project.dvc_root or project.root
     if not (root / ".dvc" / "config").is_file():
-        _call(lambda: _init(project, root), "init")
-    _call(lambda: _no_analytics(root), "config")
+        guarded(lambda: _init(project, root), "init")
+    guarded(lambda: _no_analytics(root), "config")
     ignore = root / ".dvcignore"
     lines = ignore.read_text(encoding="utf-8") if ignore.is_file() else ""
     if not {f"{STATE}/", f"/{STATE}/"} & set(lines.splitlines()):
@@ -111,7 +114,7 @@ def config(project: Project) -> dict[str, dict[str, str]]:
     except dvcfiles.Unusual:
         from dvc.config import Config
 
-        loaded = _call(lambda: Config(str(root / ".dvc")), "config")
+        loaded = guarded(lambda: Config(str(root / ".dvc")), "config")
         return {
             section: {str(k): str(v) for k, v in options.items() if not isinstance(v, dict)}
             for section, options in loaded.items()
@@ -123,7 +126,7 @@ def cache_dir(project: Project) -> Path:
     """DVC's local cache folder (``dvc cache dir``), whether or not it exists yet."""
     settings = config(project).get("cache", {})
     if "local" in settings:
-        return Path(_call(lambda: _ask_cache_dir(require_root(project)), "cache dir"))
+        return Path(guarded(lambda: _ask_cache_dir(require_root(project)), "cache dir"))
     return Path(settings.get("dir") or require_root(project) / ".dvc" / "cache")
 
 
@@ -463,7 +466,7 @@ def status_of_stages(project: Project) -> list[str]:
             names = [str(name) for name in repo.status() if not name.endswith(".dvc")]
         return [_stage_address(root, name) for name in names]
 
-    found: list[str] = _call(ask, "status")
+    found: list[str] = guarded(ask, "status")
     return found
 
 
@@ -527,7 +530,7 @@ def _remotes(project: Project) -> dict[str, dict[str, str]]:
     try:
         shared, local = (dvcfiles.plain_config(root / ".dvc" / name) for name in ("config", "config.local"))
     except dvcfiles.Unusual:
-        shared, local = _call(lambda: _read_levels(root), "config")
+        shared, local = guarded(lambda: _read_levels(root), "config")
     chosen = {name: options for name, options in shared.items() if name.startswith("remote ")}
     if "remote" in shared.get("core", {}):
         chosen["core"] = {"remote": shared["core"]["remote"]}
@@ -541,6 +544,13 @@ def _read_levels(root: Path) -> list[dict[str, dict[str, str]]]:
 
     loaded = Config(str(root / ".dvc"))
     return [_flat(loaded.read(level)) for level in ("repo", "local")]
+
+
+def loaded_config(root: Path) -> dict[str, dict[str, str]]:
+    """DVC's merged configuration as DVC itself reads it, paths made absolute: {section: {option: value}}."""
+    from dvc.config import Config
+
+    return _flat(guarded(lambda: Config(str(root / ".dvc")), "config"))
 
 
 def _flat(sections: dict[str, Any]) -> dict[str, dict[str, str]]:
@@ -576,7 +586,7 @@ def _transfer(project: Project, paths: Sequence[str] | None, verb: str) -> Any:
         with Repo(str(root)) as repo:
             return getattr(repo, verb)(targets=targets)
 
-    return _call(transfer, verb)
+    return guarded(transfer, verb)
 
 
 def _target(project: Project, path: str) -> str:
@@ -588,7 +598,7 @@ def _target(project: Project, path: str) -> str:
     return str(pointer if plain else project.root / path)
 
 
-def _call(function: Any, verb: str) -> Any:
+def guarded(function: Callable[[], T], verb: str) -> T:
     """Call into DVC; its errors as ours, one line each."""
     try:
         return function()

@@ -25,12 +25,14 @@ class Settings:
 
     ``snapshot_max_mb``: untracked files above this size are named, not captured, by a run's snapshot.
     ``hash_max_mb``: files read by a cell are hashed at its end up to this total; beyond, in the background.
+    ``large_file_mb``: a file above this size is not committed to Git without being asked about.
     """
 
     tracking_uri: str | None = None
     experiment: str | None = None
     snapshot_max_mb: float = 10.0
     hash_max_mb: float = 64.0
+    large_file_mb: float = 10.0
     keeper: bool = True
     keeper_idle_minutes: float = 15.0
     ignore_inputs: tuple[str, ...] = ()

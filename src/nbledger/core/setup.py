@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from nbledger.core import dvc, git
+from nbledger.core import dvc, git, undo
 from nbledger.core.errors import Refused, UsageError
 from nbledger.core.files import write_atomic
 from nbledger.core.project import Project, find
@@ -70,4 +70,5 @@ def _commit(project: Project, paths: list[str], done: list[str]) -> None:
         done.append(f"not committed: {err}")
         return
     if commit:
+        undo.remember(project, commit, "Set up nbledger")
         done.append(f"committed {', '.join(sorted(set(paths)))} as {commit[:10]}")

@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from nbledger.core import cache, dvc, dvcfiles, files, git, hashes
+from nbledger.core import cache, dvc, dvcfiles, files, git, hashes, undo
 from nbledger.core.cache import Content
 from nbledger.core.errors import Busy, LedgerError, ToolFailed
 from nbledger.core.project import Project
@@ -277,9 +277,12 @@ class _Commit:
 
 def _committed(project: Project, done: Sequence[_Done], message: str | None, sign: bool) -> _Commit:
     try:
-        return _commit(project, done, message, sign)
+        made = _commit(project, done, message, sign)
     except LedgerError as err:
         raise type(err)(f"the data are tracked, but not committed: {err.message}", err.hint) from err
+    if made.commit is not None:
+        undo.remember(project, made.commit, _message(done, message))
+    return made
 
 
 def _commit(project: Project, done: Sequence[_Done], message: str | None, sign: bool) -> _Commit:

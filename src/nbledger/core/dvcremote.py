@@ -1,0 +1,80 @@
+"""The room of DVC's door that leads to remotes: which one is the default, what it lacks, and sending objects by hash."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from nbledger.core import dvc, dvcfiles, git
+from nbledger.core.errors import Refused
+from nbledger.core.project import Project
+
+
+def default_remote(project: Project) -> tuple[str, str] | None:
+    """Name and URL (without credentials; a local one as an absolute path) of the default remote; None without one."""
+    if project.dvc_root is None:
+        return None
+    sections = _sections(project.dvc_root)
+    name = sections.get("core", {}).get("remote", "").lower()
+    url = sections.get(f'remote "{name}"', {}).get("url", "")
+    return (name, git.scrub_url(url)) if name and url else None
+
+
+def _sections(root: Path) -> dict[str, dict[str, str]]:
+    """DVC's merged configuration with the paths of the repository's own two files made absolute."""
+    try:
+        merged = {section: dict(options) for section, options in dvcfiles.config(root).items()}
+        for name in ("config", "config.local"):
+            own = dvcfiles.plain_config(root / ".dvc" / name)
+            for section, options in dvcfiles.absolute(own, root / ".dvc").items():
+                merged.setdefault(section, {}).update(options)
+        return merged
+    except dvcfiles.Unusual:
+        return dvc.loaded_config(root)
+
+
+def not_in_remote(project: Project) -> list[str]:
+    """Outputs (relative to the project's root) whose present version the remote lacks: what ``dvc data status
+    --not-in-remote`` lists. Empty without a remote; a remote that does not answer raises.
+    """
+    root = dvc.require_root(project)
+    if default_remote(project) is None:
+        return []
+
+    def ask() -> list[str]:
+        from dvc.repo import Repo
+        from dvc.repo.data import _get_entries_not_in_remote
+
+        with Repo(str(root)) as repo:
+            return [str(path) for path in _get_entries_not_in_remote(repo, remote_refresh=True)]
+
+    prefix = root.relative_to(project.root).as_posix()
+    found = [path.replace(os.sep, "/").rstrip("/") for path in dvc.guarded(ask, "data status")]
+    return sorted(path if prefix == "." else f"{prefix}/{path}" for path in found)
+
+
+def push_objects(project: Project, md5s: Iterable[str], legacy: Iterable[str] = ()) -> int:
+    """Send these objects of the cache (folders with all they hold) to the default remote; how many were not there.
+
+    What the cache lacks and the remote has is no failure; what neither has is named.
+    """
+    root = dvc.require_root(project)
+
+    def send() -> tuple[int, list[str]]:
+        from dvc.repo import Repo
+        from dvc_data.hashfile.hash_info import HashInfo
+
+        wanted = [HashInfo("md5", md5) for md5 in md5s] + [HashInfo("md5-dos2unix", md5) for md5 in legacy]
+        with Repo(str(root)) as repo:
+            result: Any = repo.cloud.push(wanted)
+        return len(result.transferred), sorted(str(info.value) for info in result.failed)
+
+    sent, failed = dvc.guarded(send, "push")
+    if failed:
+        raise Refused(
+            f"{len(failed)} data objects are neither in the cache nor in the remote: {', '.join(failed[:3])}",
+            "track them again where the bytes are, or dvc pull from where they were pushed",
+        )
+    return int(sent)
