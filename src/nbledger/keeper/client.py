@@ -72,13 +72,20 @@ def notify(project: Project) -> None:
             spawn(project)
             return
         with endpoint.connect(known, 0.2) as connection:
-            connection.sendall(_request(known, project, "notify", {}))
+            connection.sendall(request(known, project, "notify", {}))
 
 
 def running(project: Project) -> endpoint.Endpoint | None:
     """The keeper that is alive for this project."""
     known = endpoint.load(project)
     return known if known is not None and _answers(known) else None
+
+
+def ready(project: Project) -> endpoint.Endpoint | None:
+    """The keeper that is alive for this project, started if there was none; None where none can be."""
+    with contextlib.suppress(_Gone):
+        return running(project) or _started(project)
+    return None
 
 
 def spawn(project: Project) -> None:
@@ -157,7 +164,8 @@ def _connection(known: endpoint.Endpoint, timeout: float) -> socket.socket:
     return connection
 
 
-def _request(known: endpoint.Endpoint, project: Project, name: str, args: Mapping[str, Any]) -> bytes:
+def request(known: endpoint.Endpoint, project: Project, name: str, args: Mapping[str, Any]) -> bytes:
+    """The line that asks a keeper for ``name``."""
     return (
         json.dumps(
             {
@@ -180,7 +188,7 @@ def _exchange(
     args: Mapping[str, Any],
     progress: Progress | None,
 ) -> Any:
-    for reply in _replies(connection, _request(known, project, name, args)):
+    for reply in _replies(connection, request(known, project, name, args)):
         if "progress" in reply:
             if progress is not None:
                 progress(*reply["progress"])
@@ -191,10 +199,10 @@ def _exchange(
     raise LedgerError("the keeper ended before it answered", "run this again; nbledger doctor says more")
 
 
-def _replies(connection: socket.socket, request: bytes) -> Iterator[dict[str, Any]]:
+def _replies(connection: socket.socket, asked: bytes) -> Iterator[dict[str, Any]]:
     """The keeper's lines, to the end of what it could say."""
     try:
-        connection.sendall(request)
+        connection.sendall(asked)
         with connection.makefile("rb") as stream:
             for line in stream:
                 yield json.loads(line)
