@@ -23,7 +23,25 @@ class Tracked:
 
 
 @dataclass(frozen=True)
+class Large:
+    """A file that the next commit would put into Git, above ``large_file_mb``; ``size`` in bytes."""
+
+    path: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Undoable:
+    """A commit that ``undo`` would take back; ``message`` is its first line."""
+
+    commit: str
+    message: str
+
+
+@dataclass(frozen=True)
 class CodeState:
+    """``repository``: whether there is one. ``upstream``: the branch to push to, None without one."""
+
     branch: str | None
     commit: str | None
     changed: tuple[str, ...] = ()
@@ -31,14 +49,43 @@ class CodeState:
     ahead: int | None = None
     behind: int | None = None
     operation: str = ""
+    repository: bool = True
+    large: tuple[Large, ...] = ()
+    undo: Undoable | None = None
+    upstream: str | None = None
+
+
+@dataclass(frozen=True)
+class TrackedOut:
+    """What DVC versions: ``state`` is clean, changed or missing; ``size`` in bytes as recorded, None where unknown."""
+
+    path: str
+    state: str
+    folder: bool
+    size: int | None
+
+
+@dataclass(frozen=True)
+class Remote:
+    """A DVC remote; no credentials in ``url``."""
+
+    name: str
+    url: str
 
 
 @dataclass(frozen=True)
 class DataState:
+    """``not_pushed`` means something only where ``pushed_known``. ``tracked`` are at most 2,000 of ``tracked_count``."""
+
     changed: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     not_pushed: tuple[str, ...] = ()
     untracked_inputs: tuple[str, ...] = ()
+    pushed_known: bool = False
+    tracked: tuple[TrackedOut, ...] = ()
+    tracked_count: int = 0
+    remote: Remote | None = None
+    repository: bool = True
 
 
 @dataclass(frozen=True)
@@ -55,8 +102,19 @@ class TrackingState:
 
 
 @dataclass(frozen=True)
+class Reason:
+    """Why a run now could not be brought back. ``kind``: git, data-untracked, data-missing, data-changed, large, code or
+    operation.
+    """
+
+    kind: str
+    text: str
+    paths: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Status:
-    """The joined state of a project (``nbledger status``)."""
+    """The joined state of a project (``nbledger status``); ``because`` is empty if it is ``clean``."""
 
     root: str
     clean: bool
@@ -65,6 +123,7 @@ class Status:
     pipeline: PipelineState
     tracking: TrackingState
     notes: tuple[str, ...] = ()
+    because: tuple[Reason, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -91,6 +150,19 @@ class RunRow:
     metrics: dict[str, float] = field(default_factory=dict)
     inputs: tuple[Input, ...] = ()
     tags: dict[str, str] = field(default_factory=dict)
+    experiment_id: str = ""
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What an action would do: ``lines`` one a thing, ``overwrites`` those that replace something of the user's;
+    ``refused`` is the error (``LedgerError.as_dict``) that it would end with.
+    """
+
+    title: str
+    lines: tuple[str, ...] = ()
+    overwrites: tuple[str, ...] = ()
+    refused: dict[str, Any] | None = None
 
 
 def plain(record: Any) -> Any:
