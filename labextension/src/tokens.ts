@@ -2,6 +2,7 @@ import { Token } from '@lumino/coreutils';
 import type { ISignal } from '@lumino/signaling';
 import type { Widget } from '@lumino/widgets';
 import type { TranslationBundle } from '@jupyterlab/translation';
+import type { Toolbar } from '@jupyterlab/ui-components';
 
 import type { Api } from './api/api';
 import type { IChanged, IJob, IProblem, IRun, IState } from './api/types';
@@ -68,11 +69,18 @@ export const ILedger = new Token<ILedger>(
   'The state and the runs of a project.'
 );
 
+/** A section of the sidebar: its title is the heading; a toolbar, if it has one, stands in the heading. */
+export type ISection = Widget & { readonly toolbar?: Toolbar };
+
 /** The sidebar: each part of it is added by its own plugin. */
 export interface ILedgerSidebar {
-  /** Add a section; the widget's title is its heading, a lower rank stands further up. */
-  add(section: Widget, rank: number): void;
-  reveal(section: Widget): void;
+  /**
+   * Add a section; a lower rank stands further up (State has 0). `open`: whether it is open until the user decides
+   * otherwise. The section's id names what the user decided, so it must be one of `Ids`.
+   */
+  add(section: ISection, rank: number, options?: { readonly open?: boolean }): void;
+  /** Show the sidebar with this section open, and put the focus there. */
+  reveal(section: ISection): void;
 }
 
 export const ILedgerSidebar = new Token<ILedgerSidebar>(

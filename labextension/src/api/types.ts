@@ -23,6 +23,8 @@ export interface IState {
   /** Absolute folder of the project, and the same relative to the server's root (null if the root is outside it). */
   readonly root: string;
   readonly base: string | null;
+  /** If `base` is null: the server's root relative to the project's, where it lies inside; else "". */
+  readonly prefix: string;
   readonly version: number;
   readonly clean: boolean;
   /** Why a run now could not be brought back, most important first; empty if `clean`. */

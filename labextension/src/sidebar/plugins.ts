@@ -1,3 +1,6 @@
 import type { JupyterFrontEndPlugin } from '@jupyterlab/application';
 
-export const plugins: JupyterFrontEndPlugin<unknown>[] = [];
+import { ledgerPlugin } from './ledgerPlugin';
+import { sidebarPlugin } from './sidebarPlugin';
+
+export const plugins: JupyterFrontEndPlugin<unknown>[] = [ledgerPlugin, sidebarPlugin];

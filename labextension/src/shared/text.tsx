@@ -1,0 +1,49 @@
+import type { ReactElement } from 'react';
+
+/** Longer texts are cut: nobody reads them here, and they would hold up the layout. */
+const LONGEST = 2_000;
+const LONGEST_TITLE = 400;
+
+/** Text from outside (names, tags, paths, sources): text and nothing else, in its own direction. */
+export function Bdi({ text, className }: { text: string; className?: string }): ReactElement {
+  return <bdi className={className}>{cut(text, LONGEST)}</bdi>;
+}
+
+/** The same in one line that ends in … where room ends; the whole in the title. */
+export function Clip({
+  text,
+  title = text,
+  className = ''
+}: {
+  text: string;
+  title?: string;
+  className?: string;
+}): ReactElement {
+  return (
+    <bdi className={`nbl-clip ${className}`} title={cut(title, LONGEST_TITLE)}>
+      {cut(text, LONGEST)}
+    </bdi>
+  );
+}
+
+/** A path in one line: the name first, its folder dim behind it. */
+export function PathText({
+  path,
+  className = ''
+}: {
+  path: string;
+  className?: string;
+}): ReactElement {
+  const bare = path.endsWith('/') ? path.slice(0, -1) : path;
+  const at = bare.lastIndexOf('/');
+  return (
+    <span className={`nbl-path ${className}`} title={cut(path, LONGEST_TITLE)}>
+      <bdi className="nbl-path-name">{cut(path.slice(at + 1), LONGEST)}</bdi>
+      {at > 0 ? <bdi className="nbl-path-folder">{cut(path.slice(0, at), LONGEST)}</bdi> : null}
+    </span>
+  );
+}
+
+export function cut(text: string, longest: number): string {
+  return text.length > longest ? `${text.slice(0, longest)}…` : text;
+}

@@ -1,0 +1,71 @@
+import type { ITranslator } from '@jupyterlab/translation';
+import { SidePanel } from '@jupyterlab/ui-components';
+import { Signal, type ISignal } from '@lumino/signaling';
+import type { AccordionPanel, Widget } from '@lumino/widgets';
+
+import { Ids } from '../names';
+import { ledgerIcon } from '../shared/icons';
+import type { ISection } from '../tokens';
+
+/** Which sections are open, by id. */
+export type Open = Readonly<Record<string, boolean>>;
+
+/** The panel in the left area: what sums up on top, sections below. */
+export class LedgerPanel extends SidePanel {
+  constructor(translator: ITranslator, summary: Widget) {
+    super({ translator });
+    this.id = Ids.sidebar;
+    this.addClass('nbl-sidebar');
+    this.title.icon = ledgerIcon;
+    this.title.caption = 'nbledger';
+    this.node.setAttribute('role', 'region');
+    this.node.setAttribute('aria-label', 'nbledger');
+    this.header.addWidget(summary);
+    this.sections.addClass('nbl-sections');
+    this.sections.expansionToggled.connect(() => {
+      this.toggled.emit(this.open);
+    });
+  }
+
+  /** The user opened or closed a section. */
+  get openChanged(): ISignal<this, Open> {
+    return this.toggled;
+  }
+
+  get open(): Open {
+    return Object.fromEntries(
+      this.sections.widgets.map(section => [section.id, !section.isHidden])
+    );
+  }
+
+  insert(section: ISection, rank: number, open: boolean): void {
+    const after = this.ranks.findIndex(other => other > rank);
+    const index = after < 0 ? this.ranks.length : after;
+    this.ranks.splice(index, 0, rank);
+    this.insertWidget(index, section);
+    this.setOpen(section, open);
+  }
+
+  setOpen(section: Widget, open: boolean): void {
+    const index = this.sections.widgets.indexOf(section);
+    if (index < 0 || open === !section.isHidden) {
+      return;
+    }
+    if (open) {
+      this.sections.expand(index);
+    } else {
+      this.sections.collapse(index);
+    }
+  }
+
+  find(id: string): Widget | undefined {
+    return this.sections.widgets.find(section => section.id === id);
+  }
+
+  private get sections(): AccordionPanel {
+    return this.content as AccordionPanel;
+  }
+
+  private readonly ranks: number[] = [];
+  private readonly toggled = new Signal<this, Open>(this);
+}
