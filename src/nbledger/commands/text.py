@@ -308,7 +308,10 @@ def status_lines(state: Status) -> list[tuple[str, str, bool]]:
 
 def verdict(state: Status) -> str:
     """What the state means for a run that starts now."""
-    return "clean: a run now could be brought back" if state.clean else "not clean"
+    if state.clean:
+        return "clean: a run now could be brought back"
+    more = len(state.because) - 1
+    return f"not clean: {clip(state.because[0].text, 120)}" + (f", and {more} more" if more else "")
 
 
 def status(state: Status) -> str:

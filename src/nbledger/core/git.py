@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
 
-from nbledger.core.errors import Busy, LedgerError, Refused, ToolFailed
+from nbledger.core.errors import Busy, LedgerError, Refused, ToolFailed, Unreachable
 
 RUN_REFS = "refs/nbledger/runs/"
 _HEX = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
@@ -98,8 +98,11 @@ def call(
     check: bool = True,
     hooks: bool = False,
     env: dict[str, str] | None = None,
+    timeout: float | None = None,
 ) -> subprocess.CompletedProcess[bytes]:
-    """Run ``git args`` in the work tree; with ``check``, a failure raises ``ToolFailed`` with Git's last line."""
+    """Run ``git args`` in the work tree; with ``check``, a failure raises ``ToolFailed`` with Git's last line. A call
+    that takes longer than ``timeout`` seconds is ended: ``Unreachable``.
+    """
     root = repo.root if isinstance(repo, GitRepo) else repo
     command = [executable(), *(() if hooks else _QUIET), *args]
     try:
@@ -111,7 +114,10 @@ def call(
             env=_environment(index, env),
             stdin=subprocess.DEVNULL if stdin is None else None,
             check=False,
+            timeout=timeout,
         )
+    except subprocess.TimeoutExpired as err:
+        raise Unreachable(f"git {args[0]}: no answer within {timeout:.0f} s", "check the network") from err
     except OSError as err:
         raise ToolFailed(f"git could not be started in {root}: {err.strerror}") from err
     if check and done.returncode != 0:
@@ -242,6 +248,18 @@ def ahead_behind(repo: GitRepo) -> tuple[int, int] | None:
     done = call(repo, "rev-list", "--left-right", "--count", "HEAD...@{upstream}", "--", check=False)
     counts = done.stdout.split()
     return (int(counts[0]), int(counts[1])) if done.returncode == 0 and len(counts) == 2 else None
+
+
+def upstream(repo: GitRepo, branch: str) -> tuple[str, int | None, int | None] | None:
+    """(upstream branch, commits ahead, behind) of a local branch, counts None where the upstream is gone; None without."""
+    asked = "--format=%(upstream:short)%00%(upstream:track,nobracket)", f"refs/heads/{branch}"
+    name, _, counts = text(repo, "for-each-ref", *asked, check=False).partition("\0")
+    if not name:
+        return None
+    if counts == "gone":
+        return name, None, None
+    found = {word: int(count) for word, _, count in (part.partition(" ") for part in counts.split(", ") if part)}
+    return name, found.get("ahead", 0), found.get("behind", 0)
 
 
 def is_checkpoint(path: str) -> bool:

@@ -52,6 +52,7 @@ def row(run: Any, experiment: str) -> RunRow:
         metrics={k: _true_value(v) for k, v in run.data.metrics.items()},
         inputs=inputs,
         tags={k: v for k, v in tags.items() if k.startswith(_SHOWN_TAGS)},
+        experiment_id=str(run.info.experiment_id),
     )
 
 

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import stat
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from nbledger.core import dvc, git, reads
+from nbledger.core import dvc, dvcremote, git, reads, undo
+from nbledger.core.dvcfiles import Out
 from nbledger.core.errors import LedgerError
 from nbledger.core.git import scrub_url
 from nbledger.core.project import Project
-from nbledger.core.records import CodeState, DataState, PipelineState, Status, TrackingState
+from nbledger.core.reasons import because
+from nbledger.core.records import CodeState, DataState, Large, PipelineState, Remote, Status, TrackedOut, TrackingState
+
+MOST_TRACKED = 2000
+"""Data sets that a state names; the rest is counted."""
+_MOST_ENTRIES = 20_000  # files below untracked folders that are looked at for their size
 
 
 def status(project: Project, *, pending: int = 0, reachable: bool | None = None) -> Status:
@@ -18,45 +27,114 @@ def status(project: Project, *, pending: int = 0, reachable: bool | None = None)
     about_data: list[str] = []
     with ThreadPoolExecutor(1) as beside:  # Git's processes run while the data is walked
         asked = beside.submit(_code, project, notes)
-        data, stale = _data(project, about_data)
+        data, stale, outs = _data(project, about_data)
         code = asked.result()
     notes += about_data
+    code = dataclasses.replace(code, large=_large(project, code, outs))
     tracking = TrackingState(scrub_url(project.tracking_uri), project.experiment, reachable, pending)
-    clean = not (code.changed or code.untracked or data.changed or data.missing or data.untracked_inputs)
+    reasons = because(code, data, project.settings.large_file_mb)
     return Status(
-        str(project.root),
-        clean and code.commit is not None,
-        code,
-        data,
-        PipelineState(tuple(stale)),
-        tracking,
-        tuple(notes),
+        str(project.root), not reasons, code, data, PipelineState(tuple(stale)), tracking, tuple(notes), reasons
     )
 
 
 def _code(project: Project, notes: list[str]) -> CodeState:
     if project.git is None:
         notes.append("no Git repository: run %ledger init")
-        return CodeState(None, None)
+        return CodeState(None, None, repository=False)
     head = git.head(project.git)
     changed, untracked = git.changes(project.git)
-    counts = git.ahead_behind(project.git) if head.commit else None
-    ahead, behind = counts or (None, None)
+    ahead = behind = upstream = None
+    if head.commit and head.branch and (found := git.upstream(project.git, head.branch)):
+        upstream, ahead, behind = found
     return CodeState(
-        head.branch, head.commit, tuple(changed), tuple(untracked), ahead, behind, git.operation(project.git)
+        head.branch,
+        head.commit,
+        tuple(changed),
+        tuple(untracked),
+        ahead,
+        behind,
+        git.operation(project.git),
+        undo=undo.available(project),
+        upstream=upstream,
     )
 
 
-def _data(project: Project, notes: list[str]) -> tuple[DataState, list[str]]:
+def _data(project: Project, notes: list[str]) -> tuple[DataState, list[str], Sequence[Out]]:
     loose = tuple(reads.unversioned(project))
     if project.dvc_root is None:
         notes.append("no DVC repository: run %ledger init")
-        return DataState(untracked_inputs=loose), []
+        return DataState(untracked_inputs=loose, repository=False), [], ()
     outs, problems = dvc.outputs(project)
-    state = dataclasses.replace(dvc.data_status(project, outs), untracked_inputs=loose)
+    state = dvc.data_status(project, outs)
     notes += [str(problem) for problem in problems]
+    listed = _tracked(outs, state)
     try:
-        return state, list(dvc.stale_stages(project))
+        remote = dvcremote.default_remote(project)
+    except LedgerError as err:
+        remote = None
+        notes.append(str(err))
+    state = dataclasses.replace(
+        state,
+        untracked_inputs=loose,
+        tracked=tuple(listed[:MOST_TRACKED]),
+        tracked_count=len(listed),
+        remote=Remote(*remote) if remote else None,
+    )
+    try:
+        return state, list(dvc.stale_stages(project)), outs
     except LedgerError as err:
         notes.append(str(err))
-        return state, []
+        return state, [], outs
+
+
+def _tracked(outs: Sequence[Out], state: DataState) -> list[TrackedOut]:
+    """What DVC versions, by path; what is not as it should be comes first, so that a cut list names it."""
+    changed, missing = set(state.changed), set(state.missing)
+    found = [
+        TrackedOut(
+            out.path,
+            "missing" if out.path in missing else "changed" if out.path in changed else "clean",
+            out.is_dir,
+            out.size or None,
+        )
+        for out in outs
+        if out.cached and out.md5
+    ]
+    return sorted(found, key=lambda one: (one.state == "clean", one.path))
+
+
+def _large(project: Project, code: CodeState, outs: Sequence[Out]) -> tuple[Large, ...]:
+    """Files above ``large_file_mb`` that a commit of everything would bring into Git's history."""
+    repo, limit = project.git, project.settings.large_file_mb * 1_000_000
+    if repo is None:
+        return ()
+    versioned = {out.path for out in outs}
+    found = {path: size for path, size in _sizes(str(repo.root), code.untracked) if size > limit}
+    if found:
+        left_out = git.ignored(repo, list(found))
+        found = {path: size for path, size in found.items() if path not in left_out}
+    staged = {path: size for path, size in _sizes(str(repo.root), code.changed) if size > limit}
+    if staged:
+        old = git.in_head(repo, list(staged))
+        found |= {path: size for path, size in staged.items() if path not in old}
+    return tuple(Large(path, size) for path, size in sorted(found.items()) if path not in versioned)
+
+
+def _sizes(root: str, paths: Sequence[str]) -> Iterator[tuple[str, int]]:
+    """(path, bytes) of these files and of those below these folders (``folder/``), of very many only the first."""
+    waiting, left = list(reversed(paths)), _MOST_ENTRIES
+    while waiting and left > 0:
+        path = waiting.pop()
+        try:
+            if path.endswith("/"):
+                with os.scandir(f"{root}/{path}") as entries:
+                    names = [entry.name + ("/" if entry.is_dir(follow_symlinks=False) else "") for entry in entries]
+                waiting += [] if ".git/" in names or ".git" in names else [path + name for name in names]
+            else:
+                facts = os.lstat(f"{root}/{path}")
+                left -= 1
+                if stat.S_ISREG(facts.st_mode):
+                    yield path, facts.st_size
+        except OSError:
+            continue

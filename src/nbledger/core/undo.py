@@ -8,24 +8,16 @@ from __future__ import annotations
 
 import contextlib
 import json
-from dataclasses import dataclass
 from pathlib import Path
 
 from nbledger.core import git
 from nbledger.core.errors import LedgerError, Refused, UsageError
 from nbledger.core.files import write_atomic
 from nbledger.core.project import Project
+from nbledger.core.records import Undoable
 
 _MOST = 500  # commits remembered
 _REFS = ("refs/heads", "refs/remotes", "refs/tags")
-
-
-@dataclass(frozen=True)
-class Undoable:
-    """A commit that ``undo`` would take back; ``message`` is its first line."""
-
-    commit: str
-    message: str
 
 
 def remember(project: Project, commit: str, message: str) -> None:

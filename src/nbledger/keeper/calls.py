@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import json
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
@@ -176,11 +177,23 @@ def perform(project: Project, name: str, args: Args, progress: Progress | None =
     return TABLE[name](project, args, progress)
 
 
+@dataclasses.dataclass(frozen=True)
+class Encoded:
+    """A result that is JSON already: what is large is put together from pieces, not encoded again at every call."""
+
+    text: str
+
+
+def text(result: Any) -> str:
+    """A result as JSON."""
+    return result.text if isinstance(result, Encoded) else json.dumps(encode(result))
+
+
 def encode(result: Any) -> Any:
     """A result as JSON can carry it."""
     from nbledger.core.records import plain
 
-    return plain(result)
+    return json.loads(result.text) if isinstance(result, Encoded) else plain(result)
 
 
 def decode(name: str, result: Any) -> Any:

@@ -37,7 +37,8 @@ def call(
     try:
         return ask(project, name, args, start=start, progress=progress, timeout=timeout)
     except _Gone:
-        return calls.perform(project, name, args or {}, progress)
+        found = calls.perform(project, name, args or {}, progress)
+        return calls.encode(found) if isinstance(found, calls.Encoded) else found
 
 
 def ask(

@@ -4,7 +4,8 @@
 endpoint, warms up, and ends when nothing has happened for a while and no open run needs watching.
 
 Protocol: one JSON object a line. Request ``{"secret", "version", "call", "context", "args"}``; replies are any
-number of ``{"progress": [done, total, text]}`` and then one ``{"result"}`` or ``{"error"}``.
+number of ``{"progress": [done, total, text]}`` and then one ``{"result"}`` or ``{"error"}``. The call ``watch`` is answered
+for as long as its connection lives (``stream.py``).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import os
 import secrets
 import signal
 import socket
+import sys
 import threading
 import time
 from pathlib import Path
@@ -28,9 +30,10 @@ from nbledger.core import mlflow
 from nbledger.core.errors import Busy, LedgerError, Unreachable, UsageError
 from nbledger.core.files import lock
 from nbledger.core.project import Project, find
-from nbledger.keeper import calls, endpoint
+from nbledger.keeper import calls, changes, endpoint
 from nbledger.keeper import journal as journals
 from nbledger.keeper import publish as publisher
+from nbledger.keeper import stream as changes_stream
 
 LINE_LIMIT = 8 << 20
 _TICK = 1.0
@@ -75,6 +78,7 @@ class Keeper:
                     continue
                 threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
         finally:
+            changes.close()
             endpoint.withdraw(self.project, pid)
             server.close()
             with self._counting:
@@ -84,8 +88,10 @@ class Keeper:
         if self.project.key != self._key:
             return True  # the ledger's folder was removed, or made anew for another project
         minutes = self.project.settings.keeper_idle_minutes
-        quiet = time.monotonic() - self.touched > minutes * 60
-        return quiet and not self._calls and not any(journals.pending(self.project))
+        if self._calls or changes.watched():
+            self.touched = time.monotonic()
+            return False
+        return time.monotonic() - self.touched > minutes * 60 and not any(journals.pending(self.project))
 
     def _answer(self, connection: socket.socket) -> None:
         connection.settimeout(30)
@@ -93,36 +99,32 @@ class Keeper:
             line = stream.readline(LINE_LIMIT)
             if not line:
                 return
-            reply = self._reply(line, stream)
-            stream.write(json.dumps(reply).encode() + b"\n")
+            try:
+                request = json.loads(line)
+                if not hmac.compare_digest(str(request.get("secret")), self.secret):
+                    raise UsageError("the keeper was called without its secret")
+                if request["call"] == "watch":
+                    changes_stream.serve(calls.project_of(request["context"]), connection)
+                    return
+                reply = '{"result": ' + self._call(request, stream) + "}"
+            except Exception as err:
+                reply = json.dumps({"error": _problem(err).as_dict()})
+            stream.write(reply.encode() + b"\n")
             stream.flush()
 
-    def _reply(self, line: bytes, stream: Any) -> dict[str, Any]:
-        try:
-            request = json.loads(line)
-            if not hmac.compare_digest(str(request.get("secret")), self.secret):
-                raise UsageError("the keeper was called without its secret")
-            return {"result": self._call(request, stream)}
-        except LedgerError as err:
-            return {"error": err.as_dict()}
-        except (ValueError, KeyError, TypeError, AttributeError) as err:
-            log.exception("bad request")
-            return {"error": LedgerError(f"the keeper could not do that: {err!r}").as_dict()}
-        except Exception as err:
-            log.exception("call failed")
-            return {"error": LedgerError(f"{type(err).__name__}: {err}").as_dict()}
-
-    def _call(self, request: dict[str, Any], stream: Any) -> Any:
+    def _call(self, request: dict[str, Any], stream: Any) -> str:
+        """The call's result as JSON."""
         self.touched = time.monotonic()
         name, args = str(request["call"]), dict(request.get("args", {}))
         if name == "ping":
-            return {"version": nbledger.__version__, "pid": os.getpid(), "warm": "mlflow" in __import__("sys").modules}
+            warm = "mlflow" in sys.modules
+            return json.dumps({"version": nbledger.__version__, "pid": os.getpid(), "warm": warm})
         if name == "stop":
             self.stopping.set()
-            return True
+            return "true"
         if name == "notify":
             self.work.set()
-            return True
+            return "true"
         if name not in calls.TABLE:
             raise UsageError(f"the keeper knows no call {name!r}")
 
@@ -134,7 +136,7 @@ class Keeper:
         with self._counting:
             self._calls += 1
         try:
-            return calls.encode(calls.perform(calls.project_of(request["context"]), name, args, progress))
+            return calls.text(calls.perform(calls.project_of(request["context"]), name, args, progress))
         finally:
             with self._counting:
                 self._calls -= 1
@@ -191,6 +193,17 @@ class Keeper:
         if path.name not in self._failed_at:
             log.warning("journal %s: %s", path.name, err)
         self._failed_at[path.name] = time.monotonic()
+
+
+def _problem(err: Exception) -> LedgerError:
+    """What is answered to a call that failed."""
+    if isinstance(err, LedgerError):
+        return err
+    if isinstance(err, ValueError | KeyError | TypeError | AttributeError):
+        log.error("bad request", exc_info=err)
+        return LedgerError(f"the keeper could not do that: {err!r}")
+    log.error("call failed", exc_info=err)
+    return LedgerError(f"{type(err).__name__}: {err}")
 
 
 def _dismissed(project: Project) -> bool:

@@ -1,0 +1,105 @@
+"""The hub of the keeper: whoever changes something tells which parts of the project show it, and those who watch hear of it.
+
+One counter of versions serves the whole process. It starts at the clock's milliseconds, so that a version which an older
+keeper gave is never taken for one of this keeper's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Iterator
+
+from nbledger.core.project import Project
+
+PARTS = ("state", "runs", "models", "pipeline", "jobs")
+_lock = threading.Lock()
+_version = time.time_ns() // 1_000_000
+_watchers: list[Subscription] = []
+
+
+class Subscription:
+    """One watcher: the parts that changed since it last took them. ``bell`` becomes readable when there are some."""
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        self.bell, self._rope = socket.socketpair()
+        self.bell.setblocking(False)
+        self._rope.setblocking(False)
+        self._parts: set[str] = set()
+        self.closed = False
+
+    def add(self, parts: set[str]) -> None:
+        """Under the hub's lock."""
+        self._parts |= parts
+        self.ring()
+
+    def ring(self) -> None:
+        with contextlib.suppress(OSError):  # full: it was rung often enough
+            self._rope.send(b"!")
+
+    def take(self) -> tuple[list[str], int]:
+        """The parts that changed, and the version they are at now; nothing waits afterwards."""
+        with contextlib.suppress(OSError):
+            while self.bell.recv(4096):
+                pass
+        with _lock:
+            taken, self._parts = self._parts, set()
+            return [part for part in PARTS if part in taken], _version
+
+    def close(self) -> None:
+        self.bell.close()
+        self._rope.close()
+
+
+def version() -> int:
+    with _lock:
+        return _version
+
+
+def next_version() -> int:
+    """A new version: what changes now bears it."""
+    global _version
+    with _lock:
+        _version += 1
+        return _version
+
+
+def tell(project: Project, *parts: str) -> None:
+    """These parts of the project show something else now. From any thread; outside a keeper nobody listens."""
+    global _version
+    with _lock:
+        _version += 1
+        heard = [watcher for watcher in _watchers if watcher.key == project.key] if _watchers else []
+        for watcher in heard:
+            watcher.add(set(parts))
+
+
+@contextlib.contextmanager
+def subscribed(project: Project) -> Iterator[Subscription]:
+    """Hear of every change of the project from now on."""
+    made = Subscription(project.key)
+    with _lock:
+        _watchers.append(made)
+    try:
+        yield made
+    finally:
+        with _lock:
+            _watchers.remove(made)
+        made.close()
+
+
+def watched() -> int:
+    """How many watch."""
+    with _lock:
+        return len(_watchers)
+
+
+def close() -> None:
+    """End every subscription: the keeper stops."""
+    with _lock:
+        for watcher in _watchers:
+            watcher.closed = True
+            watcher.ring()
