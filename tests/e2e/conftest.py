@@ -1,4 +1,4 @@
-"""A JupyterLab of this environment and a page of a real browser."""
+"""A JupyterLab with the installed wheel, and a page of a real browser."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import secrets
 import shutil
 import socket
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ import psutil
 import pytest
 
 from conftest import isolated_environment, short_folder, stop_keepers
+from e2e import installed
 from e2e.browser import PATIENCE, SCREENSHOTS, Lab
 
 CHROMIUM_ARGUMENTS = (
@@ -33,11 +34,32 @@ CHROMIUM_ARGUMENTS = (
 )
 
 
+@dataclass(frozen=True)
+class Home:
+    """How JupyterLab is started; a module says so in a fixture ``home`` of its own."""
+
+    application: str = "jupyterlab"
+    base_url: str = "/"
+    options: tuple[str, ...] = ()
+
+
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    """JupyterLab from this environment, on an empty folder."""
+def home() -> Home:
+    return Home()
+
+
+@pytest.fixture(scope="session")
+def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The interpreter in whose environment nbledger is installed as people get it."""
+    return installed.python_of(tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory, python: Path, home: Home) -> Iterator[Lab]:
+    """JupyterLab with the installed wheel, on an empty folder."""
     runtime = short_folder()
     env = isolated_environment(tmp_path_factory.mktemp("home"), runtime)
+    env["PATH"] = os.pathsep.join((str(python.parent), env["PATH"]))
     root = tmp_path_factory.mktemp("lab") / "wine"
     root.mkdir()
     page_config = Path(env["JUPYTER_CONFIG_DIR"]) / "labconfig" / "page_config.json"
@@ -47,13 +69,14 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     log = (root.parent / "server.log").open("w")
     server = subprocess.Popen(
         [
-            sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", f"--ServerApp.root_dir={root}",
+            python, "-m", home.application, "--no-browser", "--allow-root", f"--ServerApp.root_dir={root}",
             f"--ServerApp.port={port}", "--ServerApp.port_retries=0", f"--IdentityProvider.token={token}",
+            f"--ServerApp.base_url={home.base_url}", *home.options,
         ],
         cwd=root, env=env, stdout=log, stderr=subprocess.STDOUT,
     )  # fmt: skip
     try:
-        url = f"http://127.0.0.1:{port}"
+        url = f"http://127.0.0.1:{port}{home.base_url.rstrip('/')}"
         _wait_for(f"{url}/api/status?token={token}", server, Path(log.name))
         yield Lab(url, token, root, env)
     finally:
