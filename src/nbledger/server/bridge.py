@@ -55,7 +55,7 @@ async def ask(project: Project, name: str, args: Mapping[str, Any], seconds: flo
     ``seconds`` is how long it may be silent.
     """
     if not project.settings.keeper:
-        return await _alone(project, name, args, seconds)
+        return await alone(project, name, args, seconds)
     async with connected(project, name, args, seconds) as lines:
         async for line in lines:
             if (answer := _answer(line)) is not None:
@@ -154,7 +154,7 @@ def _answer(line: list[bytes]) -> Answer | None:
 _turns = asyncio.Semaphore(_ALONE)
 
 
-async def _alone(project: Project, name: str, args: Mapping[str, Any], seconds: float) -> Answer:
+async def alone(project: Project, name: str, args: Mapping[str, Any], seconds: float) -> Answer:
     """The same work by a process of its own, where the settings want no keeper."""
     async with _turns:
         process = await asyncio.create_subprocess_exec(

@@ -53,9 +53,9 @@ class LedgerHandler(APIHandler):
     async def _asked(self, route: Route) -> Answer:
         try:
             given = words.decoded(self.request.query_arguments)
-            project = await self.service.places.project((given.get("path") or [""])[-1])
             asked = await asyncio.to_thread(self._words, route, given)
-            return await self.service.ask(project, route, asked)
+            place = await self.service.places.at((given.get("path") or [""])[-1])
+            return await self.service.ask(place, route, asked)
         except NotThere as err:
             self.set_status(404)
             return bridge.refusal(err)

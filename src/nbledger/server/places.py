@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from nbledger.core.errors import UsageError
@@ -12,6 +13,14 @@ from nbledger.core.project import Project, find
 
 _FRESH = 2.0
 """Seconds for which a project that was found is not looked for again."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """A project, and whether there is more than a folder: looking must not make a ledger of any folder looked at."""
+
+    project: Project
+    begun: bool
 
 
 class NotThere(UsageError):
@@ -23,9 +32,9 @@ class Places:
 
     def __init__(self, root: str) -> None:
         self.root = os.path.realpath(os.path.expanduser(root))
-        self._found: dict[str, tuple[float, asyncio.Task[Project]]] = {}
+        self._found: dict[str, tuple[float, asyncio.Task[Place]]] = {}
 
-    async def project(self, path: str) -> Project:
+    async def at(self, path: str) -> Place:
         """The project that holds ``path``; questions that come together look once."""
         now = time.monotonic()
         known = self._found.get(path)
@@ -39,8 +48,9 @@ class Places:
         """Look anew: an action may have made a repository."""
         self._found.clear()
 
-    def look(self, path: str) -> Project:
-        return find(self.inside(path))
+    def look(self, path: str) -> Place:
+        project = find(self.inside(path))
+        return Place(project, bool(project.git or project.dvc_root or project.state.is_dir()))
 
     def inside(self, path: str) -> Path:
         """The file or folder that a path of the contents means. ``NotThere`` outside of the server's root, wherever
@@ -56,5 +66,5 @@ class Places:
         return Path(place)
 
 
-def _failed(task: asyncio.Task[Project]) -> bool:
+def _failed(task: asyncio.Task[Place]) -> bool:
     return task.done() and (task.cancelled() or task.exception() is not None)

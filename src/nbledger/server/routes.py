@@ -24,7 +24,7 @@ class Route:
     """``method path`` below ``nbledger/api`` is ``call`` of the keeper.
 
     ``words`` are the JSON schemas of its words and ``needed`` those that must be there; ``names`` what a word is called
-    by the keeper where that differs. ``served``: the keeper is told which folder the server serves.
+    by the keeper where that differs. ``served``: the keeper is told which folder the server serves. ``says`` describes it.
     """
 
     method: Literal["GET", "POST", "DELETE"]
@@ -36,6 +36,7 @@ class Route:
     names: Mapping[str, str] = field(default_factory=dict)
     served: bool = False
     seconds: float = READ_SECONDS
+    says: str = ""
 
     @property
     def schema(self) -> Schema:
@@ -74,6 +75,7 @@ def _either(schema: Schema) -> Schema:
     return schema | {"type": [schema["type"], "null"]}
 
 
+VERSION = _whole(-1, 1 << 53)
 FLAG: Schema = {"type": "boolean"}
 RUN = _text(20_000, 1)
 NAME = _text(1_000, 1)
@@ -121,64 +123,65 @@ _PREVIEW_WORDS = _JOB_WORDS | {
 }
 
 
-def _read(path: str, call: str, *needed: str, **more: Any) -> Route:
-    return Route("GET", path, call, "read", needed=needed, **more)
+def _read(path: str, call: str, says: str, *needed: str, **more: Any) -> Route:
+    return Route("GET", path, call, "read", needed=needed, says=says, **more)
 
 
-def _write(path: str, call: str, *needed: str, **more: Any) -> Route:
-    return Route("POST", path, call, "write", needed=needed, seconds=WORK_SECONDS, **more)
+def _write(path: str, call: str, says: str, *needed: str, **more: Any) -> Route:
+    return Route("POST", path, call, "write", needed=needed, says=says, seconds=WORK_SECONDS, **more)
 
 
 _COMPARED = {"run": _many(RUN, 200, 1), "all": FLAG}
-_AS_COMPARE = {"run": "names", "all": "everything"}
+_TO_COMPARE: dict[str, Any] = {
+    "words": _COMPARED,
+    "names": {"run": "names", "all": "everything"},
+    "seconds": WORK_SECONDS,
+}
 
 ROUTES: tuple[Route, ...] = (
-    _read("state", "state", served=True),
-    _read("runs", "table", words={"limit": _whole(1, 100_000)}),
-    _read("runs/changes", "table_changes", "since", words={"since": _whole(-1, 1 << 53)}),
-    _read("runs/search", "search", "text", words={"text": LINE}),
+    _read("state", "state", "The joined state: code, data, pipeline, tracking", served=True),
+    _read("runs", "table", "All runs of the experiment, the newest first", words={"limit": _whole(1, 100_000)}),
+    _read("runs/changes", "table_changes", "Runs that changed after a version", "since", words={"since": VERSION}),
+    _read("runs/search", "search", "Runs that match a filter of MLflow's", "text", words={"text": LINE}),
     _read(
-        "runs/series",
-        "series",
-        "run",
+        "runs/series", "series", "Curves of metrics that were logged more than once", "run",
         words={"run": _many(RUN, 2_000, 1), "key": _many(LINE, 1_000), "points": _whole(1, 10_000)},
     ),
-    _read("runs/detail", "detail", "run", words={"run": RUN}),
-    _read("runs/notebook", "notebook", "run", words={"run": RUN}),
-    _read("compare", "compare", "run", words=_COMPARED, names=_AS_COMPARE, seconds=WORK_SECONDS),
-    _read("compare/notebook", "compare_notebooks", "a", "b", words={"a": RUN, "b": RUN}),
-    _read("compare/markdown", "markdown", "run", words=_COMPARED, seconds=WORK_SECONDS),
-    _read("diff", "diff", "file", words={"file": PATH}),
-    _read("versions", "versions", "file", words={"file": PATH}),
-    _read("pipeline", "pipeline"),
-    _read("preview", "preview", "kind", words=_PREVIEW_WORDS),
-    _read("models", "models"),
-    _read("jobs", "jobs"),
-    _write("init", "init", words={"remote": LINE, "tracking_uri": LINE}),
-    _write("checkpoint", "checkpoint", "message", words={"message": MESSAGE, "paths": PATHS, "large": FLAG}),
-    _write("undo", "undo", "commit", words={"commit": COMMIT}),
-    _write("flush", "flush"),
-    _write("runs/tag", "set_tags", "run", "tags", words={"run": RUN, "tags": TAGS}),
-    _write("runs/rename", "rename", "run", "name", words={"run": RUN, "name": _text(20_000, 1)}),
-    _write("runs/note", "note", "run", "text", words={"run": RUN, "text": MESSAGE}),
-    _write("runs/delete", "delete", "run", words={"run": RUN}),
-    _write("runs/restore", "bring_back", "run", words={"run": RUN}),
+    _read("runs/detail", "detail", "Everything recorded of a run", "run", words={"run": RUN}),
+    _read("runs/notebook", "notebook", "The notebook as the run executed it", "run", words={"run": RUN}),
+    _read("compare", "compare", "Runs side by side, and why they differ; `.` is the present state", "run", **_TO_COMPARE),
+    _read("compare/notebook", "compare_notebooks", "The cells of two runs", "a", "b", words={"a": RUN, "b": RUN}),
+    _read("compare/markdown", "markdown", "A comparison as Markdown", "run", words=_COMPARED, seconds=WORK_SECONDS),
+    _read("diff", "diff", "A file of the work tree against the last commit", "file", words={"file": PATH}),
+    _read("versions", "versions", "The versions of a file that DVC tracks", "file", words={"file": PATH}),
+    _read("pipeline", "pipeline", "The stages of dvc.yaml and what ties them"),
+    _read("preview", "preview", "What an action would do, given the same words", "kind", words=_PREVIEW_WORDS),
+    _read("models", "models", "Registered models, their versions and aliases"),
+    _read("jobs", "jobs", "Work that is going on, and what it came to"),
+    _write("init", "init", "Make the folder a ledger", words={"remote": LINE, "tracking_uri": LINE}),
     _write(
-        "promote",
-        "promote",
-        "run",
-        "model",
+        "checkpoint", "checkpoint", "Commit notebooks, pointers and pipeline", "message",
+        words={"message": MESSAGE, "paths": PATHS, "large": FLAG},
+    ),
+    _write("undo", "undo", "Take a checkpoint back; the work tree stays", "commit", words={"commit": COMMIT}),
+    _write("flush", "flush", "Publish what waits in the journals"),
+    _write("runs/tag", "set_tags", "Set tags of a run, or with null remove them", "run", "tags", words={"run": RUN, "tags": TAGS}),
+    _write("runs/rename", "rename", "Give a run another name", "run", "name", words={"run": RUN, "name": RUN}),
+    _write("runs/note", "note", "Write a run's note", "run", "text", words={"run": RUN, "text": MESSAGE}),
+    _write("runs/delete", "delete", "Delete a run; MLflow keeps it until it is purged", "run", words={"run": RUN}),
+    _write("runs/restore", "bring_back", "Bring a deleted run back", "run", words={"run": RUN}),
+    _write(
+        "promote", "promote", "Register a run's model, and point an alias at it", "run", "model",
         words={"run": RUN, "model": NAME, "alias": _text(1_000), "logged": _text(1_000)},
     ),
     _write(
-        "alias",
-        "alias",
-        "model",
-        "alias",
-        "version",
+        "alias", "alias", "Point an alias at a version of a model, or with null remove it", "model", "alias", "version",
         words={"model": NAME, "alias": NAME, "version": _either(_text(100, 1))},
     ),
-    _write("versions/use", "use_version", "file", "commit", words={"file": PATH, "commit": COMMIT}),
-    Route("POST", "jobs", "job_start", "execute", _JOB_WORDS, ("kind",)),
-    Route("DELETE", "jobs", "job_stop", "execute", {"id": JOB_ID}, ("id",)),
-)
+    _write(
+        "versions/use", "use_version", "Put a version of data in the place of the present one", "file", "commit",
+        words={"file": PATH, "commit": COMMIT},
+    ),
+    Route("POST", "jobs", "job_start", "execute", _JOB_WORDS, ("kind",), says="Begin work that takes a while"),
+    Route("DELETE", "jobs", "job_stop", "execute", {"id": JOB_ID}, ("id",), says="Stop such work"),
+)  # fmt: skip

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from nbledger.core.project import Project
+from nbledger.core.errors import UsageError
 from nbledger.server import bridge
 from nbledger.server.bridge import Answer
 from nbledger.server.listening import Emit, Listening
-from nbledger.server.places import Places
+from nbledger.server.places import Place, Places
 from nbledger.server.routes import Route
+
+_WITHOUT_LEDGER = frozenset({"state", "preview"})
 
 
 class Service:
@@ -20,11 +22,19 @@ class Service:
         self.places = Places(root)
         self.listening = Listening(emit)
 
-    async def ask(self, project: Project, route: Route, words: Mapping[str, Any]) -> Answer:
-        """The keeper's answer. From now on the viewers of this project are told of changes."""
+    async def ask(self, place: Place, route: Route, words: Mapping[str, Any]) -> Answer:
+        """The keeper's answer. From now on the viewers of this project are told of changes.
+
+        A folder without a ledger gets no keeper, whose first deed is to make one: it is told what ``init`` would do.
+        """
+        project, args = place.project, route.args(words, self.places.root)
+        if not place.begun and route.call != "init":
+            if route.call not in _WITHOUT_LEDGER:
+                raise UsageError("there is no ledger in this folder", "nbledger init makes one")
+            return await bridge.alone(project, route.call, args, route.seconds)
         self.listening.wanted(project)
         try:
-            return await bridge.ask(project, route.call, route.args(words, self.places.root), route.seconds)
+            return await bridge.ask(project, route.call, args, route.seconds)
         finally:
             if route.action != "read":
                 self.places.forget()
