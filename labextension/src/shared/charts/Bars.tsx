@@ -4,7 +4,8 @@ import type { ReactElement } from 'react';
 import type { Num } from '../../api/types';
 import { best, type Direction } from './direction';
 import { mark } from './marks';
-import { extent, number, numeric } from './numbers';
+import { number } from '../format';
+import { extent, numeric } from './numbers';
 
 export interface IBarsProps {
   readonly title: string;

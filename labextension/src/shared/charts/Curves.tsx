@@ -3,7 +3,7 @@ import { useMemo, useState, type KeyboardEvent, type PointerEvent, type ReactEle
 
 import { laidOut, nearest, type Along, type ICurve, type IFrame, type ILaidOut } from './curve';
 import { Legend, mark } from './marks';
-import { number } from './numbers';
+import { number } from '../format';
 import { useWidth } from './width';
 
 export interface ICurvesProps {

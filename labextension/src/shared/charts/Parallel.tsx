@@ -3,7 +3,8 @@ import { line } from 'd3-shape';
 import { useState, type ReactElement } from 'react';
 
 import { Legend, mark } from './marks';
-import { NONE, number } from './numbers';
+import { number } from '../format';
+import { NONE } from './numbers';
 import { laidAxes, type IAxis, type ILaidAxis } from './parallel';
 import { useWidth } from './width';
 

@@ -4,7 +4,7 @@ import { cleanup, fireEvent, render, screen } from '@testing-library/react';
 import { afterEach, expect, test } from 'vitest';
 
 import type { ISeriesPoint } from '../../api/types';
-import { Bars, best, Curves, direction, duration, number, Parallel, Sparkline } from '.';
+import { Bars, best, Curves, direction, Parallel, Sparkline } from '.';
 import { laidOut, type ICurve } from './curve';
 import { coordinate, laidAxes } from './parallel';
 
@@ -20,28 +20,6 @@ function curve(name: string, values: readonly ISeriesPoint[1][]): ICurve {
     points: values.map((value, step) => [step, value, 1000 * step] as const)
   };
 }
-
-test.each([
-  [0.123456, '0.1235'],
-  [1234567, '1234567'],
-  [-2.5, '−2.5'],
-  [0.00001234, '1.23e−5'],
-  ['nan', 'NaN'],
-  ['-inf', '−∞'],
-  [null, '–']
-] as const)('number(%s) is %s', (value, shown) => {
-  expect(number(value)).toBe(shown);
-});
-
-test.each([
-  [400, '0.4 s'],
-  [59_900, '59 s'],
-  [185_000, '3 min 5 s'],
-  [7_800_000, '2 h 10 min'],
-  [277_200_000, '3 d 5 h']
-])('duration(%d) is %s', (ms, shown) => {
-  expect(duration(ms)).toBe(shown);
-});
 
 test.each([
   ['val_loss', 'down'],

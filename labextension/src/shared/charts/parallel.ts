@@ -1,6 +1,7 @@
 import { scaleLinear, scalePoint } from 'd3-scale';
 
-import { extent, number } from './numbers';
+import { number } from '../format';
+import { extent } from './numbers';
 
 /** A value on an axis; null where the run has none. */
 export type Coordinate = number | string | null;
