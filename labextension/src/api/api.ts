@@ -59,8 +59,9 @@ export class Api {
   preview = (kind: string, words: Query = {}) => this.get<IPreview>('preview', { kind, ...words });
 
   init = (body: Body = {}) => this.post<readonly string[]>('init', body);
-  checkpoint = (message: string, paths: readonly string[] = []) =>
-    this.post<ICheckpoint>('checkpoint', { message, paths });
+  /** Commit; `large`: also files that are above the setting `large_file_mb`. */
+  checkpoint = (message: string, paths: readonly string[] = [], large = false) =>
+    this.post<ICheckpoint>('checkpoint', { message, paths, large });
   /** Take back `commit`, which must be HEAD, made by nbledger and not pushed; the work tree stays as it is. */
   undo = (commit: string) => this.post<{ readonly head: string }>('undo', { commit });
   /** Publish what waits in the journals. */

@@ -3,14 +3,24 @@ import {
   type JupyterFrontEnd,
   type JupyterFrontEndPlugin
 } from '@jupyterlab/application';
+import { ICommandPalette } from '@jupyterlab/apputils';
+import { IDefaultFileBrowser } from '@jupyterlab/filebrowser';
+import { ISettingRegistry } from '@jupyterlab/settingregistry';
 import { IStateDB } from '@jupyterlab/statedb';
+import { IStatusBar } from '@jupyterlab/statusbar';
 import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 import type { ReadonlyJSONObject } from '@lumino/coreutils';
 
-import { Ids, NAME } from '../names';
+import { Commands, Ids, NAME } from '../names';
 import { badge } from '../shared/badge';
 import { ILedger, ILedgerSidebar, type ISection } from '../tokens';
+import { addCommands } from './commands';
+import { Deeds } from './deeds';
+import type { IHands } from './hands';
 import { LedgerPanel, type Open } from './panel';
+import { Settings } from './settings';
+import { StateSection } from './stateSection';
+import { StatusBadge } from './statusBadge';
 import { Summary } from './summary';
 
 const OPEN = `${NAME}:sections`;
@@ -23,25 +33,97 @@ export const sidebarPlugin: JupyterFrontEndPlugin<ILedgerSidebar> = {
   autoStart: true,
   provides: ILedgerSidebar,
   requires: [ILedger],
-  optional: [ITranslator, ILayoutRestorer, IStateDB],
+  optional: [
+    ITranslator,
+    ILayoutRestorer,
+    IStateDB,
+    ICommandPalette,
+    ISettingRegistry,
+    IStatusBar,
+    IDefaultFileBrowser
+  ],
   activate: (
     app: JupyterFrontEnd,
     ledger: ILedger,
     translator: ITranslator | null,
     restorer: ILayoutRestorer | null,
-    database: IStateDB | null
+    database: IStateDB | null,
+    palette: ICommandPalette | null,
+    registry: ISettingRegistry | null,
+    statusBar: IStatusBar | null,
+    files: IDefaultFileBrowser | null
   ): ILedgerSidebar => {
     const panel = new LedgerPanel(
       translator ?? nullTranslator,
-      new Summary(ledger, () => void ledger.state.refresh())
+      new Summary(ledger, () => void app.commands.execute(Commands.refresh))
     );
     app.shell.add(panel, 'left', { rank: RANK, type: NAME });
     restorer?.add(panel, Ids.sidebar);
     markTab(panel, ledger);
+    const settings = new Settings();
+    const deeds = new Deeds(ledger);
     const sidebar = new Sidebar(app, panel, database);
+    const section = new StateSection(ledger, hands(app, ledger, deeds, settings));
+    settings.changed.connect(() => {
+      section.update();
+    });
+    sidebar.add(section, 0, { open: true });
+    const show = () => {
+      sidebar.reveal(section);
+    };
+    addCommands({ app, ledger, deeds, palette, files, show });
+    if (statusBar) {
+      addBadge(statusBar, ledger, settings, show);
+    }
+    const known = registry ? settings.follow(registry) : Promise.resolve();
+    void Promise.all([known, app.restored]).then(() => {
+      if (settings.openAtStart) {
+        app.shell.activateById(panel.id);
+      }
+    });
     return sidebar;
   }
 };
+
+function hands(app: JupyterFrontEnd, ledger: ILedger, deeds: Deeds, settings: Settings): IHands {
+  return {
+    commands: app.commands,
+    get most() {
+      return settings.mostListed;
+    },
+    run: (command, args) => {
+      if (app.commands.hasCommand(command)) {
+        void ledger.attempt(() => app.commands.execute(command, args));
+      }
+    },
+    stop: job => void deeds.stop(job),
+    open: path => {
+      const served = ledger.contentsPath(path);
+      if (served !== null) {
+        void ledger.attempt(() => open(app, served));
+      }
+    }
+  };
+}
+
+/** Open a file, or show a folder in the file browser. */
+function open(app: JupyterFrontEnd, path: string): Promise<unknown> {
+  const bare = path.replace(/\/+$/, '');
+  return app.commands.execute(
+    app.commands.hasCommand('filebrowser:open-path') ? 'filebrowser:open-path' : 'docmanager:open',
+    { path: bare }
+  ) as Promise<unknown>;
+}
+
+function addBadge(bar: IStatusBar, ledger: ILedger, settings: Settings, show: () => void): void {
+  bar.registerStatusItem(`${NAME}:badge`, {
+    item: new StatusBadge(ledger, show),
+    align: 'left',
+    rank: 5,
+    isActive: () => settings.statusBarBadge,
+    activeStateChanged: settings.changed
+  });
+}
 
 /** The tab of the sidebar carries the badge. */
 function markTab(panel: LedgerPanel, ledger: ILedger): void {

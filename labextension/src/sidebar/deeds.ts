@@ -1,0 +1,181 @@
+import { Notification } from '@jupyterlab/apputils';
+
+import type { Query } from '../api/client';
+import type { IJob, JobKind } from '../api/types';
+import { confirm } from '../shared/confirm';
+import { cut } from '../shared/text';
+import type { ILedger } from '../tokens';
+import { commitOf, JobWatch } from './jobWatch';
+import { checkpointPaths } from './stateModel';
+
+/** A preview's question is an address: longer lists are named as a whole. */
+const LONGEST_QUESTION = 20_000;
+const SOON = 8_000;
+
+/** What the sidebar does, each asked first and told afterwards. */
+export class Deeds {
+  constructor(private readonly ledger: ILedger) {
+    ledger.jobs.changed.connect(() => {
+      this.watch.ended(ledger.jobs.value ?? []).forEach(job => {
+        this.over(job);
+      });
+    });
+  }
+
+  async init(): Promise<void> {
+    const { ledger, trans } = this;
+    const sure = await confirm(ledger, {
+      kind: 'init',
+      title: trans.__('Set up this folder'),
+      button: trans.__('Set up')
+    });
+    if (sure === null) {
+      return;
+    }
+    const steps = await ledger.attempt(() => ledger.api.init());
+    if (steps) {
+      Notification.success(trans.__('The project is set up'), { autoClose: SOON });
+      await ledger.state.refresh();
+    }
+  }
+
+  /** Commit `paths` of the project; without: everything changed and new. */
+  async checkpoint(paths?: readonly string[]): Promise<void> {
+    const { ledger, trans } = this;
+    const state = ledger.state.value;
+    const wanted = asked(paths ?? (state ? checkpointPaths(state) : []));
+    const message = await confirm(ledger, {
+      kind: 'checkpoint',
+      words: { paths: wanted },
+      title: trans.__('Checkpoint'),
+      button: trans.__('Checkpoint'),
+      ask: { label: trans.__('What changed?'), required: true }
+    });
+    if (message === null) {
+      return;
+    }
+    const made = await ledger.attempt(() => ledger.api.checkpoint(message.trim(), wanted));
+    if (made?.commit) {
+      const files = trans._n('%1 file', '%1 files', made.paths.length);
+      this.offerUndo(trans.__('Committed %1', files), made.commit);
+    } else if (made) {
+      Notification.info(trans.__('Nothing had changed'), { autoClose: SOON });
+    }
+    void ledger.state.refresh();
+  }
+
+  async undo(commit = this.ledger.state.value?.code.undo?.commit): Promise<void> {
+    const { ledger, trans } = this;
+    if (!commit) {
+      return;
+    }
+    const sure = await confirm(ledger, {
+      kind: 'undo',
+      words: { commit },
+      title: trans.__('Undo the checkpoint'),
+      button: trans.__('Undo')
+    });
+    if (sure !== null && (await ledger.attempt(() => ledger.api.undo(commit)))) {
+      Notification.success(trans.__('Taken back; your files are as they were'), {
+        autoClose: SOON
+      });
+      void ledger.state.refresh();
+    }
+  }
+
+  push(): Promise<void> {
+    const { trans } = this;
+    return this.job('push', {}, trans.__('Push code, data and runs'), trans.__('Push'));
+  }
+
+  pull(): Promise<void> {
+    const { trans } = this;
+    return this.job('pull', {}, trans.__('Pull code and data'), trans.__('Pull'));
+  }
+
+  track(paths: readonly string[]): Promise<void> {
+    const { trans } = this;
+    const title = trans.__('Track with DVC');
+    return this.job('track', { paths }, title, trans.__('Track'));
+  }
+
+  async flush(): Promise<void> {
+    const { ledger, trans } = this;
+    const answer = await ledger.attempt(() => ledger.api.flush());
+    if (answer?.left) {
+      const why = cut(answer.reasons.join('\n'), 500);
+      const left = trans._n('%1 run still waits', '%1 runs still wait', answer.left);
+      Notification.warning(`${left}\n${why}`, { autoClose: false });
+    } else if (answer) {
+      Notification.success(trans.__('Every run is published'), { autoClose: SOON });
+    }
+    void ledger.state.refresh();
+  }
+
+  stop(job: IJob): Promise<unknown> {
+    return this.ledger.attempt(() => this.ledger.api.stop(job.id));
+  }
+
+  private async job(kind: JobKind, words: Query, title: string, button: string): Promise<void> {
+    const { ledger } = this;
+    if ((await confirm(ledger, { kind, words, title, button })) === null) {
+      return;
+    }
+    const job = await ledger.attempt(() => ledger.api.start(kind, words));
+    if (job) {
+      this.watch.started(job.id);
+      void ledger.jobs.refresh();
+    }
+  }
+
+  /** A job ended: say how. */
+  private over(job: IJob): void {
+    const { trans } = this;
+    const title = cut(job.title, 200);
+    if (job.state === 'failed') {
+      const why = [job.problem?.error ?? job.text, job.problem?.hint ?? ''].filter(Boolean);
+      Notification.error([`${title}: ${why[0] ?? ''}`, ...why.slice(1)].join('\n'), {
+        autoClose: false
+      });
+    } else if (job.state === 'stopped') {
+      Notification.warning(trans.__('%1: stopped', title), { autoClose: SOON });
+    } else {
+      const said = [title, cut(job.text, 300)].filter(Boolean).join(': ');
+      const commit = job.kind === 'track' ? commitOf(job.result) : null;
+      if (commit) {
+        this.offerUndo(said, commit);
+      } else {
+        Notification.success(said, { autoClose: SOON });
+      }
+    }
+  }
+
+  private offerUndo(said: string, commit: string): void {
+    const { trans } = this;
+    Notification.success(said, {
+      autoClose: 2 * SOON,
+      actions: [
+        {
+          label: trans.__('Undo'),
+          caption: trans.__(
+            'Take commit %1 back; your files stay as they are',
+            commit.slice(0, 10)
+          ),
+          callback: () => void this.undo(commit)
+        }
+      ]
+    });
+  }
+
+  private get trans() {
+    return this.ledger.trans;
+  }
+
+  private readonly watch = new JobWatch();
+}
+
+/** The paths as a question can carry them; very many are `.`, which is all of the project. */
+function asked(paths: readonly string[]): readonly string[] {
+  const length = paths.reduce((sum, path) => sum + encodeURIComponent(path).length + 7, 0);
+  return length > LONGEST_QUESTION ? ['.'] : paths;
+}

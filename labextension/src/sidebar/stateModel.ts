@@ -1,0 +1,200 @@
+import type { TranslationBundle } from '@jupyterlab/translation';
+
+import type { IState } from '../api/types';
+import { bytes } from '../shared/format';
+
+/** What a line can do; the section knows which command that is. */
+export type Deed =
+  | 'track'
+  | 'checkpoint'
+  | 'push'
+  | 'pull'
+  | 'flush'
+  | 'undo'
+  | 'diff'
+  | 'versions'
+  | 'pipeline'
+  | 'init';
+
+/** One kind of thing that differs from what is recorded. */
+export interface IGroup {
+  readonly id: string;
+  readonly label: string;
+  /** How much it matters: `stop` a run could not be brought back, `note` something to do, `quiet` to know. */
+  readonly tone: 'stop' | 'note' | 'quiet';
+  /** Paths of the project (or names, if `files` is false); without any it is a single line. */
+  readonly paths: readonly string[];
+  readonly files: boolean;
+  /** What is said beside a path. */
+  readonly asides: Readonly<Record<string, string>>;
+  /** The one obvious action for all of it; it gets `paths` if `files`. */
+  readonly deed: Deed | null;
+  /** What can be done with a single path. */
+  readonly each: readonly Deed[];
+}
+
+type Part = Partial<IGroup> & Pick<IGroup, 'id' | 'label'>;
+
+const PLAIN = { tone: 'note', paths: [], files: true, asides: {}, deed: null, each: [] } as const;
+
+/** Everything that is to be said, what weighs most first. */
+export function groups(state: IState, trans: TranslationBundle): readonly IGroup[] {
+  const { data } = state;
+  const lists: readonly Part[] = [
+    {
+      id: 'untracked-inputs',
+      label: trans.__('Read, not versioned'),
+      tone: 'stop',
+      paths: data.untracked_inputs,
+      deed: 'track',
+      each: ['track']
+    },
+    {
+      id: 'missing',
+      label: trans.__('Missing data'),
+      tone: 'stop',
+      paths: data.missing,
+      deed: 'pull',
+      each: ['versions']
+    },
+    {
+      id: 'data-changed',
+      label: trans.__('Changed data'),
+      tone: 'stop',
+      paths: data.changed,
+      deed: 'track',
+      each: ['diff', 'versions', 'track']
+    },
+    large(state, trans),
+    ...code(state, trans),
+    {
+      id: 'not-pushed',
+      label: trans.__('Data not pushed'),
+      paths: data.not_pushed,
+      deed: 'push',
+      each: ['versions']
+    },
+    {
+      id: 'stale',
+      label: trans.__('Stale stages'),
+      paths: state.pipeline.stale,
+      files: false,
+      deed: 'pipeline'
+    }
+  ];
+  return [...lists.filter(part => part.paths?.length), ...lines(state, trans)].map(part => ({
+    ...PLAIN,
+    ...part
+  }));
+}
+
+function large(state: IState, trans: TranslationBundle): Part {
+  return {
+    id: 'large',
+    label: trans.__('Large, not tracked'),
+    tone: 'stop',
+    paths: state.code.large.map(one => one.path),
+    asides: Object.fromEntries(state.code.large.map(one => [one.path, bytes(one.size)])),
+    deed: 'track',
+    each: ['track']
+  };
+}
+
+function code(state: IState, trans: TranslationBundle): readonly Part[] {
+  const big = new Set(state.code.large.map(one => one.path));
+  const small = (path: string) => !big.has(path);
+  return [
+    {
+      id: 'changed',
+      label: trans.__('Changed'),
+      tone: 'stop',
+      paths: state.code.changed.filter(small),
+      deed: 'checkpoint',
+      each: ['diff', 'checkpoint']
+    },
+    {
+      id: 'untracked',
+      label: trans.__('New'),
+      tone: 'stop',
+      paths: state.code.untracked.filter(small),
+      deed: 'checkpoint',
+      each: ['track', 'checkpoint']
+    }
+  ];
+}
+
+/** What is one line. */
+function lines(state: IState, trans: TranslationBundle): readonly Part[] {
+  const { code: git, data, tracking } = state;
+  const found: Part[] = [];
+  const say = (when: boolean, part: Part) => {
+    if (when) {
+      found.push(part);
+    }
+  };
+  say(git.operation !== '', {
+    id: 'operation',
+    label: trans.__('A %1 is under way in Git', git.operation),
+    tone: 'stop'
+  });
+  say(!data.repository && git.repository, {
+    id: 'no-dvc',
+    label: trans.__('Data is not versioned yet'),
+    deed: 'init'
+  });
+  say(tracking.reachable === false, {
+    id: 'tracking-away',
+    label: trans.__('The tracking server does not answer'),
+    tone: 'stop'
+  });
+  say(tracking.pending > 0, {
+    id: 'pending',
+    label: trans._n(
+      '%1 run waits to be published',
+      '%1 runs wait to be published',
+      tracking.pending
+    ),
+    deed: 'flush'
+  });
+  say(git.undo !== null, {
+    id: 'undo',
+    label: trans.__('Last checkpoint: %1', git.undo?.message ?? ''),
+    tone: 'quiet',
+    deed: 'undo'
+  });
+  say(data.repository && data.tracked_count > 0 && !data.remote, {
+    id: 'no-remote',
+    label: trans.__('Data has no remote to be pushed to'),
+    tone: 'quiet'
+  });
+  return found;
+}
+
+/** Everything that a checkpoint of all would hold: changed and new code without what is large. */
+export function checkpointPaths(state: IState): readonly string[] {
+  const big = new Set(state.code.large.map(one => one.path));
+  return [...state.code.changed, ...state.code.untracked].filter(path => !big.has(path));
+}
+
+/** The branch in one line. */
+export interface IBranch {
+  readonly name: string;
+  readonly ahead: number;
+  readonly behind: number;
+  readonly title: string;
+  readonly deed: 'push' | 'pull' | null;
+}
+
+export function branch(state: IState, trans: TranslationBundle): IBranch {
+  const { code: git, data } = state;
+  const ahead = git.ahead ?? 0;
+  const behind = git.behind ?? 0;
+  const name =
+    git.branch ??
+    (git.commit ? trans.__('detached at %1', git.commit.slice(0, 10)) : trans.__('no commit yet'));
+  const title = git.upstream
+    ? trans.__('%1 follows %2: %3 ahead, %4 behind', name, git.upstream, ahead, behind)
+    : trans.__('%1 follows no branch of a remote', name);
+  const away = ahead > 0 || data.not_pushed.length > 0;
+  return { name, ahead, behind, title, deed: behind > 0 ? 'pull' : away ? 'push' : null };
+}
