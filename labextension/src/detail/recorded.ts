@@ -1,0 +1,116 @@
+import type { IEditorServices } from '@jupyterlab/codeeditor';
+import { Notebook, NotebookModel, StaticNotebook } from '@jupyterlab/notebook';
+import {
+  RenderMimeRegistry,
+  errorRendererFactory,
+  htmlRendererFactory,
+  imageRendererFactory,
+  latexRendererFactory,
+  markdownRendererFactory,
+  textRendererFactory,
+  type IRenderMime,
+  type IRenderMimeRegistry
+} from '@jupyterlab/rendermime';
+import type { ITranslator } from '@jupyterlab/translation';
+import { Widget } from '@lumino/widgets';
+
+import type { ISafe } from './safe';
+import { RecordSanitizer } from './sanitizer';
+
+/** What JupyterLab lends for the drawing of a notebook. */
+export interface ILent {
+  readonly rendermime: IRenderMimeRegistry;
+  readonly editors: IEditorServices;
+  readonly translator: ITranslator;
+}
+
+/** A notebook as it was executed: JupyterLab's own cells, without a kernel, read-only, never trusted. */
+export function recordedNotebook(safe: ISafe, lent: ILent, label: string): Widget {
+  const model = new NotebookModel();
+  model.fromJSON(safe.notebook);
+  const { mimeTypeService, factoryService } = lent.editors;
+  const fixed = { lineNumbers: false, readOnly: true, codeFolding: false };
+  const { code, markdown, raw } = StaticNotebook.defaultEditorConfig;
+  const widget = new RecordedNotebook({
+    rendermime: passive(lent.rendermime, lent.translator),
+    contentFactory: new Notebook.ContentFactory({ editorFactory: factoryService.newInlineEditor }),
+    mimeTypeService,
+    translator: lent.translator,
+    editorConfig: {
+      code: { ...code, ...fixed },
+      markdown: { ...markdown, ...fixed },
+      raw: { ...raw, ...fixed }
+    },
+    notebookConfig: {
+      ...StaticNotebook.defaultNotebookConfig,
+      windowingMode: 'full',
+      scrollPastEnd: false
+    }
+  });
+  widget.addClass('nbledger-recorded');
+  for (const key of Object.keys(widget.node.dataset)) {
+    // `data-jp-code-runner` and the like say that a shortcut's command finds its object here.
+    widget.node.removeAttribute(
+      `data-${key.replace(/[A-Z]/g, letter => `-${letter.toLowerCase()}`)}`
+    );
+  }
+  widget.node.dataset.jpSuppressContextMenu = 'true';
+  widget.outerNode.tabIndex = 0;
+  widget.outerNode.setAttribute('role', 'region');
+  widget.outerNode.setAttribute('aria-label', label);
+  widget.model = model;
+  widget.disposed.connect(() => {
+    model.dispose();
+  });
+  return widget;
+}
+
+class RecordedNotebook extends StaticNotebook {
+  /** An empty notebook has nothing to add to. */
+  protected override addHeader(): void {
+    return;
+  }
+}
+
+/** Renderers that draw and do nothing else: no scripts, no widgets, nothing fetched. */
+export function passive(lent: IRenderMimeRegistry, translator: ITranslator): RenderMimeRegistry {
+  return new RenderMimeRegistry({
+    initialFactories: [
+      htmlRendererFactory,
+      markdownRendererFactory,
+      latexRendererFactory,
+      pictureFactory,
+      imageRendererFactory,
+      errorRendererFactory,
+      textRendererFactory
+    ],
+    sanitizer: new RecordSanitizer(lent.sanitizer),
+    latexTypesetter: lent.latexTypesetter ?? undefined,
+    markdownParser: lent.markdownParser ?? undefined,
+    translator
+  });
+}
+
+/** SVG as a picture: in an `img` it neither runs scripts nor fetches. */
+const pictureFactory: IRenderMime.IRendererFactory = {
+  safe: true,
+  mimeTypes: ['image/svg+xml'],
+  defaultRank: 80,
+  createRenderer: options => new Picture(options)
+};
+
+class Picture extends Widget implements IRenderMime.IRenderer {
+  constructor(private readonly options: IRenderMime.IRendererOptions) {
+    super();
+    this.addClass('jp-RenderedImage');
+  }
+
+  renderModel(model: IRenderMime.IMimeModel): Promise<void> {
+    const source = model.data[this.options.mimeType];
+    const image = document.createElement('img');
+    image.alt = '';
+    image.src = `data:image/svg+xml;utf8,${encodeURIComponent(typeof source === 'string' ? source : '')}`;
+    this.node.replaceChildren(image);
+    return Promise.resolve();
+  }
+}
