@@ -39,6 +39,14 @@ class LedgerHandler(APIHandler):
     def initialize(self, service: Service) -> None:
         self.service = service
 
+    async def prepare(self) -> None:
+        """What Jupyter Server asks of requests that change something is asked of those that look, too: other sites must
+        not even make this one work.
+        """
+        await super().prepare()
+        if self.request.method == "GET":
+            self.check_xsrf_cookie()
+
     async def answer(self, route: Route) -> None:
         """Do what the route says."""
         self._track_activity = route.method != "GET"  # an open page looks by itself: nobody's work
@@ -136,7 +144,7 @@ def handlers(
         paths.setdefault(route.path, {})[route.method.lower()] = _method(route)
     return [
         (
-            url_path_join(base_url, PREFIX, path) + "/?",
+            url_path_join(base_url, PREFIX, path),
             type("LedgerHandler", (LedgerHandler,), methods),
             {"service": service},
         )
