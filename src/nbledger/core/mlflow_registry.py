@@ -1,0 +1,226 @@
+"""The registry of models through MLflow: what is registered, and the ways in. No model is ever loaded."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from nbledger.core.errors import UsageError
+from nbledger.core.mlflow import _translated
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+    from mlflow.entities.model_registry import ModelVersion, RegisteredModel
+
+_LINKS = "mlflow.modelVersions"
+_HISTORY = "mlflow.log-model.history"
+_global = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Logged:
+    """A model that a run logged. ``source`` is what a version of it is made from: ``models:/m-…`` of MLflow 3, the place
+    of the artifacts of a run that an older one recorded.
+    """
+
+    name: str
+    source: str
+    model_id: str | None = None
+    at: int = 0
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A registered model with its newest versions; ``count`` of them there are."""
+
+    name: str
+    description: str
+    aliases: dict[str, str]
+    versions: list[ModelVersion] = field(default_factory=list)
+    whole: bool = True
+
+
+def models(api: MlflowClient, uri: str, most: int, most_versions: int) -> tuple[list[Registered], bool]:
+    """Every registered model by name, at most ``most``, each with its newest versions; whether those are all."""
+    with _translated(uri):
+        found: list[RegisteredModel] = []
+        token = None
+        while len(found) <= most:
+            page = api.search_registered_models(max_results=100, order_by=["name ASC"], page_token=token)
+            found += page
+            token = page.token
+            if not token:
+                break
+        return [_registered(api, model, most_versions) for model in found[:most]], len(found) <= most
+
+
+def model(api: MlflowClient, uri: str, name: str) -> RegisteredModel | None:
+    """The registered model of that name; None where there is none."""
+    from mlflow.exceptions import MlflowException
+
+    with _translated(uri):
+        try:
+            return api.get_registered_model(name)
+        except MlflowException as err:
+            if err.error_code == "RESOURCE_DOES_NOT_EXIST":
+                return None
+            raise
+
+
+def _registered(api: MlflowClient, known: RegisteredModel, most: int) -> Registered:
+    aliases = {str(alias): str(version) for alias, version in known.aliases.items()}
+    page = _versions(api, f"name = {_quoted(known.name)}", most)
+    listed = list(page)
+    held = {str(version.version) for version in listed}
+    if page.token:
+        used = [number for number in dict.fromkeys(aliases.values()) if number not in held]
+        listed += [api.get_model_version(known.name, number) for number in used]  # shown, however old
+    return Registered(known.name, known.description or "", aliases, listed, not page.token)
+
+
+def _versions(api: MlflowClient, text: str, most: int) -> Any:
+    return api.search_model_versions(text, max_results=most, order_by=["version_number DESC"])
+
+
+def _quoted(text: str) -> str:
+    """A name as MLflow's filter takes it."""
+    return f"'{text}'" if "'" not in text else f'"{text}"'
+
+
+def versions_of_run(api: MlflowClient, uri: str, run_id: str, most: int) -> list[ModelVersion]:
+    """The model versions that were made from a run."""
+    with _translated(uri):
+        return list(api.search_model_versions(f"run_id = '{run_id}'", max_results=most))
+
+
+def version(api: MlflowClient, uri: str, name: str, number: str) -> ModelVersion | None:
+    from mlflow.exceptions import MlflowException
+
+    with _translated(uri):
+        try:
+            return api.get_model_version(name, number)
+        except MlflowException as err:
+            if err.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                return None
+            raise
+
+
+def logged_by(api: MlflowClient, uri: str, run: Run) -> list[Logged]:
+    """The models that a run logged, the newest first; those of MLflow 2 lie among its artifacts."""
+    with _translated(uri):
+        found = [
+            Logged(one.name, f"models:/{one.model_id}", one.model_id, int(one.creation_timestamp))
+            for one in _logged_models(api, run)
+            if one.source_run_id == run.info.run_id and str(one.status) == "READY"
+        ]
+    names = {one.name for one in found}
+    return sorted([*found, *(one for one in _artifacts(run) if one.name not in names)], key=lambda m: -m.at)
+
+
+def _logged_models(api: MlflowClient, run: Run) -> Sequence[Any]:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return api.search_logged_models(
+            [run.info.experiment_id], filter_string=f"source_run_id = '{run.info.run_id}'", max_results=100
+        )
+    except (MlflowException, NotImplementedError):  # a server of MLflow 2 knows no such models
+        return ()
+
+
+def _artifacts(run: Run) -> list[Logged]:
+    try:
+        told = json.loads(run.data.tags.get(_HISTORY, "[]"))
+        paths = [str(one["artifact_path"]) for one in told if not one.get("model_id")]
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return []
+    place = str(run.info.artifact_uri).rstrip("/")
+    return [Logged(path, f"{place}/{path}") for path in dict.fromkeys(paths) if path]
+
+
+def check_names(name: str, alias: str) -> None:
+    """``UsageError`` where MLflow does not take the name of a model, or (unless it is empty) the alias."""
+    from mlflow.exceptions import MlflowException
+    from mlflow.utils.validation import (
+        _validate_model_alias_name,
+        _validate_model_alias_name_reserved,
+        _validate_model_name,
+    )
+
+    try:
+        _validate_model_name(name)
+    except MlflowException as err:
+        raise UsageError(f"{name!r} cannot be a model's name", " ".join(str(err).split())[:200]) from err
+    try:
+        if alias:
+            _validate_model_alias_name(alias)
+            _validate_model_alias_name_reserved(alias)
+    except MlflowException as err:
+        raise UsageError(f"{alias!r} cannot be an alias", " ".join(str(err).split())[:200]) from err
+
+
+def register(api: MlflowClient, uri: str, name: str, logged: Logged, run_id: str) -> str:
+    """Make a logged model the newest version of the registered model ``name``, which is made if need be; its number."""
+    from mlflow.exceptions import MlflowException
+
+    with _translated(uri), _as_global(uri):
+        try:
+            api.create_registered_model(name)
+        except MlflowException as err:
+            if err.error_code == "INVALID_PARAMETER_VALUE":
+                raise UsageError(f"{name!r} cannot be a model's name: {str(err)[:200]}") from err
+            if err.error_code not in ("RESOURCE_ALREADY_EXISTS", "ALREADY_EXISTS"):
+                raise
+        made = api.create_model_version(name, logged.source, run_id, model_id=logged.model_id)
+        if logged.model_id:
+            _link(api, logged.model_id, name, made.version)
+        return str(made.version)
+
+
+def _link(api: MlflowClient, model_id: str, name: str, number: Any) -> None:
+    """Say on the logged model which versions were made of it, as ``mlflow.register_model`` does."""
+    known = api.get_logged_model(model_id).tags.get(_LINKS)
+    try:
+        links = list(json.loads(known or "[]"))
+    except (ValueError, TypeError):
+        links = []
+    api.set_logged_model_tags(model_id, {_LINKS: json.dumps([*links, {"name": name, "version": number}])})
+
+
+@contextlib.contextmanager
+def _as_global(uri: str) -> Iterator[None]:
+    """MLflow's SQL store looks a logged model up where its module-wide setting points, not where the client does."""
+    if uri.startswith(("http://", "https://")):
+        yield
+        return
+    from mlflow.tracking._tracking_service import utils
+
+    held = vars(utils)  # not by set_tracking_uri, which writes to the environment as well
+    with _global:
+        before = held["_tracking_uri"]
+        held["_tracking_uri"] = uri
+        try:
+            yield
+        finally:
+            held["_tracking_uri"] = before
+
+
+def point(api: MlflowClient, uri: str, name: str, alias: str, number: str | None) -> None:
+    """Point an alias at a version, or take it away."""
+    from mlflow.exceptions import MlflowException
+
+    with _translated(uri):
+        try:
+            if number is None:
+                api.delete_registered_model_alias(name, alias)
+            else:
+                api.set_registered_model_alias(name, alias, number)
+        except MlflowException as err:
+            if err.error_code == "INVALID_PARAMETER_VALUE":
+                raise UsageError(f"{alias!r} cannot be an alias: {str(err)[:200]}") from err
+            raise

@@ -1,0 +1,218 @@
+"""The notebook of a run, to be looked at: as it was executed, and what that of another run has otherwise."""
+
+from __future__ import annotations
+
+import json
+import posixpath
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nbledger.core import mlflow, mlflow_runs, notebookdiff, sides, standins
+from nbledger.core.errors import Refused, ToolFailed
+from nbledger.core.project import Project
+from nbledger.core.record import FOLDER, ExecutedCell, Record
+from nbledger.core.records import RunRow
+from nbledger.core.sides import Side
+
+EXECUTED, SESSION, SNAPSHOT = "executed", "session", "snapshot"
+MB = 1 << 20
+_MOST, _MOST_READ, _MOST_CELLS = 10 * MB, 100 * MB, 5000
+
+
+@dataclass(frozen=True)
+class RunNotebook:
+    """A notebook of format 4. ``kind``: executed (the artifact of a run of a whole notebook, with its outputs), session
+    (the cells that the kernel had executed, in order) or snapshot (the file as the run's commit holds it).
+    ``note`` says what it does not show.
+    """
+
+    kind: str
+    name: str
+    notebook: dict[str, Any]
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class NotebookDiff:
+    """``base`` and ``diff`` as nbdime's views take them; ``a`` and ``b`` say what was compared."""
+
+    a: str
+    b: str
+    base: dict[str, Any]
+    diff: list[dict[str, Any]]
+    note: str = ""
+
+
+def of_run(project: Project, row: RunRow, found: Record) -> RunNotebook:
+    """The executed notebook if the run has kept one, else the executed cells.
+
+    Of a run of single cells the outputs were recorded nowhere. Those that its snapshot's notebook holds may be of an
+    earlier execution, or of another kernel, so they are not shown.
+    """
+    if found.batch or not found.cells:
+        kept = _artifact(project, row)
+        if kept is not None:
+            return kept
+    if found.cells:
+        return _session(row, found)
+    held = _in_snapshot(project, row)
+    if held is not None:
+        return held
+    raise Refused(
+        f"the run {row.name or row.run_id[:8]} has no notebook",
+        "it was not recorded by nbledger, or its cells are not published yet",
+    )
+
+
+# ── executed ─────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _artifact(project: Project, row: RunRow) -> RunNotebook | None:
+    """The notebook among the run's own artifacts: that of the run's notebook, or the only one."""
+    if "nbledger.pending" in row.tags:
+        return None
+    api, uri = mlflow.client(project), project.tracking_uri
+    listed = {
+        path: size
+        for path, size, folder in mlflow_runs.top(api, uri, row.run_id)
+        if path.endswith(".ipynb") and not folder
+    }
+    wanted = posixpath.basename(row.notebook or "")
+    path = wanted if wanted in listed else next(iter(listed)) if len(listed) == 1 else None
+    if path is None:
+        return None
+    size = listed[path]
+    if size is not None and size > _MOST_READ:
+        raise Refused(f"the executed notebook has {size // MB} MB", f"mlflow artifacts download -r {row.run_id}")
+    with tempfile.TemporaryDirectory(prefix="nbledger-") as scratch:
+        raw = mlflow.download(api, uri, row.run_id, path, Path(scratch)).read_bytes()
+    book = _parsed(raw, path)
+    shown, note = _within_limit(book, len(raw))
+    return RunNotebook(EXECUTED, path, shown, note)
+
+
+def _parsed(raw: bytes, name: str) -> dict[str, Any]:
+    try:
+        book = json.loads(raw)
+    except (ValueError, RecursionError) as err:
+        raise ToolFailed(f"{name} is no notebook: {str(err)[:100]}") from err
+    if not isinstance(book, dict) or not isinstance(book.get("cells"), list):
+        raise ToolFailed(f"{name} is no notebook of format 4", "jupyter nbconvert --to notebook brings it up to date")
+    return book
+
+
+def _within_limit(book: dict[str, Any], size: int) -> tuple[dict[str, Any], str]:
+    """The notebook with as many outputs, from the top, as ten megabytes hold; and what was left out."""
+    if size <= _MOST:
+        return book, ""
+    left = _MOST - len(json.dumps({**book, "cells": [_bare(c) for c in book["cells"]]}))
+    if left < 0:
+        raise Refused(f"the notebook has {size // MB} MB without its outputs", "mlflow artifacts download fetches it")
+    shown, without = [], 0
+    for cell in book["cells"]:
+        need = len(json.dumps(cell.get("outputs", []))) if isinstance(cell, dict) else 0
+        left -= need if need <= left else 0
+        without += need > left and need > 2
+        shown.append(cell if need <= left or need <= 2 else _bare(cell))
+    return {**book, "cells": shown}, f"the notebook has {size // MB} MB: the outputs of {without} cells are left out"
+
+
+def _bare(cell: Any) -> Any:
+    """A cell without its outputs and attachments."""
+    if not isinstance(cell, dict):
+        return cell
+    kept = {k: v for k, v in cell.items() if k != "attachments"}
+    return {**kept, "outputs": []} if "outputs" in cell else kept
+
+
+# ── session and snapshot ─────────────────────────────────────────────────────────────────────────────────
+
+
+def _session(row: RunRow, found: Record) -> RunNotebook:
+    name = posixpath.basename(row.notebook or "session.ipynb")
+    needed = set(sides.needed(found))
+    first = max(0, len(found.cells) - _MOST_CELLS)
+    notes = ["the cells that the kernel had executed, in that order; their outputs were not recorded"]
+    if first:
+        notes.append(f"the last {_MOST_CELLS:,} of {len(found.cells):,} cells are shown")
+    book = _book(found.cells[first:], [index in needed for index in range(first, len(found.cells))])
+    if len(json.dumps(book)) > _MOST:
+        raise Refused("the executed cells have more than 10 MB", f"they are the run's artifact {FOLDER}/session.ipynb")
+    return RunNotebook(SESSION, name, book, "; ".join(notes))
+
+
+def _book(executed: Sequence[ExecutedCell], needed: Sequence[bool]) -> dict[str, Any]:
+    """Executed cells as a notebook. What the run depends on, and whether a cell failed, stands in their metadata."""
+    made = [
+        {
+            "cell_type": "code",
+            "execution_count": cell.execution_count,
+            "id": f"nbledger-{number}",
+            "metadata": {"nbledger": {"needed": needs, "ok": cell.ok}},
+            "outputs": [],
+            "source": cell.source,
+        }
+        for number, (cell, needs) in enumerate(zip(executed, needed, strict=True))
+    ]
+    metadata = {"language_info": {"name": "python"}}
+    return {"cells": made, "metadata": metadata, "nbformat": 4, "nbformat_minor": 5}
+
+
+def _in_snapshot(project: Project, row: RunRow) -> RunNotebook | None:
+    """The notebook's file in the commit that holds the run's code, without outputs: they are older than the run."""
+    text = _file(project, row)
+    if text is None:
+        return None
+    book = _parsed(text.encode("utf-8", "surrogatepass"), str(row.notebook))
+    bare = {**book, "cells": [_bare(cell) for cell in book["cells"]]}
+    ended = row.end is not None
+    note = "the file as the run's commit holds it; which of its cells were executed " + (
+        "was not recorded" if ended else "is known when the run has ended"
+    )
+    return RunNotebook(SNAPSHOT, posixpath.basename(str(row.notebook)), bare, note)
+
+
+def _file(project: Project, row: RunRow) -> str | None:
+    commit = row.snapshot or row.commit
+    if not row.notebook or not row.notebook.endswith(".ipynb") or commit is None:
+        return None
+    side = Side("", sides.RUN, Record(row), commit)
+    text = sides.texts(project, side, [row.notebook]).get(row.notebook)
+    return text if text is not None and len(text) <= _MOST_READ else None
+
+
+# ── two of them ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+def difference(project: Project, a: str, b: str) -> NotebookDiff:
+    """The cells that two runs (or commits, or ``.``) depend on, in the order of their execution, as nbdime compares them.
+
+    Not the notebooks' files: what was executed is not always what the file held. And not all that the kernels had
+    executed: attempts that a result does not depend on would drown what it does. Where a side has no cells, the
+    notebook's file in its commit stands for them.
+    """
+    left, right = standins.find(project, [a, b])
+    books, notes = [], []
+    for side in (left, right):
+        book, note = _executed(project, side)
+        books.append(book)
+        notes += [note] if note else []
+    base, diff = notebookdiff.diff(*books)
+    return NotebookDiff(left.title, right.title, base, diff, "; ".join(notes))
+
+
+def _executed(project: Project, side: Side) -> tuple[Mapping[str, Any], str]:
+    found = side.record
+    if found.cells:
+        chosen = range(len(found.cells)) if found.batch else side.needed
+        book = _book([found.cells[i] for i in chosen], [True] * len(chosen))
+        for cell, i in zip(book["cells"], chosen, strict=True):
+            cell["id"] = found.cells[i].cell_id  # the author's: by it cells are paired
+        return book, ""
+    held = _in_snapshot(project, found.row)
+    if held is None:
+        raise Refused(f"{side.title} has no cells to compare: none were recorded")
+    return held.notebook, f"{side.title}: {held.note}"

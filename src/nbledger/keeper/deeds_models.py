@@ -1,0 +1,172 @@
+"""The registry of models: what it holds, the way of a run's model into it, and its aliases."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from nbledger.core import mlflow, mlflow_registry, mlflow_runs, registry
+from nbledger.core.errors import LedgerError, Refused, UsageError, nearest
+from nbledger.core.mlflow_registry import Logged
+from nbledger.core.project import Project
+from nbledger.core.records import Preview, RunRow
+from nbledger.core.registry import Models
+from nbledger.keeper import changes
+from nbledger.keeper.calls import Args, Progress
+from nbledger.keeper.views_run import named
+
+
+@dataclass(frozen=True)
+class Promoted:
+    """``previous``: the version that the alias pointed at before, None if at none; ``created``: whether the version is new."""
+
+    model: str
+    version: str
+    alias: str
+    previous: str | None
+    created: bool
+    run_id: str
+
+
+@dataclass(frozen=True)
+class Pointed:
+    model: str
+    alias: str
+    version: str | None
+    previous: str | None
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """A promotion that can be done. ``version``: the one that this very model is already, if it is."""
+
+    row: RunRow
+    model: str
+    alias: str
+    logged: Logged
+    version: str | None
+    previous: str | None
+    exists: bool
+
+
+def models(project: Project, args: Args, progress: Progress | None) -> Models:
+    """The registered models of the store."""
+    return registry.models(project)
+
+
+def promote(project: Project, args: Args, progress: Progress | None) -> Promoted:
+    """Make the model ``logged`` of ``run`` (default: the one it logged last) a version of ``model``, and point ``alias``,
+    if it is given, at it. A model that is a version already is not made another one.
+    """
+    plan = _plan(project, args)
+    api, uri = mlflow.client(project), project.tracking_uri
+    number = plan.version or mlflow_registry.register(api, uri, plan.model, plan.logged, plan.row.run_id)
+    try:
+        if plan.alias and plan.previous != number:
+            mlflow_registry.point(api, uri, plan.model, plan.alias, number)
+    finally:
+        changes.tell(project, "models", "runs")
+    return Promoted(plan.model, number, plan.alias, plan.previous, plan.version is None, plan.row.run_id)
+
+
+def alias(project: Project, args: Args, progress: Progress | None) -> Pointed:
+    """Point ``alias`` of ``model`` at ``version``; null takes it away."""
+    model, name = str(args["model"]), str(args["alias"])
+    version = None if args.get("version") is None else str(args["version"])
+    previous = _pointed(project, model, name, version)
+    if previous != version:
+        mlflow_registry.point(mlflow.client(project), project.tracking_uri, model, name, version)
+        changes.tell(project, "models", "runs")
+    return Pointed(model, name, version, previous)
+
+
+def preview_promote(project: Project, args: Args) -> Preview:
+    """What ``promote`` would do."""
+    title = f"Promote to the model {args['model']}"
+    try:
+        plan = _plan(project, args)
+    except LedgerError as err:
+        return Preview(title, refused=err.as_dict())
+    made = f"the model {plan.logged.name} of the run {plan.row.name or plan.row.run_id[:8]}"
+    if plan.version is not None:
+        lines = [f"{made} is version {plan.version} of {plan.model} already: no other is made"]
+    else:
+        lines = [] if plan.exists else [f"the registered model {plan.model} is made"]
+        lines.append(f"{made} becomes a new version of {plan.model}")
+    if plan.row.status != "FINISHED":
+        lines.append(f"the run is {plan.row.status}")
+    if plan.row.dirty and plan.row.snapshot is None:
+        lines.append("the code of the run is in no commit")
+    lines += [f"the alias {plan.alias} points at it"] if plan.alias and plan.previous is None else []
+    moved = f"the alias {plan.alias} points at it, no longer at version {plan.previous}"
+    overwrites = (moved,) if plan.alias and plan.previous not in (None, plan.version) else ()
+    return Preview(title, tuple(lines), overwrites)
+
+
+def preview_alias(project: Project, args: Args) -> Preview:
+    """What ``alias`` would do."""
+    model, name = str(args["model"]), str(args["alias"])
+    version = None if args.get("version") is None else str(args["version"])
+    title = f"{'Remove' if version is None else 'Set'} the alias {name} of {model}"
+    try:
+        previous = _pointed(project, model, name, version)
+    except LedgerError as err:
+        return Preview(title, refused=err.as_dict())
+    if previous == version:
+        return Preview(title, (f"nothing: {name} is so already",))
+    if version is None:
+        return Preview(title, (), (f"{name} points at version {previous} no longer",))
+    if previous is None:
+        return Preview(title, (f"{name} points at version {version}",))
+    return Preview(title, (), (f"{name} points at version {version}, no longer at version {previous}",))
+
+
+# ── what is asked for ────────────────────────────────────────────────────────────────────────────────────
+
+
+def _plan(project: Project, args: Args) -> _Plan:
+    model, name = str(args["model"]).strip(), str(args.get("alias") or "").strip()
+    row = named(project, str(args["run"]))
+    if "nbledger.pending" in row.tags:
+        raise Refused("the run is not published yet", "nbledger flush says why")
+    api, uri = mlflow.client(project), project.tracking_uri
+    run = mlflow.get_run(api, uri, row.run_id)
+    if run is None or mlflow_runs.deleted(run):
+        raise Refused("the run is deleted, so its model is not promoted", "bring it back first")
+    mlflow_registry.check_names(model, name)
+    logged = _chosen(mlflow_registry.logged_by(api, uri, run), str(args.get("logged") or ""), row)
+    known = mlflow_registry.model(api, uri, model)
+    aliases = {str(k): str(v) for k, v in known.aliases.items()} if known is not None else {}
+    made = mlflow_registry.versions_of_run(api, uri, row.run_id, 200) if known is not None else []
+    same = [int(v.version) for v in made if v.name == model and v.source == logged.source]
+    version = str(max(same)) if same else None
+    return _Plan(row, model, name, logged, version, aliases.get(name), known is not None)
+
+
+def _chosen(found: list[Logged], wanted: str, row: RunRow) -> Logged:
+    """The model of that name or id, the newest of several; without one the run's only model."""
+    if not found:
+        raise UsageError(
+            f"the run {row.name or row.run_id[:8]} logged no model", "%%mlrun --model VARIABLE logs one with the run"
+        )
+    names = list(dict.fromkeys(m.name for m in found))
+    if not wanted and len(names) > 1:
+        raise UsageError(f"the run logged {len(names)} models", f"choose one: {', '.join(names[:10])}")
+    chosen = [m for m in found if wanted in ("", m.name, m.model_id)]
+    if not chosen:
+        hint = nearest(wanted, names) or f"there are: {', '.join(names[:10])}"
+        raise UsageError(f"the run logged no model {wanted!r}", hint)
+    return chosen[0]
+
+
+def _pointed(project: Project, model: str, name: str, version: str | None) -> str | None:
+    """What the alias points at now, after making sure that the version is there."""
+    api, uri = mlflow.client(project), project.tracking_uri
+    known: Any = mlflow_registry.model(api, uri, model)
+    if known is None:
+        raise UsageError(f"there is no registered model {model!r}", "the sidebar and MLflow's own page list them")
+    if version is not None:
+        mlflow_registry.check_names(model, name)
+        if mlflow_registry.version(api, uri, model, version) is None:
+            raise UsageError(f"the model {model} has no version {version}")
+    return {str(k): str(v) for k, v in known.aliases.items()}.get(name)
