@@ -294,32 +294,38 @@ def search(
     limit: int = 100,
 ) -> list[Run]:
     """Runs that match MLflow's filter ``text``, at most ``limit``."""
-    from mlflow.exceptions import MlflowException
-
     runs: list[Run] = []
     token = None
-    with _translated(uri):
+    with _translated(uri), refusing(text):
         while len(runs) < limit:
-            try:
-                page = api.search_runs(
-                    list(experiment_ids),
-                    text,
-                    max_results=min(1000, limit - len(runs)),
-                    order_by=list(order) or None,
-                    page_token=token,
-                )
-            except MlflowException as err:
-                if err.error_code == "INVALID_PARAMETER_VALUE":
-                    raise UsageError(
-                        f"the filter or sort was not understood: {' '.join(str(err).split())[:200]}",
-                        _filter_hint(text),
-                    ) from err
-                raise
+            page = api.search_runs(
+                list(experiment_ids),
+                text,
+                max_results=min(1000, limit - len(runs)),
+                order_by=list(order) or None,
+                page_token=token,
+            )
             runs += page
             token = page.token
             if not token:
                 break
     return runs
+
+
+@contextlib.contextmanager
+def refusing(text: str) -> Iterator[None]:
+    """A filter or sort that MLflow does not understand is the caller's: its words, and what was probably meant."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except MlflowException as err:
+        if err.error_code == "INVALID_PARAMETER_VALUE":
+            raise UsageError(
+                f"the filter or sort was not understood: {' '.join(str(err).split())[:200]}",
+                _filter_hint(text),
+            ) from err
+        raise
 
 
 def _filter_hint(text: str) -> str:

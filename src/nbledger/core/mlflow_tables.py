@@ -22,7 +22,7 @@ from typing import Any
 
 from nbledger.core.errors import Busy, LedgerError, ToolFailed
 from nbledger.core.records import Input, RunRow
-from nbledger.core.runs import made, shown
+from nbledger.core.runrows import made, shown
 
 AT_ONCE = 500
 """Runs that one reading asks for."""
@@ -100,6 +100,12 @@ class Tables:
         with self._reading():
             return int(self._one(f"select count(*) from ({_FACTS}{self._only[0]})", self._only[1]))
 
+    def experiments(self) -> dict[str, str]:
+        """{id: name} of the active experiments whose runs are read here."""
+        query = f"select e.experiment_id, e.name from experiments e where e.lifecycle_stage = 'active'{self._only[0]}"
+        with self._reading():
+            return {str(each[0]): str(each[1]) for each in self._store.execute(query, self._only[1])}
+
     def ids(self, limit: int = -1) -> list[str]:
         """Ids of the active runs, the newest first."""
         order = " order by r.start_time desc, r.run_uuid limit ?"
@@ -116,10 +122,6 @@ class Tables:
             m.value {"desc" if descending else "asc"}, f.begun desc, f.id limit ?"""
         with self._reading():
             return [str(row[0]) for row in self._store.execute(query, (*self._only[1], metric, limit))]
-
-    def metric_names(self) -> set[str]:
-        with self._reading():
-            return {str(row[0]) for row in self._store.execute("select distinct key from latest_metrics")}
 
     def read(self, ids: Sequence[str], keep: Callable[[str], bool] = shown) -> list[Read]:
         """The runs of these ids that are active, in this order; ``keep`` says which tags a row carries."""

@@ -2,98 +2,27 @@
 
 from __future__ import annotations
 
-import datetime as dt
-import math
+import contextlib
 import re
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
-from nbledger.core import mlflow
+from nbledger.core import mlflow, mlflow_search, mlflow_tables
 from nbledger.core.errors import UsageError, nearest
 from nbledger.core.project import Project
-from nbledger.core.records import Input, RunRow
+from nbledger.core.records import RunRow
+from nbledger.core.runrows import iso, row
 
-_SHOWN_TAGS = ("nbledger.", "mlflow.user", "mlflow.parentRunId")
 REPRODUCES = "nbledger.reproduces"
 """Tag of a reproduction: the id of the run that it executed again."""
 VERDICT = "nbledger.verdict"
 """Tag of a reproduction, and of the run that was reproduced: what the newest one concluded."""
 _LAST = "@last"
 _ID = re.compile(r"[0-9a-f]{32}")
+__all__ = ["REPRODUCES", "VERDICT", "find", "iso", "listed", "resolve", "row"]
+
 _SORTABLE = ("start", "start_time", "end_time", "name", "run_name", "status", "duration")
 _PREFIX, _MOST = 4, 10_000
 _LISTS = "%runs (nbledger runs) lists them"
-_INFINITE = 1.7976931348623157e308
-
-
-def iso(ms: int | None) -> str | None:
-    """Milliseconds since the epoch as ISO 8601 UTC."""
-    if ms is None:
-        return None
-    return dt.datetime.fromtimestamp(ms / 1000, dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def shown(tag: str) -> bool:
-    """Whether a row of ``nbledger runs`` carries this tag."""
-    return tag.startswith(_SHOWN_TAGS)
-
-
-def row(run: Any, experiment: str, keep: Callable[[str], bool] = shown) -> RunRow:
-    """A store's run as the table's row; ``keep`` says which tags it carries."""
-    return made(
-        run_id=run.info.run_id,
-        name=run.info.run_name or "",
-        status=run.info.status,
-        experiment=experiment,
-        experiment_id=str(run.info.experiment_id),
-        times=(run.info.start_time, run.info.end_time),
-        params=dict(run.data.params),
-        metrics=dict(run.data.metrics),
-        inputs=tuple(
-            Input(i.dataset.name, i.dataset.digest) for i in (run.inputs.dataset_inputs if run.inputs else ())
-        ),
-        tags=dict(run.data.tags),
-        keep=keep,
-    )
-
-
-def made(
-    *,
-    run_id: str,
-    name: str,
-    status: str,
-    experiment: str,
-    experiment_id: str,
-    times: tuple[int | None, int | None],
-    params: dict[str, str],
-    metrics: dict[str, float],
-    inputs: tuple[Input, ...],
-    tags: dict[str, str],
-    keep: Callable[[str], bool],
-) -> RunRow:
-    """A row from what a store holds of a run: ``times`` (start, end) in ms, all of its ``tags``."""
-    return RunRow(
-        run_id=run_id,
-        name=name,
-        status=status,
-        experiment=experiment,
-        start=iso(times[0]),
-        end=iso(times[1]),
-        notebook=tags.get("mlflow.source.name"),
-        commit=tags.get("mlflow.source.git.commit"),
-        snapshot=tags.get("nbledger.snapshot"),
-        dirty={"true": True, "false": False}.get(tags.get("nbledger.dirty", "")),
-        params=params,
-        metrics={k: true_value(v) for k, v in metrics.items()},
-        inputs=inputs,
-        tags={k: v for k, v in tags.items() if keep(k)},
-        experiment_id=experiment_id,
-    )
-
-
-def true_value(value: float) -> float:
-    """MLflow keeps infinities as the largest double."""
-    return value if math.isnan(value) or abs(value) < _INFINITE else float("inf") * (1 if value > 0 else -1)
 
 
 def listed(
@@ -104,17 +33,46 @@ def listed(
     ``text`` is MLflow's filter syntax, or plain words that must all occur in a run's name, parameters or tags.
     An embedded store shows all its experiments, a shared server the project's own.
     """
+    plain_words = bool(text) and not re.search(r"[<>=]|\b(I?LIKE|IN|IS)\b", text)
+    words = text.split() if plain_words else []
+    asked, most = ("", _MOST) if plain_words else (text, limit)
+    rows = _from_tables(project, asked, sort, most, experiment)
+    if rows is None:
+        rows = _from_mlflow(project, asked, sort, most, experiment)
+    _refuse_unknown(sort, rows)
+    return [r for r in rows if _holds(r, words)][:limit] if plain_words else rows
+
+
+def _from_tables(project: Project, text: str, sort: str, limit: int, experiment: str | None) -> list[RunRow] | None:
+    """The rows by way of the store's own tables; None where it is no SQLite file, or MLflow has the better error."""
+    only = experiment if experiment is not None or project.embedded else project.experiment
+    tables = mlflow_tables.opened(project.tracking_uri, only)
+    if tables is None:
+        return None
+    with contextlib.closing(tables):
+        order = _order(sort)
+        metric = re.fullmatch(r"metrics\.`([^`]+)` (ASC|DESC)", order[0])
+        names = tables.experiments()
+        if not names:
+            return None
+        if text or (sort and not metric):
+            ids = mlflow_search.ids(project, list(names), text, order, limit)
+        elif metric:
+            ids = tables.best(metric[1], descending=metric[2] == "DESC", limit=limit)
+        else:
+            ids = tables.ids(limit)
+        return [read.row for read in tables.read(ids)]
+
+
+def _from_mlflow(project: Project, text: str, sort: str, limit: int, experiment: str | None) -> list[RunRow]:
     uri = project.tracking_uri
     api = mlflow.client(project)
     names = mlflow.experiments(api, uri)
     chosen = _experiments(project, names, experiment)
     if not chosen:
         return []
-    plain_words = bool(text) and not re.search(r"[<>=]|\b(I?LIKE|IN|IS)\b", text)
-    found = mlflow.search(api, uri, chosen, "" if plain_words else text, _order(sort), 10_000 if plain_words else limit)
-    rows = [row(run, names[str(run.info.experiment_id)]) for run in found]
-    _refuse_unknown(sort, rows)
-    return [r for r in rows if _holds(r, text.split())][:limit] if plain_words else rows
+    found = mlflow.search(api, uri, chosen, text, _order(sort), limit)
+    return [row(run, names[str(run.info.experiment_id)]) for run in found]
 
 
 def _experiments(project: Project, names: dict[str, str], experiment: str | None) -> list[str]:
