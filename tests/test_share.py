@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.conftest import dvc
+import pytest
 
-from nbledger.core import dvcremote
+from conftest import commit_all, dvc, git
+from nbledger.core import dvcremote, pull, push
+from nbledger.core.errors import LedgerError, Refused, Unreachable
 from nbledger.core.project import find
 from nbledger.core.track import track
+from nbledger.core.useversion import use
 
 
 def test_what_the_remote_lacks(project: Path, tmp_path: Path) -> None:
@@ -27,3 +30,158 @@ def test_what_the_remote_lacks(project: Path, tmp_path: Path) -> None:
     assert dvcremote.not_in_remote(find(project)) == []
     dvc(project, "remote", "modify", "--local", "store", "url", "https://me:secret@example.org/x")
     assert dvcremote.default_remote(find(project)) == ("store", "https://example.org/x")
+
+
+def clone(url: Path, place: Path) -> Path:
+    git(place.parent, "clone", "-q", str(url), place.name)
+    return place
+
+
+@pytest.fixture
+def remote(project: Path, tmp_path: Path) -> Path:
+    """A bare repository and a data remote for the project."""
+    git(tmp_path, "init", "-q", "--bare", "bare.git")
+    git(project, "remote", "add", "origin", str(tmp_path / "bare.git"))
+    dvc(project, "remote", "add", "-d", "store", str(tmp_path / "store"))
+    commit_all(project, "remotes")
+    return tmp_path / "bare.git"
+
+
+def snapshot(root: Path, run_id: str, commit: str = "HEAD") -> str:
+    git(root, "update-ref", f"refs/nbledger/runs/{run_id}", commit)
+    return git(root, "rev-parse", commit)
+
+
+def test_there_and_back(project: Path, remote: Path, tmp_path: Path) -> None:
+    data, folder = project / "a.csv", project / "d"
+    data.write_text("version 1\n")
+    old = track(find(project), ["a.csv"])[0].commit
+    snapshot(project, "1" * 32)
+    data.write_text("version 2\n")
+    folder.mkdir()
+    (folder / "x").write_text("x")
+    track(find(project), ["a.csv", "d"])
+    hook = project / ".git" / "hooks" / "pre-push"
+    hook.write_text(f"#!/bin/sh\ncat >> {tmp_path}/hooked\n")
+    hook.chmod(0o755)
+
+    asked = push.plan(find(project))
+    lines = "\n".join(push.told(asked))
+    assert f"data: a.csv, d → store ({tmp_path / 'store'})" in lines
+    assert f"4 commits of main → origin/main ({remote}) (a new branch there)" in lines
+    assert "origin/main becomes the upstream of main" in lines
+    assert "snapshots of 1 run → origin" in lines
+    assert git(project, "ls-remote", "origin") == ""  # a plan sends nothing
+
+    steps: list[str] = []
+    done = push.push(find(project), lambda done, total, text: steps.append(text))
+    assert (done.remote, done.branch, done.commits, done.runs, done.upstream) == ("origin", "main", 4, 1, True)
+    assert steps == ["asking the remotes", "data to store", "main to origin"]
+    assert dvc(project, "data", "status", "--not-in-remote", "--json") == "{}"
+    assert git(remote, "rev-parse", "main", "refs/nbledger/runs/" + "1" * 32).split() == [
+        git(project, "rev-parse", "HEAD"),
+        old,
+    ]
+    assert git(project, "status", "-sb").splitlines()[0] == "## main...origin/main"
+    assert len((tmp_path / "hooked").read_text().splitlines()) == 2
+    again = push.push(find(project))
+    assert (again.commits, again.runs, again.data, again.upstream) == (0, 0, 0, False)
+
+    # a clone has the snapshot's data as well: the remote got the version that only the run read
+    other = clone(remote, tmp_path / "other")
+    came = pull.pull(find(other))
+    assert (came.commits, came.runs, sorted(came.data)) == (0, 1, ["a.csv", "d"])
+    assert (other / "a.csv").read_text() == "version 2\n"
+    assert (other / "d" / "x").read_text() == "x"
+    use(find(other), "a.csv", old or "")
+    assert (other / "a.csv").read_text() == "version 1\n"
+    git(other, "checkout", "-q", "a.csv.dvc")
+    dvc(other, "checkout", "-q")
+
+    # new work there comes here, and the other way round nothing is lost
+    (other / "a.csv").write_text("version 3\n")
+    (other / "n.ipynb").write_text("{}")
+    track(find(other), ["a.csv"])
+    commit_all(other, "a notebook")
+    push.push(find(other))
+    data.write_text("mine\n")
+    with pytest.raises(Refused, match=r"a\.csv is changed here"):
+        pull.plan(find(project))
+    data.write_text("version 2\n")
+    (project / "n.ipynb").write_text("mine")
+    with pytest.raises(Refused, match=r"changed here and there: n\.ipynb"):
+        pull.pull(find(project))
+    (project / "n.ipynb").unlink()
+    before = git(project, "for-each-ref")
+    lines = "\n".join(pull.told(pull.plan(find(project))))
+    assert "2 commits of origin/main" in lines
+    assert "data that the state then needs: a.csv" in lines
+    assert pull.overwritten(pull.plan(find(project))) == ["a.csv.dvc: replaced"]
+    assert git(project, "for-each-ref") == before  # a plan moves no ref
+    came = pull.pull(find(project))
+    assert (came.commits, came.data) == (2, ("a.csv",))
+    assert data.read_text() == "version 3\n"
+    assert git(project, "status", "--porcelain") == ""
+    assert dvc(project, "status", "--json") == "{}"
+    assert git(project, "reflog", "-1", "--format=%gs") == "pull: Fast-forward"
+    assert pull.pull(find(project)).commits == 0
+    assert not git(project, "fsck", "--strict")
+
+    # both sides move on: nobody's work is merged behind their back
+    (project / "here.py").write_text("1")
+    commit_all(project, "here")
+    (other / "there.py").write_text("1")
+    commit_all(other, "there")
+    push.push(find(other))
+    head = git(project, "rev-parse", "HEAD")
+    with pytest.raises(Refused, match="diverged"):
+        pull.pull(find(project))
+    with pytest.raises(Refused, match="commits that you do not have"):
+        push.push(find(project))
+    assert git(project, "rev-parse", "HEAD") == head
+
+
+def test_what_stands_in_the_way(project: Path, tmp_path: Path) -> None:
+    with pytest.raises(Refused, match="no remote to push to"):
+        push.plan(find(project))
+    with pytest.raises(Refused, match="no remote to pull from"):
+        pull.plan(find(project))
+    (project / "a.csv").write_text("1")
+    track(find(project), ["a.csv"])
+    git(tmp_path, "init", "-q", "--bare", "bare.git")
+    git(project, "remote", "add", "origin", str(tmp_path / "bare.git"))
+    with pytest.raises(Refused, match="main has no upstream"):
+        pull.plan(find(project))
+    assert push.push(find(project)).notes == (
+        "there is no default data remote: the data stay here (nbledger init --remote URL)",
+    )
+    hook = tmp_path / "bare.git" / "hooks" / "update"
+    hook.write_text('#!/bin/sh\ncase "$1" in refs/nbledger/*|refs/heads/main) echo no >&2; exit 1;; esac\n')
+    hook.chmod(0o755)
+    snapshot(project, "2" * 32)
+    done = push.push(find(project))
+    assert done.runs == 0
+    assert "rejected 1 snapshot" in done.notes[-1]
+    commit_all(project, "more")
+    with pytest.raises(Refused, match="origin rejected main"):
+        push.push(find(project))
+    refusing = project / ".git" / "hooks" / "pre-push"
+    refusing.write_text("#!/bin/sh\necho 'tests fail' >&2; exit 1\n")
+    refusing.chmod(0o755)
+    with pytest.raises(LedgerError, match="tests fail"):
+        push.push(find(project))
+    refusing.unlink()
+    git(project, "remote", "set-url", "origin", str(tmp_path / "nowhere"))
+    with pytest.raises(Refused, match="no repository at origin"):
+        push.plan(find(project))
+    git(project, "remote", "set-url", "origin", "http://me:secret@127.0.0.1:9/x")
+    with pytest.raises(Unreachable, match="did not answer") as told:
+        push.plan(find(project))
+    assert "secret" not in str(told.value)
+    git(project, "remote", "add", "second", str(tmp_path / "bare.git"))
+    git(project, "branch", "--unset-upstream")
+    with pytest.raises(Refused, match="several remotes: origin, second"):
+        push.plan(find(project))
+    git(project, "switch", "-q", "--detach")
+    with pytest.raises(Refused, match="on no branch"):
+        push.plan(find(project))

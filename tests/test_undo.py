@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.conftest import commit_all, dvc, git
 
+from conftest import commit_all, dvc, git
 from nbledger.core import undo
 from nbledger.core.checkpoint import checkpoint
 from nbledger.core.errors import LedgerError, Refused

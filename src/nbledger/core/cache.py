@@ -237,6 +237,14 @@ def hash_folder(
     return Content(md5, size, len(entries), True)
 
 
+def folder_hashes(folder: Path, known: Hashes, ignore: Ignore | None = None) -> dict[str, str]:
+    """{path relative to ``folder``: MD5} of its files as they are now."""
+    work = _Folder(folder, scan(folder, ignore).entries, known, None, None)
+    work.hash_known()
+    known.add_files(work.fresh)
+    return work.hashes
+
+
 def _complete(store: Store, md5: str) -> bool:
     entries = read_manifest(store.path(md5))
     wanted = set(entries.values()) if entries is not None else set()

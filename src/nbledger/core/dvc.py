@@ -41,6 +41,7 @@ __all__ = [
     "push",
     "refuse_if_running",
     "require_root",
+    "safe_links",
     "share",
     "stale_stages",
     "store",
@@ -506,6 +507,13 @@ def link_types(project: Project) -> tuple[str, ...]:
     """Ways in which files may come out of the cache, most wanted first, as the project's configuration has them."""
     words = config(project).get("cache", {}).get("type", "reflink,copy").replace(",", " ").split()
     return tuple(word.strip("\"'").lower() for word in words)
+
+
+def safe_links(project: Project) -> tuple[str, ...]:
+    """``reflink`` and what DVC is configured to make, but never a link through which root could write into the cache."""
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        return ("reflink",)
+    return tuple(dict.fromkeys(("reflink", *(w for w in link_types(project) if w in ("hardlink", "symlink")))))
 
 
 def share(project: Project, there: Project) -> None:

@@ -35,6 +35,13 @@ def _sections(root: Path) -> dict[str, dict[str, str]]:
         return dvc.loaded_config(root)
 
 
+def versioned(project: Project) -> bool:
+    """Whether the default remote is one of DVC's "cloud versioned" ones, which hold files by name, not by hash."""
+    remote = default_remote(project)
+    options = _sections(dvc.require_root(project)).get(f'remote "{remote[0]}"', {}) if remote else {}
+    return any(options.get(key, "").lower() in ("true", "1", "yes", "on") for key in ("version_aware", "worktree"))
+
+
 def not_in_remote(project: Project) -> list[str]:
     """Outputs (relative to the project's root) whose present version the remote lacks: what ``dvc data status
     --not-in-remote`` lists. Empty without a remote; a remote that does not answer raises.
@@ -78,3 +85,23 @@ def push_objects(project: Project, md5s: Iterable[str], legacy: Iterable[str] = 
             "track them again where the bytes are, or dvc pull from where they were pushed",
         )
     return int(sent)
+
+
+def fetch_objects(project: Project, md5s: Iterable[str], legacy: Iterable[str] = ()) -> int:
+    """Bring these objects (folders with all they hold) from the default remote into the cache; how many came. What the
+    remote lacks is left out: look whether it is there.
+    """
+    root = dvc.require_root(project)
+
+    def bring() -> int:
+        import logging
+
+        from dvc.repo import Repo
+        from dvc_data.hashfile.hash_info import HashInfo
+
+        logging.getLogger("dvc").setLevel(logging.ERROR)  # what is missing is told by the caller, by name
+        wanted = [HashInfo("md5", md5) for md5 in md5s] + [HashInfo("md5-dos2unix", md5) for md5 in legacy]
+        with Repo(str(root)) as repo:
+            return len(repo.cloud.pull(wanted).transferred)
+
+    return dvc.guarded(bring, "fetch")

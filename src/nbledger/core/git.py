@@ -404,6 +404,12 @@ def run_refs(repo: GitRepo) -> dict[str, str]:
     return {ref.removeprefix(RUN_REFS): commit for ref, commit in (line.split() for line in out.splitlines())}
 
 
+def ledger_refs(repo: GitRepo) -> dict[str, str]:
+    """All refs of the ledger: {full name: commit}."""
+    out = text(repo, "for-each-ref", "--format=%(refname) %(objectname)", "refs/nbledger/")
+    return dict(line.split(" ", 1) for line in out.splitlines())
+
+
 def has_commit(repo: GitRepo, commit: str) -> bool:
     """Whether this clone holds the commit (its trees and files may still be elsewhere, in a partial clone)."""
     return is_hex(commit) and call(repo, "cat-file", "-e", f"{commit}^{{commit}}", check=False).returncode == 0

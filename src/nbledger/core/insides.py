@@ -79,7 +79,7 @@ def _looked(project: Project, a: Side, b: Side, change: DataChange) -> DataChang
             return replace(
                 change, whole=False, note=_also(change.note, f"the contents that {title} read are not at hand")
             )
-        inside = _compared(bytes_a, bytes_b, paths)
+        inside = between(bytes_a, bytes_b, paths)
         _known[key] = inside
         while len(_known) > _KEPT:
             _known.popitem(last=False)
@@ -91,7 +91,8 @@ def _also(note: str, more: str) -> str:
     return "; ".join(filter(None, (note, more)))
 
 
-def _compared(a: Path | bytes, b: Path | bytes, paths: tuple[str, str]) -> Inside:
+def between(a: Path | bytes, b: Path | bytes, paths: tuple[str, str]) -> Inside:
+    """What differs between two contents, told by the kind of file that the names say."""
     kinds = [tablediff.suffix_of(path) for path in paths]
     if kinds[0] is not None and kinds[1] is not None:
         table = tablediff.compare(a, b, kinds[0], kinds[1])

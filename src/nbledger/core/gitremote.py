@@ -1,0 +1,156 @@
+"""Git over the network: where a branch is pushed to and pulled from, what a remote has, and Git's complaints in our words.
+
+Nothing here forces, prompts, or lets a name be read as an option.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from dataclasses import dataclass
+
+from nbledger.core import git
+from nbledger.core.errors import LedgerError, Refused, ToolFailed, Unreachable
+from nbledger.core.git import GitRepo
+
+LEDGER_REFS = "refs/nbledger/*"
+_ASK = 30.0  # seconds in which a remote has to say what it has
+_SEND = 3600.0
+
+_NO_ENTRY = re.compile(
+    r"authentication failed|could not read (username|password)|terminal prompts disabled|permission denied|"
+    r"access denied|host key verification failed|\b40[13]\b|invalid username or (password|token)|protected branch",
+    re.IGNORECASE,
+)
+_AWAY = re.compile(
+    r"could not resolve|connection (refused|timed out|reset|closed)|network is unreachable|no route to host|"
+    r"operation timed out|failed to connect|early eof|hung up unexpectedly|\b50[0234]\b",
+    re.IGNORECASE,
+)
+_NOWHERE = re.compile(
+    r"does not appear to be a git repository|repository .*not found|no such remote|\b404\b", re.IGNORECASE
+)
+_BEHIND = re.compile(r"non-fast-forward|fetch first|stale info", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Route:
+    """A branch and where it goes: ``target`` is the ref on the remote; ``new_upstream``: none is set yet, and there is
+    only this remote.
+    """
+
+    branch: str
+    remote: str
+    target: str
+    url: str
+    new_upstream: bool
+
+
+def remotes(repo: GitRepo) -> list[str]:
+    return git.text(repo, "remote", check=False).splitlines()
+
+
+def current_branch(repo: GitRepo) -> str:
+    """The branch that HEAD is on, with at least one commit."""
+    head = git.head(repo)
+    if head.branch is None:
+        raise Refused("HEAD is on no branch", "git switch BRANCH first")
+    if head.commit is None:
+        raise Refused("there is no commit yet", 'nbledger checkpoint -m "…" makes one')
+    return head.branch
+
+
+def push_route(repo: GitRepo) -> Route | None:
+    """Where plain ``git push`` of the current branch would go; None where there is no remote at all."""
+    branch, names = current_branch(repo), remotes(repo)
+    if not names:
+        return None
+    tracked = git.config(repo, f"branch.{branch}.remote")
+    remote = git.config(repo, f"branch.{branch}.pushRemote") or git.config(repo, "remote.pushDefault") or tracked
+    if not remote:
+        if len(names) > 1:
+            raise Refused(
+                f"{branch} has no upstream, and there are several remotes: {', '.join(names)}",
+                f"git push --set-upstream REMOTE {branch}, once",
+            )
+        remote = names[0]
+    merge = git.config(repo, f"branch.{branch}.merge") if remote == tracked else ""
+    target = merge if merge.startswith("refs/heads/") else f"refs/heads/{branch}"
+    return _route(repo, branch, remote, target, names, not tracked and len(names) == 1)
+
+
+def pull_route(repo: GitRepo) -> Route | None:
+    """Where plain ``git pull`` would take the current branch from; None where there is no remote at all."""
+    branch, names = current_branch(repo), remotes(repo)
+    if not names:
+        return None
+    remote, merge = (git.config(repo, f"branch.{branch}.{key}") for key in ("remote", "merge"))
+    if not remote or not merge.startswith("refs/heads/"):
+        raise Refused(f"{branch} has no upstream", f"git branch --set-upstream-to {names[0]}/{branch}, once")
+    return _route(repo, branch, remote, merge, names, False)
+
+
+def _route(repo: GitRepo, branch: str, remote: str, target: str, names: list[str], new: bool) -> Route:
+    if remote not in names:
+        raise Refused(
+            f"the upstream of {branch} is {git.scrub_url(remote)!r}, which is no remote here", "git remote -v"
+        )
+    return Route(branch, remote, target, git.scrub_url(git.config(repo, f"remote.{remote}.url")), new)
+
+
+def has(repo: GitRepo, remote: str, *patterns: str) -> dict[str, str]:
+    """{ref: commit} of what the remote has under these names."""
+    done = git.call(repo, "ls-remote", "--", remote, *patterns, check=False, timeout=_ASK)
+    if done.returncode != 0:
+        raise complaint(repo, remote, "ls-remote", done)
+    pairs = (line.split("\t", 1) for line in done.stdout.decode("utf-8", "surrogateescape").splitlines())
+    return {pair[1]: pair[0] for pair in pairs if len(pair) == 2 and git.is_hex(pair[0])}
+
+
+def push(repo: GitRepo, route: Route, specs: list[str]) -> dict[str, tuple[str, str]]:
+    """``git push`` with the person's hooks: {ref on the remote: (flag, summary)}, flags as ``--porcelain`` has them. Raises
+    where nothing at all came through.
+    """
+    upstream = ["--set-upstream"] if route.new_upstream else []
+    done = git.call(
+        repo, "push", "--porcelain", *upstream, "--", route.remote, *specs, check=False, hooks=True, timeout=_SEND
+    )
+    found = {}
+    for line in done.stdout.decode("utf-8", "surrogateescape").splitlines():
+        flag, tab, rest = line.partition("\t")
+        names, _, summary = rest.partition("\t")
+        if tab and len(flag) == 1 and ":" in names:
+            found[names.split(":", 1)[1]] = flag, summary
+    if done.returncode != 0 and not found:
+        raise complaint(repo, route.remote, "push", done)
+    return found
+
+
+def fetch(repo: GitRepo, remote: str, *specs: str, quietly: bool = False) -> bool:
+    """``git fetch``; with ``quietly`` only objects come, and no ref is moved. False where a ref was rejected."""
+    only = ["--no-tags", "--refmap=", "--no-write-fetch-head"] if quietly else []
+    done = git.call(repo, "fetch", "--quiet", *only, "--", remote, *specs, check=False, timeout=_SEND)
+    if done.returncode == 0:
+        return True
+    if b"[rejected]" in done.stderr:
+        return False
+    raise complaint(repo, remote, "fetch", done)
+
+
+def complaint(repo: GitRepo, remote: str, verb: str, done: subprocess.CompletedProcess[bytes]) -> LedgerError:
+    """What Git says about a remote, as an error with what to do."""
+    said = [line.strip() for line in done.stderr.decode("utf-8", "replace").splitlines() if line.strip()]
+    words = git.scrub_url(" ".join(said))
+    telling = [
+        x for x in said if not x.startswith(("error: failed to push", "hint:", "Please make sure", "and the rep"))
+    ]
+    last = git.scrub_url(telling[-1] if telling else f"exit code {done.returncode}")[:300]
+    if _BEHIND.search(words):
+        return Refused(f"{remote} has commits that you do not have", "nbledger pull first")
+    if _NO_ENTRY.search(words):
+        return Refused(f"{remote} did not let you in: {last}", "set up a credential helper or an SSH key for it")
+    if _NOWHERE.search(words):
+        return Refused(f"there is no repository at {remote}: {last}", f"git remote set-url {remote} URL")
+    if _AWAY.search(words):
+        return Unreachable(f"{remote} did not answer: {last}", "check the network, then try again")
+    return ToolFailed(f"git {verb} failed: {last}", f"git {verb} {remote} shows more")

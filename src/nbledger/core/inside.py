@@ -1,0 +1,51 @@
+"""A name that somebody gave for a file of the project, as a path relative to its root; nothing outside is reachable."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+from pathlib import Path
+
+from nbledger.core.errors import UsageError
+from nbledger.core.project import STATE, Project
+
+_INTERNAL = {".git", ".dvc", ".hg", STATE}
+
+
+def relative(project: Project, name: str) -> str:
+    """``name`` (relative to the root, with ``/``) in its plain form. Refuses what leads out, by itself or through a link,
+    and what belongs to Git, DVC or the ledger. Whether there is a file is not looked at.
+    """
+    path = posixpath.normpath(name) if name and "\0" not in name else "."
+    first = path.split("/", 1)[0]
+    if path == "." or path.startswith("/") or first == ".." or os.path.isabs(path):
+        raise UsageError(f"{name[:200]!r} is no file of this project", "give a path relative to the project's folder")
+    if first in _INTERNAL and path not in (".dvc/config", ".dvc/.gitignore"):
+        raise UsageError(f"{name[:200]!r} belongs to {first}", "name a file of your own")
+    root = os.path.realpath(project.root)
+    folder = os.path.realpath(project.root / os.path.dirname(path))
+    if folder != root and not folder.startswith(root.rstrip(os.sep) + os.sep):
+        raise UsageError(f"{name[:200]!r} is behind a link that leads out of the project", "name a file inside it")
+    return path
+
+
+def read(path: Path, most: int) -> bytes | None:
+    """Bytes of a file, of a link the name it leads to (as Git keeps links); None where there is no file, or more than
+    ``most`` bytes (``size`` tells).
+    """
+    try:
+        if path.is_symlink():
+            return os.fsencode(os.readlink(path))
+        if not path.is_file() or path.stat().st_size > most:
+            return None
+        return path.read_bytes()
+    except OSError:
+        return None
+
+
+def size(path: Path) -> int | None:
+    """Bytes of a file (of a link's own text); None where there is none."""
+    try:
+        return path.lstat().st_size if path.is_symlink() or path.is_file() else None
+    except OSError:
+        return None

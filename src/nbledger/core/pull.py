@@ -1,0 +1,243 @@
+"""``pull``: the branch, fast-forward only, the snapshots of runs, then the data that the present state needs.
+
+Nothing is merged, rebased or stashed. What the person has changed and the pull would replace is a reason to refuse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+
+from nbledger.core import datachange, dvc, dvcremote, files, git, gitlog, gitremote, hashes, versions
+from nbledger.core.dvcfiles import Out, Row
+from nbledger.core.errors import LedgerError, Refused
+from nbledger.core.gitremote import LEDGER_REFS, Route
+from nbledger.core.project import Project
+
+Progress = Callable[[int, int, str], None]
+_NAMED = 12
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a pull would do. ``commit`` is where the branch would go (None: it is there); ``files``: {path: A, M, D} of what
+    the work tree gets; ``runs``: snapshots that are not here; ``data``: outputs that are missing or get another version.
+    """
+
+    route: Route | None
+    commit: str | None = None
+    count: int = 0
+    commits: tuple[str, ...] = ()
+    files: dict[str, str] = field(default_factory=dict)
+    runs: int = 0
+    data: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Pulled:
+    """What came: ``commits`` of the branch, now at ``commit``, ``runs`` snapshots, the versions of ``data``."""
+
+    remote: str | None
+    branch: str | None
+    commit: str | None
+    commits: int
+    runs: int
+    data: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+
+def plan(project: Project) -> Plan:
+    """Ask the remote; raises where a pull would fail. Objects of new commits are fetched, no ref is moved."""
+    repo = project.git
+    if repo is None:
+        raise Refused("there is no Git repository here", "%ledger init makes one")
+    if under_way := git.operation(repo):
+        raise Refused(f"a {under_way} is under way in this repository", "finish it first")
+    route, store = gitremote.pull_route(repo), dvcremote.default_remote(project)
+    missing = tuple(out.path for out in _needed(project, set()))
+    if route is None:
+        if store is None:
+            raise Refused("there is no remote to pull from", "git remote add origin URL")
+        return Plan(None, data=missing, notes=("there is no Git remote: only data are looked for",))
+    notes: tuple[str, ...] = ()
+    if store is None and missing:
+        notes = ("there is no default data remote: missing data stay missing",)
+    return _commits(project, repo, Plan(route, data=missing, notes=notes), route)
+
+
+def _commits(project: Project, repo: git.GitRepo, asked: Plan, route: Route) -> Plan:
+    there = gitremote.has(repo, route.remote, route.target, LEDGER_REFS)
+    new, head = there.get(route.target), git.head(repo).commit
+    assert head is not None
+    if new is None:
+        raise Refused(f"{route.remote} has no {route.target.removeprefix('refs/heads/')}", "nbledger push first")
+    if not git.has_commit(repo, new):
+        gitremote.fetch(repo, route.remote, route.target, quietly=True)
+    here = git.ledger_refs(repo)
+    runs = sum(1 for ref in there if ref != route.target and ref not in here)
+    if gitlog.is_ancestor(repo, new, head):
+        return replace(asked, runs=runs)
+    if not gitlog.is_ancestor(repo, head, new):
+        raise Refused(
+            f"{route.branch} and {route.remote} have diverged: each has commits that the other has not",
+            "git pull --rebase (or git merge) joins them; then nbledger pull brings the data",
+        )
+    changed = gitlog.changed_paths(repo, head, new)
+    _refuse_overlap(repo, changed)
+    coming = _refuse_lost_data(project, set(changed))
+    return replace(
+        asked,
+        commit=new,
+        count=gitlog.count(repo, head, new),
+        commits=tuple(gitlog.subjects(repo, head, new, _NAMED)),
+        files=changed,
+        runs=runs,
+        data=tuple(dict.fromkeys((*asked.data, *coming))),
+    )
+
+
+def _refuse_overlap(repo: git.GitRepo, changed: dict[str, str]) -> None:
+    """Files that the person changed, or has beside Git, and that the pull would write."""
+    mine, untracked = git.changes(repo, every_file=True)
+    both = sorted(path for path in (*mine, *untracked) if path in changed)
+    if both:
+        raise Refused(
+            f"changed here and there: {_some(both)}",
+            "commit them (nbledger checkpoint), then git pull --rebase joins both; or put yours aside",
+        )
+    folders = {f"{path}/" for path in changed}
+    in_the_way = sorted(path for path in untracked if any(path.startswith(folder) for folder in folders))
+    if in_the_way:
+        raise Refused(f"in the way of what is pulled: {_some(in_the_way)}", "move them, then pull again")
+
+
+def _refuse_lost_data(project: Project, changed: set[str]) -> list[str]:
+    """Outputs whose pointers the pull changes; ``Refused`` where one was changed here and is in no cache."""
+    outs = _touched(dvc.outputs(project)[0], changed)
+    with hashes.opened(project) as known:
+        now = dvc.current_hashes(project, outs, known)
+    at_hand = versions.Cached(project) if outs else None
+    for out, md5 in zip(outs, now, strict=True):
+        kept = md5 in (None, out.md5) or (at_hand and at_hand.has(Row(out.path, md5 or "", 0, 1, True, out.legacy)))
+        if not kept:
+            raise Refused(
+                f"{out.path} is changed here, and the pull brings another version of it",
+                f"nbledger track {out.path} first",
+            )
+    return [out.path for out in outs]
+
+
+def _touched(outs: Iterable[Out], changed: set[str]) -> list[Out]:
+    return [out for out in outs if out.cached and out.md5 and datachange.pointer_of(out) in changed]
+
+
+def _needed(project: Project, changed: set[str]) -> list[Out]:
+    """Outputs that are missing, and those whose pointers changed and that are not that version yet."""
+    outs = [out for out in dvc.outputs(project)[0] if out.cached and out.md5] if project.dvc_root else []
+    touched = {out.path for out in _touched(outs, changed)}
+    with hashes.opened(project) as known:
+        now = dvc.current_hashes(project, outs, known)
+    return [out for out, md5 in zip(outs, now, strict=True) if md5 is None or (out.path in touched and md5 != out.md5)]
+
+
+def told(asked: Plan) -> list[str]:
+    """One line a thing that a pull would do."""
+    lines = []
+    if asked.route is not None:
+        where = f"{asked.route.remote}/{asked.route.target.removeprefix('refs/heads/')} ({asked.route.url})"
+        if asked.commit is None:
+            lines.append(f"commits: {asked.route.branch} has all of {where}")
+        else:
+            lines.append(f"{_count(asked.count, 'commit')} of {where} → {asked.route.branch}, fast-forward")
+            lines += [f"  {line}" for line in asked.commits]
+            if asked.count > len(asked.commits):
+                lines.append(f"  … and {asked.count - len(asked.commits)} more")
+        if asked.runs:
+            lines.append(f"snapshots of {_count(asked.runs, 'run')} ← {asked.route.remote} (refs/nbledger/)")
+    if asked.data:
+        lines.append(f"data that the state then needs: {_some(asked.data)}")
+    return [*lines, *asked.notes]
+
+
+def overwritten(asked: Plan) -> list[str]:
+    """What of the work tree gets other contents; all of it is in Git's history or DVC's cache."""
+    words = {"A": "new", "D": "removed", "M": "replaced", "T": "replaced"}
+    lines = [f"{path}: {words.get(kind, 'replaced')}" for path, kind in asked.files.items() if kind != "A"]
+    return [*lines[:50], *([f"… and {len(lines) - 50} more"] if len(lines) > 50 else [])]
+
+
+def pull(project: Project, progress: Progress | None = None) -> Pulled:
+    """Do it. A step that fails is raised with what was done before it."""
+    with files.lock(project.ensure_state() / "share.lock", 2.0, "push or pull"):
+        tell = progress or (lambda *_: None)
+        tell(0, 3, "asking the remote")
+        asked = plan(project)
+        notes = list(asked.notes)
+        if asked.route is not None:
+            tell(1, 3, f"{asked.route.branch} from {asked.route.remote}")
+            _advance(project, asked, asked.route, notes)
+        tell(2, 3, "data")
+        came = _data(project, asked, notes)
+        route = asked.route
+        head = git.head(project.git).commit if project.git is not None else None
+        return Pulled(
+            route.remote if route else None,
+            route.branch if route else None,
+            head,
+            asked.count,
+            asked.runs,
+            came,
+            tuple(notes),
+        )
+
+
+def _advance(project: Project, asked: Plan, route: Route, notes: list[str]) -> None:
+    repo = project.git
+    assert repo is not None
+    gitremote.fetch(repo, route.remote)
+    if asked.runs and not gitremote.fetch(repo, route.remote, f"{LEDGER_REFS}:{LEDGER_REFS}"):
+        notes.append(f"{route.remote} has other snapshots of some runs than there are here: yours are kept")
+    if asked.commit is None:
+        return
+    git.refuse_if_locked(repo)
+    done = git.call(
+        repo,
+        *("merge", "--ff-only", "--no-autostash", "--quiet", asked.commit),
+        check=False,
+        hooks=True,
+        env={"GIT_REFLOG_ACTION": "pull"},
+    )
+    if done.returncode != 0:
+        raise git.failure("merge", done)
+
+
+def _data(project: Project, asked: Plan, notes: list[str]) -> tuple[str, ...]:
+    outs = _needed(project, set(asked.files))
+    if not outs:
+        return ()
+    names = tuple(out.path for out in outs)
+    if dvcremote.default_remote(project) is None:
+        at_hand = versions.Cached(project)
+        names = tuple(
+            out.path for out in outs if at_hand.has(Row(out.path, out.md5, out.size, out.nfiles, True, out.legacy))
+        )
+        if len(names) < len(outs):
+            notes.append(
+                f"not brought, for want of a default data remote: {_some(sorted({o.path for o in outs} - {*names}))}"
+            )
+    try:
+        dvc.pull(project, names)
+    except LedgerError as err:
+        before = "the commits are pulled, but not all data: " if asked.commit else ""
+        raise type(err)(f"{before}{err.message}", err.hint) from err
+    return names
+
+
+def _some(names: Iterable[str]) -> str:
+    listed = list(names)
+    return ", ".join(listed[:5]) + (f" and {len(listed) - 5} more" if len(listed) > 5 else "")
+
+
+def _count(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
