@@ -165,6 +165,7 @@ export interface IDetail {
   } | null;
   readonly seeds: Readonly<Record<string, string>>;
   readonly order: string;
+  readonly order_detail?: readonly string[];
   readonly hidden: readonly string[];
   readonly notices: readonly string[];
   readonly left_out: readonly string[];
@@ -201,9 +202,11 @@ export interface ICell {
 
 /** `GET runs/notebook?run=ID`: the notebook as it was executed (nbformat 4); `kind` says where it comes from. */
 export interface IRunNotebook {
-  readonly kind: 'executed' | 'session';
+  readonly kind: 'executed' | 'session' | 'snapshot';
   readonly name: string;
   readonly notebook: unknown;
+  /** What it does not show, and why; "" if nothing is left out. */
+  readonly note: string;
 }
 
 // ── compare ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -307,6 +310,7 @@ export interface INotebookDiff {
   readonly b: string;
   readonly base: unknown;
   readonly diff: unknown;
+  readonly note?: string;
 }
 
 /** `GET compare/markdown?run=A&run=B…` */
@@ -354,6 +358,8 @@ export interface IVersion {
 /** `GET models`. */
 export interface IModels {
   readonly models: readonly IModel[];
+  /** What was left out, where there is very much. */
+  readonly notes: readonly string[];
 }
 export interface IModel {
   readonly name: string;
