@@ -1,14 +1,18 @@
-"""``checkpoint``: commit notebooks, data pointers and pipeline files, and nothing else that is changed."""
+"""``checkpoint``: commit notebooks, data pointers and pipeline files, and nothing else that is changed.
+
+A file that Git should not keep for ever, because it is large, is not committed without being asked about.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nbledger.core import git, undo
+from nbledger.core import dvc, git, undo
 from nbledger.core.errors import Refused, UsageError
-from nbledger.core.project import Project
+from nbledger.core.project import STATE, Project
 
 _KINDS = (".ipynb", ".dvc")
 _NAMES = ("dvc.yaml", "dvc.lock", ".dvcignore", ".nbledger.toml")
@@ -23,23 +27,64 @@ class Checkpoint:
     left: tuple[str, ...]
 
 
-def checkpoint(project: Project, message: str, paths: Sequence[str] = (), *, cwd: Path | None = None) -> Checkpoint:
-    """Commit changed and new notebooks, ``.dvc`` files, ``dvc.yaml``, ``dvc.lock``, ``.gitignore`` lines, and ``paths``.
+@dataclass(frozen=True)
+class Plan:
+    """What a checkpoint would commit: ``paths``, of which ``large`` are above the setting; ``left`` are changed too."""
 
-    The user's hooks run, and what they had staged beside it stays staged.
+    branch: str | None
+    paths: tuple[str, ...]
+    left: tuple[str, ...]
+    large: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def message(self) -> str:
+        """What to call it where nobody says."""
+        names = sorted(self.paths, key=lambda path: (not path.endswith(".ipynb"), path))
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        return f"Checkpoint {', '.join(' '.join(name.split()) for name in names[:3])}{more}"[:200]
+
+
+def plan(project: Project, paths: Sequence[str] = (), *, large: bool = False, cwd: Path | None = None) -> Plan:
+    """Changed and new notebooks, ``.dvc`` files, ``dvc.yaml``, ``dvc.lock``, ``.gitignore`` lines, and ``paths``; of a folder
+    among these all that is changed or new in it. Raises where the checkpoint would be refused.
+    """
+    if project.git is None:
+        raise Refused("there is no Git repository here", "%ledger init makes one")
+    named = [_relative(project, path, cwd or project.root) for path in paths]
+    changed, untracked = git.changes(project.git, every_file=True)
+    data = {out.path for out in dvc.outputs(project)[0] if out.cached}
+    here = [path for path in dict.fromkeys((*changed, *untracked)) if not path.startswith(f"{STATE}/")]
+    _refuse_data(named, data)
+    folders = [name for name in named if name == "." or (project.root / name).is_dir()]
+    below = [p for p in here if any(name == "." or p.startswith(f"{name}/") for name in folders) and not _within(p, data)]
+    sizes = {path: _size(project.root / path) for path in {*below, *named, *(p for p in here if _ours(p))}}
+    limit = project.settings.large_file_mb * 1_000_000
+    below = [path for path in below if large or sizes[path] <= limit]
+    files = [name for name in named if name not in folders]
+    wanted = sorted({p for p in here if _ours(p)} | set(below) | set(files))
+    new = set(here)
+    too_large = tuple((path, sizes[path]) for path in wanted if path in new and sizes[path] > limit)
+    if too_large and not large:
+        raise _too_large(project, too_large)
+    left = tuple(p for p in here if p not in wanted)
+    return Plan(git.head(project.git).branch, tuple(wanted), left, too_large)
+
+
+def checkpoint(
+    project: Project, message: str, paths: Sequence[str] = (), *, large: bool = False, cwd: Path | None = None
+) -> Checkpoint:
+    """Commit what ``plan`` names. The user's hooks run, and what they had staged beside it stays staged. With ``large``
+    also files above the setting ``large_file_mb``.
     """
     if project.git is None:
         raise Refused("there is no Git repository here", "%ledger init makes one")
     if not message.strip():
         raise UsageError("the message is empty", 'give one: -m "what changed"')
-    named = [_relative(project, path, cwd or project.root) for path in paths]
-    changed, untracked = git.changes(project.git, every_file=True)
-    wanted = sorted({p for p in [*changed, *untracked] if _ours(p)} | set(named))
-    commit = git.commit_pathspecs(project.git, wanted, message.rstrip() + "\n") if wanted else None
+    found = plan(project, paths, large=large, cwd=cwd)
+    commit = git.commit_pathspecs(project.git, found.paths, message.rstrip() + "\n") if found.paths else None
     if commit:
         undo.remember(project, commit, message)
-    left = tuple(p for p in [*changed, *untracked] if p not in wanted)
-    return Checkpoint(commit, tuple(wanted) if commit else (), left)
+    return Checkpoint(commit, found.paths if commit else (), found.left)
 
 
 def _ours(path: str) -> bool:
@@ -51,9 +96,40 @@ def _ours(path: str) -> bool:
 
 def _relative(project: Project, path: str, cwd: Path) -> str:
     full = cwd / path
-    relative = project.relative(full.parent.resolve() / full.name)
-    if relative is None:
-        raise UsageError(f"{path} is outside the project {project.root}")
-    if not full.exists() and not (project.git and git.tracked(project.git, [relative])):
-        raise UsageError(f"there is no {path}")
+    parent = Path(os.path.realpath(full.parent if full.name not in ("", "..") else full))
+    relative = project.relative(parent / full.name if full.name not in ("", "..") else parent)
+    if relative is None or "\0" in path:
+        raise UsageError(f"{path[:200]!r} is outside the project {project.root}")
+    if not os.path.lexists(full) and not (project.git and git.tracked(project.git, [relative])):
+        raise UsageError(f"there is no {path[:200]}")
     return relative
+
+
+def _within(path: str, data: set[str]) -> bool:
+    return path in data or any(path.startswith(f"{folder}/") for folder in data)
+
+
+def _refuse_data(named: Sequence[str], data: set[str]) -> None:
+    """Data are never committed, whoever names them: their pointers are."""
+    for path in named:
+        if _within(path, data):
+            raise Refused(
+                f"{path} is versioned by DVC: Git keeps its pointer, never the data", f"nbledger track {path} versions it"
+            )
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.lstat().st_size if not path.is_dir() else 0
+    except OSError:
+        return 0
+
+
+def _too_large(project: Project, found: Sequence[tuple[str, int]]) -> Refused:
+    limit = f"{project.settings.large_file_mb:g} MB"
+    path, size = found[0]
+    more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+    what = f"{path} has {size / 1_000_000:,.1f} MB{more}: Git would keep it for ever (large_file_mb = {limit})"
+    if path.endswith(".ipynb"):
+        return Refused(what, "clear its outputs and save it; or --large commits it all the same")
+    return Refused(what, f"nbledger track {path} lets DVC keep it; or --large commits it all the same")
