@@ -33,6 +33,7 @@ __all__ = [
     "ignore_filter",
     "init",
     "link_types",
+    "listed_files",
     "loaded_config",
     "lock",
     "lookup",
@@ -225,7 +226,7 @@ def outputs(project: Project) -> tuple[list[Out], list[Problem]]:
         return [], []
     found: list[Out] = []
     problems: list[Problem] = []
-    for pointer in _dvc_files(project):
+    for pointer in listed_files(project):
         try:
             found += _outs_of(project, pointer)
         except FileNotFoundError:
@@ -289,7 +290,7 @@ def _stage_outs(project: Project, path: Path, pointer: str) -> list[Out]:
     return [out for out in found.values() if out is not None]
 
 
-def _dvc_files(project: Project) -> list[str]:
+def listed_files(project: Project) -> list[str]:
     """All ``*.dvc`` and ``dvc.yaml`` of this DVC repository that Git does not ignore, relative to the root."""
     root = require_root(project)
     if project.git is not None:
@@ -453,7 +454,7 @@ def stale_stages(project: Project) -> list[str]:
     """Stages that ``dvc repro`` would run: ``name``, or ``folder/dvc.yaml:name`` below the DVC root."""
     from nbledger.core import dvcstages
 
-    return dvcstages.stale(project, [p for p in _dvc_files(project) if posixpath.basename(p) == "dvc.yaml"])
+    return dvcstages.stale(project, [p for p in listed_files(project) if posixpath.basename(p) == "dvc.yaml"])
 
 
 def status_of_stages(project: Project) -> list[str]:
