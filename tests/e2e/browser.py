@@ -16,6 +16,8 @@ from conftest import run
 
 SCREENSHOTS = Path(__file__).parent / "screenshots"
 PATIENCE = 90_000
+SIDEBAR = "nbledger-sidebar"
+AXE = Path(__file__).parents[2] / "labextension/node_modules/axe-core/axe.min.js"
 
 
 @dataclass(frozen=True)
@@ -83,8 +85,110 @@ def run_all(page: Any) -> None:
 
 
 def choose_theme(lab: Lab, theme: str) -> None:
-    """Set ``Light`` or ``Dark`` for pages that are opened from now on."""
+    """Set ``Light``, ``Dark`` or ``Dark High Contrast`` for pages that are opened from now on."""
     _set(lab, "@jupyterlab/apputils-extension/themes", {"theme": f"JupyterLab {theme}"})
+
+
+def switch_theme(page: Any, theme: str) -> None:
+    """Change to a theme in the open page, by the menu; the page's own ``data-jp-theme-name`` says when it is there."""
+    name = f"JupyterLab {theme}"
+    page.get_by_role("menuitem", name="Settings", exact=True).click()
+    page.locator(".lm-Menu-item", has_text=re.compile("^Theme$")).hover()
+    page.locator(".lm-Menu-item", has_text=re.compile(f"^{name}$")).click()
+    page.locator(f'body[data-jp-theme-name="{name}"]').wait_for(state="attached")
+    page.keyboard.press("Escape")
+
+
+def open_lab(lab: Lab, page: Any, path: str = "") -> None:
+    """Open JupyterLab on a file or folder of what it serves."""
+    page.goto(lab.address_of(path))
+    page.locator(f'li[data-id="{SIDEBAR}"]').wait_for()
+
+
+def open_sidebar(page: Any, *, width: int | None = None) -> Any:
+    """The sidebar of nbledger, shown (and made so many pixels wide)."""
+    panel = page.locator(f"#{SIDEBAR}")
+    if not panel.is_visible():
+        page.locator(f'li[data-id="{SIDEBAR}"]').click()
+    panel.wait_for()
+    if width is not None:
+        _drag(page, panel, width)
+    return panel
+
+
+def section(page: Any, name: str) -> Any:
+    """A section of the sidebar by its id (``state``, ``runs``, ``models``, ``pipeline``), opened if it is not."""
+    found = page.locator(f"#nbledger-{name}")
+    found.wait_for(state="attached")
+    if not found.is_visible():
+        heading = page.locator(f"#{SIDEBAR} .jp-AccordionPanel-title", has_text=re.compile(name, re.IGNORECASE))
+        heading.first.click()
+    found.wait_for()
+    return found
+
+
+def axe(page: Any, selector: str) -> list[str]:
+    """What axe-core finds serious or critical in what ``selector`` shows, one line a violation."""
+    if not page.evaluate("() => 'axe' in window"):
+        page.add_script_tag(path=AXE)
+    found = page.evaluate(
+        "selector => axe.run(selector, {resultTypes: ['violations']}).then(found => found.violations)", selector
+    )
+    return [
+        f"{one['impact']} {one['id']}: {one['help']} at {[node['target'] for node in one['nodes']][:5]}"
+        for one in found
+        if one["impact"] in ("serious", "critical")
+    ]
+
+
+def outside_requests(page: Any, lab: Lab) -> list[str]:
+    """A list that grows by every request of the page to anywhere but the server, from now on."""
+    asked: list[str] = []
+    ours = lab.url.split("/", 3)[2]
+
+    def note(request: Any) -> None:
+        scheme, _, rest = request.url.partition("://")
+        if scheme in ("http", "https", "ws", "wss") and rest.split("/", 1)[0] != ours:
+            asked.append(request.url)
+
+    page.on("request", note)
+    page.on("websocket", lambda socket: asked.append(socket.url) if f"//{ours}/" not in socket.url else None)
+    return asked
+
+
+def problems_of(page: Any) -> list[str]:
+    """A list that grows by every exception in the page and every dialog that a script opens, from now on."""
+    seen: list[str] = []
+    page.on("pageerror", lambda error: seen.append(str(error)))
+
+    def refuse(dialog: Any) -> None:
+        if dialog.type != "beforeunload":
+            seen.append(f"a script opened a dialog: {dialog.message}")
+        dialog.dismiss()
+
+    page.on("dialog", refuse)
+    return seen
+
+
+def ask(lab: Lab, *words: str | Path, cwd: Path | None = None) -> str:
+    """What a plain command says in the Lab's environment; ``dvc`` and ``mlflow`` are Python's modules."""
+    program = [sys.executable, "-m", *words] if words[0] in ("dvc", "mlflow") else words
+    return run(*program, cwd=cwd or lab.root, env=lab.env)
+
+
+def accept(page: Any, name: str) -> None:
+    """Press a dialog's button once it is on (what will happen is known then)."""
+    page.locator(".jp-Dialog .jp-Dialog-footer").get_by_role("button", name=name, exact=True).click()
+    page.locator(".jp-Dialog").wait_for(state="detached")
+
+
+def _drag(page: Any, panel: Any, width: int) -> None:
+    box = panel.bounding_box()
+    edge, middle = box["x"] + box["width"] + 1, box["y"] + box["height"] / 2
+    page.mouse.move(edge, middle)
+    page.mouse.down()
+    page.mouse.move(edge + width - box["width"], middle, steps=4)
+    page.mouse.up()
 
 
 def render_every_cell(lab: Lab) -> None:
