@@ -15,6 +15,7 @@ from nbledger.core import environment
 @click.option("--all", "everything", is_flag=True, help="List what is the same too.")
 @click.option("--metric", metavar="M", help="Only this metric.")
 @click.option("--prove", is_flag=True, help="Execute A with one factor of B at a time; share the difference out.")
+@click.option("--markdown", is_flag=True, help="Write it as Markdown, for a pull request or an issue.")
 @click.option("--yes", is_flag=True, help="With --prove: go ahead without asking.")
 @json_option
 @click.pass_obj
@@ -24,6 +25,7 @@ def compare(
     everything: bool,
     metric: str | None,
     prove: bool,
+    markdown: bool,
     yes: bool,
     as_json: bool,
 ) -> Answer:
@@ -36,4 +38,9 @@ def compare(
         from nbledger.commands.prove import proven
 
         found = proven(face, found, metric, confirmed=yes)
+    if markdown:
+        from nbledger.core.markdown import comparison
+
+        written = comparison(found)
+        return Answer({"markdown": written}, written.rstrip())
     return Answer(found, compare_text.comparison(found))
