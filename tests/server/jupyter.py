@@ -23,7 +23,6 @@ import pytest
 from conftest import isolated_environment, short_folder, stop_keepers
 from nbledger.server.routes import PREFIX, Route
 
-
 _OTHERS = ("jupyterlab", "jupyter_lsp", "jupyter_server_terminals", "nbdime", "notebook", "notebook_shim")
 EXTENSIONS = dict.fromkeys(_OTHERS, False) | {"nbledger.server": True}
 

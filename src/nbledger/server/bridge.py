@@ -49,17 +49,19 @@ def refusal(error: LedgerError) -> Answer:
     return Answer((json.dumps({"error": error.as_dict()}).encode(),), error.exit_code)
 
 
-async def ask(project: Project, name: str, args: Mapping[str, Any], seconds: float) -> Answer:
+async def ask(project: Project, name: str, args: Mapping[str, Any], seconds: float, *, again: bool = False) -> Answer:
     """What the keeper answers to ``name``; it is started if need be. ``LedgerError`` where it does not answer.
 
-    ``seconds`` is how long it may be silent.
+    ``seconds`` is how long it may be silent. ``again``: what is asked changes nothing, so that another keeper may be
+    asked where one ended, as it does when it was idle for long.
     """
     if not project.settings.keeper:
         return await alone(project, name, args, seconds)
-    async with connected(project, name, args, seconds) as lines:
-        async for line in lines:
-            if (answer := _answer(line)) is not None:
-                return answer
+    for _ in range(2 if again else 1):
+        async with connected(project, name, args, seconds) as lines:
+            async for line in lines:
+                if (answer := _answer(line)) is not None:
+                    return answer
     raise LedgerError("the keeper ended before it answered", "try again; `nbledger doctor` says more")
 
 
@@ -74,7 +76,7 @@ async def connected(
     try:
         reader, writer = await asyncio.wait_for(_open(known), 5)
     except (OSError, TimeoutError) as err:
-        raise _silent(known, 5) from err
+        raise _unreachable(known, 5) from err
     try:
         with contextlib.suppress(ConnectionError):  # what it said before it hung up is still to be read
             writer.write(client.request(known, project, name, args))
@@ -97,7 +99,7 @@ async def _lines(reader: asyncio.StreamReader, known: Endpoint | None, seconds: 
     while chunk := await _read(reader, known, seconds):
         *whole, rest = chunk.split(b"\n")
         for end in whole:
-            yield [*pieces, end]
+            yield [*pieces, end] if end else pieces
             pieces, held = [], 0
         if rest:
             pieces.append(rest)
@@ -113,12 +115,8 @@ async def _read(reader: asyncio.StreamReader, known: Endpoint | None, seconds: f
     try:
         while not (await asyncio.wait({reading}, timeout=min(_LOOK, seconds)))[0]:
             waited += min(_LOOK, seconds)
-            if known is not None and _stopped(known.pid):
-                raise Unreachable(
-                    f"the keeper (process {known.pid}) is stopped", f"`kill -CONT {known.pid}` lets it go on"
-                )
-            if waited >= seconds:
-                raise _silent(known, seconds)
+            if waited >= seconds or (known is not None and _stopped(known.pid)):
+                raise _unreachable(known, seconds)
         return reading.result()
     except ConnectionError:
         return b""
@@ -133,14 +131,22 @@ def _stopped(pid: int) -> bool:
         return False
 
 
-def _silent(known: Endpoint | None, seconds: float) -> Unreachable:
-    who = f"the keeper (process {known.pid})" if known else "the work"
+def _unreachable(known: Endpoint | None, seconds: float) -> Unreachable:
+    if known is None:
+        return Unreachable(f"the work was not done within {seconds:.0f} s", "try again")
+    who = f"the keeper (process {known.pid})"
+    if _stopped(known.pid):
+        return Unreachable(f"{who} is stopped", f"`kill -CONT {known.pid}` lets it go on")
     return Unreachable(f"{who} did not answer within {seconds:.0f} s", "try again; `nbledger doctor` says more")
 
 
 def _answer(line: list[bytes]) -> Answer | None:
     """A line as an answer; None for one that tells of progress. ``LedgerError`` for what is none of the protocol's."""
-    head = b"".join(line[:1] if len(line[0]) >= _HEAD else line[:8])[:_HEAD]
+    head = b""
+    for piece in line:
+        if len(head) >= _HEAD:
+            break
+        head += piece
     if head.startswith(_PROGRESS):
         return None
     if head.startswith(_RESULT) and line[-1].endswith(b"}"):

@@ -39,7 +39,7 @@ class LedgerHandler(APIHandler):
     def initialize(self, service: Service) -> None:
         self.service = service
 
-    async def prepare(self) -> None:
+    async def prepare(self) -> None:  # type: ignore[override]
         """What Jupyter Server asks of requests that change something is asked of those that look, too: other sites must
         not even make this one work.
         """

@@ -34,7 +34,7 @@ class Service:
             return await bridge.alone(project, route.call, args, route.seconds)
         self.listening.wanted(project)
         try:
-            return await bridge.ask(project, route.call, args, route.seconds)
+            return await bridge.ask(project, route.call, args, route.seconds, again=route.action == "read")
         finally:
             if route.action != "read":
                 self.places.forget()
