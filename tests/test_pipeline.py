@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 
 from conftest import commit_all, dvc
-
 from nbledger.core.pipeline import Pipeline, pipeline
 from nbledger.core.project import find
 from nbledger.core.track import track

@@ -112,7 +112,8 @@ def _words(err: Exception) -> str:
 def _described(project: Project, file: str, name: str, stage: Any, locked: bool) -> Stage:
     from dvc.dependency.param import ParamsDependency
 
-    params, deps = [], []
+    params: list[Any] = []
+    deps: list[Any] = []
     for dep in stage.deps:
         (params if isinstance(dep, ParamsDependency) else deps).append(dep)
     return Stage(
