@@ -25,6 +25,7 @@ export const Commands = {
   editTags: `${NAME}:edit-tags`, // {run: string}
   deleteRun: `${NAME}:delete-run`, // {run: string}
   openInMlflow: `${NAME}:open-in-mlflow`, // {run?: string}
+  copyRunId: `${NAME}:copy-run-id`, // {run: string}
   // models and pipeline
   openModels: `${NAME}:open-models`,
   openPipeline: `${NAME}:open-pipeline`,

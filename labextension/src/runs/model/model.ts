@@ -73,6 +73,11 @@ export class RunsModel {
     return this.answered;
   }
 
+  /** As whom MLflow records this user's runs; null where that is not known. */
+  get me(): string | null {
+    return (this.ledger.state.value as { readonly user?: string } | null)?.user ?? null;
+  }
+
   /** Whether something else than the scope of all runs is asked for. */
   get narrowed(): boolean {
     const { thisNotebook, user } = this.settings.scope;
