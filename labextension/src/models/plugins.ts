@@ -1,3 +1,74 @@
-import type { JupyterFrontEndPlugin } from '@jupyterlab/application';
+import {
+  ILayoutRestorer,
+  type JupyterFrontEnd,
+  type JupyterFrontEndPlugin
+} from '@jupyterlab/application';
+import { ICommandPalette, MainAreaWidget, WidgetTracker } from '@jupyterlab/apputils';
+import { Signal } from '@lumino/signaling';
+import { createElement } from 'react';
 
-export const plugins: JupyterFrontEndPlugin<unknown>[] = [];
+import { Commands, Ids, NAME } from '../names';
+import { ledgerIcon } from '../shared/icons';
+import { Kept, KeptWidget } from '../shared/kept';
+import { ILedger, ILedgerSidebar } from '../tokens';
+import { ModelsPage, type IModelsView, type IWanted } from './ModelsPage';
+import { ModelsSection } from './ModelsSection';
+
+const RANK = 20;
+
+const modelsPlugin: JupyterFrontEndPlugin<void> = {
+  id: `${NAME}:models`,
+  description: 'Registered models, their versions, and where they come from.',
+  autoStart: true,
+  requires: [ILedger, ILedgerSidebar],
+  optional: [ILayoutRestorer, ICommandPalette],
+  activate: (
+    app: JupyterFrontEnd,
+    ledger: ILedger,
+    sidebar: ILedgerSidebar,
+    restorer: ILayoutRestorer | null,
+    palette: ICommandPalette | null
+  ): void => {
+    const { commands, shell } = app;
+    const { trans } = ledger;
+    const wanted: IWanted = { model: null, version: null };
+    const wantedChanged = new Signal<object, void>({});
+    const models = new Kept(ledger, ['models'], () => ledger.api.models());
+    const view: IModelsView = { ledger, models, commands, wanted, wantedChanged };
+
+    const section = new KeptWidget(models, createElement(ModelsSection, view));
+    section.id = Ids.models;
+    section.title.label = trans.__('Models');
+    section.addClass('nbl-section');
+    sidebar.add(section, RANK);
+
+    const tracker = new WidgetTracker<MainAreaWidget>({ namespace: `${NAME}-models` });
+    commands.addCommand(Commands.openModels, {
+      label: trans.__('Open Models'),
+      execute: async words => {
+        wanted.model = typeof words.model === 'string' ? words.model : null;
+        wanted.version = typeof words.version === 'string' ? words.version : null;
+        wantedChanged.emit();
+        let page = tracker.currentWidget;
+        if (!page) {
+          const content = new KeptWidget(models, createElement(ModelsPage, view));
+          content.addClass('nbl-models');
+          content.node.tabIndex = 0;
+          page = new MainAreaWidget({ content });
+          page.id = `${NAME}-models-page`;
+          page.title.label = trans.__('Models');
+          page.title.icon = ledgerIcon;
+          shell.add(page, 'main');
+          await tracker.add(page);
+        }
+        shell.activateById(page.id);
+      }
+    });
+    palette?.addItem({ command: Commands.openModels, category: NAME });
+    if (restorer) {
+      void restorer.restore(tracker, { command: Commands.openModels, name: () => 'models' });
+    }
+  }
+};
+
+export const plugins: JupyterFrontEndPlugin<unknown>[] = [modelsPlugin];

@@ -1,0 +1,82 @@
+import type { ReactElement } from 'react';
+
+import { Commands } from '../names';
+import { useLive } from '../shared/hooks';
+import { Busy, Problem, TextButton } from '../shared/parts';
+import { Clip } from '../shared/text';
+import { foremost } from './gate';
+import { NoModels, type IModelsView } from './ModelsPage';
+import { Aliases, Gate } from './parts';
+
+const MOST = 50;
+
+/** The models in the sidebar: a line each. */
+export function ModelsSection(view: IModelsView): ReactElement {
+  const { value, problem } = useLive(view.models);
+  const { trans } = view.ledger;
+  if (!value) {
+    return problem ? (
+      <Problem problem={problem} trans={trans} retry={() => void view.models.refresh()} />
+    ) : (
+      <Busy text={trans.__('Fetching the models …')} />
+    );
+  }
+  if (!value.models.length) {
+    return <NoModels view={view} />;
+  }
+  const open = (model?: string) => {
+    void view.commands.execute(Commands.openModels, model === undefined ? {} : { model });
+  };
+  return (
+    <>
+      {problem ? <Problem problem={problem} trans={trans} /> : null}
+      <ul className="nbl-side-list">
+        {value.models.slice(0, MOST).map(model => {
+          const first = foremost(model.versions);
+          return (
+            <li key={model.name}>
+              <button
+                type="button"
+                className="nbl-side-row"
+                onClick={() => {
+                  open(model.name);
+                }}
+              >
+                <span className="nbl-side-name">
+                  <Clip text={model.name} />
+                  <span className="nbl-detail-count">
+                    {trans._n('%1 version', '%1 versions', model.versions.length)}
+                  </span>
+                </span>
+                <span className="nbl-side-more">
+                  {Object.keys(model.aliases).length ? (
+                    <Aliases
+                      names={Object.entries(model.aliases).map(
+                        ([alias, version]) => `${alias} → ${version}`
+                      )}
+                    />
+                  ) : (
+                    <span className="nbl-models-none">{trans.__('no alias')}</span>
+                  )}
+                  {first ? <Gate version={first} trans={trans} /> : null}
+                </span>
+              </button>
+            </li>
+          );
+        })}
+      </ul>
+      <div className="nbl-side-foot">
+        {value.models.length > MOST ? (
+          <span>{trans.__('… and %1 more', value.models.length - MOST)}</span>
+        ) : null}
+        <TextButton
+          kind="minimal"
+          label={trans.__('Open models')}
+          onClick={() => {
+            open();
+          }}
+        />
+      </div>
+    </>
+  );
+}

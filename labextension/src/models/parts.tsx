@@ -1,0 +1,37 @@
+import type { TranslationBundle } from '@jupyterlab/translation';
+import type { ReactElement } from 'react';
+
+import type { IModelVersion } from '../api/types';
+import { Chip } from '../detail/pieces';
+import { gateOf } from './gate';
+
+export function Gate({
+  version,
+  trans
+}: {
+  version: IModelVersion;
+  trans: TranslationBundle;
+}): ReactElement {
+  const gate = gateOf(version);
+  if (!gate) {
+    return <span className="nbl-models-none">{trans.__('no gate')}</span>;
+  }
+  const title = gate.facts.map(([key, value]) => `${key}: ${value}`).join('\n');
+  return (
+    <Chip
+      text={gate.word ? trans.__('gate: %1', gate.word.slice(0, 60)) : trans.__('gate')}
+      mood={gate.mood}
+      title={title || undefined}
+    />
+  );
+}
+
+export function Aliases({ names }: { names: readonly string[] }): ReactElement {
+  return (
+    <span className="nbl-models-aliases">
+      {names.slice(0, 20).map(name => (
+        <Chip key={name} text={`@${name}`} />
+      ))}
+    </span>
+  );
+}

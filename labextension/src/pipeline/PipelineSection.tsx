@@ -1,0 +1,79 @@
+import { checkIcon, refreshIcon } from '@jupyterlab/ui-components';
+import type { ReactElement } from 'react';
+
+import { Commands } from '../names';
+import { useLive } from '../shared/hooks';
+import { Busy, Problem, TextButton } from '../shared/parts';
+import { Clip } from '../shared/text';
+import { inOrder } from './graph';
+import { NoPipeline, Problems, type IPipelineView } from './PipelinePage';
+
+const MOST = 100;
+
+/** The stages in the sidebar, in the order in which they would run; what is stale says why. */
+export function PipelineSection(view: IPipelineView): ReactElement {
+  const { value, problem } = useLive(view.pipeline);
+  const { trans } = view.ledger;
+  if (!value) {
+    return problem ? (
+      <Problem problem={problem} trans={trans} retry={() => void view.pipeline.refresh()} />
+    ) : (
+      <Busy text={trans.__('Looking at the pipeline …')} />
+    );
+  }
+  const stages = inOrder(value);
+  const open = (stage?: string) => {
+    void view.commands.execute(Commands.openPipeline, stage === undefined ? {} : { stage });
+  };
+  return (
+    <>
+      {problem ? <Problem problem={problem} trans={trans} /> : null}
+      <Problems pipeline={value} view={view} />
+      {stages.length ? null : <NoPipeline view={view} />}
+      <ul className="nbl-side-list">
+        {stages.slice(0, MOST).map(stage => {
+          const Icon = stage.stale ? refreshIcon : checkIcon;
+          return (
+            <li key={stage.id}>
+              <button
+                type="button"
+                className="nbl-side-row"
+                data-stale={stage.stale}
+                onClick={() => {
+                  open(stage.id);
+                }}
+              >
+                <span className="nbl-side-name">
+                  <Icon.react tag="span" className="nbl-side-icon" aria-hidden="true" />
+                  <Clip text={stage.label} />
+                  <span className="nbl-detail-count">
+                    {stage.stale ? trans.__('stale') : trans.__('up to date')}
+                  </span>
+                </span>
+                {stage.stale && stage.why.length ? (
+                  <span className="nbl-side-why">
+                    <Clip text={stage.why.join('; ')} />
+                  </span>
+                ) : null}
+              </button>
+            </li>
+          );
+        })}
+      </ul>
+      {stages.length ? (
+        <div className="nbl-side-foot">
+          {stages.length > MOST ? (
+            <span>{trans.__('… and %1 more', stages.length - MOST)}</span>
+          ) : null}
+          <TextButton
+            kind="minimal"
+            label={trans.__('Open the graph')}
+            onClick={() => {
+              open();
+            }}
+          />
+        </div>
+      ) : null}
+    </>
+  );
+}
