@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import html
-import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,8 @@ from nbledger.commands import text
 from nbledger.commands.answer import Answer
 from nbledger.core.records import RunRow, Status, Tracked
 from nbledger.keeper.recorder import Recording
+from nbledger_magics import bundle, curves
+from nbledger_magics.attention import attended
 
 if TYPE_CHECKING:
     from nbledger_magics.session import Session
@@ -92,14 +93,17 @@ class Shown:
 
 
 class _Plain:
-    def __init__(self, plain: str, markup: str) -> None:
-        self._plain, self._markup = plain, markup
+    def __init__(self, plain: str, markup: str, bundle: dict[str, Any]) -> None:
+        self._plain, self._markup, self._bundle = plain, markup, bundle
 
     def __repr__(self) -> str:
         return self._plain
 
     def _repr_html_(self) -> str:
         return self._markup
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
+        return dict(self._bundle)
 
 
 def escape(value: str) -> str:
@@ -232,8 +236,10 @@ def _tracked(results: Sequence[Tracked]) -> str:
     return _box("".join(lines))
 
 
-def summary(recording: Recording) -> _Plain:
-    """The lines below a tracked cell: outcome, metrics, data, code, and what should be known."""
+def summary(recording: Recording, source: str = "") -> _Plain:
+    """The lines below a tracked cell: outcome, metrics, data, code, curves, and what should be known; ``source`` is what
+    the cell that shows them holds.
+    """
     keys = list(recording.metrics)
     first = text.shown_metrics(sorted(keys, key=lambda k: "." in k))
     pairs = [(text.clip(k, 40), text.number(recording.metrics[k])) for k in first]
@@ -242,17 +248,25 @@ def summary(recording: Recording) -> _Plain:
     taken = recording.snapshot
     kept = taken.commit if taken is not None else None
     pairs.append(("code", "no commit" if kept is None else kept[:8] + (" (snapshot)" if taken and taken.dirty else "")))
-    took = f"{time.time() - recording.started:.1f} s"
+    took = _took(recording)
     name, status = text.clip(recording.name, 60), recording.status
     sign = _MARKS.get(status, ("·", ""))[0]
     words = [took, *(f"{key} {value}" for key, value in pairs)]
     plain = [f"{sign} {name} {status} · " + " · ".join(words)]
+    plain += curves.plain(recording.curves)
     plain += [f"  ! {text.clip(notice, 500)}" for notice in recording.notices]
     facts = [f'<span class="soft">{escape(key)}</span> {_bdi(value)}' for key, value in pairs]
     outcome = f'<span class="soft">{escape(status.lower())} · {took}</span>'
     markup = f"<div>{_mark(status)} <b>{_name(recording.name)}</b> {_facts([outcome, *facts])}</div>"
+    markup += curves.html(recording.curves)
     markup += "".join(_line(f"! {text.clip(notice, 500)}") for notice in recording.notices)
-    return _Plain("\n".join(plain), _box(markup))
+    return _Plain("\n".join(plain), _box(markup), {bundle.MIME: bundle.of(recording, source)})
+
+
+def _took(recording: Recording) -> str:
+    """How long the run has taken; whole seconds while it moves."""
+    seconds = time.time() - recording.started
+    return f"{seconds:.0f} s" if recording.status == "RUNNING" else f"{seconds:.1f} s"
 
 
 def _data(recording: Recording) -> list[tuple[str, str]]:
@@ -265,13 +279,6 @@ def _data(recording: Recording) -> list[tuple[str, str]]:
     if others:
         shown.append(("other inputs" if shown else "inputs", str(others)))
     return shown
-
-
-def attended(session: Session) -> bool:
-    """Whether a person looks at this kernel's output: not under nbconvert, papermill or a batch run."""
-    if os.environ.get("NBLEDGER_BATCH"):
-        return False
-    return bool(os.environ.get("JPY_SESSION_NAME") or "__vsc_ipynb_file__" in session.shell.user_ns)
 
 
 @contextlib.contextmanager

@@ -83,6 +83,8 @@ class Session:
 
                 options = header.parse(words)
                 self.running = tracked_cell.begin(self, options, source=info.raw_cell)
+            elif self.span is not None and noted and self.executing == 1:
+                self.span.follow()
         except LedgerError:
             pass  # wrong words: the transformer left the cell to the magic, which says so
         except Exception as err:
@@ -103,6 +105,8 @@ class Session:
                 self._note_end(result, error)
             if running is not None:
                 running.finish(error)
+            elif self.executing == 0 and self.span is not None:
+                self.span.pause()
         except KeyboardInterrupt:
             self.say("interrupted while the run was being recorded; what was recorded is kept")
         except Exception as err:

@@ -19,6 +19,7 @@ from nbledger.keeper import client, recorder
 from nbledger_magics import collect
 
 if TYPE_CHECKING:
+    from nbledger_magics.live import Panel
     from nbledger_magics.session import Session
 
 _EMBEDDED_PATIENCE, _SERVER_PATIENCE = 20.0, 2.0
@@ -61,6 +62,8 @@ class TrackedCell:
         self.observer: observe.Observer | None = self._step(
             "observation", lambda: observe.Observer(project, notebook).start()
         )
+        self.panel: Panel | None = None
+        self.follow()
 
     def _plan(self, notebook: Any, source: str) -> recorder.Plan:
         options, session = self.options, self.session
@@ -181,6 +184,8 @@ class TrackedCell:
         client.notify(self.project)
         if not quiet:
             self._show()
+        elif self.panel is not None:
+            self.panel.end()
 
     def _collect(
         self, observation: observe.Observation | None, status: str, metrics: Sequence[str], artifacts: Sequence[str]
@@ -220,11 +225,31 @@ class TrackedCell:
         """The run as it is now, for display."""
         from nbledger_magics import display
 
-        return display.summary(self.recording)
+        return display.summary(self.recording, self._cell())
+
+    def follow(self) -> None:
+        """Show the run as it goes while the present cell runs, if that takes long."""
+        with observe.unwatched():
+            from nbledger_magics import live
+
+            self.panel = live.begin(self.session, self.recording, self._cell())
+
+    def pause(self) -> None:
+        """The present cell has ended; the run goes on. What was shown of it stays, as it is now."""
+        panel, self.panel = self.panel, None
+        if panel is not None and panel.end():
+            panel.replace(self.session, self.summary())
+
+    def _cell(self) -> str:
+        """The source of the cell that runs."""
+        return self.session.cells[-1].source if self.session.cells else ""
 
     def _show(self) -> None:
         try:
-            self.session.show(self.summary())
+            if self.panel is not None and self.panel.end():
+                self.panel.replace(self.session, self.summary())
+            else:
+                self.session.show(self.summary())
         except Exception as err:
             print(f"nbledger: recorded {self.recording.name} ({err!r})", file=sys.stderr)
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from nbledger.core import git, reads, snapshot, values
+from nbledger.core.curve import Curve
 from nbledger.core.errors import LedgerError
 from nbledger.core.lineage import FileRecord, Lineage, fix
 from nbledger.core.project import Project
@@ -48,6 +49,7 @@ class Recording:
         self.notices: list[str] = []
         self.params: dict[str, str] = {}
         self.metrics: dict[str, float] = {}
+        self.curves: dict[str, Curve] = {}
         self.snapshot: snapshot.Snapshot | None = None
         self.started = time.time()
         self.run_id: str | None = None
@@ -82,6 +84,10 @@ class Recording:
         """Append one point of a metric."""
         self.metrics[key] = value
         self._steps[key] = step
+        curve = self.curves.get(key)
+        if curve is None:
+            curve = self.curves.setdefault(key, Curve())
+        curve.add(step, value)
         shown = repr(value) if value - value == 0.0 else f'"{value}"'
         line = f'{{"t":"metric","at":{now_ms()},"k":{json.dumps(key)},"v":{shown},"s":{int(step)}}}\n'
         self.journal.write_line(line.encode())
