@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from bench import cases_compare, cases_data, cases_kernel, cases_restore, cases_store, report
+from bench import cases_compare, cases_data, cases_kernel, cases_restore, cases_server, cases_store, report
 from bench.measure import Row
 from bench.world import World, isolated
 
@@ -27,6 +27,7 @@ CASES: dict[str, Callable[[World], list[Row]]] = {
     "runs": cases_store.runs,
     "compare": cases_compare.compare,
     "restore": cases_restore.restore_data,
+    "server": cases_server.extension,
 }
 
 

@@ -15,7 +15,7 @@ Side = Callable[[], float]
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table: seconds of nbledger and of the plain tool, pair by pair."""
+    """One line of the table: seconds (or another ``unit``) of nbledger and of the plain tool, pair by pair."""
 
     key: str
     case: str
@@ -23,6 +23,7 @@ class Row:
     ours: tuple[float, ...]
     plain: tuple[float, ...]
     target: float | None = None
+    unit: str = "s"
 
     @property
     def ratios(self) -> tuple[float, ...]:
@@ -39,10 +40,12 @@ class Row:
         return None if self.target is None else self.ratio <= self.target
 
 
-def row(key: str, case: str, beside: str, times: Sequence[tuple[float, ...]], target: float | None = None) -> Row:
+def row(
+    key: str, case: str, beside: str, times: Sequence[Sequence[float]], target: float | None = None, unit: str = "s"
+) -> Row:
     """The row of two sides' times."""
     ours, plain = times
-    return Row(key, case, beside, ours, plain, target)
+    return Row(key, case, beside, tuple(ours), tuple(plain), target, unit)
 
 
 def in_turns(count: int, *sides: Side) -> list[tuple[float, ...]]:

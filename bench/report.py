@@ -20,6 +20,10 @@ _TOOLS = ("nbledger", "mlflow", "dvc", "ipykernel", "IPython", "jupyter_client")
 _HEAD = ("case", "beside", "median ours", "median plain", "ratio (min–max)", "target", "met?")
 
 
+def amount(value: float, unit: str) -> str:
+    return seconds(value) if unit == "s" else f"{value:.1f} {unit}"
+
+
 def seconds(value: float) -> str:
     """A time with three figures."""
     for unit, factor in (("s", 1.0), ("ms", 1e3), ("µs", 1e6)):
@@ -41,8 +45,8 @@ def cells(row: Row) -> tuple[str, ...]:
     return (
         row.case + pairs,
         row.beside,
-        seconds(statistics.median(row.ours)),
-        seconds(statistics.median(row.plain)),
+        amount(statistics.median(row.ours), row.unit),
+        amount(statistics.median(row.plain), row.unit),
         spread,
         target,
         met,
