@@ -4,6 +4,7 @@ import { request, type Query } from './client';
 import type {
   ICheckpoint,
   IComparison,
+  IDeleted,
   IDetail,
   IDiff,
   IJob,
@@ -69,11 +70,14 @@ export class Api {
     this.post<{ readonly left: number; readonly reasons: readonly string[] }>('flush', {});
   /** Set (or with null remove) tags of a run. */
   tag = (run: string, tags: Readonly<Record<string, string | null>>) =>
-    this.post<null>('runs/tag', { run, tags });
-  rename = (run: string, name: string) => this.post<null>('runs/rename', { run, name });
-  note = (run: string, text: string) => this.post<null>('runs/note', { run, text });
-  remove = (run: string) => this.post<null>('runs/delete', { run });
-  bringBack = (run: string) => this.post<null>('runs/restore', { run });
+    this.post<{ readonly run_id: string }>('runs/tag', { run, tags });
+  rename = (run: string, name: string) =>
+    this.post<{ readonly run_id: string }>('runs/rename', { run, name });
+  note = (run: string, text: string) =>
+    this.post<{ readonly run_id: string }>('runs/note', { run, text });
+  /** `runs` are the ids of the run and of its children. */
+  remove = (run: string) => this.post<IDeleted>('runs/delete', { run });
+  bringBack = (run: string) => this.post<IDeleted>('runs/restore', { run });
   /** Register a run's logged model as a version of `model` and, if given, point `alias` at it. */
   promote = (run: string, model: string, alias: string, logged: string) =>
     this.post<{ readonly version: string; readonly previous: string | null }>('promote', {

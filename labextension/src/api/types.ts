@@ -444,6 +444,13 @@ export interface ICheckpoint {
   readonly left: readonly string[];
 }
 
+/** `POST runs/delete` and `runs/restore`: the run, and the ids of all runs that went with it. */
+export interface IDeleted {
+  readonly run_id: string;
+  readonly name: string;
+  readonly runs: readonly string[];
+}
+
 // ── events ───────────────────────────────────────────────────────────────────────────────────────────────
 
 /** What Jupyter Server's event bus carries when something changed; what exactly is then asked for. */
