@@ -84,7 +84,7 @@ export function number(value: Num | null | undefined): string {
       : Number.isInteger(value)
         ? String(value)
         : String(Number(value.toPrecision(6)));
-  return plain.replace('-', '−').replace('e+', 'e');
+  return plain.replace('e+', 'e').replace(/-/g, '−');
 }
 
 /** As a float; what JSON could not carry included. */

@@ -44,6 +44,12 @@ export function PathText({
   );
 }
 
+/** At most so much of it, and nothing in it that turns the text around or hides a part of it. */
 export function cut(text: string, longest: number): string {
-  return text.length > longest ? `${text.slice(0, longest)}…` : text;
+  const short = text.length > longest ? `${text.slice(0, longest)}…` : text;
+  return short.replace(DECEIVING, '\ufffd');
 }
+
+/** Marks that order text against its reading, and control characters but tab and line feed. */
+// eslint-disable-next-line no-control-regex
+const DECEIVING = /[\u202a-\u202e\u2066-\u2069\u0000-\u0008\u000b-\u001f\u007f]/g;

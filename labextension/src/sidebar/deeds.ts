@@ -1,7 +1,9 @@
 import { Notification } from '@jupyterlab/apputils';
 
+import type { ReadonlyPartialJSONObject } from '@lumino/coreutils';
 import type { Query } from '../api/client';
 import type { IJob, JobKind } from '../api/types';
+import { Commands } from '../names';
 import { confirm } from '../shared/confirm';
 import { cut } from '../shared/text';
 import type { ILedger } from '../tokens';
@@ -12,9 +14,24 @@ import { checkpointPaths } from './stateModel';
 const LONGEST_QUESTION = 20_000;
 const SOON = 8_000;
 
+/** What `nbledger reproduce --json` says. */
+interface IReproduced {
+  readonly run_id: string;
+  readonly new_run_id: string | null;
+  readonly verdict: string | null;
+}
+
+const TONE: Readonly<Record<string, Notification.TypeOptions>> = {
+  different: 'warning',
+  'not-restorable': 'warning'
+};
+
 /** What the sidebar does, each asked first and told afterwards. */
 export class Deeds {
-  constructor(private readonly ledger: ILedger) {
+  constructor(
+    private readonly ledger: ILedger,
+    private readonly run: (command: string, args: ReadonlyPartialJSONObject) => void
+  ) {
     ledger.jobs.changed.connect(() => {
       this.watch.ended(ledger.jobs.value ?? []).forEach(job => {
         this.over(job);
@@ -142,12 +159,44 @@ export class Deeds {
     } else {
       const said = [title, cut(job.text, 300)].filter(Boolean).join(': ');
       const commit = job.kind === 'track' ? commitOf(job.result) : null;
-      if (commit) {
+      if (job.kind === 'reproduce') {
+        this.reproduced(title, job.result as Partial<IReproduced> | null);
+      } else if (commit) {
         this.offerUndo(said, commit);
       } else {
         Notification.success(said, { autoClose: SOON });
       }
     }
+  }
+
+  /** The verdict, and the way to the new run. */
+  private reproduced(title: string, result: Partial<IReproduced> | null): void {
+    const { trans } = this;
+    const { run_id: old = null, new_run_id: made = null, verdict = null } = result ?? {};
+    const run = (command: string, args: ReadonlyPartialJSONObject) => () => {
+      this.run(command, args);
+    };
+    const actions = made
+      ? [
+          { label: trans.__('Open'), callback: run(Commands.openRun, { run: made }) },
+          ...(old
+            ? [
+                {
+                  label: trans.__('Compare'),
+                  callback: run(Commands.compare, { runs: [old, made] })
+                }
+              ]
+            : [])
+        ]
+      : [];
+    Notification.emit(
+      `${title}: ${verdict ?? trans.__('restored')}`,
+      TONE[verdict ?? ''] ?? 'success',
+      {
+        autoClose: 2 * SOON,
+        actions
+      }
+    );
   }
 
   private offerUndo(said: string, commit: string): void {

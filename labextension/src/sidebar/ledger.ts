@@ -35,7 +35,9 @@ export class Ledger implements ILedger {
     this.api = world.api(() => this.anchor);
     const probe = world.api(() => this.folder);
     this.state = new Live(async () => this.arrived(await probe.state()));
-    this.runs = new RunsStore(this.api);
+    this.runs = new RunsStore(this.api, () => {
+      this.refresh(['runs']);
+    });
     this.jobs = new Live(async () => (await this.api.jobs()).jobs);
     world.feed.changed.connect((_, changed) => {
       this.hear(changed);
@@ -168,6 +170,9 @@ export class Ledger implements ILedger {
     if (parts.includes('state')) {
       void this.state.refresh();
     }
+    if (!this.state.value?.code.repository) {
+      return; // no ledger here, or not known yet: what else is shown follows when it is
+    }
     if (parts.includes('jobs')) {
       void this.jobs.refresh();
     }
@@ -180,16 +185,15 @@ export class Ledger implements ILedger {
   private arrived(state: IState): IState {
     this.moving = false;
     this.anchor = state.base ?? this.folder;
-    if (state.project !== this.project) {
-      const first = this.project === null;
-      this.project = state.project;
-      this.changing = !first;
-    }
+    const other = state.project !== this.project;
+    const begun = state.code.repository !== this.state.value?.code.repository;
+    this.changing = other || begun;
+    this.project = state.project;
     return state;
   }
 
   private settle(): void {
-    if (this.changing) {
+    if (this.changing && !this.state.loading) {
       this.changing = false;
       this.startAnew();
     } else if (this.moving && !this.state.loading && this.state.problem) {
@@ -197,8 +201,9 @@ export class Ledger implements ILedger {
       this.moving = false;
       this.anchor = this.folder;
       this.project = null;
-      if (this.state.value) {
-        this.state.value = null;
+      const shown = this.state.value !== null;
+      this.state.value = null;
+      if (shown) {
         this.startAnew();
       }
     }
@@ -207,7 +212,7 @@ export class Ledger implements ILedger {
   private startAnew(): void {
     this.jobs.reset();
     this.runs.reset();
-    if (this.awake && this.project !== null) {
+    if (this.awake) {
       this.refresh(['runs', 'jobs']);
     }
     this.projectSignal.emit();

@@ -20,7 +20,11 @@ export class RunsStore extends Fetched implements IRunsStore {
   total = 0;
   loaded = false;
 
-  constructor(private readonly source: IRunsSource) {
+  /** `onWanted` is called once, when somebody first looks. */
+  constructor(
+    private readonly source: IRunsSource,
+    private readonly onWanted: () => void
+  ) {
     super();
   }
 
@@ -87,7 +91,9 @@ export class RunsStore extends Fetched implements IRunsStore {
   private want(): void {
     if (!this.looked) {
       this.looked = true;
-      void Promise.resolve().then(() => this.refresh());
+      void Promise.resolve().then(() => {
+        this.onWanted();
+      });
     }
   }
 

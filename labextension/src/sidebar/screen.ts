@@ -25,22 +25,18 @@ export interface IScreenOptions {
  */
 export class Screen {
   constructor(private readonly options: IScreenOptions) {
-    const look = () => {
-      clearTimeout(this.timer);
-      this.timer = setTimeout(() => {
-        this.update();
-      }, PATIENCE);
-    };
-    options.shell.currentChanged?.connect(look);
-    options.notebooks?.currentChanged.connect(look);
-    options.files?.model.pathChanged.connect(look);
-    this.look = look;
+    options.shell.currentChanged?.connect(this.look);
+    options.notebooks?.currentChanged.connect(this.look);
+    options.files?.model.pathChanged.connect(this.look);
   }
 
-  /** Look at once. */
-  start(): void {
-    this.update();
-  }
+  /** Something may have come to the front; look when it stands still. */
+  readonly look = (): void => {
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => {
+      this.update();
+    }, PATIENCE);
+  };
 
   private update(): void {
     const { shell, notebooks, files } = this.options;
@@ -83,6 +79,5 @@ export class Screen {
   }
 
   private document: Widget | null = null;
-  private readonly look: () => void;
   private timer: ReturnType<typeof setTimeout> | undefined;
 }

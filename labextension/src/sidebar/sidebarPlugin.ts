@@ -61,7 +61,7 @@ export const sidebarPlugin: JupyterFrontEndPlugin<ILedgerSidebar> = {
     restorer?.add(panel, Ids.sidebar);
     markTab(panel, ledger);
     const settings = new Settings();
-    const deeds = new Deeds(ledger);
+    const deeds = new Deeds(ledger, (command, args) => void app.commands.execute(command, args));
     const sidebar = new Sidebar(app, panel, database);
     const section = new StateSection(ledger, hands(app, ledger, deeds, settings));
     settings.changed.connect(() => {
@@ -131,7 +131,7 @@ function markTab(panel: LedgerPanel, ledger: ILedger): void {
     const { value, problem } = ledger.state;
     const sum = badge(value, ledger.trans, value ? null : problem);
     panel.title.caption = ['nbledger', sum.text].join('\n');
-    panel.title.dataset = { ...panel.title.dataset, nblBadge: sum.kind };
+    panel.title.dataset = { ...panel.title.dataset, 'nbl-badge': sum.kind };
   };
   ledger.state.changed.connect(mark);
   mark();

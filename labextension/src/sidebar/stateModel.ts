@@ -43,7 +43,7 @@ export function groups(state: IState, trans: TranslationBundle): readonly IGroup
   const lists: readonly Part[] = [
     {
       id: 'untracked-inputs',
-      label: trans.__('Read, not versioned'),
+      label: trans.__('Untracked inputs'),
       tone: 'stop',
       paths: data.untracked_inputs,
       deed: 'track',
@@ -91,7 +91,7 @@ export function groups(state: IState, trans: TranslationBundle): readonly IGroup
 function large(state: IState, trans: TranslationBundle): Part {
   return {
     id: 'large',
-    label: trans.__('Large, not tracked'),
+    label: trans.__('Large files'),
     tone: 'stop',
     paths: state.code.large.map(one => one.path),
     asides: Object.fromEntries(state.code.large.map(one => [one.path, bytes(one.size)])),
