@@ -43,6 +43,21 @@ def initialise(project: Project, remote: str | None = None, tracking_uri: str | 
     return done
 
 
+def foreseen(project: Project, remote: str | None = None, tracking_uri: str | None = None) -> list[str]:
+    """What ``initialise`` would do, one line a step."""
+    git.require_identity(project.git or project.root)
+    lines = [f"make a Git repository in {project.root}"] if project.git is None else []
+    if project.dvc_root is None:
+        lines.append(f"make {project.root} a DVC repository (.dvc/, .dvcignore)")
+    if remote:
+        lines.append(f"data go to {git.scrub_url(remote)} (.dvc/config)")
+    if tracking_uri:
+        lines.append(f"runs go to {git.scrub_url(tracking_uri)} (.nbledger.toml)")
+    if lines:
+        lines.append("commit what was made, and only that; your files stay as they are")
+    return lines or ["everything is there already"]
+
+
 def _present(root: Path) -> set[str]:
     names = (".dvc/config", ".dvc/.gitignore", ".dvcignore")
     return {name for name in names if (root / name).exists()}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 from pathlib import Path
 
 from nbledger.core import git
@@ -33,7 +34,7 @@ def remember(project: Project, commit: str, message: str) -> None:
 def available(project: Project) -> Undoable | None:
     """The commit that ``undo`` would take back now; None where there is none."""
     try:
-        return _examined(project)
+        return examined(project)
     except (LedgerError, OSError):
         return None
 
@@ -44,7 +45,7 @@ def undo(project: Project, commit: str) -> str:
     """
     if not git.is_hex(commit):
         raise UsageError(f"{commit[:60]!r} is not the full id of a commit", "nbledger undo takes back the newest one")
-    repo, found = project.git, _examined(project)
+    repo, found = project.git, examined(project)
     assert repo is not None
     if found.commit != commit:
         raise Refused(
@@ -56,6 +57,14 @@ def undo(project: Project, commit: str) -> str:
     _move(repo, commit, parent, found.message)
     _settle_index(repo, entries)
     return parent or ""
+
+
+def held(project: Project, commit: str) -> list[str]:
+    """Paths that the commit changed."""
+    repo = project.git
+    if repo is None or not git.is_hex(commit):
+        return []
+    return sorted(os.fsdecode(path) for path in _touched(repo, _parent(repo, commit), commit))
 
 
 def _list(project: Project) -> Path:
@@ -81,7 +90,7 @@ def _made(project: Project, commit: str) -> str | None:
     return None
 
 
-def _examined(project: Project) -> Undoable:
+def examined(project: Project) -> Undoable:
     """HEAD, if it can be taken back; ``Refused`` says why not."""
     repo = project.git
     if repo is None:

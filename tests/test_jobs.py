@@ -1,0 +1,159 @@
+"""Jobs of a real keeper, previews of what actions would do, and the calls behind them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from conftest import commit_all, dvc, git
+from nbledger.core.errors import LedgerError, Refused, UsageError
+from nbledger.core.project import find
+from nbledger.keeper import client
+
+
+def ask(root: Path, name: str, **args: Any) -> Any:
+    return client.call(find(root), name, args, start=True)
+
+
+def until(check: Callable[[], Any], seconds: float = 60) -> Any:
+    end = time.monotonic() + seconds
+    while not (found := check()):
+        assert time.monotonic() < end, "it did not come about"
+        time.sleep(0.05)
+    return found
+
+
+def gone(pid: int) -> bool:
+    """Whether the process has ended, its parent informed or not."""
+    try:
+        return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True
+
+
+def job(root: Path, name: str) -> dict[str, Any]:
+    return next(one for one in ask(root, "jobs")["jobs"] if one["id"] == name)
+
+
+def ended(root: Path, name: str) -> dict[str, Any]:
+    found: dict[str, Any] = until(lambda: (one := job(root, name))["state"] != "running" and one)
+    return found
+
+
+def preview(root: Path, kind: str, **words: Any) -> tuple[str, list[str], Any]:
+    found = ask(root, "preview", kind=kind, **words)
+    return "\n".join(found["lines"]), found["overwrites"], found["refused"]
+
+
+def test_the_way_of_a_change(project: Path, tmp_path: Path) -> None:
+    git(tmp_path, "init", "-q", "--bare", "bare.git")
+    git(project, "remote", "add", "origin", str(tmp_path / "bare.git"))
+    dvc(project, "remote", "add", "-d", "store", str(tmp_path / "store"))
+    (project / "old.csv").write_text("in Git\n")
+    commit_all(project)
+    (project / "data.csv").write_text("1\n")
+
+    lines, _, refused = preview(project, "track", paths=["data.csv", "old.csv"], message="Begin")
+    assert refused is None
+    assert "data.csv (2 bytes): tracked from now on" in lines
+    assert "Git lets go of old.csv" in lines
+    assert "commit data.csv.dvc, old.csv.dvc" in lines
+    assert not (project / "data.csv.dvc").exists()
+    begun = ask(project, "job_start", kind="track", paths=["data.csv", "old.csv"], message="Begin")
+    assert (begun["kind"], begun["title"]) == ("track", "Track data.csv, old.csv")
+    done = ended(project, begun["id"])
+    assert (done["state"], done["problem"]) == ("done", None)
+    commit = git(project, "rev-parse", "HEAD")
+    assert [row["commit"] for row in done["result"]] == [commit, commit]
+    assert git(project, "log", "-1", "--format=%s") == "Begin"
+
+    lines, _, _ = preview(project, "undo", commit=commit)
+    assert lines.splitlines()[:2] == [f"take back the commit {commit[:10]}: Begin", "  .gitignore"]
+    ask(project, "undo", commit=commit)
+    assert preview(project, "undo")[2]["error"].endswith("was not made by nbledger")
+    lines, _, _ = preview(project, "checkpoint", paths=["."])
+    assert "commit 3 files on main: Checkpoint .gitignore, data.csv.dvc, old.csv.dvc" in lines
+    git(project, "rm", "-q", "--cached", "old.csv")
+    made = ask(project, "checkpoint", message="Again", paths=["."])
+    assert sorted(made["paths"]) == [".gitignore", "data.csv.dvc", "old.csv.dvc"]
+    assert made["left"] == ["old.csv"]  # what the person staged is theirs
+    git(project, "commit", "-qm", "old.csv is DVC's")
+
+    lines, _, _ = preview(project, "push")
+    assert "data: data.csv, old.csv → store" in lines
+    pushed = ended(project, ask(project, "job_start", kind="push")["id"])
+    assert pushed["state"] == "done", pushed["problem"]
+    assert pushed["result"]["remote"] == "origin"
+    assert git(tmp_path / "bare.git", "rev-parse", "main") == git(project, "rev-parse", "HEAD")
+    assert preview(project, "pull")[0].startswith("commits: main has all of origin/main")
+    pulled = ended(project, ask(project, "job_start", kind="pull")["id"])
+    assert pulled["result"]["data"] == []
+    assert [one["kind"] for one in ask(project, "jobs")["jobs"]] == ["pull", "push", "track"]
+
+    first = ask(project, "versions", file="data.csv")["versions"][0]
+    (project / "data.csv").write_text("2\n")
+    ended(project, ask(project, "job_start", kind="track", paths=["data.csv"])["id"])
+    lines, overwrites, _ = preview(project, "use_version", file="data.csv", commit=first["commit"])
+    assert "data.csv becomes the version of commit" in lines
+    assert len(overwrites) == 1
+    ask(project, "use_version", file="data.csv", commit=first["commit"])
+    assert (project / "data.csv").read_text() == "1\n"
+    assert ask(project, "diff", file="data.csv.dvc")["lines"]
+    assert ask(project, "pipeline") == {"files": [], "nodes": [], "edges": [], "problems": []}
+    assert preview(project, "init")[0] == "everything is there already"
+    assert preview(project, "reproduce", run="nothing")[2]["code"] == 2
+    with pytest.raises(UsageError, match="no action called"):
+        preview(project, "promot")
+    # what goes wrong is told by the job
+    lost = ended(project, ask(project, "job_start", kind="track", paths=["nowhere.csv"])["id"])
+    assert (lost["state"], lost["problem"]["code"], lost["result"]) == ("failed", 2, None)
+    bad = ended(project, ask(project, "job_start", kind="reproduce", run="--help")["id"])
+    assert (bad["state"], bad["problem"]["code"]) == ("failed", 2)
+    for words in ({"kind": "fly"}, {"kind": "track", "paths": []}):
+        with pytest.raises(UsageError):
+            ask(project, "job_start", **words)
+    with pytest.raises(UsageError, match="no such job"):
+        ask(project, "job_stop", id="x")
+    assert not git(project, "fsck", "--strict")
+
+
+def test_stopping_and_waiting(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    git(tmp_path, "init", "-q", "--bare", "bare.git")
+    git(project, "remote", "add", "origin", str(tmp_path / "bare.git"))
+    hook = project / ".git" / "hooks" / "pre-push"
+    hook.write_text(f"#!/bin/sh\necho $$ > {tmp_path}/hooked\nexec sleep 300\n")
+    hook.chmod(0o755)
+    monkeypatch.setenv("NBLEDGER_NOTEBOOK", "of-a-kernel.ipynb")  # a keeper's children know nothing of it
+    begun = ask(project, "job_start", kind="push")
+    pid = int(until(lambda: (tmp_path / "hooked").exists() and (tmp_path / "hooked").read_text()))
+    with pytest.raises(Refused, match="“Push” is still going on"):
+        ask(project, "job_start", kind="track", paths=["x"])
+    with pytest.raises(LedgerError, match="in use"):
+        ask(project, "push")
+    keeper = client.running(find(project))
+    assert keeper is not None
+    children = psutil.Process(keeper.pid).children()
+    assert [child.environ().get("NBLEDGER_NOTEBOOK") for child in children] == [None]
+    ask(project, "job_stop", id=begun["id"])
+    done = ended(project, begun["id"])
+    assert (done["state"], done["problem"]) == ("stopped", None)
+    until(lambda: gone(pid))
+    assert git(project, "ls-remote", "origin") == ""
+    assert not list((project / ".git").rglob("*.lock"))
+
+    # the keeper's end is the end of what it started, however it comes
+    for kill in (False, True):
+        (tmp_path / "hooked").unlink()
+        ask(project, "job_start", kind="push")
+        pid = int(until(lambda: (tmp_path / "hooked").exists() and (tmp_path / "hooked").read_text()))
+        keeper = client.running(find(project))
+        assert keeper is not None
+        (psutil.Process(keeper.pid).kill if kill else psutil.Process(keeper.pid).terminate)()
+        until(lambda: gone(pid))
+    hook.unlink()
+    assert ask(project, "push")["commits"] == 1
