@@ -260,7 +260,7 @@ def environment(recording: Recording, folder: Path) -> None:
 
 def needed(session: Session, scope: Scope) -> list[int]:
     """Indexes of the cells that the run depends on, ascending, its own last."""
-    if scope.batch:
+    if scope.batch and not scope.first:
         return list(range(len(session.cells)))
     return traces.needed(session.cells, session.traced(), scope.first)
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from nbledger.core.hidden import Watcher
     from nbledger.core.traces import Trace, Tracer
     from nbledger_magics.tracked_cell import TrackedCell
+    from nbledger_magics.whole import Whole
 
 
 class Session:
@@ -42,6 +43,7 @@ class Session:
         self.executing = 0
         self.running: TrackedCell | None = None
         self.span: TrackedCell | None = None
+        self.whole: Whole | None = None
         self.said: set[str] = set()
         self._notebook: tuple[int, Path | None] = (-1, None)
         self._transform = header.transformer(lambda: self.executing > 0)
@@ -83,8 +85,8 @@ class Session:
 
                 options = header.parse(words)
                 self.running = tracked_cell.begin(self, options, source=info.raw_cell)
-            elif self.span is not None and noted and self.executing == 1:
-                self.span.follow()
+            elif noted and self.executing == 1 and (around := self._around()) is not None:
+                around.follow()
         except LedgerError:
             pass  # wrong words: the transformer left the cell to the magic, which says so
         except Exception as err:
@@ -105,12 +107,20 @@ class Session:
                 self._note_end(result, error)
             if running is not None:
                 running.finish(error)
-            elif self.executing == 0 and self.span is not None:
-                self.span.pause()
+            elif self.executing == 0 and (around := self._around()) is not None:
+                around.pause()
+            if self.executing == 0 and result is not None and self.whole is not None:
+                cell_id = getattr(result.info, "cell_id", None)
+                if self.whole.after(cell_id, error):
+                    self.whole = None
         except KeyboardInterrupt:
             self.say("interrupted while the run was being recorded; what was recorded is kept")
         except Exception as err:
             self.say(f"this run was not fully recorded: {err!r}")
+
+    def _around(self) -> TrackedCell | None:
+        """The run over several cells that the present one is part of."""
+        return self.span or (self.whole.run if self.whole is not None else None)
 
     def _note(self, info: Any) -> bool:
         if info.silent or not info.raw_cell or not info.store_history:
@@ -226,15 +236,17 @@ class Session:
     def begin_batch(self, name: str, experiment: str | None, params: dict[str, Any]) -> None:
         """Open the run of a whole notebook that another process executes in this kernel."""
         from nbledger.core import values
-        from nbledger_magics import tracked_cell
+        from nbledger_magics import tracked_cell, whole
 
         options = header.parse("", "batch")
         options.name, options.experiment, options.batch = name, experiment, True
         options.param = [f"{key}={values.param_text(value)}" for key, value in params.items()]
-        self.span = tracked_cell.begin(self, options, source="")
+        run = tracked_cell.begin(self, options, source="")
+        self.whole = None if run is None else whole.Whole(run)
 
     def end_batch(self, status: str, problem: str, executed: str) -> None:
         """Close it, keeping the executed notebook."""
-        span, self.span = self.span, None
-        if span is not None:
-            span.finish(RuntimeError(problem) if problem else None, status=status, artifacts=[executed], quiet=True)
+        whole, self.whole = self.whole, None
+        if whole is not None:
+            error = RuntimeError(problem) if problem else None
+            whole.run.finish(error, status=status, artifacts=[executed], quiet=True)

@@ -44,9 +44,10 @@ class TrackedCell:
         self.session, self.project, self.options = session, project, options
         notebook = session.notebook()
         self.is_span = not source.startswith("%%mlrun")
+        present = len(session.cells) - bool(source)  # that of a whole notebook is begun between cells
         self.scope = collect.Scope(
             os.path.realpath(getattr(session.shell, "starting_dir", os.curdir)),
-            max(len(session.cells) - 1, 0) if self.is_span else None,
+            max(present, 0) if self.is_span else None,
             bool(getattr(options, "batch", False)),
         )
         self.before = collect.kept(session.shell.user_ns, [*options.metric, *options.model, *options.artifact])
