@@ -50,6 +50,7 @@ def log_model(spec: dict[str, Any]) -> str:
         raise TypeError(f"MLflow has no flavour for {type(model).__module__}.{type(model).__qualname__}")
     module = getattr(mlflow, flavor[0])
     mlflow.set_tracking_uri(spec["uri"])
+    mlflow.set_experiment(experiment_id=mlflow.get_run(spec["run_id"]).info.experiment_id)  # else the default one
     signature = None
     if example is not None and hasattr(model, "predict"):
         signature = infer_signature(example, model.predict(example))

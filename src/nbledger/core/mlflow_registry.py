@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _LINKS = "mlflow.modelVersions"
 _HISTORY = "mlflow.log-model.history"
+_MOST_LOGGED = 50
 _global = threading.Lock()
 
 
@@ -116,21 +117,28 @@ def logged_by(api: MlflowClient, uri: str, run: Run) -> list[Logged]:
         found = [
             Logged(one.name, f"models:/{one.model_id}", one.model_id, int(one.creation_timestamp))
             for one in _logged_models(api, run)
-            if one.source_run_id == run.info.run_id and str(one.status) == "READY"
+            if getattr(one.status, "value", one.status) == "READY"
         ]
     names = {one.name for one in found}
     return sorted([*found, *(one for one in _artifacts(run) if one.name not in names)], key=lambda m: -m.at)
 
 
-def _logged_models(api: MlflowClient, run: Run) -> Sequence[Any]:
+def _logged_models(api: MlflowClient, run: Run) -> Iterator[Any]:
+    """Those that name the run as their source, and those that the run names, which may belong to another experiment."""
     from mlflow.exceptions import MlflowException
 
+    known = set()
     try:
-        return api.search_logged_models(
-            [run.info.experiment_id], filter_string=f"source_run_id = '{run.info.run_id}'", max_results=100
-        )
+        text = f"source_run_id = '{run.info.run_id}'"
+        for one in api.search_logged_models([run.info.experiment_id], filter_string=text, max_results=_MOST_LOGGED):
+            known.add(one.model_id)
+            yield one
     except (MlflowException, NotImplementedError):  # a server of MLflow 2 knows no such models
-        return ()
+        return
+    named = [output.model_id for output in run.outputs.model_outputs] if run.outputs else []
+    for model_id in [i for i in dict.fromkeys(named) if i not in known][:_MOST_LOGGED]:
+        with contextlib.suppress(MlflowException):  # deleted
+            yield api.get_logged_model(model_id)
 
 
 def _artifacts(run: Run) -> list[Logged]:
