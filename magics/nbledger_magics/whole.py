@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from nbledger_magics.tracked_cell import TrackedCell
 
 
+_ended: dict[str, str] = {}
+"""How runs ended that nobody has asked about yet."""
+
+
 class Whole:
     """An open run of a notebook. ``last``: the id of its last cell; ``allowed``: ids of those that may fail."""
 
@@ -34,6 +38,7 @@ class Whole:
         if failed is None and cell != self.last:
             return False
         self.run.finish(failed, quiet=True)
+        _ended[self.journal] = self.run.recording.status
         return True
 
 
@@ -49,10 +54,12 @@ def begin(session: Session, name: str, last: str, allowed: Iterable[str] = ()) -
     return None if session.whole is None else session.whole.journal
 
 
-def end(session: Session, journal: str, status: str) -> None:
-    """End the run with ``status`` if it is still open: its last cell was not executed."""
+def end(session: Session, journal: str, status: str) -> str:
+    """How the run has ended; it is ended with ``status`` if it is still open: its last cell was not executed."""
     if session.whole is not None and session.whole.journal == journal:
         _close(session, status=status)
+        return status
+    return _ended.pop(journal, "KILLED")
 
 
 def abandon(session: Session) -> None:

@@ -4,6 +4,7 @@ import type { INotebookModel } from '@jupyterlab/notebook';
 
 import { Batches } from './batches';
 import { executorPlugin } from './executor';
+import { notebookPlugin } from './notebookPlugin';
 import { savePlugin } from './save';
 import { DEFAULT_EXECUTOR, type IShared } from './tokens';
 
@@ -17,7 +18,7 @@ function made(): JupyterFrontEndPlugin<unknown>[] {
   // Someone else switched the default executor off to run the cells in their own way: leave them to it.
   const inCharge = !PageConfig.Extension.isDisabled(DEFAULT_EXECUTOR);
   const save = savePlugin(shared, inCharge);
-  return inCharge ? [executorPlugin(shared), save] : [save];
+  return [...(inCharge ? [executorPlugin(shared)] : []), save, notebookPlugin];
 }
 
 export const plugins = made();

@@ -1,0 +1,39 @@
+import { ReactWidget, ToolbarButtonComponent } from '@jupyterlab/ui-components';
+import type { ReactElement } from 'react';
+
+import { badge } from '../shared/badge';
+import { useLive } from '../shared/hooks';
+import { ledgerIcon } from '../shared/icons';
+import type { ILedger } from '../tokens';
+
+/** The badge in a notebook's toolbar; a click shows the sidebar. */
+export class ToolbarBadge extends ReactWidget {
+  constructor(
+    private readonly ledger: ILedger,
+    private readonly clicked: () => void
+  ) {
+    super();
+    this.addClass('nbl-ToolbarBadge');
+  }
+
+  override render(): ReactElement {
+    return <Badge ledger={this.ledger} show={this.clicked} />;
+  }
+}
+
+function Badge({ ledger, show }: { ledger: ILedger; show: () => void }): ReactElement {
+  const { value, problem } = useLive(ledger.state);
+  const { kind, label, text, reasons } = badge(value, ledger.trans, value ? null : problem);
+  const title = [text, ...(reasons.length > 1 ? reasons.slice(0, 20) : [])].join('\n');
+  return (
+    <span className={`nbl-ToolbarBadge-inner nbl-mod-${kind}`}>
+      <ToolbarButtonComponent
+        icon={ledgerIcon}
+        label={label}
+        tooltip={title.slice(0, 2000)}
+        onClick={show}
+      />
+      <span className={`nbl-dot nbl-mod-${kind}`} aria-hidden="true" />
+    </span>
+  );
+}
