@@ -20,7 +20,7 @@ def ask(root: Path, name: str, **args: Any) -> Any:
     return client.call(find(root), name, args, start=True)
 
 
-def until(check: Callable[[], Any], seconds: float = 60) -> Any:
+def until(check: Callable[..., Any], seconds: float = 60) -> Any:
     end = time.monotonic() + seconds
     while not (found := check()):
         assert time.monotonic() < end, "it did not come about"
@@ -154,6 +154,7 @@ def test_stopping_and_waiting(project: Path, tmp_path: Path, monkeypatch: pytest
         keeper = client.running(find(project))
         assert keeper is not None
         (psutil.Process(keeper.pid).kill if kill else psutil.Process(keeper.pid).terminate)()
-        until(lambda: gone(pid))
+        for number in (pid, keeper.pid):
+            until(lambda number=number: gone(number))
     hook.unlink()
     assert ask(project, "push")["commits"] == 1

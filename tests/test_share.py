@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from conftest import commit_all, dvc, git
+from nbledger.commands.answer import Face
+from nbledger.commands.tree import run
 from nbledger.core import dvcremote, pull, push
 from nbledger.core.errors import LedgerError, Refused, Unreachable
 from nbledger.core.project import find
@@ -185,3 +187,35 @@ def test_what_stands_in_the_way(project: Path, tmp_path: Path) -> None:
     git(project, "switch", "-q", "--detach")
     with pytest.raises(Refused, match="on no branch"):
         push.plan(find(project))
+
+
+def test_verbs(project: Path, remote: Path) -> None:
+    def said(*words: str) -> tuple[str, int]:
+        answer = run(words, Face())
+        assert answer is not None
+        return answer.text, answer.code
+
+    (project / "a.csv").write_text("1")
+    commit = track(find(project), ["a.csv"])[0].commit or ""
+    assert said("undo", "--dry-run")[0].startswith(f"take back the commit {commit[:10]}: Track a.csv\n")
+    assert said("undo") == (f"took back {commit[:10]}: Track a.csv", 0)
+    with pytest.raises(Refused, match="not made by nbledger"):
+        run(["undo"], Face())
+    track(find(project), ["a.csv"])
+    assert "data: a.csv → store" in said("push", "--dry-run")[0]
+    text, code = said("push")
+    assert text.splitlines() == [
+        "pushed 3 commits: main → origin",
+        "origin/main is the upstream of main now",
+        "pushed 1 data file",
+    ]
+    assert code == 0
+    assert said("pull", "--dry-run")[0].startswith("commits: main has all of origin/main")
+    assert said("pull")[0] == "up to date: main ← origin\nno data were missing"
+    (project / "dvc.yaml").write_text("stages:\n  s:\n    cmd: echo\n    deps: [a.csv]\n    outs: [b]\n")
+    assert said("pipeline")[0] == "stale  s: a.csv → b\n       never run"
+    (project / "big.bin").write_bytes(b"x" * 10_000_001)
+    with pytest.raises(Refused, match=r"big\.bin has 10\.0 MB"):
+        run(["checkpoint", "-m", "x", "big.bin"], Face())
+    run(["checkpoint", "-m", "x", "--large", "big.bin"], Face())
+    assert "big.bin" in git(project, "ls-files")

@@ -11,7 +11,9 @@ from nbledger.commands import detail, text
 from nbledger.commands.answer import Answer, Face
 from nbledger.commands.check import check
 from nbledger.commands.compare import compare
+from nbledger.commands.pipeline import pipeline
 from nbledger.commands.reproduce import reproduce
+from nbledger.commands.share import pull, push, undo
 from nbledger.commands.shared import ask, json_option
 from nbledger.core.errors import UsageError, nearest
 from nbledger.keeper import client
@@ -119,14 +121,15 @@ def status(face: Face, as_json: bool) -> Answer:
 
 @ledger.command()
 @click.option("-m", "--message", required=True, help="The commit's message.")
+@click.option("--large", is_flag=True, help="Commit also what is larger than the setting large_file_mb.")
 @click.argument("paths", nargs=-1)
 @json_option
 @click.pass_obj
-def checkpoint(face: Face, message: str, paths: tuple[str, ...], as_json: bool) -> Answer:
+def checkpoint(face: Face, message: str, large: bool, paths: tuple[str, ...], as_json: bool) -> Answer:
     """Commit notebooks, data pointers, dvc.yaml and dvc.lock (and PATHS)."""
     from nbledger.core.checkpoint import checkpoint as commit
 
-    made = commit(face.project(), message, paths, cwd=Path.cwd())
+    made = commit(face.project(), message, paths, large=large, cwd=Path.cwd())
     return Answer(made, text.checkpoint(made))
 
 
@@ -158,7 +161,8 @@ def flush(face: Face, as_json: bool) -> Answer:
 
 ledger.add_command(check)
 ledger.add_command(compare)
-ledger.add_command(reproduce)
+for verb in (pipeline, pull, push, reproduce, undo):
+    ledger.add_command(verb)
 
 
 def run(args: Sequence[str], face: Face) -> Answer | None:

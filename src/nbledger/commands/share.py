@@ -1,0 +1,70 @@
+"""``push``, ``pull`` and ``undo``: what goes to others, what comes from them, and the way back."""
+
+from __future__ import annotations
+
+import click
+
+from nbledger.commands import share_text
+from nbledger.commands.answer import Answer, Face
+from nbledger.commands.shared import ask, json_option
+from nbledger.keeper.calls import encode
+
+dry_run_option = click.option("--dry-run", is_flag=True, help="Say what would happen, and do nothing.")
+
+
+@click.command()
+@dry_run_option
+@json_option
+@click.pass_obj
+def push(face: Face, dry_run: bool, as_json: bool) -> Answer:
+    """Send data, commits and the snapshots of runs to where others get them.
+
+    First the data that is missing in the default DVC remote, then the branch and refs/nbledger/*. Nothing is forced; your
+    pre-push hook runs.
+    """
+    if dry_run:
+        return _foreseen(face, "push")
+    done = encode(ask(face, "push"))
+    return Answer(done, share_text.pushed(done))
+
+
+@click.command()
+@dry_run_option
+@json_option
+@click.pass_obj
+def pull(face: Face, dry_run: bool, as_json: bool) -> Answer:
+    """Get commits, the snapshots of runs and data from where others sent them.
+
+    Fast-forward only: nothing is merged, rebased or stashed, and what you have changed is never replaced.
+    """
+    if dry_run:
+        return _foreseen(face, "pull")
+    done = encode(ask(face, "pull"))
+    return Answer(done, share_text.pulled(done))
+
+
+@click.command()
+@dry_run_option
+@json_option
+@click.pass_obj
+def undo(face: Face, dry_run: bool, as_json: bool) -> Answer:
+    """Take the newest commit back if nbledger made it and nobody else has it; the files stay as they are."""
+    if dry_run:
+        return _foreseen(face, "undo")
+    from nbledger.core.undo import examined
+
+    found = examined(face.project())
+    done = ask(face, "undo", {"commit": found.commit})
+    return Answer({**done, "commit": found.commit}, f"took back {found.commit[:10]}: {found.message}")
+
+
+def _foreseen(face: Face, kind: str) -> Answer:
+    """The preview as an answer; what would be refused is raised."""
+    from nbledger.core.errors import from_dict
+    from nbledger.core.records import Preview
+    from nbledger.keeper.calls import built
+
+    found = built(Preview, encode(ask(face, "preview", {"kind": kind})))
+    if found.refused is not None:
+        raise from_dict(found.refused)
+    return Answer(found, share_text.foreseen(found))

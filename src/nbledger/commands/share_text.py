@@ -1,0 +1,62 @@
+"""What was sent, what came, and what would be, as plain text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nbledger.core.pipeline import Pipeline
+    from nbledger.core.records import Preview
+
+
+def pushed(done: Mapping[str, Any]) -> str:
+    """One line for commits and snapshots, one for data, then the notes."""
+    lines = []
+    if done["remote"]:
+        what = [_count(done["commits"], "commit")] if done["commits"] else []
+        what += [f"snapshots of {_count(done['runs'], 'run')}"] if done["runs"] else []
+        words = f"pushed {' and '.join(what)}" if what else "nothing to push"
+        lines.append(f"{words}: {done['branch']} → {done['remote']}")
+        if done["upstream"]:
+            lines.append(f"{done['remote']}/{done['branch']} is the upstream of {done['branch']} now")
+    lines.append(
+        f"pushed {_count(done['data'], 'data file')}" if done["data"] else "no data were missing in the data remote"
+    )
+    return "\n".join([*lines, *done["notes"]])
+
+
+def pulled(done: Mapping[str, Any]) -> str:
+    lines = []
+    if done["remote"]:
+        what = [_count(done["commits"], "commit")] if done["commits"] else []
+        what += [f"snapshots of {_count(done['runs'], 'run')}"] if done["runs"] else []
+        words = f"pulled {' and '.join(what)}" if what else "up to date"
+        lines.append(f"{words}: {done['branch']} ← {done['remote']}")
+    data = done["data"]
+    more = f" and {len(data) - 5} more" if len(data) > 5 else ""
+    lines.append(f"data brought: {', '.join(data[:5])}{more}" if data else "no data were missing")
+    return "\n".join([*lines, *done["notes"]])
+
+
+def foreseen(found: Preview) -> str:
+    lines = list(found.lines)
+    if found.overwrites:
+        lines += ["replaced in the work tree:", *(f"  {line}" for line in found.overwrites)]
+    return "\n".join(lines)
+
+
+def pipeline(found: Pipeline) -> str:
+    """The stages in order, each with what it reads and makes, and why it is stale."""
+    lines = []
+    for node in found.nodes:
+        if node.kind == "stage":
+            mark = "stale" if node.stale else "fresh"
+            lines.append(f"{mark}  {node.label}: {', '.join(node.deps) or '–'} → {', '.join(node.outs) or '–'}")
+            lines += [f"       {why}" for why in node.why]
+    lines += [f"problem: {problem}" for problem in found.problems]
+    return "\n".join(lines) or "there is no dvc.yaml"
+
+
+def _count(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
