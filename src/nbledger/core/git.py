@@ -300,14 +300,27 @@ def in_head(repo: GitRepo, paths: Sequence[str]) -> set[str]:
     return set(out.decode("utf-8", "surrogateescape").split("\0")) - {""}
 
 
-def ignored(repo: GitRepo, paths: Sequence[str]) -> set[str]:
-    """Those of ``paths`` that Git ignores, whether or not they are in the index."""
+def ignored(repo: GitRepo, paths: Sequence[str], *, tracked_too: bool = True) -> set[str]:
+    """Those of ``paths`` that Git's rules ignore; ``tracked_too``: whether or not they are in the index."""
     # check-ignore refuses literal pathspecs; "./" keeps names that begin with ":" from being magic
     data = b"".join(b"./" + os.fsencode(p) + b"\0" for p in paths)
     out = call(
-        repo, "check-ignore", "-z", "--no-index", "--stdin", stdin=data, check=False, env={"GIT_LITERAL_PATHSPECS": "0"}
+        repo,
+        "check-ignore",
+        "-z",
+        *(["--no-index"] if tracked_too else []),
+        "--stdin",
+        stdin=data,
+        check=False,
+        env={"GIT_LITERAL_PATHSPECS": "0"},
     ).stdout
     return {os.fsdecode(p).removeprefix("./") for p in out.split(b"\0") if p}
+
+
+def ignored_folders(repo: GitRepo) -> list[str]:
+    """Folders (``folder/``) that Git ignores as a whole."""
+    out = call(repo, "ls-files", "-z", "--others", "--ignored", "--exclude-standard", "--directory", check=False).stdout
+    return [path for path in out.decode("utf-8", "surrogateescape").split("\0") if path.endswith("/")]
 
 
 def unlike_checkout(repo: GitRepo, paths: Sequence[str], index: Path) -> list[str]:

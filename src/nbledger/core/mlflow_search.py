@@ -7,7 +7,7 @@ does the work.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from nbledger.core import mlflow
@@ -26,6 +26,21 @@ def ids(project: Project, experiments: Sequence[str], text: str, order: Sequence
         except (ImportError, AttributeError, TypeError):
             pass
     return [str(run.info.run_id) for run in mlflow.search(api, uri, experiments, text, order, limit)]
+
+
+def pages(project: Project, experiments: Sequence[str], size: int) -> Iterator[list[Any]]:
+    """All active runs of these experiments, the newest first, ``size`` at a time."""
+    api, uri = mlflow.client(project), project.tracking_uri
+    token = None
+    while True:
+        with _translated(uri):
+            page = api.search_runs(
+                list(experiments), max_results=size, order_by=["attributes.start_time DESC"], page_token=token
+            )
+        yield list(page)
+        token = page.token
+        if not token:
+            return
 
 
 def _from_database(uri: str, experiments: Sequence[str], text: str, order: Sequence[str], limit: int) -> list[str]:

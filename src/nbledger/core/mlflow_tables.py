@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
 import sqlite3
 import threading
 import urllib.parse
@@ -56,6 +57,18 @@ class Marks:
     """How far the tables that grow had grown: {table: (highest row number, whose it is)}."""
 
     rows: Mapping[str, tuple[int, str]]
+
+    def as_text(self) -> str:
+        return json.dumps(dict(self.rows))
+
+    @classmethod
+    def from_text(cls, text: str) -> Marks | None:
+        """What ``as_text`` wrote; None if it is anything else."""
+        try:
+            found = {table: (int(row), str(whose)) for table, (row, whose) in json.loads(text).items()}
+        except (ValueError, TypeError, AttributeError):
+            return None
+        return cls(found) if found.keys() == set(_GROWING) else None
 
 
 @dataclass(frozen=True)
@@ -163,15 +176,18 @@ class Tables:
             rows[run] = Read(row, _print(fact, prints.get(run) or ""))
         return rows
 
-    def prints(self) -> Iterator[dict[str, int]]:
-        """{id: print} of all active runs, in sixteen readings; what changed without a new row is told by its print."""
+    def facts(self) -> dict[str, int]:
+        """{id: print of its name, status, times and experiment} of all active runs: the upper half of a run's print."""
+        with self._reading():
+            rows = self._store.execute(_FACTS + self._only[0], self._only[1]).fetchall()
+        return {fact[0]: _print(fact) for fact in rows}
+
+    def tags(self) -> Iterator[dict[str, int]]:
+        """{id: print of its tags}, the lower half of a run's print, in sixteen readings; runs without tags are left out."""
         for low, high in itertools.pairwise(_SLICES):
             with self._reading():
-                facts = self._store.execute(
-                    f"{_FACTS}{self._only[0]} and r.run_uuid >= ? and r.run_uuid < ?", (*self._only[1], low, high)
-                ).fetchall()
-                tags = dict(self._store.execute(_TAGS.format(which=">= ? and run_uuid < ?"), (low, high)).fetchall())
-            yield {fact[0]: _print(fact, tags.get(fact[0]) or "") for fact in facts}
+                rows = self._store.execute(_TAGS.format(which=">= ? and run_uuid < ?"), (low, high)).fetchall()
+            yield {run: _crc(tags) for run, tags in rows}
 
     def marks(self) -> Marks:
         """Where the tables end now."""
@@ -272,7 +288,13 @@ def _grouped(pairs: Any) -> dict[str, list[Any]]:
     return found
 
 
-def _print(fact: Sequence[Any], tags: str) -> int:
-    return zlib.crc32(
-        tags.encode("utf-8", "surrogatepass"), zlib.crc32(repr(tuple(fact)).encode("utf-8", "surrogatepass"))
-    )
+def _print(fact: Sequence[Any], tags: str = "") -> int:
+    return (_crc(repr(tuple(fact))) & 0x7FFFFFFF) << 32 | _crc(tags)
+
+
+def _crc(text: str) -> int:
+    return zlib.crc32(text.encode("utf-8", "surrogatepass")) if text else 0
+
+
+UPPER = 0x7FFFFFFF << 32
+"""The half of a print that ``facts`` gives."""

@@ -25,6 +25,11 @@ def shown(tag: str) -> bool:
     return tag.startswith(_SHOWN_TAGS)
 
 
+def experiment_of(run: Any) -> str:
+    """Id of the experiment that a store's run belongs to."""
+    return str(run.info.experiment_id)
+
+
 def row(run: Any, experiment: str, keep: Callable[[str], bool] = shown) -> RunRow:
     """A store's run as the table's row; ``keep`` says which tags it carries."""
     return made(

@@ -43,6 +43,19 @@ def listed(
     return [r for r in rows if _holds(r, words)][:limit] if plain_words else rows
 
 
+def matching(project: Project, text: str, limit: int) -> list[str]:
+    """Ids of the runs that match MLflow's filter ``text``, the newest first; a filter that is wrong is a ``UsageError``."""
+    only = None if project.embedded else project.experiment
+    tables = mlflow_tables.opened(project.tracking_uri, only)
+    if tables is None:
+        names = mlflow.experiments(mlflow.client(project), project.tracking_uri)
+        chosen = _experiments(project, names, None)
+    else:
+        with contextlib.closing(tables):
+            chosen = list(tables.experiments())
+    return mlflow_search.ids(project, chosen, text, _order(""), limit) if chosen else []
+
+
 def _from_tables(project: Project, text: str, sort: str, limit: int, experiment: str | None) -> list[RunRow] | None:
     """The rows by way of the store's own tables; None where it is no SQLite file, or MLflow has the better error."""
     only = experiment if experiment is not None or project.embedded else project.experiment

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from nbledger.core import dvc, dvcremote, git, reads, undo
@@ -21,13 +21,19 @@ MOST_TRACKED = 2000
 _MOST_ENTRIES = 20_000  # files below untracked folders that are looked at for their size
 
 
-def status(project: Project, *, pending: int = 0, reachable: bool | None = None) -> Status:
+Pushed = Callable[[Project, Sequence[Out]], tuple[tuple[str, ...] | None, str]]
+"""Tells what the remote lacks of these outputs (None: not known), and why that cannot be told."""
+
+
+def status(
+    project: Project, *, pending: int = 0, reachable: bool | None = None, pushed: Pushed | None = None
+) -> Status:
     """What is changed, missing or untracked now; reads only. ``clean`` means a run now could be brought back."""
     notes: list[str] = []
     about_data: list[str] = []
     with ThreadPoolExecutor(1) as beside:  # Git's processes run while the data is walked
         asked = beside.submit(_code, project, notes)
-        data, stale, outs = _data(project, about_data)
+        data, stale, outs = _data(project, about_data, pushed)
         code = asked.result()
     notes += about_data
     code = dataclasses.replace(code, large=_large(project, code, outs))
@@ -60,7 +66,7 @@ def _code(project: Project, notes: list[str]) -> CodeState:
     )
 
 
-def _data(project: Project, notes: list[str]) -> tuple[DataState, list[str], Sequence[Out]]:
+def _data(project: Project, notes: list[str], pushed: Pushed | None) -> tuple[DataState, list[str], Sequence[Out]]:
     loose = tuple(reads.unversioned(project))
     if project.dvc_root is None:
         notes.append("no DVC repository: run %ledger init")
@@ -69,14 +75,18 @@ def _data(project: Project, notes: list[str]) -> tuple[DataState, list[str], Seq
     state = dvc.data_status(project, outs)
     notes += [str(problem) for problem in problems]
     listed = _tracked(outs, state)
+    remote = lacking = None
     try:
         remote = dvcremote.default_remote(project)
+        lacking, problem = pushed(project, outs) if pushed is not None else (None, "")
+        notes += [problem] if problem else []
     except LedgerError as err:
-        remote = None
         notes.append(str(err))
     state = dataclasses.replace(
         state,
         untracked_inputs=loose,
+        not_pushed=lacking or (),
+        pushed_known=lacking is not None,
         tracked=tuple(listed[:MOST_TRACKED]),
         tracked_count=len(listed),
         remote=Remote(*remote) if remote else None,

@@ -18,6 +18,7 @@ PARTS = ("state", "runs", "models", "pipeline", "jobs")
 _lock = threading.Lock()
 _version = time.time_ns() // 1_000_000
 _watchers: list[Subscription] = []
+_serving = False
 
 
 class Subscription:
@@ -67,9 +68,25 @@ def next_version() -> int:
         return _version
 
 
-def tell(project: Project, *parts: str) -> None:
-    """These parts of the project show something else now. From any thread; outside a keeper nobody listens."""
+def serve() -> None:
+    """This process is a keeper: it lives on after a call is answered."""
+    global _serving
+    _serving = True
+
+
+def serving() -> bool:
+    return _serving
+
+
+def tell(project: Project, *parts: str, run: str | None = None) -> None:
+    """These parts of the project show something else now; ``run``: because of this one. From any thread; outside a keeper
+    nobody listens.
+    """
     global _version
+    if run is not None:
+        from nbledger.keeper import table
+
+        table.touched(project, run)
     with _lock:
         _version += 1
         heard = [watcher for watcher in _watchers if watcher.key == project.key] if _watchers else []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from dataclasses import dataclass
 from pathlib import Path
 
 from nbledger.core import mlflow
@@ -11,6 +13,7 @@ from nbledger.core.errors import Unreachable
 from nbledger.core.project import Project
 from nbledger.core.records import RunRow, Status
 from nbledger.keeper import journal as journals
+from nbledger.keeper import pushed
 from nbledger.keeper.publish import flush
 
 
@@ -22,10 +25,10 @@ def runs(
     try:
         return store_runs.listed(project, text, sort, limit, experiment)
     except Unreachable:
-        waiting = [row for path in journals.pending(project) if (row := _waiting(path)) is not None]
-        if not waiting:
+        rows = [one.row for one in waiting(project)]
+        if not rows:
             raise
-        return sorted(waiting, key=lambda r: r.start or "", reverse=True)[:limit]
+        return sorted(rows, key=lambda r: r.start or "", reverse=True)[:limit]
 
 
 def run(project: Project, name: str) -> RunRow:
@@ -35,6 +38,44 @@ def run(project: Project, name: str) -> RunRow:
         return store_runs.find(project, name)
     except Unreachable:
         return store_runs.resolve(runs(project, limit=10_000), name)
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A run that a journal holds and the store does not yet, or not whole."""
+
+    path: Path
+    row: RunRow
+    ended: bool
+
+    def as_known(self) -> RunRow:
+        """The row under the id that the store has given the run, if it has."""
+        run = journals.load_state(self.path).get("run_id")
+        return dataclasses.replace(self.row, run_id=str(run)) if run else self.row
+
+
+_read: dict[Path, tuple[tuple[int, int], Waiting | None]] = {}
+
+
+def waiting(project: Project) -> list[Waiting]:
+    """The runs of all journals, oldest first. A journal is read again only when it grew."""
+    found: list[Waiting] = []
+    paths = list(journals.pending(project))
+    for path in paths:
+        try:
+            stat = (path / "events.jsonl").stat()
+        except OSError:
+            continue
+        mark = (stat.st_size, stat.st_mtime_ns)
+        known = _read.get(path)
+        if known is None or known[0] != mark:
+            row = _waiting(path)
+            known = _read[path] = (mark, Waiting(path, row, row.end is not None) if row is not None else None)
+        if known[1] is not None:
+            found.append(known[1])
+    for path in _read.keys() - set(paths):
+        _read.pop(path, None)
+    return found
 
 
 def _waiting(path: Path) -> RunRow | None:
@@ -66,6 +107,10 @@ def _waiting(path: Path) -> RunRow | None:
 
 
 def status(project: Project) -> Status:
-    """The joined state; journals that wait count as ``tracking.pending``."""
-    waiting = sum(1 for path in journals.pending(project) if any(e["t"] == "end" for e in journals.read(path).events))
-    return states.status(project, pending=waiting, reachable=mlflow.reachable(project.tracking_uri, 1.0))
+    """The joined state; journals that wait count as ``tracking.pending``. What the remote lacks is told where a keeper that
+    is watched has asked it.
+    """
+    pending = sum(one.ended for one in waiting(project))
+    return states.status(
+        project, pending=pending, reachable=mlflow.reachable(project.tracking_uri, 1.0), pushed=pushed.known
+    )

@@ -30,7 +30,7 @@ from nbledger.core import mlflow
 from nbledger.core.errors import Busy, LedgerError, Unreachable, UsageError
 from nbledger.core.files import lock
 from nbledger.core.project import Project, find
-from nbledger.keeper import calls, changes, endpoint
+from nbledger.keeper import calls, changes, endpoint, jobs, table, watching
 from nbledger.keeper import journal as journals
 from nbledger.keeper import publish as publisher
 from nbledger.keeper import stream as changes_stream
@@ -60,6 +60,7 @@ class Keeper:
 
     def serve(self) -> None:
         """Accept connections until idle or told to stop."""
+        changes.serve()
         server, address = endpoint.listen(self.project)
         pid = os.getpid()
         endpoint.announce(
@@ -81,14 +82,16 @@ class Keeper:
             changes.close()
             endpoint.withdraw(self.project, pid)
             server.close()
+            jobs.close()
             with self._counting:
                 self._counting.wait_for(lambda: not self._calls, _PATIENCE)
+            table.close()
 
     def _idle(self) -> bool:
         if self.project.key != self._key:
             return True  # the ledger's folder was removed, or made anew for another project
         minutes = self.project.settings.keeper_idle_minutes
-        if self._calls or changes.watched():
+        if self._calls or changes.watched() or jobs.busy():
             self.touched = time.monotonic()
             return False
         return time.monotonic() - self.touched > minutes * 60 and not any(journals.pending(self.project))
@@ -121,6 +124,7 @@ class Keeper:
             return json.dumps({"version": nbledger.__version__, "pid": os.getpid(), "warm": warm})
         if name == "stop":
             self.stopping.set()
+            changes.close()
             return "true"
         if name == "notify":
             self.work.set()
@@ -175,9 +179,11 @@ class Keeper:
                 publisher.close_orphan(path)
                 grown = True
             if grown:
-                publisher.publish(self.project, path)
+                begun = path.name not in self._seen
+                ended = publisher.publish(self.project, path)
                 self._seen[path.name] = mark
                 self._failed_at.pop(path.name, None)
+                self._tell(path.name, state=begun or ended)
         except FileNotFoundError:
             return  # another process published it meanwhile
         except Unreachable as err:
@@ -189,7 +195,16 @@ class Keeper:
             self._failed_at[path.name] = time.monotonic()
             log.exception("journal %s", path.name)
 
+    def _tell(self, journal: str, *, state: bool) -> None:
+        """A run was published further; whether the state shows that as well."""
+        if changes.watched():
+            if state:
+                changes.tell(self.project, "state")
+            run = publisher.run_id_of(self.project, journal)
+            watching.published(self.project, run)
+
     def _failed(self, path: Path, err: Exception) -> None:
+        changes.tell(self.project, "state", "runs")
         if path.name not in self._failed_at:
             log.warning("journal %s: %s", path.name, err)
         self._failed_at[path.name] = time.monotonic()

@@ -10,7 +10,7 @@ import time
 from typing import Any
 
 from nbledger.core.project import Project
-from nbledger.keeper import changes
+from nbledger.keeper import changes, watching
 
 _PAUSE = 0.25
 """Seconds between two lines: what changes meanwhile is told in one."""
@@ -20,7 +20,7 @@ _SIGN_OF_LIFE = 15.0
 def serve(project: Project, connection: socket.socket) -> None:
     """Tell of changes until the other side leaves or the keeper stops."""
     connection.settimeout(10)  # one that does not read is given up: what it missed it asks for when it comes back
-    with changes.subscribed(project) as told, contextlib.suppress(OSError):
+    with changes.subscribed(project) as told, watching.attentive(project), contextlib.suppress(OSError):
         _send(connection, {"watching": {"project": project.key, "version": changes.version()}})
         while not told.closed:
             here, _, _ = select.select([connection, told.bell], [], [], _SIGN_OF_LIFE)

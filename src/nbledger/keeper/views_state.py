@@ -2,21 +2,61 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from nbledger.core.project import Project
 from nbledger.core.records import plain
-from nbledger.keeper import changes, overview
+from nbledger.keeper import changes, overview, watching
 from nbledger.keeper.calls import Args, Progress
 
 
 def state(project: Project, args: Args, progress: Progress | None) -> dict[str, Any]:
     """``nbledger status`` and where the project lies for a server whose root is ``served``."""
-    version = changes.version()  # before looking: what changes meanwhile is asked for again
-    found: dict[str, Any] = plain(overview.status(project))
+    found, version = _looked(project)
     base, prefix = _place(project.root, args.get("served"))
-    return {**found, "project": project.key, "base": base, "prefix": prefix, "version": version, "watching": False}
+    trouble = watching.trouble(project)
+    if trouble:
+        found = {**found, "notes": [*found["notes"], f"files are looked at every 2 seconds, not watched: {trouble}"]}
+    watched = not trouble and changes.serving()
+    return {**found, "project": project.key, "base": base, "prefix": prefix, "version": version, "watching": watched}
+
+
+class _Flight:
+    """One look at a project: those who ask while it has not begun share it, so that a crowd costs two looks."""
+
+    def __init__(self) -> None:
+        self.done = False
+        self.result: tuple[dict[str, Any], int] | None = None
+        self.problem: Exception | None = None
+
+
+_flights: dict[tuple[str, str, str], _Flight] = {}
+_gate: dict[tuple[str, str, str], threading.Lock] = {}
+_lock = threading.Lock()
+
+
+def _looked(project: Project) -> tuple[dict[str, Any], int]:
+    """The state, looked at after this was called, and the version that it is at least of."""
+    key = (str(project.root), project.tracking_uri, project.experiment)
+    with _lock:
+        flight = _flights.setdefault(key, _Flight())
+        gate = _gate.setdefault(key, threading.Lock())
+    with gate:
+        if not flight.done:
+            with _lock:
+                _flights.pop(key, None)  # who comes from now on needs another look
+            try:
+                version = changes.version()
+                flight.result = (plain(overview.status(project)), version)
+            except Exception as err:
+                flight.problem = err
+            flight.done = True
+    if flight.problem is not None:
+        raise flight.problem
+    assert flight.result is not None
+    return flight.result
 
 
 def _place(root: Path, served: Any) -> tuple[str | None, str]:
