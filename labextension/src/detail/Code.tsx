@@ -44,6 +44,7 @@ function Order({ detail, trans }: IView): ReactElement {
     'edited-since': trans.__('The run depends on cells that were edited after they had run.')
   };
   const known = words[detail.order];
+  const said = [...new Set([...(detail.order_detail ?? []), ...detail.hidden])];
   return (
     <Part
       title={trans.__('Order and hidden state')}
@@ -54,9 +55,9 @@ function Order({ detail, trans }: IView): ReactElement {
       }
     >
       <Said>{known ?? trans.__('In which order the cells ran was not recorded.')}</Said>
-      {detail.hidden.length ? (
+      {said.length ? (
         <ul className="nbl-detail-warnings">
-          {detail.hidden.slice(0, 100).map((line, at) => (
+          {said.slice(0, 100).map((line, at) => (
             <li key={at}>
               <Bdi text={line} />
             </li>

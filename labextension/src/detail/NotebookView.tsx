@@ -6,7 +6,7 @@ import type { ReactElement } from 'react';
 import type { IRunNotebook } from '../api/types';
 import { useLive } from '../shared/hooks';
 import { Busy, Empty, Problem } from '../shared/parts';
-import { Clip } from '../shared/text';
+import { Bdi, Clip } from '../shared/text';
 import type { DetailModel } from './model';
 import { recordedNotebook, type ILent } from './recorded';
 import { safeNotebook, type ISafe } from './safe';
@@ -71,19 +71,23 @@ function About({ view, model }: { view: NotebookView; model: DetailModel }): Rea
     );
   }
   const safe = safeNotebook(value.notebook);
+  const words: Readonly<Record<IRunNotebook['kind'], string>> = {
+    executed: trans.__('The notebook as it was executed:'),
+    session: trans.__('What the kernel had executed:'),
+    snapshot: trans.__('The notebook as the commit of the run holds it:')
+  };
   if (!safe) {
     return <Empty text={trans.__('What was recorded is not a notebook.')} />;
   }
   return (
     <div className="nbl-detail-about">
-      <span>
-        {value.kind === 'executed'
-          ? trans.__('The notebook as it was executed, with its outputs:')
-          : trans.__(
-              'The cells that the kernel had executed, in the order of their execution, without outputs:'
-            )}{' '}
-      </span>
+      <span>{words[value.kind]} </span>
       <Clip text={value.name} />
+      {value.note ? (
+        <span className="nbl-detail-aside">
+          <Bdi text={value.note} />
+        </span>
+      ) : null}
       <span className="nbl-detail-aside">
         {trans.__('Read-only. Nothing in it is executed, no picture is loaded from elsewhere.')}
         {safe.left ? ` ${trans.__('%1 more cells are not shown.', safe.left)}` : ''}

@@ -1,8 +1,9 @@
-import { Dialog, Notification, showDialog } from '@jupyterlab/apputils';
+import { Notification } from '@jupyterlab/apputils';
 import type { CommandRegistry } from '@lumino/commands';
 
 import type { Api } from '../api/api';
 import { Commands } from '../names';
+import { confirm } from '../shared/confirm';
 import { cut } from '../shared/text';
 import type { ILedger } from '../tokens';
 import { askPromote } from './dialogs/promote';
@@ -61,7 +62,7 @@ export class RunActions {
       );
       return;
     }
-    const wanted = await askPromote(detail, models, trans);
+    const wanted = await askPromote(detail, models, api, trans);
     if (!wanted) {
       return;
     }
@@ -158,18 +159,13 @@ export class RunActions {
     const { trans } = this.ledger;
     const { run, api } = subject;
     const name = cut(this.nameOf(run), 60);
-    const answer = await showDialog({
-      title: trans.__('Delete the run?'),
-      body: trans.__(
-        '%1 is marked as deleted, as MLflow does it, and no longer listed. Nothing of it is erased: it can be restored until “mlflow gc” is run.',
-        name
-      ),
-      buttons: [
-        Dialog.cancelButton({ label: trans.__('Cancel') }),
-        Dialog.warnButton({ label: trans.__('Delete') })
-      ]
+    const sure = await confirm(this.ledger, {
+      kind: 'delete',
+      words: { run },
+      title: trans.__('Delete a run'),
+      button: trans.__('Delete')
     });
-    if (!answer.button.accept) {
+    if (sure === null) {
       return;
     }
     const gone = await this.done(async () => {

@@ -65,6 +65,7 @@ export class RunPanel extends Panel {
       widget.node.setAttribute('role', 'tabpanel');
       widget.node.id = panelId(this.prefix, tab);
     }
+    this.node.tabIndex = -1;
     this.body.node.tabIndex = 0;
     [this.top, this.body, this.notebook].forEach(widget => {
       this.addWidget(widget);
@@ -118,7 +119,7 @@ export class RunPanel extends Panel {
   protected override onActivateRequest(msg: Message): void {
     super.onActivateRequest(msg);
     const tab = this.top.node.querySelector<HTMLElement>('[role="tab"][aria-selected="true"]');
-    (tab ?? this.body.node).focus();
+    (tab ?? this.node).focus();
   }
 
   private arrange(): void {

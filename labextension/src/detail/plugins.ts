@@ -62,6 +62,7 @@ const detailPlugin: JupyterFrontEndPlugin<void> = {
         tab: isTab(words.tab) ? words.tab : 'overview'
       });
       const widget = new MainAreaWidget({ content });
+      widget.toolbar.hide();
       widget.id = `${NAME}-run-${run}`;
       widget.title.icon = ledgerIcon;
       widget.title.closable = true;

@@ -54,6 +54,11 @@ export function ModelsPage(view: IModelsView): ReactElement {
       <h2>{trans.__('Registered models')}</h2>
       {problem ? <Problem problem={problem} trans={trans} retry={again} /> : null}
       {value.models.length ? null : <NoModels view={view} />}
+      {value.notes.map(note => (
+        <p key={note} className="nbl-detail-said">
+          <Bdi text={note} />
+        </p>
+      ))}
       {value.models.length > FEW ? (
         <input
           type="search"

@@ -55,6 +55,7 @@ const modelsPlugin: JupyterFrontEndPlugin<void> = {
           content.addClass('nbl-models');
           content.node.tabIndex = 0;
           page = new MainAreaWidget({ content });
+          page.toolbar.hide();
           page.id = `${NAME}-models-page`;
           page.title.label = trans.__('Models');
           page.title.icon = ledgerIcon;

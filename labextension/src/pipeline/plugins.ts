@@ -53,6 +53,7 @@ const pipelinePlugin: JupyterFrontEndPlugin<void> = {
           const content = new KeptWidget(pipeline, createElement(PipelinePage, view));
           content.addClass('nbl-pipeline');
           page = new MainAreaWidget({ content });
+          page.toolbar.hide();
           page.id = `${NAME}-pipeline-page`;
           page.title.label = trans.__('Pipeline');
           page.title.icon = ledgerIcon;

@@ -1,8 +1,12 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
-import { useId, type ReactElement } from 'react';
+import { useEffect, useId, useState, type ReactElement } from 'react';
 
-import type { IDetail, IModel } from '../../api/types';
+import type { Api } from '../../api/api';
+import type { IDetail, IModel, IPreview, IProblem } from '../../api/types';
+import { problemOf } from '../../shared/live';
+import { Problem } from '../../shared/parts';
 import { Bdi, Clip } from '../../shared/text';
+import { aliasOk, nameOk } from '../names';
 import { ask } from './ask';
 
 export interface IPromote {
@@ -11,12 +15,15 @@ export interface IPromote {
   readonly alias: string;
 }
 
+/** Typing pauses for so many milliseconds before it is asked what would happen. */
+const PAUSE = 250;
 const USUAL = ['champion', 'challenger'];
 
 /** What to register where; null when it was cancelled. */
 export function askPromote(
   detail: IDetail,
   models: readonly IModel[],
+  api: Pick<Api, 'preview'>,
   trans: TranslationBundle
 ): Promise<IPromote | null> {
   const registered = detail.models[0]?.name;
@@ -26,29 +33,16 @@ export function askPromote(
     initial: { logged: detail.logged_models[0] ?? '', model: registered ?? '', alias: 'champion' },
     valid: value => Boolean(value.logged && nameOk(value.model) && aliasOk(value.alias)),
     form: (value, set) => (
-      <Form detail={detail} models={models} value={value} set={set} trans={trans} />
+      <Form detail={detail} models={models} api={api} value={value} set={set} trans={trans} />
     ),
     trans
   });
 }
 
-/** What MLflow takes as a model's name. */
-export function nameOk(name: string): boolean {
-  return name.trim() !== '' && name.length <= 250 && !/[/:]/.test(name);
-}
-
-/** What MLflow takes as an alias; none is right too. */
-export function aliasOk(alias: string): boolean {
-  const wanted = alias.trim();
-  return (
-    wanted === '' ||
-    (/^[\w-]{1,250}$/.test(wanted) && wanted !== 'latest' && !/^v\d+$/i.test(wanted))
-  );
-}
-
 function Form(props: {
   detail: IDetail;
   models: readonly IModel[];
+  api: Pick<Api, 'preview'>;
   value: IPromote;
   set: (value: IPromote) => void;
   trans: TranslationBundle;
@@ -123,49 +117,69 @@ function Form(props: {
           </small>
         )}
       </label>
-      <Will value={value} known={known} trans={trans} />
+      {nameOk(value.model) && aliasOk(value.alias) ? (
+        <Will api={props.api} run={detail.run.run_id} value={value} trans={trans} />
+      ) : null}
     </>
   );
 }
 
-/** What exactly will happen. */
+/** What exactly will happen, said by the server. */
 function Will(props: {
+  api: Pick<Api, 'preview'>;
+  run: string;
   value: IPromote;
-  known: IModel | undefined;
   trans: TranslationBundle;
-}): ReactElement | null {
-  const { value, known, trans } = props;
-  const name = value.model.trim();
-  const alias = value.alias.trim();
-  if (!nameOk(value.model) || !aliasOk(value.alias)) {
-    return null;
-  }
-  const now = known?.aliases[alias];
+}): ReactElement {
+  const { api, run, value, trans } = props;
+  const [preview, setPreview] = useState<IPreview | null>(null);
+  const [problem, setProblem] = useState<IProblem | null>(null);
+  const { logged, model, alias } = value;
+  useEffect(() => {
+    let wanted = true;
+    const timer = setTimeout(() => {
+      const words = {
+        run,
+        logged,
+        model: model.trim(),
+        ...(alias.trim() ? { alias: alias.trim() } : {})
+      };
+      api.preview('promote', words).then(
+        found => {
+          if (wanted) {
+            setPreview(found);
+            setProblem(found.refused);
+          }
+        },
+        (reason: unknown) => {
+          if (wanted) {
+            setProblem(problemOf(reason));
+          }
+        }
+      );
+    }, PAUSE);
+    return () => {
+      wanted = false;
+      clearTimeout(timer);
+    };
+  }, [api, run, logged, model, alias]);
   return (
-    <ul className="nbl-detail-will" aria-live="polite">
-      <li>
-        {known
-          ? trans._n(
-              'A new version is registered; there is %1 so far.',
-              'A new version is registered; there are %1 so far.',
-              known.versions.length
-            )
-          : trans.__('A new registered model is made, with this as its first version:')}{' '}
-        <Bdi text={name} />
-      </li>
-      {alias ? (
-        <li className={now === undefined ? '' : 'nbl-detail-caution'}>
-          {now === undefined
-            ? trans.__('The alias points at nothing so far, and then at the new version:')
-            : trans.__(
-                'The alias points at version %1 now, and then at the new version:',
-                now
-              )}{' '}
-          <Bdi text={`@${alias}`} />
-        </li>
-      ) : (
-        <li>{trans.__('No alias is moved.')}</li>
-      )}
-    </ul>
+    <div aria-live="polite">
+      {problem ? <Problem problem={problem} trans={trans} /> : null}
+      {preview && !problem ? (
+        <ul className="nbl-detail-will">
+          {preview.lines.map((line, at) => (
+            <li key={at}>
+              <Bdi text={line} />
+            </li>
+          ))}
+          {preview.overwrites.map((line, at) => (
+            <li key={`over ${at}`} className="nbl-detail-caution">
+              <Bdi text={line} />
+            </li>
+          ))}
+        </ul>
+      ) : null}
+    </div>
   );
 }
