@@ -25,6 +25,8 @@ export interface IState {
   readonly base: string | null;
   /** If `base` is null: the server's root relative to the project's, where it lies inside; else "". */
   readonly prefix: string;
+  /** What `mlflow.user` of a run recorded now would be. */
+  readonly user?: string;
   readonly version: number;
   readonly clean: boolean;
   /** Why a run now could not be brought back, most important first; empty if `clean`. */

@@ -231,10 +231,20 @@ class Tables:
                 found |= dict.fromkeys(str(each[0]) for each in self._store.execute(query, part))
         return now, list(found)
 
-    def series(self, run: str, keys: Sequence[str]) -> dict[str, list[tuple[int, float, int]]]:
-        """{metric: [(step, value, ms)]} of a run's metrics (no keys: of all), in the order of steps."""
+    def series(self, run: str, keys: Sequence[str], most: int) -> dict[str, list[tuple[int, float, int]]]:
+        """{metric: [(step, value, ms)]} of those of a run's metrics (no keys: of all) that were logged more than once: at
+        most ``most`` points, evenly spread, the first and the last among them. The store picks them.
+        """
         chosen = f" and key in ({','.join('?' * len(keys))})" if keys else ""
-        query = f"select key, step, value, is_nan, timestamp from metrics where run_uuid = ?{chosen} order by step, timestamp"
+        query = f"""
+            with points as (
+                select key, step, value, is_nan, timestamp,
+                row_number() over (partition by key order by step, timestamp) - 1 as n,
+                count(*) over (partition by key) - 1 as last
+                from metrics where run_uuid = ?{chosen})
+            select key, step, value, is_nan, timestamp from points
+            where last > 0 and (last < :most or n = 0 or n * (:most - 1) / last <> (n - 1) * (:most - 1) / last)
+            order by key, n""".replace(":most", str(max(2, most)))
         found: dict[str, list[tuple[int, float, int]]] = {}
         with self._reading():
             rows = self._store.execute(query, (run, *keys)).fetchall()

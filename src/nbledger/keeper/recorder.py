@@ -210,7 +210,7 @@ def start(project: Project, plan: Plan) -> Recording:
         notebook=plan.notebook,
         source=plan.source,
         parent=plan.parent,
-        user=_user(),
+        user=user(),
         root=str(project.root),
     )
     if plan.tags:
@@ -220,7 +220,8 @@ def start(project: Project, plan: Plan) -> Recording:
     return recording
 
 
-def _user() -> str:
+def user() -> str:
+    """Whom runs are recorded as made by."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):

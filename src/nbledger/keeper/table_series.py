@@ -7,55 +7,68 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any
 
-from nbledger.core import mlflow, mlflow_tables
+from nbledger.core import mlflow, mlflow_runs, mlflow_tables
 from nbledger.core.project import Project
 from nbledger.core.runrows import true_value
 from nbledger.keeper import table
 
-Point = tuple[int, Any, int]
-Curves = dict[str, list[Point]]
+Points = list[tuple[int, float, int]]
+Curves = dict[str, Points]
 _MOST = 4000
+_ENDED = ("FINISHED", "FAILED", "KILLED")
 _kept: OrderedDict[tuple[Any, ...], Curves] = OrderedDict()
 
 
-def of(project: Project, names: Sequence[str], keys: Sequence[str], points: int) -> dict[str, Curves]:
-    """{run: {metric: [(step, value, ms)]}}; the first and the last point of each are always there."""
+def of(project: Project, runs: Sequence[str], keys: Sequence[str], points: int) -> dict[str, Curves]:
+    """{run: {metric: [(step, value, ms)]}}: at most ``points`` of each, the first and the last always among them. Those of
+    runs that have ended are remembered.
+    """
     index = table.of(project)
-    found: dict[str, Curves] = {}
-    with contextlib.ExitStack() as stack:
-        only = None if project.embedded else project.experiment
-        tables = mlflow_tables.opened(project.tracking_uri, only)
-        if tables is not None:
-            stack.enter_context(contextlib.closing(tables))
-        for run in names:
-            key = (project.tracking_uri, run, index.version_of(run), tuple(keys), points)
-            ended = index.status_of(run) in ("FINISHED", "FAILED", "KILLED")
-            curves = _kept.get(key) if ended else None
-            if curves is None:
-                read = tables.series(run, keys) if tables is not None else _asked(project, run, keys)
-                curves = {metric: thinned(all_, points) for metric, all_ in read.items() if len(all_) > 1}
-            if ended:
-                _keep(key, curves)
-            found[run] = curves
+    names = {run: (project.tracking_uri, run, index.version_of(run), tuple(keys), points) for run in runs}
+    lasting = {run for run in runs if index.status_of(run) in _ENDED}
+    found = {run: _kept[names[run]] for run in lasting if names[run] in _kept}
+    fresh = [run for run in runs if run not in found]
+    if fresh:
+        read = _read(project, fresh, keys, max(2, points))
+        found |= read
+        for run in lasting & read.keys():
+            _keep(names[run], read[run])
+    return {run: found[run] for run in runs}
+
+
+def _read(project: Project, runs: Sequence[str], keys: Sequence[str], points: int) -> dict[str, Curves]:
+    tables = mlflow_tables.opened(project.tracking_uri, None)
+    if tables is None:
+        return _asked(project, runs, keys, points)
+    with contextlib.closing(tables):
+        read = {run: tables.series(run, keys, points) for run in runs}
+    return {run: {key: [(s, true_value(v), at) for s, v, at in read[run][key]] for key in read[run]} for run in runs}
+
+
+def _asked(project: Project, runs: Sequence[str], keys: Sequence[str], points: int) -> dict[str, Curves]:
+    """The same from a server, which picks the points itself."""
+    api, uri = mlflow.client(project), project.tracking_uri
+    found: dict[str, Curves] = {run: {} for run in runs}
+    for key in keys or sorted({key for run in runs for key in _metrics(project, run)}):
+        for run, read in mlflow_runs.sampled(api, uri, runs, key, points).items():
+            if len(read) > 1:
+                found[run][key] = thinned(read, points)
     return found
 
 
-def thinned(points: Sequence[tuple[int, float, int]], most: int) -> list[Point]:
-    """At most ``most`` of the points, evenly spread over them."""
-    count, most = len(points), max(2, most)
-    chosen = range(count) if count <= most else [at * (count - 1) // (most - 1) for at in range(most)]
-    return [(points[at][0], true_value(points[at][1]), points[at][2]) for at in chosen]
+def _metrics(project: Project, run: str) -> list[str]:
+    found = mlflow.get_run(mlflow.client(project), project.tracking_uri, run)
+    return list(found.data.metrics) if found is not None else []
 
 
-def _keep(key: tuple[Any, ...], curves: Curves) -> None:
-    _kept[key] = curves
-    _kept.move_to_end(key)
+def thinned(points: Points, most: int) -> Points:
+    """At most ``most`` of the points, evenly spread."""
+    last = len(points) - 1
+    return points if last < most else [points[at * last // (most - 1)] for at in range(most)]
+
+
+def _keep(name: tuple[Any, ...], curves: Curves) -> None:
+    _kept[name] = curves
+    _kept.move_to_end(name)
     while len(_kept) > _MOST:
         _kept.popitem(last=False)
-
-
-def _asked(project: Project, run: str, keys: Sequence[str]) -> dict[str, list[tuple[int, float, int]]]:
-    _, series = mlflow.values(mlflow.client(project), project.tracking_uri, run)
-    return {
-        key: sorted((step, value, at) for value, at, step in series[key]) for key in series if not keys or key in keys
-    }

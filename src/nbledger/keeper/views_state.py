@@ -10,6 +10,7 @@ from nbledger.core.project import Project
 from nbledger.core.records import plain
 from nbledger.keeper import changes, overview, watching
 from nbledger.keeper.calls import Args, Progress
+from nbledger.keeper.recorder import user
 
 
 def state(project: Project, args: Args, progress: Progress | None) -> dict[str, Any]:
@@ -20,7 +21,8 @@ def state(project: Project, args: Args, progress: Progress | None) -> dict[str, 
     if trouble:
         found = {**found, "notes": [*found["notes"], f"files are looked at every 2 seconds, not watched: {trouble}"]}
     watched = not trouble and changes.serving()
-    return {**found, "project": project.key, "base": base, "prefix": prefix, "version": version, "watching": watched}
+    place = {"project": project.key, "base": base, "prefix": prefix, "user": user()}
+    return {**found, **place, "version": version, "watching": watched}
 
 
 class _Flight:
