@@ -10,7 +10,7 @@ from typing import Any
 
 from nbledger.core import envdiff, mlflow, mlflow_registry, mlflow_runs, record, registry, runs, sides
 from nbledger.core.environment import canonical
-from nbledger.core.errors import LedgerError, ToolFailed, Unreachable
+from nbledger.core.errors import LedgerError, ToolFailed
 from nbledger.core.lineage import FileRecord
 from nbledger.core.project import Project
 from nbledger.core.record import Record
@@ -94,14 +94,14 @@ class Detail:
     reproductions: tuple[RunRow, ...] = ()
 
 
-def of_run(project: Project, row: RunRow) -> Detail:
-    """Everything of a run that the store has. ``Unreachable`` where it does not answer at all."""
+def of_run(project: Project, row: RunRow, held: Record) -> Detail:
+    """Everything of a run that the store has, and its record. ``Unreachable`` where the store does not answer at all."""
     uri = project.tracking_uri
     api = mlflow.client(project)
     run = mlflow.get_run(api, uri, row.run_id)
     if run is None:
         raise ToolFailed(f"MLflow has no run {row.run_id}", "it was removed for good (mlflow gc)")
-    found = of_record(loaded(project, row))
+    found = of_record(held)
     asked = _Asked(list(found.lacking))
     listed, whole = asked("artifacts", ([], True), lambda: mlflow_runs.artifacts(api, uri, row.run_id, _ARTIFACTS))
     if not whole:
@@ -273,8 +273,3 @@ def _surroundings(found: Record) -> Surroundings | None:
 
 def _by_name(package: PackageRow) -> str:
     return package.name.lower()
-
-
-def unreached(found: Detail, err: Unreachable) -> Detail:
-    """The same while the store does not answer."""
-    return replace(found, lacking=(*found.lacking, err.message))

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nbledger.core.mlflow import _translated
+from nbledger.core.runrows import true_value
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -139,7 +140,10 @@ def sampled(api: MlflowClient, uri: str, run_ids: Sequence[str], key: str, most:
             part = list(run_ids[start : start + 100])
             for run_id, point in _sampled(api, part, key, most):
                 found.setdefault(run_id, []).append(point)
-    return {run_id: sorted(points, key=lambda p: (p[0], p[2])) for run_id, points in found.items()}
+    return {
+        run_id: sorted(((step, true_value(value), at) for step, value, at in points), key=lambda p: (p[0], p[2]))
+        for run_id, points in found.items()
+    }
 
 
 def _sampled(

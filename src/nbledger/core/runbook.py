@@ -46,13 +46,13 @@ class NotebookDiff:
     note: str = ""
 
 
-def of_run(project: Project, row: RunRow, found: Record) -> RunNotebook:
+def of_run(project: Project, row: RunRow, found: Record, *, reached: bool = True) -> RunNotebook:
     """The executed notebook if the run has kept one, else the executed cells.
 
     Of a run of single cells the outputs were recorded nowhere. Those that its snapshot's notebook holds may be of an
-    earlier execution, or of another kernel, so they are not shown.
+    earlier execution, or of another kernel, so they are not shown. ``reached``: whether the store answers.
     """
-    if found.batch or not found.cells:
+    if reached and (found.batch or not found.cells):
         kept = _artifact(project, row)
         if kept is not None:
             return kept
@@ -72,8 +72,6 @@ def of_run(project: Project, row: RunRow, found: Record) -> RunNotebook:
 
 def _artifact(project: Project, row: RunRow) -> RunNotebook | None:
     """The notebook among the run's own artifacts: that of the run's notebook, or the only one."""
-    if "nbledger.pending" in row.tags:
-        return None
     api, uri = mlflow.client(project), project.tracking_uri
     listed = {
         path: size
@@ -113,10 +111,14 @@ def _within_limit(book: dict[str, Any], size: int) -> tuple[dict[str, Any], str]
         raise Refused(f"the notebook has {size // MB} MB without its outputs", "mlflow artifacts download fetches it")
     shown, without = [], 0
     for cell in book["cells"]:
-        need = len(json.dumps(cell.get("outputs", []))) if isinstance(cell, dict) else 0
-        left -= need if need <= left else 0
-        without += need > left and need > 2
-        shown.append(cell if need <= left or need <= 2 else _bare(cell))
+        outputs = cell.get("outputs") if isinstance(cell, dict) else None
+        need = len(json.dumps(outputs)) if outputs else 0
+        if need > left:
+            without += 1
+            shown.append(_bare(cell))
+        else:
+            left -= need
+            shown.append(cell)
     return {**book, "cells": shown}, f"the notebook has {size // MB} MB: the outputs of {without} cells are left out"
 
 

@@ -13,7 +13,7 @@ from nbledger.core.records import Preview, RunRow
 from nbledger.core.registry import Models
 from nbledger.keeper import changes
 from nbledger.keeper.calls import Args, Progress
-from nbledger.keeper.views_run import named
+from nbledger.keeper.views_run import named, unpublished
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def promote(project: Project, args: Args, progress: Progress | None) -> Promoted
         if plan.alias and plan.previous != number:
             mlflow_registry.point(api, uri, plan.model, plan.alias, number)
     finally:
-        changes.tell(project, "models", "runs")
+        changes.tell(project, "models", "runs", run=plan.row.run_id)
     return Promoted(plan.model, number, plan.alias, plan.previous, plan.version is None, plan.row.run_id)
 
 
@@ -127,8 +127,8 @@ def preview_alias(project: Project, args: Args) -> Preview:
 def _plan(project: Project, args: Args) -> _Plan:
     model, name = str(args["model"]).strip(), str(args.get("alias") or "").strip()
     row = named(project, str(args["run"]))
-    if "nbledger.pending" in row.tags:
-        raise Refused("the run is not published yet", "nbledger flush says why")
+    if unpublished(project, row) is not None:
+        raise Refused("the run is not published whole yet", "try again, or see nbledger flush")
     api, uri = mlflow.client(project), project.tracking_uri
     run = mlflow.get_run(api, uri, row.run_id)
     if run is None or mlflow_runs.deleted(run):

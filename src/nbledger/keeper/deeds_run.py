@@ -13,9 +13,8 @@ from nbledger.core.errors import LedgerError, Refused, UsageError
 from nbledger.core.project import Project
 from nbledger.core.records import Preview, RunRow
 from nbledger.keeper import changes
-from nbledger.keeper import journal as journals
 from nbledger.keeper.calls import Args, Progress
-from nbledger.keeper.views_run import named
+from nbledger.keeper.views_run import named, unpublished
 
 DELETED_WITH = "nbledger.deleted_with"
 """Tag of a child that was deleted with its parent: the parent's id, so that it comes back with it."""
@@ -140,8 +139,6 @@ def _called(row: RunRow) -> str:
 def _alive(project: Project, args: Args, what: str) -> RunRow:
     """The run that is named; refused where MLflow would not let it be changed."""
     target = named(project, str(args["run"]))
-    if "nbledger.pending" in target.tags:
-        raise Refused(f"the run {_called(target)} is not published yet, so {what}", "nbledger flush says why")
     run = mlflow.get_run(mlflow.client(project), project.tracking_uri, target.run_id)
     if run is not None and mlflow_runs.deleted(run):
         raise Refused(f"the run {_called(target)} is deleted, so {what}", "bring it back first")
@@ -156,8 +153,7 @@ def _deletable(project: Project, target: RunRow) -> list[RunRow]:
         if row.status in ("RUNNING", "SCHEDULED"):
             what = "child " if row is not target else ""
             raise Refused(f"the {what}run {_called(row)} is going on", "wait until it has ended, or interrupt it")
-        journal = row.tags.get(mlflow.JOURNAL_TAG, "")
-        if re.fullmatch(r"[0-9a-f]{32}", journal) and (journals.folder(project) / journal).is_dir():
+        if unpublished(project, row) is not None:
             raise Refused(f"the run {_called(row)} is not published whole yet", "try again, or see nbledger flush")
     return found
 
@@ -181,10 +177,11 @@ def _experiments(project: Project, target: RunRow) -> list[str]:
 
 
 def _told(project: Project, target: RunRow) -> dict[str, Any]:
-    changes.tell(project, "runs")
+    changes.tell(project, "runs", run=target.run_id)
     return {"run_id": target.run_id}
 
 
 def _done(project: Project, target: RunRow, others: list[str]) -> Deleted:
-    changes.tell(project, "runs", "models")
+    for run_id in (target.run_id, *others):
+        changes.tell(project, "runs", "models", run=run_id)
     return Deleted(target.run_id, target.name, (target.run_id, *others))

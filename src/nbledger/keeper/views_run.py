@@ -2,35 +2,54 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from nbledger.core import detail as details
-from nbledger.core import mlflow, record, runbook
+from nbledger.core import mlflow, mlflow_runs, record, runbook, runrows, runs
 from nbledger.core.detail import Detail
-from nbledger.core.errors import Unreachable
+from nbledger.core.errors import LedgerError, UsageError
 from nbledger.core.project import Project
 from nbledger.core.records import RunRow
 from nbledger.core.runbook import NotebookDiff, RunNotebook
 from nbledger.keeper import journal as journals
-from nbledger.keeper import overview, publish
-from nbledger.keeper.calls import Args, Progress
+from nbledger.keeper import overview, publish, table
+from nbledger.keeper.calls import Args, Progress, built
 
 _ID = re.compile(r"[0-9a-f]{32}")
 
 
+@dataclass(frozen=True)
+class _Run:
+    """A run that was named. ``journal``: where what it recorded still is, until it is published whole; ``known``: whether a
+    store that answers has the run, else only what is on this machine is told.
+    """
+
+    row: RunRow
+    journal: Path | None = None
+    known: bool = True
+
+
 def detail(project: Project, args: Args, progress: Progress | None) -> Detail:
     """Everything recorded of ``run``, which may be an id, a journal's id or a name; also while the store is away."""
-    row = named(project, str(args["run"]))
-    if "nbledger.pending" in row.tags:
-        return _waiting(project, row)
-    return details.of_run(project, row)
+    found = _run(project, str(args["run"]))
+    held = _record(project, found)
+    if found.known:
+        return details.of_run(project, found.row, held)
+    shown = details.of_record(held)
+    if mlflow.reachable(project.tracking_uri, 1.0):
+        return replace(shown, lacking=(*shown.lacking, "the run is not published yet"))
+    away = f"the tracking store {mlflow.display_uri(project.tracking_uri)} does not answer"
+    return replace(shown, lacking=(*shown.lacking, away))
 
 
 def notebook(project: Project, args: Args, progress: Progress | None) -> RunNotebook:
     """The notebook of ``run`` as it was executed."""
-    row = named(project, str(args["run"]))
-    return runbook.of_run(project, row, _record(project, row))
+    found = _run(project, str(args["run"]))
+    return runbook.of_run(project, found.row, _record(project, found), reached=found.known)
 
 
 def compare_notebooks(project: Project, args: Args, progress: Progress | None) -> NotebookDiff:
@@ -43,7 +62,8 @@ def markdown(project: Project, args: Args, progress: Progress | None) -> dict[st
     from nbledger.core.markdown import comparison
     from nbledger.keeper.calls import TABLE
 
-    found = TABLE["compare"](project, {k: args[k] for k in ("names", "everything", "here") if k in args}, progress)
+    names = [_name(project, str(name)) for name in args["names"]]
+    found = TABLE["compare"](project, {**args, "names": names}, progress)
     return {"markdown": comparison(found)}
 
 
@@ -51,37 +71,86 @@ def markdown(project: Project, args: Args, progress: Progress | None) -> dict[st
 
 
 def named(project: Project, name: str) -> RunRow:
-    """The run that ``name`` means: an id, a journal's id, or what ``runs.find`` takes."""
-    return overview.run(project, _name(project, name))
+    """The run of the store that ``name`` means: an id, a journal's id, or what ``runs.find`` takes. Nothing is published
+    first: that may take long, and a view must not make anything happen.
+    """
+    try:
+        return runs.find(project, _name(project, name))
+    except UsageError:
+        row = _by_journal(project, name) if _ID.fullmatch(name) else None
+        if row is None:
+            raise
+        return row
 
 
 def _name(project: Project, name: str) -> str:
     """A journal's id as the id of its run; any other name as it is."""
-    if not _ID.fullmatch(name):
-        return name
-    known = publish.run_id_of(project, name)
-    if known is None and (journals.folder(project) / name).is_dir():
-        publish.flush(project)
-        known = publish.run_id_of(project, name)
-    return known or name
+    return (publish.run_id_of(project, name) or name) if _ID.fullmatch(name) else name
 
 
-def _waiting(project: Project, row: RunRow) -> Detail:
-    """A run that is only in its journal, since the store does not answer."""
-    away = Unreachable(f"the tracking store {mlflow.display_uri(project.tracking_uri)} does not answer")
-    return details.unreached(details.of_record(_record(project, row)), away)
+def unpublished(project: Project, row: RunRow) -> Path | None:
+    """The journal of a run that is not published whole."""
+    journal = row.tags.get(mlflow.JOURNAL_TAG, "")
+    path = journals.folder(project) / journal
+    return path if _ID.fullmatch(journal) and path.is_dir() else None
 
 
-def _record(project: Project, row: RunRow) -> record.Record:
-    if "nbledger.pending" not in row.tags:
+def _run(project: Project, name: str) -> _Run:
+    try:
+        row = named(project, name)
+    except LedgerError:
+        held = _on_this_machine(project, name)
+        if held is None:
+            raise
+        return held
+    return _Run(row, unpublished(project, row) if row.end else None)
+
+
+def _by_journal(project: Project, journal: str) -> RunRow | None:
+    """The run that another machine's journal of that id became, or one of long ago."""
+    api, uri = mlflow.client(project), project.tracking_uri
+    known = mlflow.experiments(api, uri)
+    found = mlflow_runs.tied(api, uri, list(known), mlflow.JOURNAL_TAG, journal, 1) if known else []
+    return runrows.row(found[0], known[str(found[0].info.experiment_id)]) if found else None
+
+
+def _on_this_machine(project: Project, name: str) -> _Run | None:
+    """A run that the store does not have yet, or that it cannot be asked for: from its journal, or as the table of runs
+    remembers it.
+    """
+    waiting = overview.waiting(project)
+    for one in waiting:
+        if name in (one.path.name, one.as_known().run_id):
+            return _Run(one.as_known(), one.path, known=False)
+    index = table.known(project)
+    text = index.text_of(name) if index is not None else None
+    if text is not None:
+        return _Run(built(RunRow, json.loads(text)), known=False)
+    with contextlib.suppress(UsageError):
+        row = runs.resolve([one.row for one in waiting], name)
+        return next(_Run(one.as_known(), one.path, known=False) for one in waiting if one.row is row)
+    return None
+
+
+def _record(project: Project, found: _Run) -> record.Record:
+    row = found.row
+    if found.journal is not None:
+        return _from_journal(found)
+    if found.known:
         return details.loaded(project, row)
-    path = journals.folder(project) / row.run_id
-    events = journals.read(path).events
-    folder = next((path / str(e["folder"]) for e in events if e["t"] == "lineage"), None)
-    found = record.read(row, folder)
+    kept = project.state / "records" / row.run_id / record.FOLDER
+    return record.read(row, kept if kept.is_dir() else None)
+
+
+def _from_journal(found: _Run) -> record.Record:
+    """What the kernel wrote; the store has the same only when it is published whole."""
+    assert found.journal is not None
+    events = journals.read(found.journal).events
+    folder = next((found.journal / str(e["folder"]) for e in events if e["t"] == "lineage"), None)
+    made = record.read(found.row, folder)
     series: dict[str, list[record.Point]] = {}
     for event in events:
         if event["t"] == "metric":
             series.setdefault(event["k"], []).append(record.Point(int(event["s"]), float(event["v"]), int(event["at"])))
     notices = tuple(str(e["text"]) for e in events if e["t"] == "notice")
-    return replace(found, metrics={k: tuple(v) for k, v in series.items()}, notices=notices)
+    return replace(made, metrics={k: tuple(v) for k, v in series.items()}, notices=notices)
