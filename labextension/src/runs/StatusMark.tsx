@@ -40,7 +40,7 @@ export function StatusMark({
 }): ReactElement {
   const text = statusText(status, trans);
   return (
-    <span className={`nbl-status nbl-mod-${status.toLowerCase()}`} title={text}>
+    <span className={`nbl-run-status nbl-mod-${status.toLowerCase()}`} title={text}>
       <svg
         width={14}
         height={14}

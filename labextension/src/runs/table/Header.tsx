@@ -30,7 +30,12 @@ export function Header(props: IHeaderProps): ReactElement {
     <HeaderCell key={placed.column.id} placed={placed} {...props} />
   );
   return (
-    <div role="row" aria-rowindex={1} className="nbl-row nbl-head" style={{ width: layout.width }}>
+    <div
+      role="row"
+      aria-rowindex={1}
+      className="nbl-run-row nbl-head"
+      style={{ width: layout.width }}
+    >
       <span className="nbl-box" aria-hidden="true" />
       {layout.pinned.map(cell)}
       {gap > 0 && <span className="nbl-gap" style={{ width: gap }} />}

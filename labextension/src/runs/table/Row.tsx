@@ -54,7 +54,7 @@ function RunRow(props: IRowProps): ReactElement {
       aria-level={tree ? row.depth + 1 : undefined}
       aria-expanded={tree && row.children ? row.open : undefined}
       data-run={row.run.run_id}
-      className={`nbl-row${selected ? ' nbl-mod-selected' : ''}${cursor !== null ? ' nbl-mod-cursor' : ''}${at % 2 ? ' nbl-mod-odd' : ''}`}
+      className={`nbl-run-row${selected ? ' nbl-mod-selected' : ''}${cursor !== null ? ' nbl-mod-cursor' : ''}${at % 2 ? ' nbl-mod-odd' : ''}`}
       style={{ transform: `translateY(${top}px)`, width: layout.width }}
     >
       <span className="nbl-box" data-box="true" aria-hidden="true">

@@ -1,7 +1,15 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 import { useMemo, useState, type KeyboardEvent, type PointerEvent, type ReactElement } from 'react';
 
-import { laidOut, nearest, type Along, type ICurve, type IFrame, type ILaidOut } from './curve';
+import {
+  laidOut,
+  nearest,
+  type Along,
+  type ICurve,
+  type IFrame,
+  type ILaidOut,
+  type IPlace
+} from './curve';
 import { Legend, mark } from './marks';
 import { number } from '../format';
 import { useWidth } from './width';
@@ -160,10 +168,10 @@ function CurveLine({ index, plan, faded, at }: ICurveLineProps): ReactElement {
   const places = plan.places[index] ?? [];
   const finite = places.filter(place => Number.isFinite(place.value));
   const read = at === undefined ? null : nearest(finite, at);
-  const marked = read ?? finite[finite.length - 1];
+  const marked = read ?? furthest(finite);
   return (
     <g className={`nbl-curve ${className}${faded ? ' nbl-mod-faded' : ''}`}>
-      <path className="nbl-line" d={plan.paths[index]} strokeDasharray={dash} />
+      <path className="nbl-curve-line" d={plan.paths[index]} strokeDasharray={dash} />
       {marked && (
         <path
           className="nbl-point"
@@ -173,6 +181,10 @@ function CurveLine({ index, plan, faded, at }: ICurveLineProps): ReactElement {
       )}
     </g>
   );
+}
+
+function furthest(places: readonly IPlace[]): IPlace | null {
+  return places.reduce<IPlace | null>((far, one) => (far && far.x > one.x ? far : one), null);
 }
 
 interface IAlongProps {

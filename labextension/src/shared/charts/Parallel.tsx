@@ -119,7 +119,7 @@ function RunLine({ laid, index, faded, onHover }: IRunLineProps): ReactElement {
         onHover(false);
       }}
     >
-      <path className="nbl-line" d={drawn ?? ''} strokeDasharray={dash} />
+      <path className="nbl-curve-line" d={drawn ?? ''} strokeDasharray={dash} />
       <path className="nbl-grip" d={drawn ?? ''} />
       {laid.map(one => {
         const at = one.places[index];

@@ -50,6 +50,20 @@ test('a curve with a hole and an infinity is drawn in pieces', () => {
   expect(laidOut([curve('a', ['nan'])], 'step', FRAME)).toBeNull();
 });
 
+test('a value logged at the end without a step draws no line back', () => {
+  const points: ISeriesPoint[] = [
+    [0, 4, 0],
+    [1, 3, 1],
+    [2, 2, 2],
+    [0, 2, 3]
+  ];
+  const plan = laidOut([{ id: 'a', name: 'a', points }], 'step', FRAME);
+  expect(plan?.paths[0]?.match(/L/g)).toHaveLength(2);
+  const { container } = render(<Sparkline points={points} label="loss" width={66} />);
+  expect(container.querySelector('path')?.getAttribute('d')?.match(/L/g)).toHaveLength(2);
+  expect(container.querySelector('circle')?.getAttribute('cx')).toBe('63');
+});
+
 test('along time every curve starts at zero', () => {
   const late: ICurve = {
     id: 'b',
@@ -82,7 +96,7 @@ test('runs in a chart differ in more than their colour', () => {
   const { container } = render(
     <Curves title="loss" curves={['a', 'b', 'c'].map(name => curve(name, [1, 2]))} trans={trans} />
   );
-  const dashes = Array.from(container.querySelectorAll('.nbl-line')).map(one =>
+  const dashes = Array.from(container.querySelectorAll('.nbl-curve-line')).map(one =>
     one.getAttribute('stroke-dasharray')
   );
   const marks = Array.from(container.querySelectorAll('.nbl-point')).map(one =>
@@ -129,7 +143,7 @@ test('parallel axes scale numbers and list words; a run without a value passes b
   expect(laid[2]?.places).toEqual([50, null, 0]);
   const runs = ['a', 'b', 'c'].map(name => ({ id: name, name }));
   const { container } = render(<Parallel title="All" axes={axes} runs={runs} trans={trans} />);
-  expect(container.querySelectorAll('.nbl-line')).toHaveLength(3);
+  expect(container.querySelectorAll('.nbl-curve-line')).toHaveLength(3);
   fireEvent.click(screen.getByRole('button', { name: 'b' }));
   expect(screen.getByRole('status').textContent).toBe('b: n 100 · m entropy · a NaN');
 });

@@ -55,10 +55,10 @@ export function laidOut(curves: readonly ICurve[], along: Along, frame: IFrame):
   }
   const x = scaleLinear(span, [frame.left, frame.width - frame.right]);
   const y = scaleLinear(range, [frame.height - frame.bottom, frame.top]).nice(4);
-  const path = line<IPlace>()
-    .defined(place => Number.isFinite(place.value))
-    .x(place => x(place.x))
-    .y(place => y(place.value));
+  const path = line<IPlace | null>()
+    .defined(place => place !== null && Number.isFinite(place.value))
+    .x(place => x(place?.x ?? 0))
+    .y(place => y(place?.value ?? 0));
   const format = x.tickFormat(5);
   return {
     xs: [...new Set(all.map(place => place.x))].sort((a, b) => a - b),
@@ -66,7 +66,7 @@ export function laidOut(curves: readonly ICurve[], along: Along, frame: IFrame):
       .ticks(Math.max(2, Math.floor(frame.width / 90)))
       .map(value => ({ at: x(value), label: format(value) })),
     yTicks: y.ticks(4).map(value => ({ at: y(value), label: y.tickFormat(4, '~g')(value) })),
-    paths: places.map(one => path(one) ?? ''),
+    paths: places.map(one => path(onward(one)) ?? ''),
     places,
     x: value => x(value),
     y: value => y(value)
@@ -79,6 +79,14 @@ function placed(points: readonly ISeriesPoint[], along: Along): readonly IPlace[
     x: along === 'step' ? step : (at - began) / 1000,
     value: numeric(value) ?? NaN
   }));
+}
+
+/** With a gap wherever x goes back: a value logged at the end without a step, or a training that started again. */
+export function onward<T extends { readonly x: number }>(places: readonly T[]): (T | null)[] {
+  return places.flatMap((place, at) => {
+    const before = places[at - 1];
+    return before && place.x < before.x ? [null, place] : [place];
+  });
 }
 
 /** The place of a curve that is nearest to `x`. */
