@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ import psutil
 import pytest
 
 from conftest import commit_all, dvc, git
+from kernels import kernel
 from nbledger.core.errors import LedgerError, Refused, UsageError
 from nbledger.core.project import find
 from nbledger.keeper import client
@@ -158,3 +160,47 @@ def test_stopping_and_waiting(project: Path, tmp_path: Path, monkeypatch: pytest
             until(lambda number=number: gone(number))
     hook.unlink()
     assert ask(project, "push")["commits"] == 1
+
+
+def test_a_reproduction_and_its_end(project: Path) -> None:
+    (project / "data.csv").write_text("1,2\n")
+    with kernel(project) as k:
+        for code in (
+            "%track_data data.csv",
+            "%%mlrun first -m total\nimport time\ntotal = len(open('data.csv').read()); time.sleep(0.3)",
+        ):
+            assert k.run(code).status == "ok"
+    (version,) = until(lambda: (found := ask(project, "versions", file="data.csv")["versions"])[0]["runs"] and found)
+    run = version["runs"][0]["run_id"]
+    assert version["runs"] == [{"run_id": run, "name": "first"}]
+    lines, _, refused = preview(project, "reproduce", run="first")
+    assert refused is None
+    assert "is executed there in a fresh kernel, with your rights" in lines
+    assert preview(project, "reproduce", run="first", into=".")[2]["error"].endswith("is not an empty folder")
+    done = ended(project, ask(project, "job_start", kind="reproduce", run=run)["id"])
+    assert (done["state"], done["problem"], done["title"]) == ("done", None, f"Reproduce {run}")
+    assert done["result"]["verdict"] == "identical"
+    assert done["total"] == 3  # a step each cell
+    begun = ask(project, "job_start", kind="reproduce", run=run, times=100)
+    kernels = until(lambda: [pid for pid, words in _below(project).items() if "ipykernel" in words])
+    ask(project, "job_stop", id=begun["id"])
+    done = ended(project, begun["id"])
+    assert (done["state"], done["problem"]) == ("stopped", None)
+    for pid in kernels:
+        until(lambda number=pid: gone(number))
+    assert not any((project / ".nbledger" / "reproduced").glob("*"))
+    restored = ask(project, "job_start", kind="reproduce", run="first", restore_only=True, into="back")
+    assert ended(project, restored["id"])["state"] == "done"
+    assert (project / "back" / "data.csv").read_text() == "1,2\n"
+    assert preview(project, "delete", run="first")[0].startswith("first (")
+
+
+def _below(project: Path) -> dict[int, str]:
+    """{pid: command line} of the keeper's children and theirs."""
+    keeper = client.running(find(project))
+    assert keeper is not None
+    found = {}
+    for process in psutil.Process(keeper.pid).children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            found[process.pid] = " ".join(process.cmdline())
+    return found

@@ -8,6 +8,11 @@ from pathlib import Path
 import pytest
 
 from conftest import dvc, git, run
+from nbledger.core import pull, push
+from nbledger.core.project import find
+from nbledger.core.setup import initialise
+from nbledger.core.track import track
+from nbledger.core.useversion import use
 from servers import s3
 
 
@@ -45,6 +50,32 @@ def test_push_and_plain_dvc_pull(project: Path, bucket: dict[str, str], tmp_path
     dvc(clone, "pull", "-q")
     assert {name: (clone / name).read_bytes() for name in contents} == contents
     assert dvc(clone, "status") == "Data and pipelines are up to date."
+
+
+def test_push_and_pull_with_a_run_of_an_older_version(
+    project: Path, bucket: dict[str, str], tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    initialise(find(project), remote="s3://ledger/shared")
+    credentials(project, bucket)
+    git(tmp_path, "init", "-q", "--bare", "bare.git")
+    git(project, "remote", "add", "origin", str(tmp_path / "bare.git"))
+    (project / "d").mkdir()
+    (project / "d" / "a").write_text("read by a run")
+    old = track(find(project), ["d"])[0].commit or ""
+    git(project, "update-ref", "refs/nbledger/runs/" + "a" * 32, old)
+    (project / "d" / "a").write_text("the present")
+    track(find(project), ["d"])
+    assert push.plan(find(project)).data == ("d",)
+    assert push.push(find(project)).data == 3  # two files and the former list of files: DVC does not count its own
+    assert push.plan(find(project)).data == ()
+    clone = tmp_path / "clone"
+    git(tmp_path, "clone", "-q", str(tmp_path / "bare.git"), "clone")
+    credentials(clone, bucket)
+    assert pull.pull(find(clone)).data == ("d",)
+    assert (clone / "d" / "a").read_text() == "the present"
+    use(find(clone), "d", old)
+    assert (clone / "d" / "a").read_text() == "read by a run"
+    assert bucket["secret"] not in "".join(capfd.readouterr())
 
 
 def test_a_push_that_fails_says_so_and_keeps_the_tracking(project: Path) -> None:

@@ -100,6 +100,15 @@ def test_there_and_back(project: Path, remote: Path, tmp_path: Path) -> None:
     git(other, "checkout", "-q", "a.csv.dvc")
     dvc(other, "checkout", "-q")
 
+    git(other, "config", "fetch.prune", "true")  # a snapshot that is not pushed yet stays
+    unpushed = snapshot(other, "3" * 32, "HEAD~")
+    git(project, "push", "-q", "--no-verify", "origin", "HEAD~2:refs/nbledger/runs/" + "4" * 32)
+    assert pull.pull(find(other)).runs == 1
+    assert git(other, "for-each-ref", "--format=%(objectname)", "refs/nbledger/").splitlines()[1:] == [
+        unpushed,
+        git(project, "rev-parse", "HEAD~2"),
+    ]
+
     # new work there comes here, and the other way round nothing is lost
     (other / "a.csv").write_text("version 3\n")
     (other / "n.ipynb").write_text("{}")

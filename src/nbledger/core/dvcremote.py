@@ -52,10 +52,15 @@ def not_in_remote(project: Project) -> list[str]:
 
     def ask() -> list[str]:
         from dvc.repo import Repo
-        from dvc.repo.data import _get_entries_not_in_remote
+        from dvc.repo import data as dvc_data_status
 
         with Repo(str(root)) as repo:
-            return [str(path) for path in _get_entries_not_in_remote(repo, remote_refresh=True)]
+            # only this part of it: the whole status hashes the work tree as well
+            part = getattr(dvc_data_status, "_get_entries_not_in_remote", None)
+            if part is None:
+                whole = repo.data_status(not_in_remote=True, remote_refresh=True)
+                return [str(path) for path in whole.get("not_in_remote", [])]
+            return [str(path) for path in part(repo, remote_refresh=True)]
 
     prefix = root.relative_to(project.root).as_posix()
     found = [path.replace(os.sep, "/").rstrip("/") for path in dvc.guarded(ask, "data status")]

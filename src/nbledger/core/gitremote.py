@@ -127,8 +127,12 @@ def push(repo: GitRepo, route: Route, specs: list[str]) -> dict[str, tuple[str, 
 
 
 def fetch(repo: GitRepo, remote: str, *specs: str, quietly: bool = False) -> bool:
-    """``git fetch``; with ``quietly`` only objects come, and no ref is moved. False where a ref was rejected."""
+    """``git fetch``; with ``quietly`` only objects come, and no ref is moved. False where a ref was rejected.
+
+    With refs of our own (``specs``) nothing is pruned, whatever is configured: that would remove snapshots not yet pushed.
+    """
     only = ["--no-tags", "--refmap=", "--no-write-fetch-head"] if quietly else []
+    only += ["--no-prune", "--no-prune-tags", "--no-tags"] if specs else []
     done = git.call(repo, "fetch", "--quiet", *only, "--", remote, *specs, check=False, timeout=_SEND)
     if done.returncode == 0:
         return True

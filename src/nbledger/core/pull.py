@@ -5,6 +5,7 @@ Nothing is merged, rebased or stashed. What the person has changed and the pull 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
@@ -133,12 +134,13 @@ def _touched(outs: Iterable[Out], changed: set[str]) -> list[Out]:
 
 
 def _needed(project: Project, changed: set[str]) -> list[Out]:
-    """Outputs that are missing, and those whose pointers changed and that are not that version yet."""
+    """Outputs that are missing, and those whose pointers changed and that are not that version yet. No other is hashed."""
     outs = [out for out in dvc.outputs(project)[0] if out.cached and out.md5] if project.dvc_root else []
-    touched = {out.path for out in _touched(outs, changed)}
+    touched = _touched(outs, changed)
     with hashes.opened(project) as known:
-        now = dvc.current_hashes(project, outs, known)
-    return [out for out, md5 in zip(outs, now, strict=True) if md5 is None or (out.path in touched and md5 != out.md5)]
+        now = dvc.current_hashes(project, touched, known)
+    old = {out.path for out, md5 in zip(touched, now, strict=True) if md5 != out.md5}
+    return [out for out in outs if out.path in old or not os.path.exists(project.root / out.path)]
 
 
 def told(asked: Plan) -> list[str]:

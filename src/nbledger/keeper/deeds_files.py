@@ -74,13 +74,7 @@ def pull(project: Project, args: Args, progress: Progress | None) -> Pulled:
 
 def sent(project: Project) -> None:
     """Something may have gone to the remotes: what they lack is asked anew."""
-    forget(project)
+    from nbledger.keeper import pushed
+
+    pushed.forget(project)
     changes.tell(project, "state")
-
-
-def forget(project: Project) -> None:
-    import contextlib
-    import importlib
-
-    with contextlib.suppress(ImportError, AttributeError):
-        importlib.import_module("nbledger.keeper.pushed").forget(project)

@@ -155,9 +155,9 @@ def _run(job: Job, work: Callable[[Job], Any]) -> None:
         job.done = job.total = max(job.total, 1)
     job.text = ""
     if job.kind in ("track", "push"):
-        from nbledger.keeper.deeds_files import forget
+        from nbledger.keeper import pushed
 
-        forget(job.project)
+        pushed.forget(job.project)
     with _lock:
         job.state = state
     changes.tell(job.project, "jobs", *_PARTS[job.kind])

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from nbledger.core.records import Preview
     from nbledger.core.versions import Reader, Versions
 
-_RUNS = 20_000
-
 
 def diff(project: Project, args: Args, progress: Progress | None) -> Diff:
     """What changed in ``file`` since the last commit."""
@@ -46,17 +44,23 @@ def preview(project: Project, args: Args, progress: Progress | None) -> Preview:
 
 
 def _readers(project: Project, path: str) -> Mapping[str, Sequence[Reader]]:
-    """{MD5: the runs that read it} of what was read at ``path`` or in it, the newest runs first."""
+    """{MD5: the runs that read it} of what was read at ``path``, the newest runs first."""
+    import json
+
     from nbledger.core.errors import LedgerError
     from nbledger.core.versions import Reader
-    from nbledger.keeper import overview
+    from nbledger.keeper import table
 
-    found: dict[str, list[Reader]] = {}
     try:
-        rows = overview.runs(project, limit=_RUNS)
+        rows = table.of(project).answer().rows
     except LedgerError:
-        return found  # the tracking server is away: the versions are worth showing all the same
-    for row in rows:
-        for md5 in {one.md5 for one in row.inputs if one.path == path}:
-            found.setdefault(md5, []).append(Reader(row.run_id, row.name))
+        return {}  # the tracking server is away: the versions are worth showing all the same
+    mark = f'"path":{json.dumps(path)}'
+    found: dict[str, list[Reader]] = {}
+    for text in rows:
+        if mark not in text:  # most rows need not be parsed
+            continue
+        row = json.loads(text)
+        for md5 in {one["md5"] for one in row["inputs"] if one["path"] == path}:
+            found.setdefault(md5, []).append(Reader(row["run_id"], row["name"]))
     return found
