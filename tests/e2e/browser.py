@@ -30,7 +30,8 @@ class Lab:
     env: dict[str, str]
 
     def address_of(self, notebook: str) -> str:
-        return f"{self.url}/lab/tree/{notebook}?token={self.token}&reset"
+        where = f"/tree/{notebook}" if notebook else ""
+        return f"{self.url}/lab{where}?token={self.token}&reset"
 
 
 def write_notebook(path: Path, sources: list[str]) -> None:
