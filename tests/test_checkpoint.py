@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from conftest import commit_all, git
 
+from conftest import commit_all, git
 from nbledger.core import checkpoint as core
 from nbledger.core.checkpoint import checkpoint
 from nbledger.core.errors import Refused, UsageError
@@ -56,6 +56,10 @@ def test_data_are_never_committed(project: Path) -> None:
     assert asked.message == "Checkpoint sub/n.ipynb, .gitignore, sub/-a b.py"
     assert checkpoint(find(project), "m", ["."]).paths == asked.paths
     assert "d/x.csv" not in git(project, "ls-files")
+    git(project, "init", "-q", "nested")
+    (project / "nested" / "x.ipynb").write_text("{}")
+    for paths in (["."], ["nested"], []):
+        assert checkpoint(find(project), "m", paths).commit is None  # another repository is not ours to take in
     for bad in ("../x", "/etc/passwd", "nothing"):
         with pytest.raises(UsageError):
             checkpoint(find(project), "m", [bad])

@@ -124,6 +124,14 @@ def test_the_way_of_a_change(project: Path, tmp_path: Path) -> None:
     assert not git(project, "fsck", "--strict")
 
 
+def test_without_a_keeper_the_work_is_done_at_once(project: Path) -> None:
+    (project / ".nbledger.toml").write_text("keeper = false\n")
+    (project / "data.csv").write_text("1\n")
+    done = ask(project, "job_start", kind="track", paths=["data.csv"])
+    assert (done["state"], done["result"][0]["commit"]) == ("done", git(project, "rev-parse", "HEAD"))
+    assert ask(project, "job_start", kind="pull")["problem"]["error"] == "there is no remote to pull from"
+
+
 def test_stopping_and_waiting(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     git(tmp_path, "init", "-q", "--bare", "bare.git")
     git(project, "remote", "add", "origin", str(tmp_path / "bare.git"))

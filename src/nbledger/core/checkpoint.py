@@ -53,10 +53,11 @@ def plan(project: Project, paths: Sequence[str] = (), *, large: bool = False, cw
     named = [_relative(project, path, cwd or project.root) for path in paths]
     changed, untracked = git.changes(project.git, every_file=True)
     data = {out.path for out in dvc.outputs(project)[0] if out.cached}
-    here = [path for path in dict.fromkeys((*changed, *untracked)) if not path.startswith(f"{STATE}/")]
+    own = [path for path in untracked if not path.endswith("/")]  # another repository, which is none of our submodules
+    here = [path for path in dict.fromkeys((*changed, *own)) if not path.startswith(f"{STATE}/")]
     _refuse_data(named, data)
     folders = [name for name in named if name == "." or (project.root / name).is_dir()]
-    below = [p for p in here if any(name == "." or p.startswith(f"{name}/") for name in folders) and not _within(p, data)]
+    below = [path for path in here if _named(path, folders) and not _within(path, data)]
     sizes = {path: _size(project.root / path) for path in {*below, *named, *(p for p in here if _ours(p))}}
     limit = project.settings.large_file_mb * 1_000_000
     below = [path for path in below if large or sizes[path] <= limit]
@@ -105,6 +106,11 @@ def _relative(project: Project, path: str, cwd: Path) -> str:
     return relative
 
 
+def _named(path: str, folders: Sequence[str]) -> bool:
+    """Whether a path is one of these folders (a submodule) or lies in one."""
+    return any(name in (".", path) or path.startswith(f"{name}/") for name in folders)
+
+
 def _within(path: str, data: set[str]) -> bool:
     return path in data or any(path.startswith(f"{folder}/") for folder in data)
 
@@ -114,7 +120,8 @@ def _refuse_data(named: Sequence[str], data: set[str]) -> None:
     for path in named:
         if _within(path, data):
             raise Refused(
-                f"{path} is versioned by DVC: Git keeps its pointer, never the data", f"nbledger track {path} versions it"
+                f"{path} is versioned by DVC: Git keeps its pointer, never the data",
+                f"nbledger track {path} versions it",
             )
 
 

@@ -81,7 +81,9 @@ def jobs(project: Project, args: Args, progress: Progress | None) -> dict[str, A
 
 
 def job_start(project: Project, args: Args, progress: Progress | None) -> dict[str, Any]:
-    """Begin the work ``kind`` with its words; the job as it is then."""
+    """Begin the work ``kind`` with its words; the job as it is then. Without a keeper, whose life is longer than a call's,
+    the work is done before this returns.
+    """
     kind, words = str(args["kind"]), {key: value for key, value in args.items() if key != "kind"}
     title, work = _prepared(project, kind, words)
     now = dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
@@ -95,6 +97,8 @@ def job_start(project: Project, args: Args, progress: Progress | None) -> dict[s
         job.thread = threading.Thread(target=_run, args=(job, work), name=f"job-{kind}", daemon=True)
         job.thread.start()
     changes.tell(project, "jobs")
+    if not changes.serving():
+        job.thread.join()
     return job.as_dict()
 
 
