@@ -1,3 +1,3 @@
-import type { JupyterFrontEndPlugin } from '@jupyterlab/application';
+import { filesPlugin } from './filesPlugin';
 
-export const plugins: JupyterFrontEndPlugin<unknown>[] = [];
+export const plugins = [filesPlugin];

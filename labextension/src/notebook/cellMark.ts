@@ -12,6 +12,8 @@ import { markOf, type IMark } from './mark';
 /** While one types, the digest waits so long; outputs that come in quickly are read so often. */
 const TYPING_MS = 300;
 const OUTPUT_MS = 100;
+/** On the footer of a marked cell: JupyterLab's own has no height. */
+const MARKED = 'nbl-mod-marked';
 
 export interface IMarkOptions {
   readonly ledger: ILedger;
@@ -112,6 +114,7 @@ export class CellMark implements IDisposable {
       this.mark = null;
       this.node?.remove();
       this.node = null;
+      this.footer?.classList.remove(MARKED);
       return;
     }
     const { runs, trans } = this.options.ledger;
@@ -122,7 +125,7 @@ export class CellMark implements IDisposable {
       return;
     }
     this.mark = mark;
-    const footer = this.cell.node.querySelector(':scope > .jp-Cell-footer');
+    const footer = this.footer;
     if (!footer) {
       void this.cell.ready.then(() => {
         this.draw(); // a cell that was out of sight gets its footer when it is first shown
@@ -132,7 +135,12 @@ export class CellMark implements IDisposable {
     const node = drawn(mark, this.options);
     this.node?.remove();
     footer.appendChild(node);
+    footer.classList.add(MARKED);
     this.node = node;
+  }
+
+  private get footer(): Element | null {
+    return this.cell.node.querySelector(':scope > .jp-Cell-footer');
   }
 
   private readonly model: ICodeCellModel;

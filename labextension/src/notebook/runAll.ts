@@ -8,21 +8,21 @@ import type { ReadonlyPartialJSONObject } from '@lumino/coreutils';
 import { Commands } from '../names';
 import { cut } from '../shared/text';
 import type { ILedger } from '../tokens';
+import {
+  beginning,
+  ending,
+  JOURNAL,
+  OUTCOME,
+  textOf,
+  type IPlan,
+  type Outcome
+} from './kernelWords';
 
 export interface IRunAllOptions {
   readonly ledger: ILedger;
   readonly dialogs: ISessionContextDialogs | null;
   readonly run: (command: string, args: ReadonlyPartialJSONObject) => void;
 }
-
-/** What the kernel is told: the run's name, its last cell, and the cells that may fail (`raises-exception`). */
-export interface IPlan {
-  readonly name: string;
-  readonly last: string;
-  readonly allowed: readonly string[];
-}
-
-type Outcome = 'FINISHED' | 'FAILED' | 'KILLED';
 
 /**
  * Save the notebook and run all its cells as one run. The kernel itself ends the run with the last cell or the first that
@@ -125,16 +125,6 @@ async function save({ context }: NotebookPanel, { ledger }: IRunAllOptions): Pro
   }
 }
 
-/** The code that opens the run. Its words are JSON, which is Python too for texts and lists of texts. */
-export function beginning({ name, last, allowed }: IPlan): string {
-  const words = [name, last, allowed].map(word => JSON.stringify(word)).join(', ');
-  return [
-    'import nbledger as _nbledger, nbledger_magics.whole as _nbledger_whole',
-    '_nbledger.load_ipython_extension(get_ipython())',
-    `_nbledger_journal = _nbledger_whole.begin(get_ipython()._nbledger_session, ${words})`
-  ].join('\n');
-}
-
 async function begin(
   kernel: Kernel.IKernelConnection,
   plan: IPlan,
@@ -142,7 +132,7 @@ async function begin(
 ): Promise<string | null> {
   const { trans } = ledger;
   const { reply, said } = await silently(kernel, beginning(plan), {
-    journal: '_nbledger_journal or ""'
+    journal: JOURNAL
   });
   const journal = reply.status === 'ok' ? textOf(reply.user_expressions.journal) : '';
   if (journal) {
@@ -170,18 +160,8 @@ async function end(
   if (kernel.isDisposed || kernel.status === 'dead') {
     return 'KILLED';
   }
-  const words = [journal, ran ? 'FINISHED' : 'KILLED'].map(word => JSON.stringify(word)).join(', ');
-  const code = [
-    'try:',
-    `    _nbledger_outcome = _nbledger_whole.end(get_ipython()._nbledger_session, ${words})`,
-    '    del _nbledger, _nbledger_whole, _nbledger_journal',
-    'except (NameError, AttributeError):',
-    '    _nbledger_outcome = "KILLED"  # another kernel by now'
-  ].join('\n');
   try {
-    const { reply } = await silently(kernel, code, {
-      outcome: 'globals().pop("_nbledger_outcome")'
-    });
+    const { reply } = await silently(kernel, ending(journal, ran), { outcome: OUTCOME });
     const outcome = reply.status === 'ok' ? textOf(reply.user_expressions.outcome) : '';
     return outcome === 'FINISHED' || outcome === 'FAILED' ? outcome : 'KILLED';
   } catch {
@@ -237,11 +217,4 @@ async function silently(
   };
   const reply = await future.done;
   return { reply: reply.content, said };
-}
-
-/** The text of a user expression that is a string. */
-function textOf(value: unknown): string {
-  const data = (value as { data?: Record<string, unknown> } | undefined)?.data;
-  const plain = data?.['text/plain'];
-  return typeof plain === 'string' ? plain.replace(/^'|'$/g, '') : '';
 }

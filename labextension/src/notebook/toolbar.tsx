@@ -1,9 +1,8 @@
-import { ReactWidget, ToolbarButtonComponent } from '@jupyterlab/ui-components';
+import { ReactWidget } from '@jupyterlab/ui-components';
 import type { ReactElement } from 'react';
 
 import { badge } from '../shared/badge';
 import { useLive } from '../shared/hooks';
-import { ledgerIcon } from '../shared/icons';
 import type { ILedger } from '../tokens';
 
 /** The badge in a notebook's toolbar; a click shows the sidebar. */
@@ -26,14 +25,15 @@ function Badge({ ledger, show }: { ledger: ILedger; show: () => void }): ReactEl
   const { kind, label, text, reasons } = badge(value, ledger.trans, value ? null : problem);
   const title = [text, ...(reasons.length > 1 ? reasons.slice(0, 20) : [])].join('\n');
   return (
-    <span className={`nbl-ToolbarBadge-inner nbl-mod-${kind}`}>
-      <ToolbarButtonComponent
-        icon={ledgerIcon}
-        label={label}
-        tooltip={title.slice(0, 2000)}
-        onClick={show}
-      />
+    <button
+      type="button"
+      className="nbl-ToolbarBadge-button"
+      title={title.slice(0, 2000)}
+      aria-label={`nbledger: ${label}`}
+      onClick={show}
+    >
       <span className={`nbl-dot nbl-mod-${kind}`} aria-hidden="true" />
-    </span>
+      <span>{label}</span>
+    </button>
   );
 }
