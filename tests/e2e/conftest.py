@@ -80,8 +80,8 @@ def lab(tmp_path_factory: pytest.TempPathFactory, python: Path, home: Home) -> I
         _wait_for(f"{url}/api/status?token={token}", server, Path(log.name))
         yield Lab(url, token, root, env)
     finally:
-        stop_keepers(runtime)
         _end(server)
+        stop_keepers(runtime)  # a server that still ran would start another one
         log.close()
         shutil.rmtree(runtime, ignore_errors=True)
 

@@ -120,11 +120,11 @@ def started(
         _wait(server, process, home / "server.log")
         yield server
     finally:
-        stop_keepers(runtime)
         process.terminate()
         for one in psutil.wait_procs([psutil.Process(process.pid)], timeout=10)[1] if process.poll() is None else ():
             one.kill()
         process.wait()
+        stop_keepers(runtime)  # a server that still ran would start another one
         log.close()
         shutil.rmtree(runtime, ignore_errors=True)
 

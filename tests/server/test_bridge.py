@@ -124,15 +124,22 @@ def test_where_the_settings_want_no_keeper_a_process_of_its_own_does_the_work(pr
     (project / ".nbledger.toml").write_text("keeper = false\n")
     answer = ask(find(project), "status")
     assert json.loads(b"".join(answer.chunks))["result"]["root"] == str(project)
-    assert ask(find(project), "show", run="none").code == 2
     assert ask(find(project), "no-such-call").code == 2
     assert client.running(find(project)) is None
 
 
-def test_who_asks_first_starts_one_keeper_for_all(project: Path) -> None:
-    here = find(project)
+def test_however_many_ask_at_first_one_keeper_is_started(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here, spawned = find(project), []
+    start = client.spawn
+
+    def counted(of: Project) -> None:
+        spawned.append(of)
+        start(of)
+
+    monkeypatch.setattr(client, "spawn", counted)
 
     async def together() -> list[bridge.Answer]:
-        return await asyncio.gather(*(bridge.ask(here, "flush", {}, 30) for _ in range(12)))
+        return await asyncio.gather(*(bridge.ask(here, "flush", {}, 60) for _ in range(12)))
 
     assert {answer.code for answer in asyncio.run(together())} == {0}
+    assert len(spawned) == 1

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import json
 import sys
+import weakref
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -70,9 +71,7 @@ async def connected(
     project: Project, name: str, args: Mapping[str, Any], seconds: float
 ) -> AsyncIterator[AsyncIterator[list[bytes]]]:
     """The lines of the keeper's answer, each in pieces, while the connection lasts."""
-    known = await asyncio.to_thread(client.ready, project)
-    if known is None:
-        raise Unreachable("the keeper does not start", "`nbledger doctor` says why")
+    known = await _keeper(project)
     try:
         reader, writer = await asyncio.wait_for(_open(known), 5)
     except (OSError, TimeoutError) as err:
@@ -84,6 +83,20 @@ async def connected(
         yield _lines(reader, known, seconds)
     finally:
         writer.close()
+
+
+_starting: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
+
+
+async def _keeper(project: Project) -> Endpoint:
+    """The keeper, started if there is none: once, however many ask for it when a page opens."""
+    known = await asyncio.to_thread(client.running, project)
+    if known is None:
+        async with _starting.setdefault(str(project.root), asyncio.Lock()):
+            known = await asyncio.to_thread(client.ready, project)
+    if known is None:
+        raise Unreachable("the keeper does not start", "`nbledger doctor` says why")
+    return known
 
 
 async def _open(known: Endpoint) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
