@@ -75,8 +75,8 @@ def model(api: MlflowClient, uri: str, name: str) -> RegisteredModel | None:
 
 def _registered(api: MlflowClient, known: RegisteredModel, most: int) -> Registered:
     aliases = {str(alias): str(version) for alias, version in known.aliases.items()}
-    page = _versions(api, f"name = {_quoted(known.name)}", most)
-    listed = list(page)
+    page = _versions(api, _named(known.name), most)
+    listed = [version for version in page if version.name == known.name]
     held = {str(version.version) for version in listed}
     if page.token:
         used = [number for number in dict.fromkeys(aliases.values()) if number not in held]
@@ -88,9 +88,11 @@ def _versions(api: MlflowClient, text: str, most: int) -> Any:
     return api.search_model_versions(text, max_results=most, order_by=["version_number DESC"])
 
 
-def _quoted(text: str) -> str:
-    """A name as MLflow's filter takes it."""
-    return f"'{text}'" if "'" not in text else f'"{text}"'
+def _named(name: str) -> str:
+    """MLflow's filter for a name. A text with both kinds of quotes cannot be written there: a wildcard stands for one."""
+    if "'" not in name:
+        return f"name = '{name}'"
+    return f'name = "{name}"' if '"' not in name else f"name LIKE '{name.replace(chr(39), '_')}'"
 
 
 def versions_of_run(api: MlflowClient, uri: str, run_id: str, most: int) -> list[ModelVersion]:
@@ -191,13 +193,14 @@ def register(api: MlflowClient, uri: str, name: str, logged: Logged, run_id: str
 
 
 def _link(api: MlflowClient, model_id: str, name: str, number: Any) -> None:
-    """Say on the logged model which versions were made of it, as ``mlflow.register_model`` does."""
+    """Say on the logged model which versions were made of it, as ``mlflow.register_model`` does; servers do it by themselves."""
     known = api.get_logged_model(model_id).tags.get(_LINKS)
     try:
-        links = list(json.loads(known or "[]"))
+        links = [link for link in json.loads(known or "[]") if isinstance(link, dict)]
     except (ValueError, TypeError):
         links = []
-    api.set_logged_model_tags(model_id, {_LINKS: json.dumps([*links, {"name": name, "version": number}])})
+    if not any(link.get("name") == name and str(link.get("version")) == str(number) for link in links):
+        api.set_logged_model_tags(model_id, {_LINKS: json.dumps([*links, {"name": name, "version": number}])})
 
 
 @contextlib.contextmanager
