@@ -165,4 +165,4 @@ def _tags(chance: random.Random, name: str, number: int) -> dict[str, str]:
 if __name__ == "__main__":
     begun = time.perf_counter()
     fill(Path(sys.argv[1]), int(sys.argv[2]))
-    print(f"{sys.argv[2]} runs in {time.perf_counter() - begun:.1f} s")
+    sys.stdout.write(f"{sys.argv[2]} runs in {time.perf_counter() - begun:.1f} s\n")

@@ -49,8 +49,9 @@ def _text(row: RunRow) -> str:
     plain["tags"] = _clipped({key: value for key, value in row.tags.items() if carried(key)})
     metrics = list(row.metrics.items())[:_KEYS]
     plain["metrics"] = {key: value if math.isfinite(value) else str(value) for key, value in metrics}
-    plain["inputs"] = [{"path": one.path, "md5": one.md5} for one in row.inputs[:_KEYS]]
-    return json.dumps(plain, separators=(",", ":"))
+    inputs = sorted((one.path, one.md5) for one in row.inputs[:_KEYS])
+    plain["inputs"] = [{"path": path, "md5": md5} for path, md5 in inputs]
+    return json.dumps(plain, separators=(",", ":"), sort_keys=True)  # a server says the same in another order each time
 
 
 def _clipped(values: dict[str, str]) -> dict[str, str]:
