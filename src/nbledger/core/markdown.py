@@ -23,9 +23,7 @@ _FIRST = re.compile(r"([-+=>#]|\d+(?=[.)]))")  # what begins a list, a heading o
 _BIDI = re.compile("[\u061c\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _BREAK = "\u200b"
-_REFERENCES = re.compile(
-    r"(?:(?<=[@#!%~^])(?=[\w\"])|(?<=://)(?=\S)|(?<=\bwww)(?=\.)|(?<=\bGH-)(?=\d))", re.IGNORECASE
-)
+_REFERENCES = re.compile(r"(?:(?<=[@#!%~^])(?=[\w\"])|(?<=://)(?=\S)|(?<=\bwww)(?=\.)|(?<=\bGH-)(?=\d))", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -292,11 +290,11 @@ def _runs(found: Comparison) -> _Part:
         _line(
             [
                 text(run.title, 40),
-                run.run_id[:8] or run.kind,
+                text(run.run_id[:8] or run.kind),
                 text(run.status or "—"),
-                (run.start or "—")[:16].replace("T", " "),
+                text((run.start or "—")[:16].replace("T", " ")),
                 text(run.notebook or "—"),
-                (run.commit or "—")[:12] + (" (snapshot)" if run.dirty else ""),
+                text((run.commit or "—")[:12]) + (" (snapshot)" if run.dirty else ""),
             ]
         )
         for run in found.runs

@@ -13,7 +13,7 @@ Diff = list[dict[str, Any]]
 
 _ALIKE = 0.3
 _MOST_PAIRS = 3600  # nbdime looks for alike cells, and lines, pair by pair: beyond this it takes minutes
-_LONG_LINE, _MANY_LINES = 1000, 40
+_LONG_LINE, _MANY_LINES = 1000, 20
 
 
 def diff(base: Mapping[str, Any], other: Mapping[str, Any]) -> tuple[dict[str, Any], Diff]:
@@ -158,9 +158,9 @@ def _middle(a: Sequence[Keyed], b: Sequence[Keyed], left: range, right: range) -
 
 
 def _many(a: Sequence[Keyed], b: Sequence[Keyed], left: range, right: range) -> list[tuple[int | None, int | None]]:
-    """As ``_middle``, of very many cells: what is equal divides them, then what bears the same id."""
-    for part in (0, 1):
-        keys = [a[i][part] or i for i in left], [b[j][part] or -1 - j for j in right]
+    """As ``_middle``, of very many cells: what is equal divides them, then what bears the same id or begins alike."""
+    for part in (_source, _id, _first_line):
+        keys = [part(a[i]) or i for i in left], [part(b[j]) or -1 - j for j in right]
         blocks = difflib.SequenceMatcher(None, *keys, autojunk=False).get_matching_blocks()
         if len(blocks) == 1:
             continue
@@ -172,6 +172,18 @@ def _many(a: Sequence[Keyed], b: Sequence[Keyed], left: range, right: range) -> 
             at_a, at_b = i + count, j + count
         return found
     return _between(left, right)
+
+
+def _source(cell: Keyed) -> str:
+    return cell[0]
+
+
+def _id(cell: Keyed) -> str | None:
+    return cell[1]
+
+
+def _first_line(cell: Keyed) -> str:
+    return next((line for line in cell[0].splitlines() if line.strip()), "")
 
 
 def _between(left: Sequence[int], right: Sequence[int]) -> list[tuple[int | None, int | None]]:
