@@ -70,7 +70,18 @@ def test_texts(project: Path) -> None:
     assert max(map(len, wide.lines)) <= 2001
     assert diff(here, "link").lines[1:] == ("+/etc/hostname", "\\ No newline at end of file")
     assert not (project / "EXECUTED").exists()
-    for bad in ("../x", "/etc/passwd", "", ".git/config", ".nbledger/commits", "a\0", "nothing.py", "x/../../y"):
+    for bad in (
+        "../x",
+        "/etc/passwd",
+        "",
+        ".git/config",
+        ".nbledger/commits",
+        "a\0",
+        "nothing.py",
+        "x/../../y",
+        "\ud800",
+        "x" * 5000,
+    ):
         with pytest.raises(UsageError):
             diff(here, bad)
     (project / "way").symlink_to("/etc")

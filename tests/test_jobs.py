@@ -111,6 +111,8 @@ def test_the_way_of_a_change(project: Path, tmp_path: Path) -> None:
     assert preview(project, "reproduce", run="nothing")[2]["code"] == 2
     with pytest.raises(UsageError, match="no action called"):
         preview(project, "promot")
+    with pytest.raises(UsageError, match="needs to know 'file'"):
+        preview(project, "use_version")
     # what goes wrong is told by the job
     lost = ended(project, ask(project, "job_start", kind="track", paths=["nowhere.csv"])["id"])
     assert (lost["state"], lost["problem"]["code"], lost["result"]) == ("failed", 2, None)

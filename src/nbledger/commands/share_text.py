@@ -16,8 +16,8 @@ def pushed(done: Mapping[str, Any]) -> str:
     if done["remote"]:
         what = [_count(done["commits"], "commit")] if done["commits"] else []
         what += [f"snapshots of {_count(done['runs'], 'run')}"] if done["runs"] else []
-        words = f"pushed {' and '.join(what)}" if what else "nothing to push"
-        lines.append(f"{words}: {done['branch']} → {done['remote']}")
+        sent = f"pushed {' and '.join(what)}: {done['branch']} → {done['remote']}"
+        lines.append(sent if what else f"{done['remote']} has all of {done['branch']} already")
         if done["upstream"]:
             lines.append(f"{done['remote']}/{done['branch']} is the upstream of {done['branch']} now")
     lines.append(

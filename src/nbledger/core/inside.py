@@ -16,7 +16,7 @@ def relative(project: Project, name: str) -> str:
     """``name`` (relative to the root, with ``/``) in its plain form. Refuses what leads out, by itself or through a link,
     and what belongs to Git, DVC or the ledger. Whether there is a file is not looked at.
     """
-    path = posixpath.normpath(name) if name and "\0" not in name else "."
+    path = posixpath.normpath(name) if name and "\0" not in name and _encodable(name) else "."
     first = path.split("/", 1)[0]
     if path == "." or path.startswith("/") or first == ".." or os.path.isabs(path):
         raise UsageError(f"{name[:200]!r} is no file of this project", "give a path relative to the project's folder")
@@ -27,6 +27,14 @@ def relative(project: Project, name: str) -> str:
     if folder != root and not folder.startswith(root.rstrip(os.sep) + os.sep):
         raise UsageError(f"{name[:200]!r} is behind a link that leads out of the project", "name a file inside it")
     return path
+
+
+def _encodable(name: str) -> bool:
+    try:
+        os.fsencode(name)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def read(path: Path, most: int) -> bytes | None:

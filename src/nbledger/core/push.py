@@ -140,7 +140,7 @@ def push(project: Project, progress: Progress | None = None) -> Pushed:
 
 def _send_data(project: Project, asked: Plan, notes: list[str]) -> int:
     """What the work tree, HEAD and the new snapshots name."""
-    sent = dvc.push(project) if any(out.cached and out.md5 for out in dvc.outputs(project)[0]) else 0
+    sent = dvc.push(project) if asked.data else 0
     assert project.git is not None
     head = git.head(project.git).commit
     commits = [*([head] if head else []), *(asked.runs or {}).values()]

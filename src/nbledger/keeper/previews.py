@@ -23,6 +23,8 @@ def preview(project: Project, kind: str, args: Args) -> Preview:
     title, found = look
     try:
         made = found(project, args)
+    except KeyError as err:
+        raise UsageError(f"{kind} needs to know {err.args[0]!r}") from err
     except LedgerError as err:
         made = Preview(title, refused=err.as_dict())
     if made.refused is not None:
