@@ -151,7 +151,7 @@ ROUTES: tuple[Route, ...] = (
     _read("runs/notebook", "notebook", "The notebook as the run executed it", "run", words={"run": RUN}),
     _read("compare", "compare", "Runs side by side, and why they differ; `.` is the present state", "run", **_TO_COMPARE),
     _read("compare/notebook", "compare_notebooks", "The cells of two runs", "a", "b", words={"a": RUN, "b": RUN}),
-    _read("compare/markdown", "markdown", "A comparison as Markdown", "run", words=_COMPARED, seconds=WORK_SECONDS),
+    _read("compare/markdown", "markdown", "A comparison as Markdown", "run", **_TO_COMPARE),
     _read("diff", "diff", "A file of the work tree against the last commit", "file", words={"file": PATH}),
     _read("versions", "versions", "The versions of a file that DVC tracks", "file", words={"file": PATH}),
     _read("pipeline", "pipeline", "The stages of dvc.yaml and what ties them"),
