@@ -293,6 +293,8 @@ export interface ITableChange {
     readonly state: string;
     readonly what: string;
     readonly distance: number | null;
+    /** mean, std, q0 … q100 of numbers, or the share of each category: was, is. */
+    readonly stats: Readonly<Record<string, readonly [Num | null, Num | null]>>;
   }[];
   readonly sampled: number | null;
 }
