@@ -125,7 +125,12 @@ def test_what_is_being_recorded_is_not_deleted(project: Path) -> None:
     assert api(project).get_run(child).data.tags["k"] == "v"
 
 
-def test_a_store_that_is_away_is_said(project: Path) -> None:
+def test_looking_makes_no_store_and_one_that_is_away_is_said(project: Path) -> None:
+    assert ask(project, "models") == {"models": [], "notes": []}
+    for call in ("detail", "notebook", "delete"):
+        with pytest.raises(UsageError, match="nothing was recorded"):
+            ask(project, call, run="first")
+    assert not (project / ".nbledger").exists()
     (project / ".nbledger.toml").write_text('tracking_uri = "http://127.0.0.1:9"\n')
     for call in ("set_tags", "rename", "note", "delete", "bring_back", "promote"):
         with pytest.raises(LedgerError, match="does not answer"):

@@ -148,7 +148,7 @@ def _session(row: RunRow, found: Record) -> RunNotebook:
 
 def _book(executed: Sequence[ExecutedCell], needed: Sequence[bool]) -> dict[str, Any]:
     """Executed cells as a notebook. What the run depends on, and whether a cell failed, stands in their metadata."""
-    made = [
+    made: list[dict[str, Any]] = [
         {
             "cell_type": "code",
             "execution_count": cell.execution_count,

@@ -13,7 +13,7 @@ from nbledger.core.records import Preview, RunRow
 from nbledger.core.registry import Models
 from nbledger.keeper import changes
 from nbledger.keeper.calls import Args, Progress
-from nbledger.keeper.views_run import named, unpublished
+from nbledger.keeper.views_run import named, stored, unpublished
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class _Plan:
 
 def models(project: Project, args: Args, progress: Progress | None) -> Models:
     """The registered models of the store."""
-    return registry.models(project)
+    return registry.models(project) if stored(project) else Models()
 
 
 def promote(project: Project, args: Args, progress: Progress | None) -> Promoted:

@@ -74,6 +74,8 @@ def named(project: Project, name: str) -> RunRow:
     """The run of the store that ``name`` means: an id, a journal's id, or what ``runs.find`` takes. Nothing is published
     first: that may take long, and a view must not make anything happen.
     """
+    if not stored(project):
+        raise UsageError(f"there is no run {name!r}: nothing was recorded yet")
     try:
         return runs.find(project, _name(project, name))
     except UsageError:
@@ -81,6 +83,11 @@ def named(project: Project, name: str) -> RunRow:
         if row is None:
             raise
         return row
+
+
+def stored(project: Project) -> bool:
+    """Whether there is a store to ask: a view does not make one."""
+    return not project.embedded or (project.state / "mlflow.db").exists()
 
 
 def _name(project: Project, name: str) -> str:
