@@ -49,8 +49,8 @@ class FrontEnd:
         wanted = {
             "package.json": "package.json",
             "static/remoteEntry.*.js": "the module JupyterLab loads",
-            "schemas/nbledger/*.json": "the settings",
-        }
+            "static/style.js": "its style",
+        } | {f"schemas/nbledger/{file.name}": "settings" for file in (self.source / "schema").glob("*.json")}
         return [f"{pattern} ({what})" for pattern, what in wanted.items() if not any(self.built.glob(pattern))]
 
     def stale(self) -> bool:

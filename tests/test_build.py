@@ -68,9 +68,20 @@ def test_the_wheel_holds_both_packages_and_the_front_end(wheel: Path) -> None:
     assert "nbledger_magics/__init__.py" in names
     assert f"{LABEXTENSION}/install.json" in data
     assert f"{LABEXTENSION}/package.json" in data
-    assert f"{LABEXTENSION}/schemas/nbledger/save-before-run.json" in data
     assert any(name.startswith(f"{LABEXTENSION}/static/remoteEntry.") for name in data)
+    for schema in (ROOT / "labextension" / "schema").glob("*.json"):
+        assert f"{LABEXTENSION}/schemas/nbledger/{schema.name}" in data
+    assert not [name for name in data if "/node_modules/" in name or name.endswith((".ts", ".tsx"))]
     assert not [name for name in names if name.startswith(("nbledger/labextension", "labextension", "tests"))]
+
+
+def test_the_wheel_enables_the_server_extension_and_describes_what_it_answers(wheel: Path) -> None:
+    archive = zipfile.ZipFile(wheel)
+    names = archive.namelist()
+    (config,) = (name for name in names if name.endswith("etc/jupyter/jupyter_server_config.d/nbledger.json"))
+    enabled = json.loads(archive.read(config))["ServerApp"]["jpserver_extensions"]
+    assert enabled == {"nbledger.server": True}
+    assert {"nbledger/server/openapi.yaml", "nbledger/server/events/changed.v1.yaml"} <= set(names)
 
 
 def test_the_wheel_announces_its_entry_points_and_its_version(wheel: Path) -> None:
@@ -91,7 +102,8 @@ def test_the_wheel_installs_without_node(wheel: Path, tmp_path: Path) -> None:
     run(sys.executable, *words, cwd=tmp_path, env=env)
     assert (tmp_path / "venv" / LABEXTENSION / "install.json").is_file()
     assert (tmp_path / "venv" / "bin" / "nbledger").is_file()
-    run(python, "-c", "import nbledger, nbledger_magics", cwd=tmp_path, env=env)
+    assert (tmp_path / "venv" / "etc/jupyter/jupyter_server_config.d/nbledger.json").is_file()
+    run(python, "-c", "import nbledger, nbledger_magics, nbledger.server", cwd=tmp_path, env=env)
 
 
 def test_a_build_without_the_front_end_and_without_node_fails_and_says_why(source: Path, tmp_path: Path) -> None:
