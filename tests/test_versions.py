@@ -4,17 +4,37 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from conftest import commit_all, dvc, git
 from nbledger.core import dvcremote, useversion
+from nbledger.core.dvc import data_status
 from nbledger.core.errors import LedgerError, Refused, UsageError
 from nbledger.core.project import find
 from nbledger.core.track import track
 from nbledger.core.useversion import use
 from nbledger.core.versions import Reader, versions
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from nbledger.core import useversion
+from nbledger.core.project import find
+steps = 0
+def step(event, args):
+    global steps
+    if event in ("os.rename", "os.remove"):
+        steps += 1
+        if steps == {step}:
+            os.kill(os.getpid(), signal.SIGKILL)
+sys.addaudithook(step)
+useversion.use(find(Path({root!r})), "sub/d", {commit!r})
+"""
 
 
 def state(root: Path) -> tuple[str, str]:
@@ -107,9 +127,14 @@ def test_a_folder_file_by_file(project: Path) -> None:
     assert (folder / "same").stat().st_ino == kept
     assert state(project) == ("M sub/d.dvc", "{}")
 
-    # killed in the middle of the way back: a mixture of both, which is finished by the same call
-    (folder / "new").mkdir()
-    (folder / "new" / "file").write_text("new")
+    # killed before each step of the way back: the same call finishes it from there, and so does the other one
+    for step in (1, 2, 4, 6, 7):
+        script = KILLED.format(step=step, root=str(project), commit=second)
+        assert subprocess.run([sys.executable, "-c", script], check=False).returncode == -signal.SIGKILL, step
+        use(find(project), "sub/d", first if step % 2 else second)
+        assert data_status(find(project)).changed == ()
+        use(find(project), "sub/d", first)
+        assert sorted(str(p.relative_to(folder)) for p in folder.rglob("*")) == names
     use(find(project), "sub/d", second)
     assert state(project) == ("", "{}")
     (folder / "same").write_text("mine")

@@ -251,10 +251,12 @@ def _verified(project: Project, row: Row, md5: str, scratch: Path, placer: Place
 
 @contextlib.contextmanager
 def _aside(project: Project, target: Path) -> Iterator[Path]:
-    """A name in DVC's own scratch folder (beside ``target`` where that is another file system) that is gone afterwards."""
-    scratch = dvc.require_root(project) / ".dvc" / "tmp" / f"nbledger-use-{os.getpid()}.tmp"
+    """A name in DVC's own scratch folder (beside ``target`` where that is another file system) that is gone afterwards. It
+    is always the same, DVC's lock being held: what a killed process left there is taken away by the next.
+    """
+    scratch = dvc.require_root(project) / ".dvc" / "tmp" / "nbledger-use.tmp"
     if os.stat(scratch.parent).st_dev != os.stat(target.parent).st_dev:
-        scratch = target.with_name(f".nbledger-use-{os.getpid()}.tmp")
+        scratch = target.with_name(".nbledger-use.tmp")
     scratch.unlink(missing_ok=True)
     try:
         yield scratch
