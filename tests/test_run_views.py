@@ -146,7 +146,9 @@ def test_a_run_of_plain_mlflow_tells_what_it_has_and_what_it_lacks(project: Path
     found = ask(project, "detail", run=run)
     assert found["note"] == "a *note*"
     assert found["environment"] is None
-    assert "nbledger/session.ipynb" in found["lacking"]
+    assert found["lacking"] == [
+        "cells, environment, inputs and outputs are not known: nbledger did not record this run"
+    ]
     assert [r["run_id"] for r in found["children"]] == [child]
     assert [r["run_id"] for r in found["reproductions"]] == [again]
     for call in ("notebook", "compare_notebooks"):
@@ -155,6 +157,7 @@ def test_a_run_of_plain_mlflow_tells_what_it_has_and_what_it_lacks(project: Path
 
     running = ask(project, "detail", run="other")
     assert running["run"]["status"] == "RUNNING"
+    assert running["lacking"] == ["cells, environment, inputs and outputs are recorded when the run ends"]
     assert running["params"] == {"depth": "3"}
     assert list(running["series"]) == ["loss"]
     points = running["series"]["loss"]

@@ -20,6 +20,7 @@ from nbledger.core.values import MAX_PARAM, legal_key
 
 POINTS = 200
 _ARTIFACTS, _FILES, _CELLS, _TIED, _SERIES = 2000, 5000, 2000, 500, 200
+_WHOLE = ("manifest.json", "session.json", "session.ipynb", "environment.json", "inputs.json", "outputs.json")
 _SOURCES = 4_000_000  # characters of all sources together
 
 
@@ -175,12 +176,15 @@ def loaded(project: Project, row: RunRow) -> Record:
         return record.load(project, row)
     except (AttributeError, KeyError, IndexError, TypeError, ValueError) as err:
         empty = record.read(row, None)
-        return replace(empty, lacking=(*empty.lacking, f"{record.FOLDER}/ cannot be understood ({type(err).__name__})"))
+        return replace(
+            empty,
+            lacking=(*empty.lacking, f"what is under {record.FOLDER}/ cannot be understood ({type(err).__name__})"),
+        )
 
 
 def of_record(found: Record) -> Detail:
     """What the record alone says."""
-    row, lacking = found.row, list(found.lacking)
+    row, lacking = found.row, _lacking(found)
     return Detail(
         row,
         params=_params(found),
@@ -200,6 +204,21 @@ def of_record(found: Record) -> Detail:
         left_out=found.left_out,
         lacking=tuple(lacking),
     )
+
+
+def _lacking(found: Record) -> list[str]:
+    """What was not recorded; in a sentence where it is all."""
+    names = [f"{record.FOLDER}/{name}" for name in _WHOLE]
+    if not set(names) <= set(found.lacking):
+        return list(found.lacking)
+    what = "cells, environment, inputs and outputs"
+    if found.row.end is None:
+        said = f"{what} are recorded when the run ends"
+    elif "nbledger.schema" not in found.row.tags:
+        said = f"{what} are not known: nbledger did not record this run"
+    else:
+        said = f"{what} are gone: the store no longer has the artifacts under {record.FOLDER}/"
+    return [said, *(line for line in found.lacking if line not in names)]
 
 
 def _params(found: Record) -> dict[str, str]:
