@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from nbledger.commands import share_text
 from nbledger.commands.answer import Answer, Face
-from nbledger.commands.shared import ask, json_option
-from nbledger.keeper.calls import encode
+from nbledger.commands.progress import lines
+from nbledger.commands.shared import ask, ended_gently, json_option
+from nbledger.keeper.calls import encode, perform
 
 dry_run_option = click.option("--dry-run", is_flag=True, help="Say what would happen, and do nothing.")
 
@@ -24,7 +27,7 @@ def push(face: Face, dry_run: bool, as_json: bool) -> Answer:
     """
     if dry_run:
         return _foreseen(face, "push")
-    done = encode(ask(face, "push"))
+    done = _work(face, "push")
     return Answer(done, share_text.pushed(done))
 
 
@@ -39,7 +42,7 @@ def pull(face: Face, dry_run: bool, as_json: bool) -> Answer:
     """
     if dry_run:
         return _foreseen(face, "pull")
-    done = encode(ask(face, "pull"))
+    done = _work(face, "pull")
     return Answer(done, share_text.pulled(done))
 
 
@@ -56,6 +59,16 @@ def undo(face: Face, dry_run: bool, as_json: bool) -> Answer:
     found = examined(face.project())
     done = ask(face, "undo", {"commit": found.commit})
     return Answer({**done, "commit": found.commit}, f"took back {found.commit[:10]}: {found.message}")
+
+
+def _work(face: Face, verb: str) -> dict[str, Any]:
+    """By the keeper from a notebook; in this process from a terminal, so that Ctrl-C ends it and Git can ask its helpers."""
+    if face.start_keeper:
+        return dict(encode(ask(face, verb)))
+    with ended_gently():
+        done = perform(face.project(), verb, {}, lines())
+    ask(face, "sent")
+    return dict(encode(done))
 
 
 def _foreseen(face: Face, kind: str) -> Answer:

@@ -156,7 +156,7 @@ _VIEWS = {
     "nbledger.keeper.views_files": ("diff", "versions", "pipeline", "preview"),
     "nbledger.keeper.deeds_run": ("set_tags", "rename", "note", "delete", "bring_back"),
     "nbledger.keeper.deeds_models": ("models", "promote", "alias"),
-    "nbledger.keeper.deeds_files": ("checkpoint", "undo", "use_version", "push", "pull"),
+    "nbledger.keeper.deeds_files": ("checkpoint", "undo", "use_version", "push", "pull", "sent"),
     "nbledger.keeper.jobs": ("jobs", "job_start", "job_stop"),
 }
 """Modules of calls whose functions bear the call's name; they are imported when they are first called."""

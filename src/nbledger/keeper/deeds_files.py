@@ -59,7 +59,7 @@ def push(project: Project, args: Args, progress: Progress | None) -> Pushed:
     try:
         return core.push(project, progress)
     finally:
-        sent(project)
+        sent(project, {}, None)
 
 
 def pull(project: Project, args: Args, progress: Progress | None) -> Pulled:
@@ -72,8 +72,8 @@ def pull(project: Project, args: Args, progress: Progress | None) -> Pulled:
         changes.tell(project, "state", "runs", "pipeline")
 
 
-def sent(project: Project) -> None:
-    """Something may have gone to the remotes: what they lack is asked anew."""
+def sent(project: Project, args: Args, progress: Progress | None) -> None:
+    """Another process pushed or pulled: what the remotes lack is asked anew."""
     from nbledger.keeper import pushed
 
     pushed.forget(project)
