@@ -15,6 +15,8 @@ import pytest
 
 from conftest import git
 from ledger import artifact, runs, wait_for_status
+from nbledger.core.project import find
+from nbledger.keeper.calls import perform
 
 pytestmark = pytest.mark.slow
 
@@ -47,6 +49,8 @@ def test_the_ledger_exporter_records_the_notebook_with_its_cells_as_children(fol
     assert {r.data.tags["mlflow.parentRunId"] for r in forests} == {whole.info.run_id}
     assert whole.info.start_time <= forests[0].info.start_time <= forests[-1].info.end_time <= whole.info.end_time
     kept = json.loads(artifact(folder, whole.info.run_id, "wine.ipynb").read_text())
+    shown = perform(find(folder), "notebook", {"run": whole.info.run_id})
+    assert (shown.kind, shown.notebook, shown.note) == ("executed", kept, "")
     assert "forest-light" in json.dumps([c.get("outputs") for c in kept["cells"]])
 
 

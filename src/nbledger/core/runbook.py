@@ -71,7 +71,7 @@ def of_run(project: Project, row: RunRow, found: Record, *, reached: bool = True
 
 
 def _artifact(project: Project, row: RunRow) -> RunNotebook | None:
-    """The notebook among the run's own artifacts: that of the run's notebook, or the only one."""
+    """The notebook among the run's own artifacts that bears the name of the run's; where that is not known, the only one."""
     api, uri = mlflow.client(project), project.tracking_uri
     listed = {
         path: size
@@ -79,9 +79,11 @@ def _artifact(project: Project, row: RunRow) -> RunNotebook | None:
         if path.endswith(".ipynb") and not folder
     }
     wanted = posixpath.basename(row.notebook or "")
-    path = wanted if wanted in listed else next(iter(listed)) if len(listed) == 1 else None
-    if path is None:
+    if not wanted and len(listed) == 1:
+        wanted = next(iter(listed))
+    if wanted not in listed:
         return None
+    path = wanted
     size = listed[path]
     if size is not None and size > _MOST_READ:
         raise Refused(f"the executed notebook has {size // MB} MB", f"mlflow artifacts download -r {row.run_id}")
