@@ -166,18 +166,27 @@ function Confirmation({
       ) : null}
       <div aria-live="polite">
         {problem ? <Problem problem={problem} trans={trans} /> : null}
-        {preview ? <Preview preview={preview} ledger={ledger} /> : null}
+        {preview ? <Preview preview={preview} ledger={ledger} heading={options.title} /> : null}
         {preview || problem ? null : <Busy text={trans.__('Looking at what would happen …')} />}
       </div>
     </>
   );
 }
 
-function Preview({ preview, ledger }: { preview: IPreview; ledger: ILedger }): ReactElement {
+function Preview({
+  preview,
+  ledger,
+  heading
+}: {
+  preview: IPreview;
+  ledger: ILedger;
+  heading: string;
+}): ReactElement {
   const { trans } = ledger;
+  const said = heading.toLowerCase().includes(preview.title.toLowerCase());
   return (
     <>
-      {preview.title ? (
+      {preview.title && !said ? (
         <p className="nbl-confirm-title">
           <Bdi text={preview.title} />
         </p>
@@ -204,8 +213,8 @@ function Lines({
   return lines.length ? (
     <ul className="nbl-confirm-lines">
       {lines.slice(0, MOST).map((line, at) => (
-        <li key={at}>
-          <Bdi text={line} />
+        <li key={at} className={line.startsWith('  ') ? 'nbl-confirm-part' : ''}>
+          <Bdi text={line.trimStart()} />
         </li>
       ))}
       {lines.length > MOST ? (

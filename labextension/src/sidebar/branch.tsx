@@ -30,7 +30,6 @@ export function Branch({
           {behind ? <span aria-label={trans.__('%1 behind', behind)}>↓{behind}</span> : null}
         </span>
       ) : null}
-      <span className="nbl-fill" />
       {deed ? (
         <TextButton
           kind="minimal"

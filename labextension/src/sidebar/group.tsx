@@ -40,7 +40,6 @@ export function Group({ group, trans, hands }: IProps): ReactElement {
         ) : (
           <Clip text={label} className="nbl-line-text" />
         )}
-        <span className="nbl-fill" />
         {deed ? (
           <TextButton
             kind="minimal"

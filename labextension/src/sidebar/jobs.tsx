@@ -23,7 +23,6 @@ export function Jobs({
         <li key={job.id} className="nbl-job">
           <div className="nbl-line">
             <Clip text={job.title} className="nbl-line-text" />
-            <span className="nbl-fill" />
             <IconButton
               icon={stopIcon}
               label={trans.__('Stop: %1', cut(job.title, 200))}

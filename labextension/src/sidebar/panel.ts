@@ -1,7 +1,8 @@
 import type { ITranslator } from '@jupyterlab/translation';
 import { SidePanel } from '@jupyterlab/ui-components';
 import { Signal, type ISignal } from '@lumino/signaling';
-import type { AccordionPanel, Widget } from '@lumino/widgets';
+import { MessageLoop } from '@lumino/messaging';
+import { Widget, type AccordionPanel } from '@lumino/widgets';
 
 import { Ids } from '../names';
 import { ledgerIcon } from '../shared/icons';
@@ -25,6 +26,7 @@ export class LedgerPanel extends SidePanel {
     this.sections.expansionToggled.connect(() => {
       this.toggled.emit(this.open);
     });
+    this.giveWay();
   }
 
   /** The user opened or closed a section. */
@@ -60,6 +62,15 @@ export class LedgerPanel extends SidePanel {
 
   find(id: string): Widget | undefined {
     return this.sections.widgets.find(section => section.id === id);
+  }
+
+  /** What sums up takes as many lines as it needs; the sections have what is left. */
+  private giveWay(): void {
+    new ResizeObserver(() => {
+      if (this.isVisible) {
+        MessageLoop.postMessage(this.content, Widget.ResizeMessage.UnknownSize);
+      }
+    }).observe(this.header.node);
   }
 
   private get sections(): AccordionPanel {

@@ -59,6 +59,15 @@ describe('the lines of the state', () => {
   });
 });
 
+it('an input that a run read is no code to be committed', () => {
+  const state = calm({
+    code: { ...calm().code, untracked: ['in.csv', 'b.py'] },
+    data: { ...calm().data, untracked_inputs: ['in.csv'] }
+  });
+  expect(groups(state, plain).map(group => group.paths)).toEqual([['in.csv'], ['b.py']]);
+  expect(checkpointPaths(state)).toEqual(['b.py']);
+});
+
 describe('the branch', () => {
   it.each<[Partial<ICode>, Partial<IData>, string, string | null]>([
     [{}, {}, 'main', null],

@@ -69,7 +69,7 @@ export function groups(state: IState, trans: TranslationBundle): readonly IGroup
     ...code(state, trans),
     {
       id: 'not-pushed',
-      label: trans.__('Data not pushed'),
+      label: trans.__('Not pushed data'),
       paths: data.not_pushed,
       deed: 'push',
       each: ['versions']
@@ -101,8 +101,7 @@ function large(state: IState, trans: TranslationBundle): Part {
 }
 
 function code(state: IState, trans: TranslationBundle): readonly Part[] {
-  const big = new Set(state.code.large.map(one => one.path));
-  const small = (path: string) => !big.has(path);
+  const small = isCode(state);
   return [
     {
       id: 'changed',
@@ -170,10 +169,15 @@ function lines(state: IState, trans: TranslationBundle): readonly Part[] {
   return found;
 }
 
-/** Everything that a checkpoint of all would hold: changed and new code without what is large. */
+/** Whether a path is to be committed: neither large nor data that a run read. */
+function isCode(state: IState): (path: string) => boolean {
+  const data = new Set([...state.code.large.map(one => one.path), ...state.data.untracked_inputs]);
+  return path => !data.has(path);
+}
+
+/** Everything that a checkpoint of all would hold. */
 export function checkpointPaths(state: IState): readonly string[] {
-  const big = new Set(state.code.large.map(one => one.path));
-  return [...state.code.changed, ...state.code.untracked].filter(path => !big.has(path));
+  return [...state.code.changed, ...state.code.untracked].filter(isCode(state));
 }
 
 /** The branch in one line. */
