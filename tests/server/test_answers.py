@@ -117,7 +117,7 @@ def test_every_question_is_answered_as_described(server: Server) -> None:
     for kind, words in {"push": {}, "track": {"paths": ["data.csv"]}, "delete": {"run": first}}.items():
         ask(server, "GET", "preview", kind=kind, **words)
     ask(server, "GET", "models")
-    assert ask(server, "GET", "jobs")["jobs"] == []
+    assert {one["kind"] for one in ask(server, "GET", "jobs")["jobs"]} == {"track"}
 
 
 def test_deeds_do_what_plain_tools_then_see(server: Server) -> None:
@@ -204,3 +204,19 @@ def test_a_folder_without_a_ledger_is_looked_at_and_left_as_it_is(server: Server
     assert made.status == 200, made.body
     assert (place / ".git").is_dir()
     assert (place / ".dvc").is_dir()
+
+
+def test_without_a_keeper_questions_are_answered_and_long_work_is_refused(server: Server) -> None:
+    place = make_repository(server.root / "quiet")
+    (place / ".nbledger.toml").write_text("keeper = false\n")
+    (place / "code.py").write_text("1\n")
+    state = server.call(route_of("GET", "state"), {}, path="quiet")
+    assert state.status == 200, state.body
+    _fits(state, "GET", "state", "200")
+    assert "code.py" in state.json["result"]["code"]["untracked"]
+    done = server.call(route_of("POST", "checkpoint"), {"message": "Code", "paths": ["code.py"]}, path="quiet")
+    assert done.status == 200, done.body
+    assert run("git", "log", "-1", "--format=%s", cwd=place, env=server.env) == "Code"
+    refused = server.call(route_of("POST", "jobs"), {"kind": "push"}, path="quiet")
+    assert (refused.status, refused.json["error"]["code"]) == (400, 2)
+    assert "want no keeper" in refused.json["error"]["error"]

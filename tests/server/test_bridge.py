@@ -120,6 +120,18 @@ def test_a_real_keeper_that_is_stopped_killed_or_of_another_version(
     assert third.pid != second.pid
 
 
+def test_the_servers_environment_names_the_store_as_it_does_for_its_kernels(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A keeper that runs already, too, is told with each question which store and which experiment is meant."""
+    assert ask(find(project)).code == 0
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'elsewhere.db'}")
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "from the environment")
+    tracking = json.loads(b"".join(ask(find(project), "state").chunks))["result"]["tracking"]
+    assert tracking["uri"] == f"sqlite:///{tmp_path / 'elsewhere.db'}"
+    assert tracking["experiment"] == "from the environment"
+
+
 def test_where_the_settings_want_no_keeper_a_process_of_its_own_does_the_work(project: Path) -> None:
     (project / ".nbledger.toml").write_text("keeper = false\n")
     answer = ask(find(project), "status")

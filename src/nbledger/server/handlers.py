@@ -95,8 +95,8 @@ class LedgerHandler(APIHandler):
         self.finish()
 
     def on_connection_close(self) -> None:
-        """Nobody waits: the keeper's connection goes, what it has begun is done to its end."""
-        if self._asking is not None:
+        """Nobody waits for an answer any more; what changes something is done to its end."""
+        if self._asking is not None and self.request.method == "GET":
             self._asking.cancel()
         super().on_connection_close()
 
