@@ -182,7 +182,7 @@ def test_very_much_is_cut_and_said(project: Path) -> None:
     client.log_artifacts(run, str(folder))
     found = ask(project, "detail", run=run)
     assert len(found["artifacts"]) == 2000
-    assert "the first 2000 artifacts are shown" in found["lacking"]
+    assert "the first 2,000 artifacts are shown" in found["lacking"]
 
     picture = {"output_type": "display_data", "metadata": {}, "data": {"image/png": "A" * 3_000_000}}
     cell = {"cell_type": "code", "metadata": {}, "execution_count": 1, "source": "show()", "outputs": [picture]}

@@ -19,7 +19,7 @@ from nbledger.core.registry import VersionRow
 from nbledger.core.values import MAX_PARAM, legal_key
 
 POINTS = 200
-_ARTIFACTS, _FILES, _CELLS, _TIED, _SERIES = 2000, 5000, 2000, 500, 200
+_ARTIFACTS, _FILES, _CELLS, _TIED, _SERIES = 2000, 5000, 2000, 500, 60
 _WHOLE = ("manifest.json", "session.json", "session.ipynb", "environment.json", "inputs.json", "outputs.json")
 _SOURCES = 4_000_000  # characters of all sources together
 
@@ -106,9 +106,9 @@ def of_run(project: Project, row: RunRow, held: Record) -> Detail:
     asked = _Asked(list(found.lacking))
     listed, whole = asked("artifacts", ([], True), lambda: mlflow_runs.artifacts(api, uri, row.run_id, _ARTIFACTS))
     if not whole:
-        asked.lacking.append(f"the first {_ARTIFACTS} artifacts are shown")
+        asked.lacking.append(f"the first {len(listed):,} artifacts are shown")
     known = _experiments(project, api, uri, str(run.info.experiment_id))
-    series = asked("series", {}, lambda: _stored(api, uri, row, found))
+    series = asked("series", {}, lambda: _stored(api, uri, row, found, asked.lacking))
     tags = {str(k): str(v) for k, v in run.data.tags.items()}
     return replace(
         found,
@@ -155,11 +155,17 @@ def _tied(api: Any, uri: str, known: Mapping[str, str], tag: str, row: RunRow) -
     return tuple(runs.row(run, known.get(str(run.info.experiment_id), row.experiment)) for run in found)
 
 
-def _stored(api: Any, uri: str, row: RunRow, found: Detail) -> dict[str, tuple[tuple[int, float, int], ...]]:
+def _stored(
+    api: Any, uri: str, row: RunRow, found: Detail, lacking: list[str]
+) -> dict[str, tuple[tuple[int, float, int], ...]]:
     """Series that no manifest holds: of a run that is going on, of plain MLflow, of the user's own calls."""
     told = {*found.series, *map(legal_key, found.series)}
-    asked = [key for key in row.metrics if key not in told][:_SERIES]
-    series = {key: mlflow_runs.sampled(api, uri, [row.run_id], key, POINTS).get(row.run_id, []) for key in asked}
+    keys = [key for key in row.metrics if key not in told]
+    if len(keys) > _SERIES:
+        lacking.append(f"the series of the first {_SERIES} metrics are shown")
+    series = {
+        key: mlflow_runs.sampled(api, uri, [row.run_id], key, POINTS).get(row.run_id, []) for key in keys[:_SERIES]
+    }
     return {key: tuple(points) for key, points in series.items() if len(points) > 1}
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _LINKS = "mlflow.modelVersions"
 _HISTORY = "mlflow.log-model.history"
-_MOST_LOGGED = 50
+_MOST_LOGGED, _MOST_PAGES = 50, 5
 _global = threading.Lock()
 
 
@@ -57,7 +57,22 @@ def models(api: MlflowClient, uri: str, most: int, most_versions: int) -> tuple[
             token = page.token
             if not token:
                 break
-        return [_registered(api, model, most_versions) for model in found[:most]], len(found) <= most
+        every = _every_version(api)
+        return [_registered(api, one, most_versions, every) for one in found[:most]], len(found) <= most
+
+
+def _every_version(api: MlflowClient) -> dict[str, list[ModelVersion]] | None:
+    """{model: its versions} by few questions; None where there are very many."""
+    found: dict[str, list[ModelVersion]] = {}
+    token = None
+    for _ in range(_MOST_PAGES):
+        page = api.search_model_versions(max_results=1000, page_token=token)
+        for one in page:
+            found.setdefault(str(one.name), []).append(one)
+        token = page.token
+        if not token:
+            return found
+    return None
 
 
 def model(api: MlflowClient, uri: str, name: str) -> RegisteredModel | None:
@@ -73,19 +88,20 @@ def model(api: MlflowClient, uri: str, name: str) -> RegisteredModel | None:
             raise
 
 
-def _registered(api: MlflowClient, known: RegisteredModel, most: int) -> Registered:
+def _registered(
+    api: MlflowClient, known: RegisteredModel, most: int, every: dict[str, list[ModelVersion]] | None
+) -> Registered:
     aliases = {str(alias): str(version) for alias, version in known.aliases.items()}
-    page = _versions(api, _named(known.name), most)
-    listed = [version for version in page if version.name == known.name]
-    held = {str(version.version) for version in listed}
-    if page.token:
-        used = [number for number in dict.fromkeys(aliases.values()) if number not in held]
-        listed += [api.get_model_version(known.name, number) for number in used]  # shown, however old
-    return Registered(known.name, known.description or "", aliases, listed, not page.token)
-
-
-def _versions(api: MlflowClient, text: str, most: int) -> Any:
-    return api.search_model_versions(text, max_results=most, order_by=["version_number DESC"])
+    if every is None:
+        page = api.search_model_versions(_named(known.name), max_results=most, order_by=["version_number DESC"])
+        listed, whole = [one for one in page if one.name == known.name], not page.token
+    else:
+        ordered = sorted(every.get(known.name, []), key=lambda one: int(one.version), reverse=True)
+        listed, whole = ordered[:most], len(ordered) <= most
+    held = {str(one.version) for one in listed}
+    used = [number for number in dict.fromkeys(aliases.values()) if number not in held]
+    listed += [api.get_model_version(known.name, number) for number in used]  # shown, however old
+    return Registered(known.name, known.description or "", aliases, listed, whole)
 
 
 def _named(name: str) -> str:

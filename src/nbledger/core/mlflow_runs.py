@@ -100,11 +100,12 @@ def artifacts(api: MlflowClient, uri: str, run_id: str, most: int) -> tuple[list
     """Every artifact and folder, in depth, at most ``most`` of them, and whether that is all."""
     with _translated(uri):
         found: list[Listed] = []
-        for item in _below(api, run_id, "", 0):
+        asked = iter(range(_MOST_FOLDERS))  # each is a question to the server
+        for item in _below(api, run_id, "", 0, asked):
             if len(found) == most:
                 return found, False
             found.append(item)
-        return found, True
+        return found, next(asked, None) is not None
 
 
 def top(api: MlflowClient, uri: str, run_id: str) -> list[Listed]:
@@ -116,14 +117,16 @@ def top(api: MlflowClient, uri: str, run_id: str) -> list[Listed]:
         ]
 
 
-_DEPTH = 40
+_DEPTH, _MOST_FOLDERS = 40, 200
 
 
-def _below(api: MlflowClient, run_id: str, folder: str, depth: int) -> Iterator[Listed]:
+def _below(api: MlflowClient, run_id: str, folder: str, depth: int, asked: Iterator[int]) -> Iterator[Listed]:
+    if next(asked, None) is None:
+        return
     for item in sorted(api.list_artifacts(run_id, folder or None), key=lambda i: str(i.path)):
         yield str(item.path), None if item.file_size is None else int(item.file_size), bool(item.is_dir)
         if item.is_dir and depth < _DEPTH:  # a link to a folder above has no end
-            yield from _below(api, run_id, str(item.path), depth + 1)
+            yield from _below(api, run_id, str(item.path), depth + 1, asked)
 
 
 Points = list[tuple[int, float, int]]

@@ -168,6 +168,9 @@ def _below(project: Project, target: RunRow) -> list[RunRow]:
             if row.run_id not in found and row.run_id != target.run_id:
                 found[row.run_id] = row
                 waiting.append(row.run_id)
+    if len(found) >= _MOST_CHILDREN:
+        hint = "delete its children first, some hundreds at a time, with MLflow itself"
+        raise Refused(f"the run {_called(target)} has {_MOST_CHILDREN:,} children or more", hint)
     return list(found.values())
 
 
