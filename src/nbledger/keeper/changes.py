@@ -24,8 +24,8 @@ _serving = False
 class Subscription:
     """One watcher: the parts that changed since it last took them. ``bell`` becomes readable when there are some."""
 
-    def __init__(self, key: str) -> None:
-        self.key = key
+    def __init__(self, project: Project) -> None:
+        self.home = project.home
         self.bell, self._rope = socket.socketpair()
         self.bell.setblocking(False)
         self._rope.setblocking(False)
@@ -89,7 +89,7 @@ def tell(project: Project, *parts: str, run: str | None = None) -> None:
         table.touched(project, run)
     with _lock:
         _version += 1
-        heard = [watcher for watcher in _watchers if watcher.key == project.key] if _watchers else []
+        heard = [watcher for watcher in _watchers if watcher.home == project.home] if _watchers else []
         for watcher in heard:
             watcher.add(set(parts))
 
@@ -97,7 +97,7 @@ def tell(project: Project, *parts: str, run: str | None = None) -> None:
 @contextlib.contextmanager
 def subscribed(project: Project) -> Iterator[Subscription]:
     """Hear of every change of the project from now on."""
-    made = Subscription(project.key)
+    made = Subscription(project)
     with _lock:
         _watchers.append(made)
     try:

@@ -22,6 +22,7 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,7 @@ class Keeper:
         self.stopping = threading.Event()
         self.work = threading.Event()
         self._calls = 0
+        self._wake: Callable[[], None] = lambda: None
         self._counting = threading.Condition()
         self._failed_at: dict[str, float] = {}
         self._seen: dict[str, tuple[int, int]] = {}
@@ -62,6 +64,7 @@ class Keeper:
         """Accept connections until idle or told to stop."""
         changes.serve()
         server, address = endpoint.listen(self.project)
+        self._wake = lambda: server.shutdown(socket.SHUT_RDWR)
         pid = os.getpid()
         endpoint.announce(
             self.project,
@@ -77,6 +80,10 @@ class Keeper:
                     if self._idle():
                         break
                     continue
+                except OSError:
+                    if self.stopping.is_set():
+                        break  # woken by the call that stops
+                    raise
                 threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
         finally:
             changes.close()
@@ -125,6 +132,8 @@ class Keeper:
         if name == "stop":
             self.stopping.set()
             changes.close()
+            with contextlib.suppress(OSError):  # not every system wakes a listener so; then it takes a second
+                self._wake()
             return "true"
         if name == "notify":
             self.work.set()

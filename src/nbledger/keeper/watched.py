@@ -50,8 +50,7 @@ class Folders:
 def folders(project: Project) -> Folders:
     """The folders that matter now. Git's ignored ones do only where data that DVC tracks is in them."""
     ignored = _ignored(project)
-    data, pipeline = _data_folders(project)
-    found = set(_walk(str(project.root), ignored, data))
+    found: dict[str, bool] = dict(_walk(str(project.root), ignored, _data_folders(project)))
     about = {str(project.state)} if project.state.is_dir() else set()
     git_dirs: tuple[str, ...] = ()
     if project.git is not None:
@@ -59,7 +58,7 @@ def folders(project: Project) -> Folders:
         about |= set(_git_folders(git_dirs))
     if project.dvc_root is not None:
         about.add(str(project.dvc_root / ".dvc"))
-    return Folders(str(project.root), frozenset(found), frozenset(about), git_dirs, pipeline)
+    return Folders(str(project.root), frozenset(found), frozenset(about), git_dirs, any(found.values()))
 
 
 def _ignored(project: Project) -> set[str]:
@@ -69,18 +68,18 @@ def _ignored(project: Project) -> set[str]:
     return {str(project.root / path.rstrip("/")) for path in git.ignored_folders(project.git)}
 
 
-def _data_folders(project: Project) -> tuple[set[str], bool]:
-    """Folders that hold, or are, data that DVC tracks or that a run read; and whether there is a pipeline."""
+def _data_folders(project: Project) -> set[str]:
+    """Folders that hold, or are, data that DVC tracks or that a run read."""
     try:
         outs = dvc.outputs(project)[0]
     except LedgerError:
         outs = []
     found = {str(project.root / (out.path if out.is_dir else os.path.dirname(out.path))) for out in outs}
-    found |= {str((project.root / path).parent) for path in reads.unversioned(project)}
-    return found, any(out.stage is not None for out in outs)
+    return found | {str((project.root / path).parent) for path in reads.unversioned(project)}
 
 
-def _walk(root: str, ignored: set[str], data: set[str]) -> Iterator[str]:
+def _walk(root: str, ignored: set[str], data: set[str]) -> Iterator[tuple[str, bool]]:
+    """Folders, and whether they hold a ``dvc.yaml``."""
     above = {str(parent) for folder in data for parent in Path(folder).parents}
     waiting, count = [(root, False)], 0
     while waiting:
@@ -89,13 +88,15 @@ def _walk(root: str, ignored: set[str], data: set[str]) -> Iterator[str]:
         count += 1
         if count > MOST_FOLDERS:
             raise TooMany
-        yield folder
         try:
             with os.scandir(folder) as entries:
-                below = [entry for entry in entries if entry.is_dir(follow_symlinks=False)]
+                held = list(entries)
         except OSError:
             continue
-        for entry in below:
+        yield folder, any(entry.name == "dvc.yaml" for entry in held)
+        for entry in held:
+            if not entry.is_dir(follow_symlinks=False):
+                continue
             known = entry.path in data or entry.path in above
             if entry.name == ".dvc" or (entry.name in _NEVER and not known):
                 continue
