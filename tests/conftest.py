@@ -51,6 +51,19 @@ def dvc(root: Path, *words: str) -> str:
     return run(sys.executable, "-m", "dvc", *words, cwd=root)
 
 
+def data_remote(root: Path, place: Path) -> None:
+    """Make ``place`` the default data remote, as ``dvc remote add -d store`` does in a second more."""
+    (root / ".dvc" / "config").write_text(f"[core]\n    remote = store\n['remote \"store\"']\n    url = {place}\n")
+
+
+def data_status(root: Path) -> dict[str, object]:
+    """What ``dvc status`` says, asked of DVC in this process."""
+    from dvc.repo import Repo
+
+    with Repo(str(root)) as repo:
+        return dict(repo.status())
+
+
 def commit_all(root: Path, message: str = "work") -> str:
     """Commit the whole work tree; the new commit."""
     git(root, "add", "--all")

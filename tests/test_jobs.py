@@ -11,7 +11,7 @@ from typing import Any
 import psutil
 import pytest
 
-from conftest import commit_all, dvc, git
+from conftest import commit_all, data_remote, git
 from kernels import kernel
 from nbledger.core.errors import LedgerError, Refused, UsageError
 from nbledger.core.project import find
@@ -55,7 +55,7 @@ def preview(root: Path, kind: str, **words: Any) -> tuple[str, list[str], Any]:
 def test_the_way_of_a_change(project: Path, tmp_path: Path) -> None:
     git(tmp_path, "init", "-q", "--bare", "bare.git")
     git(project, "remote", "add", "origin", str(tmp_path / "bare.git"))
-    dvc(project, "remote", "add", "-d", "store", str(tmp_path / "store"))
+    data_remote(project, tmp_path / "store")
     (project / "old.csv").write_text("in Git\n")
     commit_all(project)
     (project / "data.csv").write_text("1\n")

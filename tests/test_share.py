@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import commit_all, dvc, git
+from conftest import commit_all, data_remote, data_status, dvc, git
 from nbledger.commands.answer import Face
 from nbledger.commands.tree import run
 from nbledger.core import dvcremote, pull, push
@@ -30,7 +30,8 @@ def test_what_the_remote_lacks(project: Path, tmp_path: Path) -> None:
     assert dvcremote.not_in_remote(find(project)) == ["d"]
     dvc(project, "push", "-q")
     assert dvcremote.not_in_remote(find(project)) == []
-    dvc(project, "remote", "modify", "--local", "store", "url", "https://me:secret@example.org/x")
+    local = "['remote \"store\"']\n    url = https://me:secret@example.org/x\n"
+    (project / ".dvc" / "config.local").write_text(local)
     assert dvcremote.default_remote(find(project)) == ("store", "https://example.org/x")
 
 
@@ -44,7 +45,7 @@ def remote(project: Path, tmp_path: Path) -> Path:
     """A bare repository and a data remote for the project."""
     git(tmp_path, "init", "-q", "--bare", "bare.git")
     git(project, "remote", "add", "origin", str(tmp_path / "bare.git"))
-    dvc(project, "remote", "add", "-d", "store", str(tmp_path / "store"))
+    data_remote(project, tmp_path / "store")
     commit_all(project, "remotes")
     return tmp_path / "bare.git"
 
@@ -97,8 +98,7 @@ def test_there_and_back(project: Path, remote: Path, tmp_path: Path) -> None:
     assert (other / "d" / "x").read_text() == "x"
     use(find(other), "a.csv", old or "")
     assert (other / "a.csv").read_text() == "version 1\n"
-    git(other, "checkout", "-q", "a.csv.dvc")
-    dvc(other, "checkout", "-q")
+    use(find(other), "a.csv", git(other, "rev-parse", "HEAD"))
 
     git(other, "config", "fetch.prune", "true")  # a snapshot that is not pushed yet stays
     unpushed = snapshot(other, "3" * 32, "HEAD~")
@@ -133,7 +133,7 @@ def test_there_and_back(project: Path, remote: Path, tmp_path: Path) -> None:
     assert (came.commits, came.data) == (2, ("a.csv",))
     assert data.read_text() == "version 3\n"
     assert git(project, "status", "--porcelain") == ""
-    assert dvc(project, "status", "--json") == "{}"
+    assert data_status(project) == {}
     assert git(project, "reflog", "-1", "--format=%gs") == "pull: Fast-forward"
     assert pull.pull(find(project)).commits == 0
     assert not git(project, "fsck", "--strict")

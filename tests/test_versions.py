@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import signal
 import subprocess
@@ -11,9 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from conftest import commit_all, dvc, git
+from conftest import commit_all, data_remote, data_status, dvc, git
 from nbledger.core import dvcremote, useversion
-from nbledger.core.dvc import data_status
 from nbledger.core.errors import LedgerError, Refused, UsageError
 from nbledger.core.project import find
 from nbledger.core.track import track
@@ -37,8 +35,8 @@ useversion.use(find(Path({root!r})), "sub/d", {commit!r})
 """
 
 
-def state(root: Path) -> tuple[str, str]:
-    return git(root, "status", "--porcelain"), dvc(root, "status", "--json")
+def state(root: Path) -> tuple[str, dict[str, object]]:
+    return git(root, "status", "--porcelain"), data_status(root)
 
 
 def test_a_file(project: Path, tmp_path: Path) -> None:
@@ -71,12 +69,12 @@ def test_a_file(project: Path, tmp_path: Path) -> None:
     lines = use(find(project), "a b.csv", commits[0])
     assert data.read_text() == "one"
     assert lines[0].startswith("a b.csv is now the version of commit")
-    assert state(project) == ('M "a b.csv.dvc"', "{}")
+    assert state(project) == ('M "a b.csv.dvc"', {})
     assert git(project, "diff", commits[0], "--", "a b.csv.dvc") == ""
     assert list_them()["Version one"] == (3, True, True)
     use(find(project), "a b.csv", commits[2])  # the way back
     assert data.read_text() == "three"
-    assert state(project) == ("", "{}")
+    assert state(project) == ("", {})
     assert use(find(project), "a b.csv", commits[2]) == ["a b.csv is this version already"]
 
     data.write_text("not tracked anywhere")
@@ -91,7 +89,7 @@ def test_a_file(project: Path, tmp_path: Path) -> None:
     # not in the cache: from the remote, or not at all
     with pytest.raises(UsageError):
         use(find(project), "a b.csv", "HEAD")
-    dvc(project, "remote", "add", "-d", "store", str(tmp_path / "store"))
+    data_remote(project, tmp_path / "store")
     assert dvcremote.push_objects(find(project), [v.md5 for v in versions(find(project), "a b.csv").versions]) == 5
     shutil.rmtree(project / ".dvc" / "cache")
     track(find(project), ["a b.csv"])
@@ -99,7 +97,7 @@ def test_a_file(project: Path, tmp_path: Path) -> None:
     use(find(project), "a b.csv", git(project, "rev-parse", "HEAD"))
     assert "fetched" in use(find(project), "a b.csv", commits[1])[1]
     assert data.read_text() == "two two"
-    assert json.loads(dvc(project, "status", "--json")) == {}
+    assert data_status(project) == {}
 
 
 def test_a_folder_file_by_file(project: Path) -> None:
@@ -125,25 +123,25 @@ def test_a_folder_file_by_file(project: Path) -> None:
     assert names == ["same", "x", "x/changed", "x/gone"]
     assert (folder / "x" / "changed").read_text() == "x/changed"
     assert (folder / "same").stat().st_ino == kept
-    assert state(project) == ("M sub/d.dvc", "{}")
+    assert state(project) == ("M sub/d.dvc", {})
 
     # killed before each step of the way back: the same call finishes it from there, and so does the other one
     for step in (1, 2, 4, 6, 7):
         script = KILLED.format(step=step, root=str(project), commit=second)
         assert subprocess.run([sys.executable, "-c", script], check=False).returncode == -signal.SIGKILL, step
         use(find(project), "sub/d", first if step % 2 else second)
-        assert data_status(find(project)).changed == ()
+        assert data_status(project) == {}
         use(find(project), "sub/d", first)
         assert sorted(str(p.relative_to(folder)) for p in folder.rglob("*")) == names
     use(find(project), "sub/d", second)
-    assert state(project) == ("", "{}")
+    assert state(project) == ("", {})
     (folder / "same").write_text("mine")
     with pytest.raises(Refused, match="would be lost"):
         use(find(project), "sub/d", first)
     assert (folder / "same").read_text() == "mine"
     shutil.rmtree(folder)
     use(find(project), "sub/d", first)
-    assert dvc(project, "status", "--json") == "{}"
+    assert data_status(project) == {}
     # a damaged object is found out, and nothing of the present version is touched
     use(find(project), "sub/d", second)
     broken = next(p for p in (project / ".dvc/cache").rglob("*") if p.is_file() and p.read_bytes() == b"x/changed")
