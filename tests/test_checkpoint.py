@@ -48,6 +48,10 @@ def test_data_are_never_committed(project: Path) -> None:
     (project / "sub").mkdir()
     (project / "sub" / "-a b.py").write_text("1")
     (project / "sub" / "n.ipynb").write_text("{}")
+    (project / "sub" / ".ipynb_checkpoints").mkdir()
+    (project / "sub" / ".ipynb_checkpoints" / "n-checkpoint.ipynb").write_text("{}")
+    for name in (".jupyter_ystore.db", ".jupyter_ystore.db-journal"):
+        (project / name).write_text("the Lab's own")
     for name in ("d", "d/x.csv", "./d/"):
         with pytest.raises(Refused, match="never the data"):
             checkpoint(find(project), "data", [name])

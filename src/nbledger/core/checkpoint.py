@@ -90,7 +90,7 @@ def checkpoint(
 
 def _ours(path: str) -> bool:
     name = path.rsplit("/", 1)[-1]
-    if ".ipynb_checkpoints/" in path:
+    if git.is_checkpoint(path):
         return False
     return name.endswith(_KINDS) or name in _NAMES or name == ".gitignore" or path in (".dvc/config", ".dvc/.gitignore")
 

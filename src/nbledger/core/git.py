@@ -26,7 +26,7 @@ _QUIET = (
     *("-c", "core.safecrlf=false"),
     *("-c", "gc.auto=0"),
 )
-_CHECKPOINTS = "/.ipynb_checkpoints/"
+_LABS_OWN = ("/.ipynb_checkpoints/", "/.jupyter_ystore.db")
 _SCRUB = re.compile(r"(?<=://)[^/@\s]+@")
 
 
@@ -263,14 +263,16 @@ def upstream(repo: GitRepo, branch: str) -> tuple[str, int | None, int | None] |
 
 
 def is_checkpoint(path: str) -> bool:
-    """Whether ``path`` is one of the copies that JupyterLab keeps beside notebooks: no one's work."""
-    return _CHECKPOINTS in f"/{path}"
+    """Whether ``path`` is JupyterLab's own: a copy that it keeps beside a notebook, or the store of a shared session
+    (jupyter-collaboration). No one's work.
+    """
+    return any(own in f"/{path}" for own in _LABS_OWN)
 
 
 def changes(repo: GitRepo, *, every_file: bool = False) -> tuple[list[str], list[str]]:
     """Paths (changed, untracked) as ``git status`` sees them; untracked folders as ``folder/`` unless ``every_file``.
 
-    JupyterLab's own copies in ``.ipynb_checkpoints/`` are no one's work and are not listed.
+    JupyterLab's own files (``is_checkpoint``) are no one's work and are not listed.
     """
     out = call(
         repo, "status", "--porcelain=v1", "-z", "--no-renames", "-uall" if every_file else "-unormal"
