@@ -15,7 +15,7 @@ from conftest import commit_all, data_remote, git
 from kernels import kernel
 from nbledger.core.errors import LedgerError, Refused, UsageError
 from nbledger.core.project import find
-from nbledger.keeper import client
+from nbledger.keeper import client, jobs
 
 
 def ask(root: Path, name: str, **args: Any) -> Any:
@@ -132,6 +132,16 @@ def test_without_a_keeper_the_work_is_done_at_once(project: Path) -> None:
     done = ask(project, "job_start", kind="track", paths=["data.csv"])
     assert (done["state"], done["result"][0]["commit"]) == ("done", git(project, "rev-parse", "HEAD"))
     assert ask(project, "job_start", kind="pull")["problem"]["error"] == "there is no remote to pull from"
+    # stopped while the bytes are read: nothing of it is left
+    (project / "more.csv").write_text("2\n")
+    job = jobs.Job("id", "track", "Track more.csv", find(project), "")
+    job.stopping.set()
+    with pytest.raises(jobs.Stopped):
+        jobs._track(job, ["more.csv"], {})
+    assert not (project / "more.csv.dvc").exists()
+    assert git(project, "status", "--porcelain") == "?? .nbledger.toml\n?? more.csv"
+    job.stopping.clear()
+    assert jobs._track(job, ["more.csv"], {})[0].commit
 
 
 def test_stopping_and_waiting(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,8 +151,10 @@ def test_stopping_and_waiting(project: Path, tmp_path: Path, monkeypatch: pytest
     hook.write_text(f"#!/bin/sh\necho $$ > {tmp_path}/hooked\nexec sleep 300\n")
     hook.chmod(0o755)
     monkeypatch.setenv("NBLEDGER_NOTEBOOK", "of-a-kernel.ipynb")  # a keeper's children know nothing of it
+    (project / ".nbledger.toml").write_text("keeper_idle_minutes = 0.001\n")
     begun = ask(project, "job_start", kind="push")
     pid = int(until(lambda: (tmp_path / "hooked").exists() and (tmp_path / "hooked").read_text()))
+    time.sleep(2.5)  # idle for long, but for the job
     with pytest.raises(Refused, match="“Push” is still going on"):
         ask(project, "job_start", kind="track", paths=["x"])
     with pytest.raises(LedgerError, match="in use"):
