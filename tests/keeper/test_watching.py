@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 
 from conftest import commit_all, dvc, git
@@ -212,7 +211,7 @@ def test_a_real_keeper_tells_everyone_who_watches(project: Path) -> None:
         return next((row for row in rows if row["name"] == name), None)
 
     sleeper = subprocess.Popen(["sleep", "600"])
-    owner = {**journal.owner(), "pid": sleeper.pid, "created": psutil.Process(sleeper.pid).create_time()}
+    owner = {**journal.owner(), "pid": sleeper.pid, "created": journal.process_started(sleeper.pid)}
     recording = recorder.start(here, recorder.Plan(name="live", owner=owner))
     for number in range(3000):
         (project / f"{number}.csv").touch()
@@ -240,7 +239,9 @@ def test_a_real_keeper_tells_everyone_who_watches(project: Path) -> None:
     while one.line() is not None:
         pass
     one.close()
-    while psutil.pid_exists(known.pid):
+    until = time.monotonic() + LONG
+    while journal.process_started(known.pid) == known.created:
+        assert time.monotonic() < until
         time.sleep(0.05)
 
 
