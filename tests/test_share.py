@@ -74,6 +74,7 @@ def test_there_and_back(project: Path, remote: Path, tmp_path: Path) -> None:
     assert f"4 commits of main → origin/main ({remote}) (a new branch there)" in lines
     assert "origin/main becomes the upstream of main" in lines
     assert "snapshots of 1 run → origin" in lines
+    assert "your pre-push hook runs" in lines
     assert git(project, "ls-remote", "origin") == ""  # a plan sends nothing
 
     steps: list[str] = []
@@ -87,6 +88,7 @@ def test_there_and_back(project: Path, remote: Path, tmp_path: Path) -> None:
     ]
     assert git(project, "status", "-sb").splitlines()[0] == "## main...origin/main"
     assert len((tmp_path / "hooked").read_text().splitlines()) == 2
+    assert "hook" not in "\n".join(push.told(push.plan(find(project))))  # there is nothing to run it for
     again = push.push(find(project))
     assert (again.commits, again.runs, again.data, again.upstream) == (0, 0, 0, False)
 

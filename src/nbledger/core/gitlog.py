@@ -140,3 +140,10 @@ def subjects(repo: GitRepo, old: str | None, new: str, most: int) -> list[str]:
 
 def is_ancestor(repo: GitRepo, old: str, new: str) -> bool:
     return git.call(repo, "merge-base", "--is-ancestor", old, new, check=False).returncode == 0
+
+
+def hooks(repo: GitRepo, *names: str) -> list[str]:
+    """Those of these hooks that Git would run; nothing is."""
+    said = git.call(repo, "rev-parse", "--git-path", "hooks", hooks=True, check=False).stdout
+    folder = repo.root / os.fsdecode(said).rstrip("\n")
+    return [name for name in names if os.access(folder / name, os.X_OK)]

@@ -131,7 +131,7 @@ def fetch(repo: GitRepo, remote: str, *specs: str, quietly: bool = False) -> boo
 
     With refs of our own (``specs``) nothing is pruned, whatever is configured: that would remove snapshots not yet pushed.
     """
-    only = ["--no-tags", "--refmap=", "--no-write-fetch-head"] if quietly else []
+    only = ["--refmap=", "--no-write-fetch-head", "--no-recurse-submodules"] if quietly else []
     only += ["--no-prune", "--no-prune-tags", "--no-tags"] if specs else []
     done = git.call(repo, "fetch", "--quiet", *only, "--", remote, *specs, check=False, timeout=_SEND)
     if done.returncode == 0:

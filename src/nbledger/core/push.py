@@ -31,6 +31,7 @@ class Plan:
     runs: dict[str, str] | None = None
     data: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    hook: bool = False
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,8 @@ def _commits(repo: git.GitRepo, route: Route, asked: Plan) -> Plan:
         notes.append(f"{route.remote} has another {differing[0]}: it is left as it is")
     count = gitlog.count(repo, old, head) if old else int(git.text(repo, "rev-list", "--count", "HEAD", "--"))
     named = tuple(gitlog.subjects(repo, old, head, _NAMED)) if count else ()
-    return replace(asked, new_branch=old is None, count=count, commits=named, runs=runs, notes=tuple(notes))
+    hook = bool(gitlog.hooks(repo, "pre-push"))
+    return replace(asked, new_branch=old is None, count=count, commits=named, runs=runs, notes=tuple(notes), hook=hook)
 
 
 def told(asked: Plan) -> list[str]:
@@ -115,7 +117,8 @@ def told(asked: Plan) -> list[str]:
             )
         if asked.runs:
             lines.append(f"snapshots of {_runs(len(asked.runs))} → {route.remote} (refs/nbledger/)")
-        lines.append("a pre-push hook of yours runs; nothing is overwritten there, nothing is forced")
+        lines += ["your pre-push hook runs"] if asked.hook and (asked.count or asked.runs) else []
+        lines.append("nothing is overwritten there, nothing is forced")
     return [*lines, *asked.notes]
 
 

@@ -46,7 +46,7 @@ def _pull(project: Project, args: Args) -> Preview:
 
 
 def _checkpoint(project: Project, args: Args) -> Preview:
-    from nbledger.core import checkpoint
+    from nbledger.core import checkpoint, gitlog
 
     found = checkpoint.plan(project, [str(path) for path in args.get("paths") or ()], large=bool(args.get("large")))
     if not found.paths:
@@ -59,7 +59,10 @@ def _checkpoint(project: Project, args: Args) -> Preview:
     lines += [f"  {path}" for path in _some(told)]
     if found.left:
         lines.append(f"left as they are: {', '.join(_some(found.left, 5))}")
-    lines.append("the commit hooks of this repository run, as with git commit; undo takes the commit back")
+    assert project.git is not None
+    hooks = gitlog.hooks(project.git, "pre-commit", "prepare-commit-msg", "commit-msg", "post-commit")
+    lines += [f"your hooks run, as with git commit: {', '.join(hooks)}"] if hooks else []
+    lines.append("undo takes the commit back, until it is pushed")
     return Preview("", tuple(lines))
 
 
