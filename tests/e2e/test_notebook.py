@@ -112,7 +112,36 @@ def test_a_curve_moves_and_the_cell_is_marked(lab: Lab, page: Any) -> None:
     page.screenshot(path=SCREENSHOTS / "notebook-edited.png")
     page.keyboard.press("Control+z")
     sync_api.expect(mark(page, 1)).not_to_contain_text("edited")
+
+    page.keyboard.press("Escape")
+    for key, place in (("Control+Shift+ArrowUp", 0), ("z", 1), ("x", None), ("z", 1)):
+        if key == "x":
+            cell(page, 1).locator(".jp-InputPrompt").click()
+        page.keyboard.press(key)
+        sync_api.expect(page.locator(".nbl-CellMark")).to_have_count(0 if place is None else 1)
+        if place is not None:
+            sync_api.expect(mark(page, place)).to_contain_text("curve")
+    assert axe(page, ".jp-NotebookPanel .nbl-CellMark") == axe(page, ".nbl-ToolbarBadge") == []
+    for theme in ("Dark", "Light"):
+        switch_theme(page, theme)
+        page.locator("#jupyterlab-splash").wait_for(state="detached")
+        page.screenshot(path=SCREENSHOTS / f"notebook-{theme.lower()}.png")
+    mark(page, 1).get_by_role("button").click()
+    sync_api.expect(page.locator(".nbl-detail:visible")).to_contain_text("curve")
     assert not seen
+
+
+def test_a_dead_kernel_shows_in_the_mark(lab: Lab, page: Any) -> None:
+    dying = LOOP.format(rounds=16).replace("curve", "dying") + "\nimport os\nos.kill(os.getpid(), 9)"
+    write_notebook(lab.root / "dying.ipynb", ["%load_ext nbledger", dying])
+    open_notebook(lab, page, "dying.ipynb")
+    run_cell(page, 0)
+    cell(page, 1).locator(".cm-content").click()
+    page.keyboard.press("Shift+Enter")
+    sync_api.expect(mark(page, 1)).to_have_attribute("data-status", "running")
+    sync_api.expect(mark(page, 1)).to_have_attribute("data-status", "killed", timeout=60_000)
+    assert points(page, 1) > 8, "what was drawn last stays"
+    assert flushed(lab)["dying"]["status"] == "KILLED"
 
 
 def test_run_all_tracked_is_one_run(lab: Lab, page: Any) -> None:
@@ -238,5 +267,6 @@ def test_files_are_marked_tracked_compared_and_brought_back(lab: Lab, page: Any)
     sync_api.expect(item(page, "big.bin.dvc").locator(".nbl-FileMark")).to_have_attribute("data-state", "missing")
     for theme in ("Dark", "Light"):
         switch_theme(page, theme)
+        page.locator("#jupyterlab-splash").wait_for(state="detached")
         page.screenshot(path=SCREENSHOTS / f"files-{theme.lower()}.png")
     assert axe(page, ".jp-DirListing-content .nbl-FileMark") == []

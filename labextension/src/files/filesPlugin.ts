@@ -1,5 +1,6 @@
 import type { JupyterFrontEnd, JupyterFrontEndPlugin } from '@jupyterlab/application';
 import { ICommandPalette, MainAreaWidget } from '@jupyterlab/apputils';
+import { PathExt } from '@jupyterlab/coreutils';
 import { IDefaultFileBrowser, IFileBrowserFactory } from '@jupyterlab/filebrowser';
 import { IRenderMimeRegistry } from '@jupyterlab/rendermime';
 import { ISettingRegistry } from '@jupyterlab/settingregistry';
@@ -86,7 +87,8 @@ export const filesPlugin: JupyterFrontEndPlugin<void> = {
         if (asked !== null) {
           const path = trackedAt(state(), asked) ?? asked;
           const caption = trans.__('Versions of %1', path);
-          open(`${NAME}-versions:${ledger.path}:${path}`, path, caption, versionsIcon, () => {
+          const title = trans.__('%1: versions', PathExt.basename(path));
+          open(`${NAME}-versions:${ledger.path}:${path}`, title, caption, versionsIcon, () => {
             return new VersionsView({ ledger, api: api(), path, run });
           });
         }
@@ -105,7 +107,8 @@ export const filesPlugin: JupyterFrontEndPlugin<void> = {
         const path = subject(args);
         if (path !== null) {
           const caption = trans.__('What changed in %1', path);
-          open(`${NAME}-diff:${ledger.path}:${path}`, path, caption, diffIcon, () => {
+          const title = trans.__('%1: changes', PathExt.basename(path));
+          open(`${NAME}-diff:${ledger.path}:${path}`, title, caption, diffIcon, () => {
             return new DiffView({ ledger, api: api(), rendermime, path });
           });
         }

@@ -72,6 +72,12 @@ describe('the mark of a cell', () => {
     });
   });
 
+  it('believes the output that the run ended, before the store says so', () => {
+    const known = run({ status: 'RUNNING', metrics: { accuracy: 0.5 } });
+    const mark = markOf(WHOLE, known, true, digest(SOURCE), trans);
+    expect(mark).toMatchObject({ status: 'FINISHED', metric: 'accuracy 0.9375', run: 'r1' });
+  });
+
   it('tells a source that was edited, but not one that is not known', () => {
     const edited = (source: string, now: string) =>
       markOf({ ...WHOLE, source }, run({}), true, digest(now), trans).edited;

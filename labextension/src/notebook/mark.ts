@@ -36,7 +36,7 @@ export function markOf(
   digest: string,
   trans: TranslationBundle
 ): IMark {
-  const status = run?.status ?? bundle.status;
+  const status = behind(bundle, run) ? bundle.status : (run?.status ?? bundle.status);
   const name = cut(run?.name ?? bundle.name, 200);
   const edited = bundle.source !== '' && bundle.source !== digest;
   const lines = [trans.__('%1: %2', name, status.toLowerCase())];
@@ -61,12 +61,18 @@ export function markOf(
   };
 }
 
+/** Whether the store does not know yet that the run ended; what is published comes a moment after what the cell shows. */
+function behind(bundle: IRunBundle, run: IRun | undefined): boolean {
+  return run?.status === 'RUNNING' && bundle.status !== 'RUNNING';
+}
+
 /** The first metric of the summary, as it is now. */
 function metricOf(bundle: IRunBundle, run: IRun | undefined): string {
+  const newer = run && run.status !== 'RUNNING' ? run.metrics : {};
   const first = Object.entries(bundle.metrics)[0];
   const any = Object.entries(run?.metrics ?? {}).sort(([a], [b]) => plainFirst(a, b))[0];
   const [key, value]: [string?, Num?] = first ?? any ?? [];
-  return key === undefined ? '' : `${cut(key, 60)} ${number(run?.metrics[key] ?? value)}`;
+  return key === undefined ? '' : `${cut(key, 60)} ${number(newer[key] ?? value)}`;
 }
 
 function plainFirst(a: string, b: string): number {
