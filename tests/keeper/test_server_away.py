@@ -5,12 +5,15 @@ from __future__ import annotations
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from conftest import git
 from kernels import kernel
 from ledger import client, flush, runs
+from nbledger.core.project import find
+from nbledger.keeper import client as keeper
 from servers import Server, mlflow_server, postgres
 
 CODE = """%%mlrun {name} -p n=1 -m v
@@ -118,3 +121,49 @@ def test_away_during_a_run(project: Path, server: Server) -> None:
         finally:
             server.start()
     check_whole(project, server, "during")
+
+
+def test_the_table_of_runs_of_a_server_that_comes_and_goes(project: Path, server: Server) -> None:
+    """Others' runs are found by looking; what waits in the journals while it is away is there under a journal's name."""
+    use(project, server)
+    here = find(project)
+    api = client(server.uri)
+    experiment = api.create_experiment(here.experiment)
+    other = api.create_run(experiment, run_name="other").info.run_id
+    keeper.ask(here, "state", start=True)
+    rows: dict[str, dict[str, Any]] = {}
+    version = keeper.ask(here, "table")["version"] - 1
+
+    def until(name: str, **wanted: Any) -> dict[str, Any]:
+        nonlocal version
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            found = keeper.ask(here, "table_changes", {"since": version})
+            version = found["version"]
+            rows.update((row["run_id"], row) for row in found["runs"])
+            for gone in found["removed"]:
+                rows.pop(gone, None)
+            fits = [r for r in rows.values() if r["name"] == name and {k: r[k] for k in wanted} == wanted]
+            if fits:
+                return {**fits[0], "reachable": found["tracking"]["reachable"]}
+            time.sleep(0.5)
+        raise AssertionError(f"{name} is never {wanted}: {rows}")
+
+    until("other", status="RUNNING")
+    api.log_metric(other, "loss", 3)
+    until("other", metrics={"loss": 3.0})
+    api.set_terminated(other)
+    until("other", status="FINISHED", run_id=other)
+    server.stop()
+    with kernel(project) as k:
+        timed(k, CODE.format(name="away"))
+    waiting = until("away", status="FINISHED")
+    assert waiting["reachable"] is False and waiting["tags"]["nbledger.pending"] == "true" and other in rows
+    server.start()
+    there = until("away", status="FINISHED", metrics={"loss": 19.0, "v": 7.0}, experiment_id=experiment)
+    assert (
+        there["reachable"] is True and there["run_id"] != waiting["run_id"] and "nbledger.pending" not in there["tags"]
+    )
+    assert sorted(row["name"] for row in rows.values()) == ["away", "other"]
+    curve = keeper.ask(here, "series", {"run": [there["run_id"]], "key": ["loss"], "points": 5})["series"]
+    assert [step for step, _, _ in curve[there["run_id"]]["loss"]][::4] == [0, 19]
