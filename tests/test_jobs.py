@@ -13,6 +13,8 @@ import pytest
 
 from conftest import commit_all, data_remote, git
 from kernels import kernel
+from nbledger.commands.answer import Face
+from nbledger.commands.tree import run
 from nbledger.core.errors import LedgerError, Refused, UsageError
 from nbledger.core.project import find
 from nbledger.keeper import client, jobs
@@ -170,6 +172,18 @@ def test_stopping_and_waiting(project: Path, tmp_path: Path, monkeypatch: pytest
     assert git(project, "ls-remote", "origin") == ""
     assert not list((project / ".git").rglob("*.lock"))
 
+    # `%ledger push` is a job, too: an interrupt of the cell ends it
+    (tmp_path / "hooked").unlink()
+
+    def interrupt(*_: object) -> None:
+        if (tmp_path / "hooked").exists():
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(["push"], Face(start_keeper=True, progress=interrupt))
+    assert ended(project, ask(project, "jobs")["jobs"][0]["id"])["state"] == "stopped"
+    until(lambda: gone(int((tmp_path / "hooked").read_text())))
+
     # the keeper's end is the end of what it started, however it comes
     for kill in (False, True):
         (tmp_path / "hooked").unlink()
@@ -181,7 +195,12 @@ def test_stopping_and_waiting(project: Path, tmp_path: Path, monkeypatch: pytest
         for number in (pid, keeper.pid):
             until(lambda number=number: gone(number))
     hook.unlink()
-    assert ask(project, "push")["commits"] == 1
+    answer = run(["push"], Face(start_keeper=True))
+    assert answer is not None
+    assert answer.text.splitlines()[0] == "pushed 1 commit: main → origin"
+    git(project, "branch", "--unset-upstream")
+    with pytest.raises(LedgerError, match="main has no upstream"):
+        run(["pull"], Face(start_keeper=True))
 
 
 def test_a_reproduction_and_its_end(project: Path) -> None:

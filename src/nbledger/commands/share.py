@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import click
@@ -10,8 +11,10 @@ from nbledger.commands import share_text
 from nbledger.commands.answer import Answer, Face
 from nbledger.commands.progress import lines
 from nbledger.commands.shared import ask, ended_gently, json_option
+from nbledger.core.errors import LedgerError, UsageError, from_dict
 from nbledger.keeper.calls import encode, perform
 
+_PACE = 0.1
 dry_run_option = click.option("--dry-run", is_flag=True, help="Say what would happen, and do nothing.")
 
 
@@ -62,18 +65,36 @@ def undo(face: Face, dry_run: bool, as_json: bool) -> Answer:
 
 
 def _work(face: Face, verb: str) -> dict[str, Any]:
-    """By the keeper from a notebook; in this process from a terminal, so that Ctrl-C ends it and Git can ask its helpers."""
+    """From a notebook as a job of the keeper; in this process from a terminal. Either way Ctrl-C ends it."""
     if face.start_keeper:
-        return dict(encode(ask(face, verb)))
+        return _as_job(face, verb)
     with ended_gently():
         done = perform(face.project(), verb, {}, lines())
     ask(face, "sent")
     return dict(encode(done))
 
 
+def _as_job(face: Face, verb: str) -> dict[str, Any]:
+    job = ask(face, "job_start", {"kind": verb})
+    try:
+        while job["state"] == "running":
+            if face.progress is not None:
+                face.progress(job["done"], job["total"], job["text"])
+            time.sleep(_PACE)
+            job = next((one for one in ask(face, "jobs")["jobs"] if one["id"] == job["id"]), {"state": "stopped"})
+    except KeyboardInterrupt:
+        ask(face, "job_stop", {"id": job["id"]})
+        raise
+    if job["state"] == "stopped":
+        raise LedgerError(f"the {verb} was stopped", f"nbledger {verb} --dry-run says what is left to do")
+    if job["problem"] is not None:
+        wrong = job["problem"]["code"] == UsageError.exit_code
+        raise from_dict({**job["problem"], "kind": "UsageError" if wrong else "Refused"})
+    return dict(job["result"])
+
+
 def _foreseen(face: Face, kind: str) -> Answer:
     """The preview as an answer; what would be refused is raised."""
-    from nbledger.core.errors import from_dict
     from nbledger.core.records import Preview
     from nbledger.keeper.calls import built
 
