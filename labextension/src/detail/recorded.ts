@@ -1,3 +1,4 @@
+import type { Cell, CodeCell, MarkdownCell, RawCell } from '@jupyterlab/cells';
 import type { IEditorServices } from '@jupyterlab/codeeditor';
 import { Notebook, NotebookModel, StaticNotebook } from '@jupyterlab/notebook';
 import {
@@ -33,7 +34,9 @@ export function recordedNotebook(safe: ISafe, lent: ILent, label: string): Widge
   const { code, markdown, raw } = StaticNotebook.defaultEditorConfig;
   const widget = new RecordedNotebook({
     rendermime: passive(lent.rendermime, lent.translator),
-    contentFactory: new Notebook.ContentFactory({ editorFactory: factoryService.newInlineEditor }),
+    contentFactory: new Labelled(lent.translator, {
+      editorFactory: factoryService.newInlineEditor
+    }),
     mimeTypeService,
     translator: lent.translator,
     editorConfig: {
@@ -63,6 +66,36 @@ export function recordedNotebook(safe: ISafe, lent: ILent, label: string): Widge
     model.dispose();
   });
   return widget;
+}
+
+/** Cells whose editors have names for screen readers. */
+class Labelled extends Notebook.ContentFactory {
+  constructor(
+    private readonly translator: ITranslator,
+    options: Notebook.ContentFactory.IOptions
+  ) {
+    super(options);
+  }
+
+  override createCodeCell(options: CodeCell.IOptions): CodeCell {
+    return this.labelled(super.createCodeCell(options));
+  }
+
+  override createMarkdownCell(options: MarkdownCell.IOptions): MarkdownCell {
+    return this.labelled(super.createMarkdownCell(options));
+  }
+
+  override createRawCell(options: RawCell.IOptions): RawCell {
+    return this.labelled(super.createRawCell(options));
+  }
+
+  private labelled<T extends Cell>(cell: T): T {
+    const label = this.translator.load('nbledger').__('Source of a cell');
+    void cell.ready.then(() => {
+      cell.node.querySelector('.cm-content')?.setAttribute('aria-label', label);
+    });
+    return cell;
+  }
 }
 
 class RecordedNotebook extends StaticNotebook {

@@ -35,7 +35,7 @@ export function rowProblem(rows: readonly ITagRow[], index: number): RowProblem 
     return 'reserved';
   }
   // What MLflow takes as a name.
-  if (!/^[\w .:/-]+$/u.test(key)) {
+  if (!/^[\p{L}\p{N}_ .:/-]+$/u.test(key)) {
     return 'characters';
   }
   if (key.length > 250 || row.value.length > 8_000) {

@@ -15,7 +15,7 @@ import { Bdi, Clip } from '../shared/text';
 import type { ILedger } from '../tokens';
 import { foremost, newestFirst } from './gate';
 import { Lineage } from './Lineage';
-import { Aliases, Gate } from './parts';
+import { Aliases, Gate, NoRepository, useNoRepository } from './parts';
 
 /** What somebody asked to see. */
 export interface IWanted {
@@ -36,10 +36,14 @@ const FEW = 3;
 
 export function ModelsPage(view: IModelsView): ReactElement {
   const { value, problem } = useLive(view.models);
+  const nothing = useNoRepository(view.ledger);
   useChanges(view.wantedChanged);
   const [filter, setFilter] = useState('');
   const { trans } = view.ledger;
   const again = () => void view.models.refresh();
+  if (nothing) {
+    return <NoRepository ledger={view.ledger} commands={view.commands} />;
+  }
   if (!value) {
     return problem ? (
       <Problem problem={problem} trans={trans} retry={again} />

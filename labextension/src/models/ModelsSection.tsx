@@ -6,14 +6,18 @@ import { Busy, Problem, TextButton } from '../shared/parts';
 import { Clip } from '../shared/text';
 import { foremost } from './gate';
 import { NoModels, type IModelsView } from './ModelsPage';
-import { Aliases, Gate } from './parts';
+import { Aliases, Gate, NoRepository, useNoRepository } from './parts';
 
 const MOST = 50;
 
 /** The models in the sidebar: a line each. */
 export function ModelsSection(view: IModelsView): ReactElement {
   const { value, problem } = useLive(view.models);
+  const nothing = useNoRepository(view.ledger);
   const { trans } = view.ledger;
+  if (nothing) {
+    return <NoRepository ledger={view.ledger} commands={view.commands} />;
+  }
   if (!value) {
     return problem ? (
       <Problem problem={problem} trans={trans} retry={() => void view.models.refresh()} />

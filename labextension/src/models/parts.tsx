@@ -1,8 +1,13 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
+import type { CommandRegistry } from '@lumino/commands';
 import type { ReactElement } from 'react';
 
 import type { IModelVersion } from '../api/types';
 import { Chip } from '../detail/pieces';
+import { Commands } from '../names';
+import { useLive } from '../shared/hooks';
+import { Empty, TextButton } from '../shared/parts';
+import type { ILedger } from '../tokens';
 import { gateOf } from './gate';
 
 export function Gate({
@@ -33,5 +38,25 @@ export function Aliases({ names }: { names: readonly string[] }): ReactElement {
         <Chip key={name} text={`@${name}`} />
       ))}
     </span>
+  );
+}
+
+/** Whether there is no repository at all, so that nothing but the state is answered. */
+export function useNoRepository(ledger: ILedger): boolean {
+  return useLive(ledger.state).value?.code.repository === false;
+}
+
+export function NoRepository(props: { ledger: ILedger; commands: CommandRegistry }): ReactElement {
+  const { trans } = props.ledger;
+  return (
+    <Empty text={trans.__('This folder is no ledger yet.')}>
+      <TextButton
+        kind="accept"
+        label={trans.__('Make it one …')}
+        onClick={() => {
+          void props.commands.execute(Commands.init);
+        }}
+      />
+    </Empty>
   );
 }

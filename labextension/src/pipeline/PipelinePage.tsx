@@ -5,6 +5,7 @@ import { useEffect, useMemo, useState, type ReactElement, type ReactNode } from 
 import type { IPipeline, IPipelineNode } from '../api/types';
 import { Listing } from '../detail/Listing';
 import { Chip, Lead } from '../detail/pieces';
+import { NoRepository, useNoRepository } from '../models/parts';
 import { useChanges, useLive } from '../shared/hooks';
 import type { Kept } from '../shared/kept';
 import { Busy, Empty, Problem } from '../shared/parts';
@@ -31,8 +32,12 @@ const TOO_MANY = 1_000;
 
 export function PipelinePage(view: IPipelineView): ReactElement {
   const { value, problem } = useLive(view.pipeline);
+  const nothing = useNoRepository(view.ledger);
   const { trans } = view.ledger;
   const again = () => void view.pipeline.refresh();
+  if (nothing) {
+    return <NoRepository ledger={view.ledger} commands={view.commands} />;
+  }
   if (!value) {
     return problem ? (
       <Problem problem={problem} trans={trans} retry={again} />
@@ -84,8 +89,10 @@ function Known({ pipeline, view }: { pipeline: IPipeline; view: IPipelineView })
   const stages = useMemo(() => inOrder(pipeline), [pipeline]);
   const stale = stages.filter(stage => stage.stale).length;
   const drawable = stages.length <= TOO_MANY;
-  const [files, setFiles] = useState(pipeline.nodes.length <= MANY);
-  const [table, setTable] = useState(!drawable);
+  const [chosen, setFiles] = useState<boolean | null>(null);
+  const files = chosen ?? pipeline.nodes.length <= MANY;
+  const [wanted, setTable] = useState(false);
+  const table = wanted || !drawable;
   const [selected, setSelected] = useState(view.wanted.stage);
   const graph = useMemo(() => (files ? pipeline : stagesOnly(pipeline)), [pipeline, files]);
   useEffect(() => {

@@ -1,6 +1,7 @@
 import { checkIcon, refreshIcon } from '@jupyterlab/ui-components';
 import type { ReactElement } from 'react';
 
+import { NoRepository, useNoRepository } from '../models/parts';
 import { Commands } from '../names';
 import { useLive } from '../shared/hooks';
 import { Busy, Problem, TextButton } from '../shared/parts';
@@ -13,7 +14,11 @@ const MOST = 100;
 /** The stages in the sidebar, in the order in which they would run; what is stale says why. */
 export function PipelineSection(view: IPipelineView): ReactElement {
   const { value, problem } = useLive(view.pipeline);
+  const nothing = useNoRepository(view.ledger);
   const { trans } = view.ledger;
+  if (nothing) {
+    return <NoRepository ledger={view.ledger} commands={view.commands} />;
+  }
   if (!value) {
     return problem ? (
       <Problem problem={problem} trans={trans} retry={() => void view.pipeline.refresh()} />
