@@ -7,13 +7,17 @@ import { calm, plain } from './fixtures';
 import { Ledger } from './ledger';
 
 /** A server with projects by folder, and what was asked of it. */
-function world(projects: Record<string, IState>) {
+function world(projects: Record<string, IState>, bus = true) {
   const asked: string[] = [];
   const owner = {};
   const feed = {
     changed: new Signal<object, IChanged>(owner),
     connected: new Signal<object, void>(owner),
-    open: vi.fn(),
+    open: vi.fn(() => {
+      if (bus) {
+        feed.connected.emit();
+      }
+    }),
     close: vi.fn()
   };
   const api = (path: () => string): Api => {
@@ -133,6 +137,14 @@ describe('what the server tells', () => {
     told('another', 'state', 'runs');
     expect(await since()).toEqual([]);
     expect(heard).toEqual([['state'], ['runs', 'jobs'], ['models']]);
+  });
+
+  it('is asked for even where the bus does not answer', async () => {
+    const { ledger, since } = world({ wine: calm() }, false);
+    ledger.show('wine');
+    expect(await since()).toEqual([]);
+    await vi.advanceTimersByTimeAsync(2_000);
+    expect(await since()).toEqual(['state wine', 'jobs wine']);
   });
 
   it('is caught up with when the bus is connected again', async () => {

@@ -13,6 +13,9 @@ const PARTS: readonly Part[] = ['state', 'runs', 'models', 'pipeline', 'jobs'];
 /** While the page is looked at the server hears of it this often, so that it keeps watching the project. */
 const SIGN_OF_LIFE = 10 * 60_000;
 
+/** How long the event bus may take to answer before the server is asked without it. */
+const BUS_PATIENCE = 1_500;
+
 /** What the ledger stands on; tests put their own in its place. */
 export interface IWorld {
   /** The routes, about the project that holds `path()`. */
@@ -43,7 +46,7 @@ export class Ledger implements ILedger {
       this.hear(changed);
     });
     world.feed.connected.connect(() => {
-      this.catchUp();
+      this.connected();
     });
     this.state.changed.connect(() => {
       this.settle();
@@ -99,6 +102,7 @@ export class Ledger implements ILedger {
     this.awake = false;
     this.world.feed.close();
     clearInterval(this.heart);
+    clearTimeout(this.impatience);
     [this.state, this.runs, this.jobs].forEach(part => {
       part.pause();
     });
@@ -110,10 +114,14 @@ export class Ledger implements ILedger {
     if (!this.started) {
       return;
     }
-    this.world.feed.open();
     clearInterval(this.heart);
     this.heart = setInterval(() => void this.state.refresh(), SIGN_OF_LIFE);
-    this.catchUp();
+    // What is asked before the bus is heard may change unheard; where the bus does not come, ask all the same.
+    clearTimeout(this.impatience);
+    this.impatience = setTimeout(() => {
+      this.catchUp();
+    }, BUS_PATIENCE);
+    this.world.feed.open();
   }
 
   /** Ask for everything that is shown. */
@@ -154,6 +162,11 @@ export class Ledger implements ILedger {
       this.world.complain(problemOf(reason));
       return null;
     }
+  }
+
+  private connected(): void {
+    clearTimeout(this.impatience);
+    this.catchUp();
   }
 
   private hear(changed: IChanged): void {
@@ -227,6 +240,7 @@ export class Ledger implements ILedger {
   private awake = true;
   private moving = false;
   private changing = false;
+  private impatience: ReturnType<typeof setTimeout> | undefined;
   private heart: ReturnType<typeof setInterval> | undefined;
   private readonly projectSignal = new Signal<this, void>(this);
   private readonly toldSignal = new Signal<this, IChanged>(this);

@@ -8,6 +8,9 @@ import { Ids } from '../names';
 import { ledgerIcon } from '../shared/icons';
 import type { ISection } from '../tokens';
 
+/** A section that opens is at least so many pixels high. */
+const LEAST = 80;
+
 /** Which sections are open, by id. */
 export type Open = Readonly<Record<string, boolean>>;
 
@@ -23,7 +26,8 @@ export class LedgerPanel extends SidePanel {
     this.node.setAttribute('aria-label', 'nbledger');
     this.header.addWidget(summary);
     this.sections.addClass('nbl-sections');
-    this.sections.expansionToggled.connect(() => {
+    this.sections.expansionToggled.connect((_, index) => {
+      this.share(index);
       this.toggled.emit(this.open);
     });
     this.giveWay();
@@ -71,6 +75,28 @@ export class LedgerPanel extends SidePanel {
         MessageLoop.postMessage(this.content, Widget.ResizeMessage.UnknownSize);
       }
     }).observe(this.header.node);
+  }
+
+  /** A section that opens has room: Lumino gives none to one that was never open before. */
+  private share(index: number): void {
+    requestAnimationFrame(() => {
+      const { widgets } = this.sections;
+      const opened = widgets[index];
+      const open = widgets.filter(section => !section.isHidden);
+      if (!opened || opened.isHidden || opened.node.clientHeight >= LEAST) {
+        return;
+      }
+      const all = open.reduce((sum, section) => sum + section.node.clientHeight, 0);
+      this.sections.setRelativeSizes(
+        widgets.map(section =>
+          section === opened
+            ? Math.max(all / open.length, 1)
+            : section.isHidden
+              ? 0
+              : Math.max(section.node.clientHeight, 1)
+        )
+      );
+    });
   }
 
   private get sections(): AccordionPanel {

@@ -1,6 +1,5 @@
 import { ReactWidget } from '@jupyterlab/apputils';
 import type { TranslationBundle } from '@jupyterlab/translation';
-import { consoleIcon } from '@jupyterlab/ui-components';
 import type { CommandRegistry } from '@lumino/commands';
 import type { Message } from '@lumino/messaging';
 import type { ReactElement } from 'react';
@@ -54,9 +53,7 @@ function State({ ledger, hands }: { ledger: ILedger; hands: IHands }): ReactElem
   }
   return (
     <>
-      {problem ? (
-        <Problem problem={problem} trans={trans} retry={() => void ledger.state.refresh()} />
-      ) : null}
+      {problem ? <Away problem={problem} ledger={ledger} commands={hands.commands} /> : null}
       <Jobs ledger={ledger} stop={hands.stop} />
       {value.code.repository ? (
         <Known state={value} trans={trans} hands={hands} />
@@ -122,7 +119,7 @@ function NoProject({
   );
 }
 
-/** Nothing is known: what is wrong, and where a command would mend it, a terminal with that command. */
+/** What is wrong, and where a command would mend it, a terminal with that command. */
 function Away({
   problem,
   ledger,
@@ -138,14 +135,12 @@ function Away({
   return (
     <Problem problem={problem} trans={trans} retry={() => void ledger.state.refresh()}>
       {offered ? (
-        <button
-          type="button"
-          className="nbl-button nbl-mod-accept"
+        <TextButton
+          kind="accept"
+          label={trans.__('Open in a terminal')}
+          title={trans.__('Opens a terminal where this command stands; Enter runs it')}
           onClick={() => void typeInTerminal(commands, command)}
-        >
-          <consoleIcon.react tag="span" aria-hidden="true" />
-          {trans.__('Open a terminal with this command')}
-        </button>
+        />
       ) : null}
     </Problem>
   );
