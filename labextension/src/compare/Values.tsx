@@ -228,7 +228,7 @@ function DirectionSwitch({ name, better, trans, onChange }: ISwitchProps): React
         onChange(better === 'up' ? 'down' : 'up');
       }}
     >
-      {{ up: '↑', down: '↓', none: '·' }[better ?? 'none']}
+      {{ up: '↑', down: '↓', none: '↕' }[better ?? 'none']}
     </button>
   );
 }

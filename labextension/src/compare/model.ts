@@ -63,7 +63,9 @@ export class CompareModel {
   /** `forest × boosted`. */
   get title(): string {
     const sides = this.found.value?.comparison.runs;
-    return sides ? titles(sides).join(' × ') : this.names.map(name => name.slice(0, 8)).join(' × ');
+    return sides
+      ? titles(sides).join(' × ')
+      : this.names.map(name => this.ledger.runs.get(name)?.name ?? name.slice(0, 8)).join(' × ');
   }
 
   dispose(): void {

@@ -1,6 +1,8 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
+import type { CommandRegistry } from '@lumino/commands';
 import type { ReactElement } from 'react';
 
+import { Commands } from '../names';
 import { Busy, Empty, Problem, TextButton } from '../shared/parts';
 import { copied } from '../shared/copy';
 import type { RunsModel } from './model/model';
@@ -14,22 +16,38 @@ accuracy = 0.9  # whatever the cell computes`;
 /** What stands in the place of the rows where there are none; null where there are some. */
 export function Nothing({
   model,
+  commands,
   trans
 }: {
   readonly model: RunsModel;
+  readonly commands: CommandRegistry;
   readonly trans: TranslationBundle;
 }): ReactElement | null {
-  const { runs } = model.ledger;
+  const { runs, state } = model.ledger;
   if (model.answer.rows.length > 0) {
     return null;
   }
-  if (runs.problem && !runs.loaded) {
+  if (state.value?.code.repository === false) {
+    return (
+      <Empty text={trans.__('Runs are kept once this folder is set up.')}>
+        <TextButton
+          kind="accept"
+          label={trans.__('Set up nbledger here')}
+          onClick={() => {
+            void commands.execute(Commands.init);
+          }}
+        />
+      </Empty>
+    );
+  }
+  const problem = runs.problem ?? (state.value ? null : state.problem);
+  if (problem && !runs.loaded) {
     return (
       <Problem
-        problem={runs.problem}
+        problem={problem}
         trans={trans}
         retry={() => {
-          void runs.refresh();
+          void (state.value ? runs : state).refresh();
         }}
       />
     );
@@ -99,13 +117,11 @@ export function Notice({
   }
   return (
     <p className="nbl-notice" role="status">
-      {trans
-        ._n(
-          '%1 run waits here until the tracking server answers again.',
-          '%1 runs wait here until the tracking server answers again.',
-          pending
-        )
-        .replace('%1', String(pending))}
+      {trans._n(
+        '%1 run waits here until the tracking server answers again.',
+        '%1 runs wait here until the tracking server answers again.',
+        pending
+      )}
     </p>
   );
 }

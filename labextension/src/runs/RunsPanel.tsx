@@ -76,7 +76,7 @@ function Runs({ model, commands }: IRunsProps): ReactElement {
         />
       ) : (
         <div className="nbl-nothing">
-          <Nothing model={model} trans={trans} />
+          <Nothing commands={commands} model={model} trans={trans} />
         </div>
       )}
       <div className="nbl-runs-foot" role="status">

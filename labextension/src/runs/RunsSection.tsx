@@ -1,4 +1,4 @@
-import { expandIcon, notebookIcon, ReactWidget } from '@jupyterlab/ui-components';
+import { notebookIcon, ReactWidget, tableRowsIcon } from '@jupyterlab/ui-components';
 import { useVirtualizer } from '@tanstack/react-virtual';
 import type { Message } from '@lumino/messaging';
 import type { TranslationBundle } from '@jupyterlab/translation';
@@ -20,7 +20,7 @@ import { Notice, Nothing } from './Nothing';
 import { CompareButton, type IRunsProps } from './RunsPanel';
 import { StatusMark } from './StatusMark';
 import { Took } from './table/Cell';
-import { nameOf, reproduced, summary } from './texts';
+import { nameOf, reproduced, summary, waits } from './texts';
 
 const HEIGHT = 42;
 const METRICS = 2;
@@ -64,7 +64,7 @@ function Section({ model, commands }: IRunsProps): ReactElement {
           }}
         />
         <IconButton
-          icon={expandIcon}
+          icon={tableRowsIcon}
           label={trans.__('Open the table of runs')}
           onClick={() => {
             void commands.execute(Commands.openRuns);
@@ -76,7 +76,7 @@ function Section({ model, commands }: IRunsProps): ReactElement {
         <List model={model} commands={commands} />
       ) : (
         <div className="nbl-nothing">
-          <Nothing model={model} trans={trans} />
+          <Nothing commands={commands} model={model} trans={trans} />
         </div>
       )}
       {some && (
@@ -198,6 +198,11 @@ function Item({ row, metrics, model, now, trans }: IItemProps): ReactElement {
         {original !== null && (
           <span className="nbl-quiet" title={trans.__('reproduction of %1', original)}>
             ↻<span className="nbl-visually-hidden">{trans.__('reproduction of %1', original)}</span>
+          </span>
+        )}
+        {waits(run) && (
+          <span className="nbl-chip" title={trans.__('waits to be published')}>
+            {trans.__('waits')}
           </span>
         )}
         <span className="nbl-quiet nbl-run-when">

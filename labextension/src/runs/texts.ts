@@ -49,7 +49,12 @@ export function summary(model: RunsModel, trans: TranslationBundle): string {
   const { matching } = model.answer;
   return model.narrowed
     ? trans.__('%1 of %2 runs', count(matching), count(total))
-    : trans._n('%1 run', '%1 runs', total).replace('%1', count(total));
+    : trans._n('%2 run', '%2 runs', total, count(total));
+}
+
+/** Whether the run is only in a journal here yet: the tracking server is away, or busy. */
+export function waits(run: IRun): boolean {
+  return run.tags['nbledger.pending'] === 'true';
 }
 
 /** Of which run this one is a reproduction; null for any other. */

@@ -12,7 +12,7 @@ import type { RunsModel } from '../model/model';
 import { took } from '../model/sort';
 import type { IRow } from '../model/tree';
 import { StatusMark } from '../StatusMark';
-import { nameOf, reproduced, VERDICT } from '../texts';
+import { nameOf, reproduced, VERDICT, waits } from '../texts';
 
 export interface ICellProps {
   readonly row: IRow;
@@ -94,6 +94,14 @@ function Name({ row, model, trans }: INameProps): ReactElement {
       )}
       <Clip text={nameOf(run)} />
       {children > 0 && <span className="nbl-quiet">{children}</span>}
+      {waits(run) && (
+        <span
+          className="nbl-chip"
+          title={trans.__('recorded here; published when the tracking server answers')}
+        >
+          {trans.__('waits')}
+        </span>
+      )}
       {original !== null && (
         <span className="nbl-chip" title={trans.__('reproduction of %1', original)}>
           ↻<span className="nbl-visually-hidden">{trans.__('reproduction of %1', original)}</span>

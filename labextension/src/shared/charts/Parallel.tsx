@@ -33,8 +33,9 @@ export function Parallel({ title, axes, runs, trans, height = 240 }: IParallelPr
       <div className="nbl-scroll" ref={place} tabIndex={0} role="region" aria-label={title}>
         <svg width={width} height={height} role="img" aria-label={title}>
           <title>{chosen === null ? title : readoutOf(axes, runs, chosen)}</title>
-          {laid.map(one => (
+          {laid.map((one, at) => (
             <Axis
+              last={at > 0 && at === laid.length - 1}
               key={one.axis.kind + one.axis.key}
               kind={one.axis.kind === 'metric' ? trans.__('metric') : trans.__('param')}
               laid={one}
@@ -71,11 +72,13 @@ export function Parallel({ title, axes, runs, trans, height = 240 }: IParallelPr
 interface IAxisProps {
   readonly laid: ILaidAxis;
   readonly kind: string;
+  /** The last axis' labels stand at its left. */
+  readonly last: boolean;
   readonly top: number;
   readonly bottom: number;
 }
 
-function Axis({ laid, kind, top, bottom }: IAxisProps): ReactElement {
+function Axis({ laid, kind, last, top, bottom }: IAxisProps): ReactElement {
   const { axis, x, ticks } = laid;
   return (
     <g className="nbl-axis" transform={`translate(${x},0)`}>
@@ -88,7 +91,13 @@ function Axis({ laid, kind, top, bottom }: IAxisProps): ReactElement {
       </text>
       <line y1={top} y2={bottom} />
       {ticks.map(tick => (
-        <text key={tick.label} x={5} y={tick.at} dy="0.32em">
+        <text
+          key={tick.label}
+          x={last ? -5 : 5}
+          y={tick.at}
+          dy="0.32em"
+          textAnchor={last ? 'end' : 'start'}
+        >
           {clipped(tick.label, 10)}
         </text>
       ))}
@@ -106,9 +115,8 @@ interface IRunLineProps {
 function RunLine({ laid, index, faded, onHover }: IRunLineProps): ReactElement {
   const { className, dash, path } = mark(index);
   const drawn = line<ILaidAxis>()
-    .defined(one => typeof one.places[index] === 'number')
     .x(one => one.x)
-    .y(one => one.places[index] ?? 0)([...laid]);
+    .y(one => one.places[index] ?? 0)(laid.filter(one => typeof one.places[index] === 'number'));
   return (
     <g
       className={`nbl-curve ${className}${faded ? ' nbl-mod-faded' : ''}`}

@@ -2,6 +2,7 @@ import { scaleLinear } from 'd3-scale';
 import { line } from 'd3-shape';
 
 import type { ISeriesPoint } from '../../api/types';
+import { number } from '../format';
 import { extent, numeric } from './numbers';
 
 /** One run's line. */
@@ -65,7 +66,7 @@ export function laidOut(curves: readonly ICurve[], along: Along, frame: IFrame):
     xTicks: x
       .ticks(Math.max(2, Math.floor(frame.width / 90)))
       .map(value => ({ at: x(value), label: format(value) })),
-    yTicks: y.ticks(4).map(value => ({ at: y(value), label: y.tickFormat(4, '~g')(value) })),
+    yTicks: y.ticks(4).map(value => ({ at: y(value), label: number(value) })),
     paths: places.map(one => path(onward(one)) ?? ''),
     places,
     x: value => x(value),
