@@ -10,7 +10,16 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from bench import cases_compare, cases_data, cases_kernel, cases_restore, cases_server, cases_store, report
+from bench import (
+    cases_compare,
+    cases_data,
+    cases_kernel,
+    cases_restore,
+    cases_server,
+    cases_sidebar,
+    cases_store,
+    report,
+)
 from bench.measure import Row
 from bench.world import World, isolated
 
@@ -25,6 +34,7 @@ CASES: dict[str, Callable[[World], list[Row]]] = {
     "status": cases_data.status,
     "snapshot": cases_data.snapshots,
     "runs": cases_store.runs,
+    "sidebar": cases_sidebar.sidebar,
     "compare": cases_compare.compare,
     "restore": cases_restore.restore_data,
     "server": cases_server.extension,
