@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import sys
+from pathlib import Path
 
 import pytest
 import yaml
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 
+from conftest import run
 from nbledger.core.errors import UsageError
 from nbledger.keeper import calls
 from nbledger.server import words
@@ -66,6 +69,15 @@ def test_every_route_has_one_guarded_method_and_no_handler_has_more() -> None:
                     "jupyter_server/auth/decorator.py"
                 )  # authorized
     assert sorted(found) == sorted((route.method, route.path) for route in ROUTES)
+
+
+def test_loading_the_extension_imports_none_of_the_heavy_libraries() -> None:
+    program = (
+        "import sys, nbledger.server.extension\n"
+        "heavy = {'mlflow', 'dvc', 'pandas', 'numpy', 'git', 'pygit2', 'sqlalchemy', 'nbdime', 'nbclient', 'IPython'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    assert run(sys.executable, "-c", program, cwd=Path("/")) == "[]"
 
 
 def test_the_front_end_asks_the_routes_that_there_are() -> None:
