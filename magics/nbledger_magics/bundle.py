@@ -30,13 +30,14 @@ def of(recording: Recording, source: str) -> dict[str, Any]:
     """The record of a run as it is now; ``source`` is what the cell holds that shows it."""
     from nbledger.commands.text import shown_metrics
 
-    keys = sorted(recording.metrics, key=lambda key: "." in key)
+    keys = shown_metrics(sorted(recording.metrics, key=lambda key: "." in key))[:_METRICS]
     return {
         "journal": recording.id,
         "run_id": recording.run_id,
         "name": recording.name[:200],
         "status": recording.status,
-        "metrics": {key[:200]: _number(recording.metrics[key]) for key in shown_metrics(keys)[:_METRICS]},
+        "metrics": {key[:200]: _number(recording.metrics[key]) for key in keys},
+        "main": keys[0][:200] if keys else "",  # saved notebooks sort the keys of an object
         "started": datetime.fromtimestamp(recording.started, UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
         "took": round(time.time() - recording.started, 3),
         "source": digest(source),

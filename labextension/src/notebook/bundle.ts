@@ -9,6 +9,8 @@ export interface IRunBundle {
   readonly name: string;
   readonly status: string;
   readonly metrics: Readonly<Record<string, Num>>;
+  /** The metric that comes first; "" where there is none. */
+  readonly main: string;
   /** Digest of the source that ran. */
   readonly source: string;
 }
@@ -32,7 +34,7 @@ function read(value: unknown): IRunBundle | null {
     return null;
   }
   const fields = value as Record<string, unknown>;
-  const { journal, run_id: run, name, status, metrics, source } = fields;
+  const { journal, run_id: run, name, status, metrics, main, source } = fields;
   if (typeof journal !== 'string' || typeof name !== 'string' || typeof status !== 'string') {
     return null;
   }
@@ -42,6 +44,7 @@ function read(value: unknown): IRunBundle | null {
     name,
     status,
     metrics: numbers(metrics),
+    main: typeof main === 'string' ? main : '',
     source: typeof source === 'string' ? source : ''
   };
 }

@@ -14,6 +14,7 @@ const WHOLE = {
   name: 'forest',
   status: 'FINISHED',
   metrics: { accuracy: 0.9375 },
+  main: 'accuracy',
   source: digest(SOURCE)
 };
 
@@ -70,6 +71,11 @@ describe('the mark of a cell', () => {
       metric: 'accuracy 0.5',
       run: 'r1'
     });
+  });
+
+  it('names the main metric in whatever order they were saved', () => {
+    const bundle = { ...WHOLE, metrics: { accuracy: 1, loss: 2 }, main: 'loss' };
+    expect(markOf(bundle, undefined, false, '', trans).metric).toBe('loss 2');
   });
 
   it('believes the output that the run ended, before the store says so', () => {
