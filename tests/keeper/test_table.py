@@ -89,6 +89,7 @@ def test_what_others_write_is_told_as_changes_and_only_that(here: Project) -> No
         source = table.of(here)._source
         assert isinstance(source, table_source.FromTables)
         source._next = dict.fromkeys(source._next, 0.0)
+        source._due = dict.fromkeys(source._due, 0.0)
 
     news.since = first["version"]
     assert news() == ({}, [])

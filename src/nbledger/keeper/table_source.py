@@ -21,6 +21,8 @@ from nbledger.keeper.table_rows import ALIVE, Entry, carried, entry
 PAGE = 1000
 _SHARE = {"facts": 2, "tags": 8}
 """A thorough look waits this many times as long as the last one took."""
+_EXPLAINED = 5.0
+"""Seconds that it may wait after a change that new rows explain: a run that logs metrics says nothing of other runs."""
 _PAUSE, _RARELY = 2.0, 600.0
 """Seconds between two looks at a server, and between two thorough ones."""
 _NEWEST = 100
@@ -78,8 +80,9 @@ class FromTables:
         self._file = _inode(self._uri)
         self._version = -1
         self._marks = tables.marks()
-        self._owes = {"facts", "tags"}
-        self._next = dict.fromkeys(self._owes, 0.0)
+        self._next = dict.fromkeys(_SHARE, 0.0)
+        self._due = dict.fromkeys(_SHARE, 0.0)
+        """When a thorough look of that kind is due; none is where the kind is missing."""
 
     def total(self) -> int | None:
         return self._tables.count()
@@ -89,7 +92,7 @@ class FromTables:
         ids = self._tables.ids()
         for at in range(0, len(ids), PAGE):
             yield self._read(ids[at : at + PAGE])
-        self._owes.clear()
+        self._due.clear()
 
     def look(self, known: Mapping[str, Entry], about: Collection[str]) -> Look:
         if _inode(self._uri) != self._file:
@@ -102,16 +105,20 @@ class FromTables:
             running = [one.run_id for one in known.values() if one.status in ALIVE]
             marks, ids = self._tables.grown(self._marks, running)
             self._add(found, known, ids)
-            self._marks, self._version, self._owes = marks, version, {"facts", "tags"}
+            self._marks, self._version = marks, version
+            wait = time.monotonic() + (_EXPLAINED if ids else 0)
+            for part, earliest in self._next.items():
+                due = max(earliest, wait)
+                self._due[part] = min(self._due.get(part, due), due)
         self._add(found, known, [run for run in about if run not in found])
         for part, compare in (("facts", self._facts), ("tags", self._tags)):
             begun = time.monotonic()
-            if part in self._owes and begun >= self._next[part]:
-                self._owes.discard(part)
+            if part in self._due and begun >= self._due[part]:
+                del self._due[part]
                 compare(found, known)
                 ended = time.monotonic()
                 self._next[part] = ended + _SHARE[part] * (ended - begun)
-        found.owes = bool(self._owes)
+        found.owes = bool(self._due)
         return found
 
     def _facts(self, found: Look, known: Mapping[str, Entry]) -> None:
