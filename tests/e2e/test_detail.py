@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,7 +85,7 @@ class Recorded:
 
 
 @pytest.fixture(scope="module")
-def recorded(lab: Lab, python: Path) -> Iterator[Recorded]:
+def recorded(lab: Lab, python: Path) -> Recorded:
     """A notebook executed as a run: a tracked cell with a model, and outputs that mean harm."""
     cells = [nbformat.v4.new_markdown_cell(TEXT), *map(nbformat.v4.new_code_cell, CELLS)]
     kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
@@ -98,7 +97,7 @@ def recorded(lab: Lab, python: Path) -> Iterator[Recorded]:
     run(python, "-m", "nbconvert", "--to", "ledger", "houses.ipynb", "--output", "done", cwd=lab.root, env=lab.env)
     run(*nbledger, "flush", cwd=lab.root, env=lab.env)
     runs = {one.info.run_name: one.info.run_id for one in plain(lab).search_runs(["1"])}
-    yield Recorded(runs["houses"], runs["line"])
+    return Recorded(runs["houses"], runs["line"])
 
 
 def plain(lab: Lab) -> Any:
@@ -247,7 +246,7 @@ def test_what_is_done_with_a_run_is_what_mlflow_says(lab: Lab, recorded: Recorde
     page.get_by_label("Registered name").fill("houses")
     sync_api.expect(page.locator(".jp-Dialog")).to_contain_text("the registered model houses is made")
     accept(page, "Promote")
-    until(page, lambda: mlflow.search_registered_models(), "a registered model")
+    until(page, mlflow.search_registered_models, "a registered model")
     until(page, lambda: mlflow.get_registered_model("houses").aliases, "an alias")
     version = mlflow.get_model_version_by_alias("houses", "champion")
     assert (str(version.version), version.run_id) == ("1", run_id)
@@ -276,6 +275,20 @@ def test_what_is_done_with_a_run_is_what_mlflow_says(lab: Lab, recorded: Recorde
     assert again.data.tags["nbledger.verdict"] == "identical"
     assert again.data.metrics == mlflow.get_run(run_id).data.metrics
     picture(page, "verdict")
+    live = mlflow.create_run("1", run_name="going on")
+    for n in range(80):
+        mlflow.log_param(live.info.run_id, f"p{n:02}", n)
+    execute(page, "open-run", run=live.info.run_id)
+    sync_api.expect(detail(page).get_by_role("heading", name="going on")).to_be_visible()
+    body = detail(page).get_by_role("tabpanel")
+    body.evaluate("element => { element.scrollTop = 400; }")
+    for step, value in enumerate((0.5, 0.25)):
+        mlflow.log_metric(live.info.run_id, "loss", value, step=step)
+        sync_api.expect(detail(page).get_by_role("table", name="Metrics")).to_contain_text(str(value))
+    assert body.evaluate("element => element.scrollTop") >= 400
+    mlflow.set_terminated(live.info.run_id, "KILLED")
+    sync_api.expect(detail(page).locator(".nbl-detail-title")).to_contain_text("killed")
+    execute(page, "open-run", run=run_id)
     panel.get_by_role("button", name="Open the new run").click()
     sync_api.expect(detail(page).get_by_role("button", name="Open the original")).to_be_visible()
     execute(page, "open-run", run="nothing-of-the-kind")

@@ -6,9 +6,10 @@ import type { IPipeline, IPipelineNode } from '../api/types';
 import { Listing } from '../detail/Listing';
 import { Chip, Lead } from '../detail/pieces';
 import { NoRepository, useNoRepository } from '../models/parts';
+import { Commands } from '../names';
 import { useChanges, useLive } from '../shared/hooks';
 import type { Kept } from '../shared/kept';
-import { Busy, Empty, Problem } from '../shared/parts';
+import { Busy, Empty, Problem, TextButton } from '../shared/parts';
 import { Bdi, Clip, cut } from '../shared/text';
 import type { ILedger } from '../tokens';
 import { Canvas, staleWord } from './Canvas';
@@ -120,7 +121,7 @@ function Known({ pipeline, view }: { pipeline: IPipeline; view: IPipelineView })
       ) : (
         <div className="nbl-pipeline-both">
           <Canvas graph={graph} selected={selected} select={setSelected} trans={trans} />
-          <Details node={node} view={view} />
+          <Details node={node} pipeline={pipeline} view={view} />
         </div>
       )}
     </>
@@ -188,9 +189,11 @@ export function State(props: {
 
 function Details({
   node,
+  pipeline,
   view
 }: {
   node: IPipelineNode | null;
+  pipeline: IPipeline;
   view: IPipelineView;
 }): ReactElement {
   const { trans } = view.ledger;
@@ -214,6 +217,7 @@ function Details({
           <pre tabIndex={0}>{cut(node.cmd, 20_000)}</pre>
         </Entry>
       ) : null}
+      {node.kind === 'data' ? <Uses node={node} pipeline={pipeline} view={view} /> : null}
       <List title={trans.__('Reads')} items={node.deps} />
       <List title={trans.__('Writes')} items={node.outs} />
       <List title={trans.__('Parameters')} items={node.params} />
@@ -233,6 +237,34 @@ function Details({
         </Entry>
       ) : null}
     </aside>
+  );
+}
+
+/** Of a file: which stage makes it, which read it, and its versions. */
+function Uses(props: {
+  node: IPipelineNode;
+  pipeline: IPipeline;
+  view: IPipelineView;
+}): ReactElement {
+  const { node, pipeline, view } = props;
+  const { trans } = view.ledger;
+  const name = (id: string) => pipeline.nodes.find(other => other.id === id)?.label ?? id;
+  const makers = pipeline.edges.filter(edge => edge.to === node.id).map(edge => name(edge.from));
+  const readers = pipeline.edges.filter(edge => edge.from === node.id).map(edge => name(edge.to));
+  return (
+    <>
+      {makers.length ? null : (
+        <p className="nbl-detail-said">{trans.__('No stage makes this file.')}</p>
+      )}
+      <List title={trans.__('Made by')} items={makers} />
+      <List title={trans.__('Read by')} items={readers} />
+      <TextButton
+        label={trans.__('Show versions')}
+        onClick={() => {
+          void view.commands.execute(Commands.versions, { path: node.label });
+        }}
+      />
+    </>
   );
 }
 
