@@ -69,8 +69,8 @@ function behind(bundle: IRunBundle, run: IRun | undefined): boolean {
 /** The first metric of the summary, as it is now. */
 function metricOf(bundle: IRunBundle, run: IRun | undefined): string {
   const newer = run && run.status !== 'RUNNING' ? run.metrics : {};
-  const main = bundle.metrics[bundle.main];
-  const first = main === undefined ? Object.entries(bundle.metrics)[0] : [bundle.main, main];
+  const kept = Object.entries(bundle.metrics);
+  const first = kept.find(([name]) => name === bundle.main) ?? kept[0];
   const any = Object.entries(run?.metrics ?? {}).sort(([a], [b]) => plainFirst(a, b))[0];
   const [key, value]: [string?, Num?] = first ?? any ?? [];
   return key === undefined ? '' : `${cut(key, 60)} ${number(newer[key] ?? value)}`;
