@@ -251,6 +251,7 @@ def test_a_running_cell_moves_its_curve_and_nothing_else_and_is_killed_with_its_
     with sqlite3.connect(store(lab)) as database:
         (status,) = database.execute("select status from runs where name = 'endless'").fetchone()
     assert status == "KILLED"
+    page.locator(".jp-Dialog", has_text="Kernel Restarting").get_by_role("button", name="Ok").click()
     pictures(page)
 
 
