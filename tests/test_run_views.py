@@ -35,9 +35,21 @@ def ask(root: Path, call: str, **args: Any) -> Any:
     return json.loads(json.dumps(calls.encode(calls.perform(find(root), call, args))))
 
 
+_empty: list[bytes] = []  # MLflow takes seconds to make a store
+
+
 def api(root: Path) -> Any:
     """Plain MLflow's client of the project's store."""
-    return mlflow.client(find(root))
+    here = find(root)
+    store = here.state / "mlflow.db"
+    if here.embedded and not store.exists():
+        if _empty:
+            here.ensure_state()
+            store.write_bytes(_empty[0])
+        else:
+            mlflow.ensure_embedded(here)
+            _empty.append(store.read_bytes())
+    return mlflow.client(here)
 
 
 def made(root: Path, name: str, *, status: str | None = "FINISHED", tags: dict[str, str] | None = None) -> str:
