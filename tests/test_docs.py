@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import json
 import re
 from dataclasses import fields
 from pathlib import Path
@@ -141,3 +142,12 @@ def tags_of(path: Path) -> set[str]:
             keys.append(node.value)
     words = {k.value for k in keys if isinstance(k, ast.Constant) and isinstance(k.value, str)}
     return {word for word in words if re.fullmatch(r"(nbledger|mlflow)\.[\w.]+", word)}
+
+
+def test_every_setting_of_the_sidebar() -> None:
+    schemas = [json.loads(path.read_text()) for path in (ROOT / "labextension" / "schema").glob("*.json")]
+    properties = [p for schema in schemas for p in schema["properties"].values()]
+    shown = {True: "on", False: "off"}
+    actual = {p["title"]: shown[p["default"]] if p["type"] == "boolean" else str(p["default"]) for p in properties}
+    documented = {row[0].strip("*"): row[1] for row in rows(sections("sidebar.md")["Settings"])}
+    assert documented == actual
