@@ -12,6 +12,7 @@ export const Commands = {
   push: `${NAME}:push`,
   pull: `${NAME}:pull`,
   flush: `${NAME}:flush`,
+  setRemote: `${NAME}:set-remote`,
   // files
   track: `${NAME}:track`, // {paths: string[]} of the project; without: what the file browser has selected
   versions: `${NAME}:show-versions`, // {path: string}

@@ -39,19 +39,12 @@ stages:
     deps: [raw.csv]
     outs: [n.txt]
 """
-REMOTE = """\
-[core]
-    remote = store
-['remote "store"']
-    url = {}
-"""
 
 
 @pytest.fixture(autouse=True)
 def harmless(lab: Lab, page: Any) -> Iterator[None]:
     """No script of a name runs, no exception is left, nothing is asked of anybody else."""
     problems, elsewhere = problems_of(page), outside_requests(page, lab)
-    page.set_default_timeout(20000)
     yield
     assert problems == []
     assert elsewhere == []
@@ -77,6 +70,21 @@ def act(page: Any, group: str, verb: str, button: str) -> str:
     said = dialog.inner_text()
     accept(page, button)
     return said
+
+
+def told(page: Any, text: str) -> Any:
+    """The notification that says so."""
+    return page.locator(".Toastify__toast", has_text=text)
+
+
+def idle(lab: Lab, page: Any) -> None:
+    """Wait until no job runs: a line may go before its job is at its end."""
+    for _ in range(600):
+        jobs = page.request.get(f"{lab.url}/nbledger/api/jobs?path=&token={lab.token}").json()["result"]["jobs"]
+        if all(job["state"] != "running" for job in jobs):
+            return
+        time.sleep(0.1)
+    pytest.fail("a job does not end")
 
 
 def gone(page: Any, *groups: str) -> None:
@@ -116,7 +124,7 @@ def test_every_line_has_an_action_that_plain_tools_confirm(lab: Lab, page: Any, 
         lab.root / "read.ipynb",
         ["%load_ext nbledger\nimport pathlib", "%%mlrun first\ntext = pathlib.Path('raw.csv').read_text()"],
     )
-    ask(lab, "git", "add", "helper.py", "read.ipynb", ".dvc/config")
+    ask(lab, "git", "add", "helper.py", "read.ipynb")
     ask(lab, "git", "commit", "-qm", "By hand")
     open_notebook(lab, page, "read.ipynb")
     open_sidebar(page)
@@ -126,6 +134,7 @@ def test_every_line_has_an_action_that_plain_tools_confirm(lab: Lab, page: Any, 
     _shows_an_edit_at_once(lab, page)
     _commits_and_takes_back(lab, page)
     _tracks_large_and_changed_data(lab, page)
+    _sets_where_data_is_pushed_to(lab, page, tmp_path / "data")
     _pushes_and_pulls(lab, page)
     _shows_stale_stages(lab, page)
     _stops_a_job(lab, page)
@@ -173,7 +182,6 @@ def _remotes(lab: Lab, folder: Path) -> None:
     ask(lab, "git", "init", "-q", "--bare", folder / "code.git")
     ask(lab, "git", "remote", "add", "origin", folder / "code.git")
     ask(lab, "git", "push", "-qu", "origin", "main")
-    (lab.root / ".dvc" / "config").write_text(REMOTE.format(folder / "data"))
 
 
 def _tracks_what_a_run_read(lab: Lab, page: Any) -> None:
@@ -185,6 +193,7 @@ def _tracks_what_a_run_read(lab: Lab, page: Any) -> None:
     said = act(page, "untracked-inputs", "Track …", "Track")
     assert "raw.csv" in said
     gone(page, "untracked-inputs")
+    idle(lab, page)
     assert ask(lab, "git", "ls-files", "raw.csv*") == "raw.csv.dvc"
     assert ask(lab, "git", "check-ignore", "raw.csv") == "raw.csv"
 
@@ -222,7 +231,7 @@ def _commits_and_takes_back(lab: Lab, page: Any) -> None:
     assert log(lab)[0] == "Twice <b>as</b> good"
     assert ask(lab, "git", "show", "--format=", "--name-only").splitlines() == ["helper.py", "read.ipynb"]
 
-    page.locator(".jp-toast-button, .jp-Notification-Toast button", has_text="Undo").first.click()
+    told(page, "Committed 2 files").get_by_role("button", name="Undo").click()
     page.locator(".nbl-confirm-lines").wait_for()
     accept(page, "Undo")
     line(page, "changed").wait_for()
@@ -252,14 +261,26 @@ def _tracks_large_and_changed_data(lab: Lab, page: Any) -> None:
     sync_api.expect(line(page, "large")).to_contain_text("11.0 MB")
     act(page, "large", "Track …", "Track")
     gone(page, "large")
+    idle(lab, page)
     assert ask(lab, "git", "ls-files", "big.bin*") == "big.bin.dvc"
 
     (lab.root / "raw.csv").write_text("a,b\n3,4\n")
     assert names(page, "data-changed") == ["raw.csv"]
     act(page, "data-changed", "Track …", "Track")
     gone(page, "data-changed")
+    idle(lab, page)
     assert ask(lab, "dvc", "status") == "Data and pipelines are up to date."
     assert log(lab)[0] != "At last"
+
+
+def _sets_where_data_is_pushed_to(lab: Lab, page: Any, store: Path) -> None:
+    line(page, "no-remote").get_by_role("button", name="Set …").click()
+    page.locator(".jp-Dialog input").fill(str(store))
+    page.keyboard.press("Enter")
+    page.locator(".nbl-confirm-lines").wait_for()
+    accept(page, "Set")
+    gone(page, "no-remote")
+    assert str(store) in ask(lab, "git", "show", "HEAD:.dvc/config")
 
 
 def _pushes_and_pulls(lab: Lab, page: Any) -> None:
@@ -269,6 +290,7 @@ def _pushes_and_pulls(lab: Lab, page: Any) -> None:
     assert sorted(names(page, "not-pushed")) == ["big.bin", "raw.csv"]
     act(page, "not-pushed", "Push …", "Push")
     gone(page, "not-pushed")
+    idle(lab, page)
     sync_api.expect(page.locator(".nbl-ahead")).to_have_count(0)
     assert ask(lab, "git", "rev-parse", "origin/main") == log(lab, "%H")[0]
     assert "in sync" in ask(lab, "dvc", "status", "--cloud")
@@ -278,6 +300,7 @@ def _pushes_and_pulls(lab: Lab, page: Any) -> None:
     assert names(page, "missing") == ["big.bin"]
     act(page, "missing", "Pull …", "Pull")
     gone(page, "missing")
+    idle(lab, page)
     assert (lab.root / "big.bin").read_bytes() == kept
     sync_api.expect(page.locator(".nbl-summary")).to_contain_text("Reproducible")
 

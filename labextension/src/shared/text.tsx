@@ -34,8 +34,7 @@ export function PathText({
   path: string;
   className?: string;
 }): ReactElement {
-  const bare = path.endsWith('/') ? path.slice(0, -1) : path;
-  const at = bare.lastIndexOf('/');
+  const at = path.lastIndexOf('/', path.length - 2); // a folder ends in /
   return (
     <span className={`nbl-path ${className}`} title={cut(path, LONGEST_TITLE)}>
       <bdi className="nbl-path-name">{cut(path.slice(at + 1), LONGEST)}</bdi>

@@ -92,6 +92,12 @@ function doing({ ledger, deeds, files }: ICommandOptions) {
       isEnabled: () => ledger.state.value !== null,
       execute: () => deeds.flush()
     },
+    [Commands.setRemote]: {
+      label: trans.__('Set where data is pushed to …'),
+      caption: trans.__("Set DVC's default remote"),
+      isEnabled: versioned,
+      execute: () => deeds.setRemote()
+    },
     [Commands.track]: {
       label: trans.__('Track with DVC …'),
       caption: trans.__('Version files or folders with DVC and commit their pointers'),

@@ -1,10 +1,10 @@
-import { Notification } from '@jupyterlab/apputils';
+import { InputDialog, Notification } from '@jupyterlab/apputils';
 
 import type { ReadonlyPartialJSONObject } from '@lumino/coreutils';
 import type { Query } from '../api/client';
 import type { IJob, JobKind } from '../api/types';
 import { Commands } from '../names';
-import { confirm } from '../shared/confirm';
+import { confirm, type IConfirm } from '../shared/confirm';
 import { cut } from '../shared/text';
 import type { ILedger } from '../tokens';
 import { commitOf, JobWatch } from './jobWatch';
@@ -39,20 +39,28 @@ export class Deeds {
     });
   }
 
-  async init(): Promise<void> {
-    const { ledger, trans } = this;
-    const sure = await confirm(ledger, {
-      kind: 'init',
-      title: trans.__('Set up this folder'),
-      button: trans.__('Set up')
+  init(): Promise<void> {
+    const { trans } = this;
+    return this.setUp(
+      {},
+      trans.__('Set up this folder'),
+      trans.__('Set up'),
+      trans.__('The project is set up')
+    );
+  }
+
+  /** Name the place that data is pushed to. */
+  async setRemote(): Promise<void> {
+    const { trans } = this;
+    const answer = await InputDialog.getText({
+      title: trans.__('Where the data is pushed to'),
+      label: trans.__('A folder, or an address as DVC takes it: s3://…, gs://…, ssh://…'),
+      okLabel: trans.__('Next')
     });
-    if (sure === null) {
-      return;
-    }
-    const steps = await ledger.attempt(() => ledger.api.init());
-    if (steps) {
-      Notification.success(trans.__('The project is set up'), { autoClose: SOON });
-      await ledger.state.refresh();
+    const remote = answer.value?.trim();
+    if (answer.button.accept && remote) {
+      const title = trans.__('Where the data is pushed to');
+      await this.setUp({ remote }, title, trans.__('Set'), trans.__('Data can be pushed now'));
     }
   }
 
@@ -112,8 +120,14 @@ export class Deeds {
 
   track(paths: readonly string[]): Promise<void> {
     const { trans } = this;
-    const title = trans.__('Track with DVC');
-    return this.job('track', { paths }, title, trans.__('Track'));
+    const some = fitting(paths);
+    const more = paths.length - some.length;
+    return this.job('track', { paths }, trans.__('Track with DVC'), trans.__('Track'), {
+      words: { paths: some },
+      ...(more
+        ? { children: trans.__('The first %1; %2 more are tracked too', some.length, more) }
+        : {})
+    });
   }
 
   async flush(): Promise<void> {
@@ -133,9 +147,31 @@ export class Deeds {
     return this.ledger.attempt(() => this.ledger.api.stop(job.id));
   }
 
-  private async job(kind: JobKind, words: Query, title: string, button: string): Promise<void> {
+  private async setUp(
+    words: { readonly remote?: string },
+    title: string,
+    button: string,
+    done: string
+  ): Promise<void> {
     const { ledger } = this;
-    if ((await confirm(ledger, { kind, words, title, button })) === null) {
+    if ((await confirm(ledger, { kind: 'init', words, title, button })) === null) {
+      return;
+    }
+    if (await ledger.attempt(() => ledger.api.init(words))) {
+      Notification.success(done, { autoClose: SOON });
+      await ledger.state.refresh();
+    }
+  }
+
+  private async job(
+    kind: JobKind,
+    words: Query,
+    title: string,
+    button: string,
+    over: Partial<IConfirm> = {}
+  ): Promise<void> {
+    const { ledger } = this;
+    if ((await confirm(ledger, { kind, words, title, button, ...over })) === null) {
       return;
     }
     const job = await ledger.attempt(() => ledger.api.start(kind, words));
@@ -225,6 +261,11 @@ export class Deeds {
 
 /** The paths as a question can carry them; very many are `.`, which is all of the project. */
 function asked(paths: readonly string[]): readonly string[] {
-  const length = paths.reduce((sum, path) => sum + encodeURIComponent(path).length + 7, 0);
-  return length > LONGEST_QUESTION ? ['.'] : paths;
+  return fitting(paths).length < paths.length ? ['.'] : paths;
+}
+
+/** As many of the first as a question can carry. */
+function fitting(paths: readonly string[]): readonly string[] {
+  let room = LONGEST_QUESTION;
+  return paths.filter(path => (room -= encodeURIComponent(path).length + '&paths='.length) > 0);
 }

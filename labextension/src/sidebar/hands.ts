@@ -29,7 +29,8 @@ const COMMAND: Readonly<Record<Deed, string>> = {
   diff: Commands.diff,
   versions: Commands.versions,
   pipeline: Commands.openPipeline,
-  init: Commands.init
+  init: Commands.init,
+  remote: Commands.setRemote
 };
 
 const ICON: Partial<Record<Deed, LabIcon>> = {
@@ -66,6 +67,8 @@ export function verb(deed: Deed, trans: TranslationBundle): string {
       return trans.__('Show');
     case 'init':
       return trans.__('Set up …');
+    case 'remote':
+      return trans.__('Set …');
   }
 }
 

@@ -49,7 +49,7 @@ export const ledgerPlugin: JupyterFrontEndPlugin<ILedger> = {
     });
     followVisibility(ledger);
     void app.restored.then(() => {
-      screen.look();
+      screen.start();
     });
     return ledger;
   }

@@ -1,5 +1,5 @@
 import type { JupyterFrontEnd } from '@jupyterlab/application';
-import { PathExt } from '@jupyterlab/coreutils';
+import { PageConfig, PathExt } from '@jupyterlab/coreutils';
 import type { IDocumentManager } from '@jupyterlab/docmanager';
 import type { FileBrowser } from '@jupyterlab/filebrowser';
 import type { INotebookTracker } from '@jupyterlab/notebook';
@@ -28,6 +28,17 @@ export class Screen {
     options.shell.currentChanged?.connect(this.look);
     options.notebooks?.currentChanged.connect(this.look);
     options.files?.model.pathChanged.connect(this.look);
+  }
+
+  /** Begin with what the address names: its document opens a little later. */
+  start(): void {
+    const named = PageConfig.getOption('treePath');
+    if (!this.options.shell.currentWidget && named) {
+      this.options.folder(PathExt.extname(named) ? PathExt.dirname(named) : named);
+      this.timer = setTimeout(this.look, 8 * PATIENCE);
+    } else {
+      this.look();
+    }
   }
 
   /** Something may have come to the front; look when it stands still. */

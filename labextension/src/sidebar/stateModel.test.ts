@@ -28,7 +28,7 @@ describe('the lines of the state', () => {
     ['tracking-away', calm({ tracking: { ...calm().tracking, reachable: false } }), null],
     ['pending', calm({ tracking: { ...calm().tracking, pending: 2 } }), 'flush'],
     ['undo', code({ undo: { commit: 'c', message: 'm' } }), 'undo'],
-    ['no-remote', data({ tracked_count: 1, remote: null }), null]
+    ['no-remote', data({ tracked_count: 1, remote: null }), 'remote']
   ])('%s has its one action', (id, state, deed) => {
     expect(said(state)).toEqual([[id, deed]]);
   });

@@ -14,7 +14,8 @@ export type Deed =
   | 'diff'
   | 'versions'
   | 'pipeline'
-  | 'init';
+  | 'init'
+  | 'remote';
 
 /** One kind of thing that differs from what is recorded. */
 export interface IGroup {
@@ -163,8 +164,9 @@ function lines(state: IState, trans: TranslationBundle): readonly Part[] {
   });
   say(data.repository && data.tracked_count > 0 && !data.remote, {
     id: 'no-remote',
-    label: trans.__('Data has no remote to be pushed to'),
-    tone: 'quiet'
+    label: trans.__('No remote for data'),
+    tone: 'quiet',
+    deed: 'remote'
   });
   return found;
 }
