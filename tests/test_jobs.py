@@ -71,7 +71,7 @@ def test_the_way_of_a_change(project: Path, tmp_path: Path) -> None:
     begun = ask(project, "job_start", kind="track", paths=["data.csv", "old.csv"], message="Begin")
     assert (begun["kind"], begun["title"]) == ("track", "Track data.csv, old.csv")
     done = ended(project, begun["id"])
-    assert (done["state"], done["problem"]) == ("done", None)
+    assert (done["state"], done["problem"], done["text"]) == ("done", None, "data.csv, old.csv are tracked")
     commit = git(project, "rev-parse", "HEAD")
     assert [row["commit"] for row in done["result"]] == [commit, commit]
     assert git(project, "log", "-1", "--format=%s") == "Begin"
@@ -93,10 +93,11 @@ def test_the_way_of_a_change(project: Path, tmp_path: Path) -> None:
     pushed = ended(project, ask(project, "job_start", kind="push")["id"])
     assert pushed["state"] == "done", pushed["problem"]
     assert pushed["result"]["remote"] == "origin"
+    assert pushed["text"].endswith("2 data files")
     assert git(tmp_path / "bare.git", "rev-parse", "main") == git(project, "rev-parse", "HEAD")
     assert preview(project, "pull")[0].startswith("commits: main has all of origin/main")
     pulled = ended(project, ask(project, "job_start", kind="pull")["id"])
-    assert pulled["result"]["data"] == []
+    assert (pulled["result"]["data"], pulled["text"]) == ([], "everything was there already")
     assert [one["kind"] for one in ask(project, "jobs")["jobs"]] == ["pull", "push", "track"]
 
     first = ask(project, "versions", file="data.csv")["versions"][0]
@@ -219,7 +220,8 @@ def test_a_reproduction_and_its_end(project: Path) -> None:
     assert "is executed there in a fresh kernel, with your rights" in lines
     assert preview(project, "reproduce", run="first", into=".")[2]["error"].endswith("is not an empty folder")
     done = ended(project, ask(project, "job_start", kind="reproduce", run=run)["id"])
-    assert (done["state"], done["problem"], done["title"]) == ("done", None, f"Reproduce {run}")
+    assert (done["state"], done["problem"], done["title"]) == ("done", None, "Reproduce first")
+    assert done["text"] == "first: identical"
     assert done["result"]["verdict"] == "identical"
     assert done["total"] == 3  # a step each cell
     begun = ask(project, "job_start", kind="reproduce", run=run, times=100)
@@ -231,7 +233,7 @@ def test_a_reproduction_and_its_end(project: Path) -> None:
         until(lambda number=pid: gone(number))
     assert not any((project / ".nbledger" / "reproduced").glob("*"))
     restored = ask(project, "job_start", kind="reproduce", run="first", restore_only=True, into="back")
-    assert ended(project, restored["id"])["state"] == "done"
+    assert ended(project, restored["id"])["text"] == "first is restored"
     assert (project / "back" / "data.csv").read_text() == "1,2\n"
     assert preview(project, "delete", run="first")[0].startswith("first (")
 

@@ -5,7 +5,9 @@ One job at a time writes to the work tree or to a remote; a second is refused, a
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
+import json
 import threading
 import time
 import uuid
@@ -16,7 +18,7 @@ from typing import Any
 from nbledger.core.errors import LedgerError, Refused, UsageError
 from nbledger.core.project import Project
 from nbledger.core.records import plain
-from nbledger.keeper import changes, children
+from nbledger.keeper import changes, children, outcomes, table
 from nbledger.keeper.calls import Args, Progress
 
 KINDS = ("track", "push", "pull", "reproduce")
@@ -158,6 +160,9 @@ def _run(job: Job, work: Callable[[Job], Any]) -> None:
     if state == "done":
         job.done = job.total = max(job.total, 1)
     job.text = ""
+    if state == "done":
+        with contextlib.suppress(KeyError, TypeError, ValueError):  # words only: the result says it all
+            job.text = outcomes.said(job.kind, job.result)
     if job.kind in ("track", "push"):
         from nbledger.keeper import pushed
 
@@ -185,8 +190,15 @@ def _prepared(project: Project, kind: str, words: dict[str, Any]) -> tuple[str, 
         run = str(words.get("run") or "@last")
         argv = children.reproduce_words(project, run, words)
         verb = "Restore" if words.get("restore_only") else "Reproduce"
-        return f"{verb} {run[:200]}", lambda job: children.verb(job, argv)
+        return f"{verb} {_called(project, run)}", lambda job: children.verb(job, argv)
     raise UsageError(f"there is no work called {kind[:40]!r}", f"there are: {', '.join(KINDS)}")
+
+
+def _called(project: Project, run: str) -> str:
+    """The run's name where the table of runs knows its id."""
+    known = table.known(project)
+    text = known.text_of(run) if known is not None else None
+    return str(json.loads(text)["name"] if text else run)[:200]
 
 
 def _track(job: Job, paths: list[str], words: dict[str, Any]) -> Any:

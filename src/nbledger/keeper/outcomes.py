@@ -1,0 +1,38 @@
+"""What a job came to, in a few words for a person."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def said(kind: str, result: Any) -> str:
+    """One line about the answer (as plain JSON) of a verb that did its work."""
+    if kind == "track":
+        return _tracked(result)
+    if kind == "push":
+        return _shared("pushed", result, _count(result["data"], "data file"))
+    if kind == "pull":
+        data = result["data"]
+        return _shared("pulled", result, _count(len(data), "data set"))
+    if result["verdict"]:
+        return f"{result['name']}: {result['verdict']}"
+    return f"{result['name']} is restored"
+
+
+def _tracked(rows: Any) -> str:
+    names = [row["path"] for row in rows]
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    changed = any(row["changed"] for row in rows)
+    what = f"{', '.join(names[:3])}{more}"
+    verb = "is" if len(names) == 1 else "are"
+    return f"{what} {verb} tracked" if changed else f"{what}: nothing has changed"
+
+
+def _shared(verb: str, result: Any, data: str) -> str:
+    counts = [_count(result["commits"], "commit"), _count(result["runs"], "run"), data]
+    what = [text for text in counts if not text.startswith("0 ")]
+    return f"{verb} {', '.join(what)}" if what else "everything was there already"
+
+
+def _count(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
