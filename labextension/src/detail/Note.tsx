@@ -86,7 +86,7 @@ export function Note({ detail, model, trans }: IView): ReactElement {
       }
     >
       {detail.note ? (
-        <p className="nbl-detail-noted">
+        <p className="nbl-detail-noted" tabIndex={0}>
           <bdi>{detail.note}</bdi>
         </p>
       ) : (

@@ -136,7 +136,7 @@ function Model(props: { model: IModel; few: boolean; view: IModelsView }): React
       {open ? (
         <>
           {model.description ? (
-            <p className="nbl-detail-noted">
+            <p className="nbl-detail-noted" tabIndex={0}>
               <Bdi text={model.description} />
             </p>
           ) : null}
