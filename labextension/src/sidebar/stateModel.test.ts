@@ -74,7 +74,7 @@ describe('the branch', () => {
     [{ ahead: 2 }, {}, 'main', 'push'],
     [{ ahead: 2, behind: 1 }, {}, 'main', 'pull'],
     [{}, { not_pushed: ['a'] }, 'main', 'push'],
-    [{ branch: null }, {}, 'detached at 0123456789', null],
+    [{ branch: null }, {}, 'detached 0123456', null],
     [{ branch: null, commit: null, ahead: null, behind: null }, {}, 'no commit yet', null]
   ])('%j %j reads %s and offers %s', (git, files, name, deed) => {
     const state = calm({ code: { ...calm().code, ...git }, data: { ...calm().data, ...files } });

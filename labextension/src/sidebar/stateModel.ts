@@ -144,16 +144,12 @@ function lines(state: IState, trans: TranslationBundle): readonly Part[] {
   });
   say(tracking.reachable === false, {
     id: 'tracking-away',
-    label: trans.__('The tracking server does not answer'),
+    label: trans.__('Tracking server is away'),
     tone: 'stop'
   });
   say(tracking.pending > 0, {
     id: 'pending',
-    label: trans._n(
-      '%1 run waits to be published',
-      '%1 runs wait to be published',
-      tracking.pending
-    ),
+    label: trans._n('%1 run to publish', '%1 runs to publish', tracking.pending),
     deed: 'flush'
   });
   say(git.undo !== null, {
@@ -197,7 +193,7 @@ export function branch(state: IState, trans: TranslationBundle): IBranch {
   const behind = git.behind ?? 0;
   const name =
     git.branch ??
-    (git.commit ? trans.__('detached at %1', git.commit.slice(0, 10)) : trans.__('no commit yet'));
+    (git.commit ? trans.__('detached %1', git.commit.slice(0, 7)) : trans.__('no commit yet'));
   const title = git.upstream
     ? trans.__('%1 follows %2: %3 ahead, %4 behind', name, git.upstream, ahead, behind)
     : trans.__('%1 follows no branch of a remote', name);

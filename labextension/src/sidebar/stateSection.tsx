@@ -158,7 +158,7 @@ function Notes({ state, trans }: { state: IState; trans: TranslationBundle }): R
   const known = /^no (Git|DVC) repository/; // said above, with a button
   const notes = state.notes.filter(note => !known.test(note));
   return notes.length ? (
-    <ul className="nbl-notes" aria-label={trans.__('Notes')}>
+    <ul className="nbl-state-notes" aria-label={trans.__('Notes')}>
       {notes.slice(0, 20).map((note, at) => (
         <li key={at}>
           <Bdi text={note} />
