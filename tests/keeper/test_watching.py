@@ -104,7 +104,7 @@ def test_new_folders_are_followed_and_what_is_ignored_is_not_watched(project: Pa
 
     assert means(".git/index.lock", ".git/refs/nbledger/runs/1", ".git/COMMIT_EDITMSG", ".nbledger/mlflow.db") == []
     (project / "build").mkdir()
-    assert means("training.log", "a/x.log", "build", "__pycache__") == []
+    assert means("training.log", "a/x.log", "build", "__pycache__", ".jupyter_ystore.db-journal") == []
     assert means(".git/HEAD", ".git/refs/remotes/origin/main", "data/many/z", ".dvc/config", "a.py") == [
         *(".dvc/config", ".git/HEAD", ".git/refs/remotes/origin/main", "a.py", "data/many/z"),
     ]

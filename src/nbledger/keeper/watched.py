@@ -26,6 +26,7 @@ _GIT_NAMES = frozenset(
     }
 )
 _LEDGER_NAMES = frozenset({"unversioned.json", "commits"})
+_NO_ONES_WORK = (".jupyter_ystore.db",)  # what collaboration keeps beside the notebooks, written all the time
 _MANY = 300  # paths that are checked against Git's ignore rules one by one; of more something surely matters
 
 
@@ -153,7 +154,7 @@ class Meaning:
             return name in ("config", "config.local", ".gitignore")
         if path in self._data_files or path.startswith(self._data_folders):
             return True
-        if name in _NEVER:
+        if name in _NEVER or name.startswith(_NO_ONES_WORK):
             return False
         if name in (".gitignore", ".dvcignore"):
             self._known.clear()
