@@ -9,7 +9,8 @@ import { createElement } from 'react';
 
 import { Commands, Ids, NAME } from '../names';
 import { ledgerIcon } from '../shared/icons';
-import { Kept, KeptWidget } from '../shared/kept';
+import { Kept } from '../shared/kept';
+import { KeptWidget } from '../shared/keptWidget';
 import { ILedger, ILedgerSidebar } from '../tokens';
 import { ModelsPage, type IModelsView, type IWanted } from './ModelsPage';
 import { ModelsSection } from './ModelsSection';

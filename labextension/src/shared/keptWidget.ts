@@ -1,49 +1,9 @@
 import { ReactWidget } from '@jupyterlab/ui-components';
-import { DisposableDelegate, type IDisposable } from '@lumino/disposable';
+import type { IDisposable } from '@lumino/disposable';
 import type { Message } from '@lumino/messaging';
 import type { ReactElement } from 'react';
 
-import type { IChanged, Part } from '../api/types';
-import type { ILedger } from '../tokens';
-import { Live } from './live';
-
-/** A list of the project that is fetched, and kept up to date, while somebody looks at it. */
-export class Kept<T> extends Live<T> {
-  constructor(ledger: ILedger, parts: readonly Part[], ask: () => Promise<T>) {
-    super(ask);
-    ledger.told.connect((_: unknown, changed: IChanged) => {
-      if (changed.parts.some(part => parts.includes(part))) {
-        this.outdated();
-      }
-    });
-    ledger.projectChanged.connect(() => {
-      this.reset();
-      this.outdated();
-    });
-  }
-
-  /** Somebody looks, until what is returned is disposed. */
-  look(): IDisposable {
-    this.lookers += 1;
-    if (this.stale) {
-      this.outdated();
-    }
-    return new DisposableDelegate(() => {
-      this.lookers -= 1;
-    });
-  }
-
-  private outdated(): void {
-    this.stale = true;
-    if (this.lookers > 0) {
-      this.stale = false;
-      void this.refresh();
-    }
-  }
-
-  private lookers = 0;
-  private stale = true;
-}
+import type { Kept } from './kept';
 
 /** A widget that looks at `kept` while it is on screen. */
 export class KeptWidget extends ReactWidget {
