@@ -158,11 +158,14 @@ def test_looks(lab: Lab, page: Any) -> None:
     assert page.locator("#nbledger-sidebar img").count() == 0
     assert len(names(page, "changed")) == 100
     sync_api.expect(line(page, "changed").locator(".nbl-more")).to_have_text("and 50 more")
+    toggle = line(page, "changed").locator(".nbl-toggle")
+    toggle.click()
     for theme in ("Light", "Dark", "Dark High Contrast"):
         switch_theme(page, theme)
         for part in ("#nbledger-sidebar .nbl-summary", "#nbledger-state", ".nbl-status"):
             assert axe(page, part) == [], theme
         page.screenshot(path=SCREENSHOTS / f"state-240-{theme.split()[-1].lower()}.png")
+    toggle.click()
     _fits(panel)
     panel = open_sidebar(page, width=600)
     _fits(panel)
@@ -175,7 +178,7 @@ def test_looks(lab: Lab, page: Any) -> None:
 
 def commit_all(lab: Lab) -> None:
     ask(lab, "git", "add", "--all")
-    ask(lab, "git", "commit", "-qm", "All")
+    ask(lab, "git", "commit", "-qm", "All", "--allow-empty")
 
 
 def _remotes(lab: Lab, folder: Path) -> None:
