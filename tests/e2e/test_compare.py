@@ -19,7 +19,7 @@ from e2e.browser import (
     SCREENSHOTS,
     Lab,
     axe,
-    open_lab,
+    open_notebook,
     open_sidebar,
     outside_requests,
     problems_of,
@@ -95,7 +95,8 @@ def houses(lab: Lab) -> Path:
 
 def test_two_runs_are_compared_and_a_third_is_added(lab: Lab, houses: Path, page: Any) -> None:
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    open_lab(lab, page, houses.name)
+    page.set_viewport_size({"width": 1280, "height": 900})
+    open_notebook(lab, page, houses.name)
     open_sidebar(page)
     listed = section(page, "runs").get_by_role("option")
     listed.filter(has_text="first").click()
@@ -111,7 +112,7 @@ def test_two_runs_are_compared_and_a_third_is_added(lab: Lab, houses: Path, page
     assert kinds[0] == "data"
     assert {"parameter", "code"} <= set(kinds)
     expect(causes.first).to_contain_text("strong")
-    assert page.locator(".lm-TabBar-tab.lm-mod-current .lm-TabBar-tabLabel", has_text="×").count() == 1
+    expect(page.get_by_role("tab", name="second × first")).to_have_count(1)
 
     # The runs are in the table's order: the newest first.
     assert body.locator(".nbl-compared .nbl-link").all_inner_texts() == ["second", "first"]
@@ -201,9 +202,16 @@ def test_two_runs_are_compared_and_a_third_is_added(lab: Lab, houses: Path, page
 
 
 def pictures(page: Any) -> None:
+    """The comparison, and the whole Lab with the sidebar and a notebook, in both themes (pictures of README.md)."""
     SCREENSHOTS.mkdir(exist_ok=True)
     page.locator(".nbl-compare-body").first.evaluate("node => { node.scrollTop = 0; }")
+    tabs = page.locator("#jp-main-dock-panel .lm-TabBar-tab")
     for theme in ("Dark", "Light"):
         switch_theme(page, theme)
-        page.wait_for_timeout(500)
-        page.screenshot(path=SCREENSHOTS / f"comparetab-{theme.lower()}.png")
+        for name, tab in (("sidebar", "houses.ipynb"), ("comparetab", "×")):
+            tabs.filter(has_text=tab).first.click()
+            if name == "sidebar":
+                marked = page.locator(".jp-Notebook .jp-CodeCell", has_text="%%mlrun first")
+                marked.evaluate("cell => cell.scrollIntoView({block: 'start'})")
+            page.wait_for_timeout(500)
+            page.screenshot(path=SCREENSHOTS / f"{name}-{theme.lower()}.png")

@@ -2,7 +2,7 @@ import type { INotebookContent } from '@jupyterlab/nbformat';
 import type { IRenderMimeRegistry } from '@jupyterlab/rendermime';
 import type { TranslationBundle } from '@jupyterlab/translation';
 import { Widget } from '@lumino/widgets';
-import { useEffect, useRef, useState, type ReactElement } from 'react';
+import { useLayoutEffect, useRef, useState, type ReactElement } from 'react';
 
 import type { INotebookDiff } from '../api/types';
 import { Busy } from './parts';
@@ -17,7 +17,8 @@ export interface INotebookDiffProps {
 export function NotebookDiffView({ diff, rendermime, trans }: INotebookDiffProps): ReactElement {
   const place = useRef<HTMLDivElement>(null);
   const [state, setState] = useState<'busy' | 'shown' | 'failed'>('busy');
-  useEffect(() => {
+  // A layout effect: its end comes while the place is still in the page, which Lumino insists on.
+  useLayoutEffect(() => {
     let widget: Widget | null = null;
     let gone = false;
     const show = async (): Promise<void> => {

@@ -23,6 +23,8 @@ export interface IAnswer {
   /** The rows' run ids, in order. */
   readonly order: readonly string[];
   readonly place: ReadonlyMap<string, number>;
+  /** Whether any run stands below another. */
+  readonly tree: boolean;
   /** How many runs match, those of closed parents included. */
   readonly matching: number;
 }
@@ -39,6 +41,7 @@ export class View {
       rows,
       order,
       place: new Map(order.map((id, at) => [id, at])),
+      tree: rows.some(row => row.depth > 0 || row.children > 0),
       matching: sorted.length
     };
   }

@@ -121,7 +121,10 @@ export function Table(props: ITableProps): ReactElement {
     }
   };
 
-  const tree = rows.some(row => row.depth > 0 || row.children > 0);
+  const { tree } = model.answer;
+  // A row that comes into sight takes the elements of one that left it: much cheaper than new ones while scrolling.
+  const slots = useRef(0);
+  slots.current = Math.max(slots.current, rowsShown.length);
   return (
     <div
       ref={place}
@@ -179,7 +182,7 @@ export function Table(props: ITableProps): ReactElement {
           const row = rows[index];
           return row ? (
             <Row
-              key={row.run.run_id}
+              key={index % slots.current}
               id={id}
               row={row}
               at={index}
@@ -217,7 +220,7 @@ function useWindow(
     count: rows.length,
     getScrollElement: () => place.current,
     estimateSize: () => ROW_HEIGHT,
-    overscan: 12,
+    overscan: 8,
     scrollMargin: HEADER_HEIGHT,
     scrollPaddingStart: HEADER_HEIGHT
   });
