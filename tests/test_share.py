@@ -200,6 +200,40 @@ def test_what_stands_in_the_way(project: Path, tmp_path: Path) -> None:
         push.plan(find(project))
 
 
+def test_a_pull_leaves_alone_what_git_ignores_and_what_was_never_tracked(
+    project: Path, remote: Path, tmp_path: Path
+) -> None:
+    (project / ".gitignore").write_text("secret.env\nkept\n")
+    commit_all(project, "ignore")
+    push.push(find(project))
+    there = clone(remote, tmp_path / "there")
+    for name, text in {"secret.env": "theirs", "kept/new.txt": "theirs"}.items():
+        (there / name).parent.mkdir(exist_ok=True)
+        (there / name).write_text(text)
+        git(there, "add", "-f", name)
+    git(there, "commit", "-qm", "what was ignored")
+    git(there, "push", "-q")
+    (project / "secret.env").write_text("mine")
+    (project / "kept").write_text("mine")
+    for act in (pull.plan, pull.pull):
+        with pytest.raises(Refused, match=r"in the way of what is pulled: secret\.env"):
+            act(find(project))
+    (project / "secret.env").unlink()
+    with pytest.raises(LedgerError, match="git merge failed"):  # a file where a folder is to be
+        pull.pull(find(project))
+    assert (project / "kept").read_text() == "mine"
+    (project / "kept").unlink()
+    pull.pull(find(project))
+    assert (project / "secret.env").read_text() == "theirs"
+    (there / "raw.csv").write_text("theirs\n")
+    track(find(there), ["raw.csv"])
+    push.push(find(there))
+    (project / "raw.csv").write_text("mine, never tracked\n")
+    with pytest.raises(Refused, match=r"in no cache: \S+/raw\.csv"):
+        pull.pull(find(project))
+    assert (project / "raw.csv").read_text() == "mine, never tracked\n"
+
+
 def test_verbs(project: Path, remote: Path) -> None:
     def said(*words: str) -> tuple[str, int]:
         answer = run(words, Face())

@@ -643,6 +643,9 @@ def _failure(err: Exception, verb: str) -> LedgerError:
     }:
         reason = git.scrub_url(" ".join(str(causes[-1]).split()))
         return Unreachable(f"dvc {verb}: the remote did not answer: {reason}", "check the network and your credentials")
+    if "ConfirmRemoveError" in names or "Can't remove the following unsaved files" in said:
+        paths = said.partition("to force.")[2].strip()
+        return Refused(f"in the way of what DVC brings, and in no cache: {paths or said}", "move it, then pull again")
     if "CheckoutError" in names:
         return ToolFailed(f"dvc {verb}: {said}", "run dvc fetch, or dvc pull --force to overwrite local changes")
     if names & {"FileTransferError"} and len(causes) > 1:

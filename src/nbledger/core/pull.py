@@ -108,9 +108,11 @@ def _refuse_overlap(repo: git.GitRepo, changed: dict[str, str]) -> None:
             "commit them (nbledger checkpoint), then git pull --rebase joins both; or put yours aside",
         )
     folders = {f"{path}/" for path in changed}
-    in_the_way = sorted(path for path in untracked if any(path.startswith(folder) for folder in folders))
+    in_the_way = {path for path in untracked if any(path.startswith(folder) for folder in folders)}
+    # what is ignored Git would overwrite without a word
+    in_the_way |= {path for path, kind in changed.items() if kind == "A" and os.path.lexists(repo.root / path)}
     if in_the_way:
-        raise Refused(f"in the way of what is pulled: {_some(in_the_way)}", "move them, then pull again")
+        raise Refused(f"in the way of what is pulled: {_some(sorted(in_the_way))}", "move them, then pull again")
 
 
 def _refuse_lost_data(project: Project, changed: set[str]) -> list[str]:
@@ -205,7 +207,7 @@ def _advance(project: Project, asked: Plan, route: Route, notes: list[str]) -> N
     git.refuse_if_locked(repo)
     done = git.call(
         repo,
-        *("merge", "--ff-only", "--no-autostash", "--quiet", asked.commit),
+        *("merge", "--ff-only", "--no-autostash", "--no-overwrite-ignore", "--quiet", asked.commit),
         check=False,
         hooks=True,
         env={"GIT_REFLOG_ACTION": "pull"},
