@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -129,17 +130,25 @@ def undo(page: Any, said: str) -> None:
 
 
 def until(page: Any, wanted: Any, what: str) -> None:
-    """Wait until plain MLflow says so."""
+    """Wait until it is so outside of the page."""
     for _ in range(100):
         if wanted():
             return
         page.wait_for_timeout(100)
-    pytest.fail(f"MLflow does not say: {what}")
+    pytest.fail(f"not so after ten seconds: {what}")
 
 
 def clean(page: Any, selector: str, *where: str) -> None:
     found = axe(page, selector)
     assert not found, f"{' '.join(where)}: " + "\n".join(found)
+
+
+def in_front(lab: Lab) -> str:
+    """The main area's widget in front, as JupyterLab saved its layout; it does a second after a change."""
+    for file in Path(lab.env["JUPYTERLAB_WORKSPACES_DIR"]).iterdir():
+        layout = json.loads(file.read_text())["data"].get("layout-restorer:data", {})
+        return str(layout.get("main", {}).get("current", ""))
+    return ""
 
 
 def picture(page: Any, name: str) -> None:
@@ -191,7 +200,7 @@ def test_a_run_is_shown_whole_and_what_means_harm_is_inert(lab: Lab, recorded: R
     # One tab a run; after a reload they are there again, as they were.
     execute(page, "open-run", run=recorded.line)
     assert page.locator(".nbl-detail").count() == 2
-    page.wait_for_timeout(1200)  # JupyterLab saves its layout after a second
+    until(page, lambda: in_front(lab).endswith(recorded.line), "the layout is saved")
     page.goto(lab.address_of("").replace("&reset", ""))
     sync_api.expect(detail(page).get_by_role("tab", name=re.compile("^Models and runs"))).to_have_attribute(
         "aria-selected", "true"
