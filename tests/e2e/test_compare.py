@@ -89,6 +89,7 @@ def houses(lab: Lab) -> Path:
         sys.executable, "-m", "nbconvert", "--to", "notebook", "--execute", "--inplace", notebook,
         cwd=lab.root, env=lab.env,
     )  # fmt: skip
+    run(sys.executable, "-m", "jupyter", "trust", notebook, cwd=lab.root, env=lab.env)
     run(sys.executable, "-m", "nbledger.cli", "flush", cwd=lab.root, env=lab.env)
     return notebook
 

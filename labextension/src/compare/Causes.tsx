@@ -17,7 +17,8 @@ export function Causes({
   readonly two: boolean;
   readonly trans: TranslationBundle;
 }): ReactElement | null {
-  if (!two) {
+  // Without metrics of both there is nothing to explain.
+  if (!two || (causes.length === 0 && equal === null)) {
     return null;
   }
   return (
