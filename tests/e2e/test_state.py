@@ -132,6 +132,7 @@ def test_every_line_has_an_action_that_plain_tools_confirm(lab: Lab, page: Any, 
 
     _tracks_what_a_run_read(lab, page)
     _shows_an_edit_at_once(lab, page)
+    _rests_while_hidden(lab, page)
     _commits_and_takes_back(lab, page)
     _tracks_large_and_changed_data(lab, page)
     _sets_where_data_is_pushed_to(lab, page, tmp_path / "data")
@@ -215,6 +216,23 @@ def _shows_an_edit_at_once(lab: Lab, page: Any) -> None:
     page.wait_for_function("() => window.seen")
     seconds = page.evaluate("() => window.seen") / 1000 - written
     logging.getLogger(__name__).info("an edit from outside showed after %.2f s", seconds)
+
+
+def _rests_while_hidden(lab: Lab, page: Any) -> None:
+    """A page that nobody sees asks for nothing, and knows all when it is shown."""
+    asked: list[str] = []
+    hide = """hidden => { Object.defineProperty(document, 'hidden', {value: hidden, configurable: true});
+        document.dispatchEvent(new Event('visibilitychange')) }"""
+    page.wait_for_timeout(500)
+    page.on("request", lambda request: asked.append(request.url) if "/nbledger/api/" in request.url else None)
+    page.evaluate(hide, True)
+    (lab.root / "meanwhile.py").write_text("")
+    page.wait_for_timeout(1500)
+    assert asked == []
+    page.evaluate(hide, False)
+    assert names(page, "untracked") == ["meanwhile.py"]
+    (lab.root / "meanwhile.py").unlink()
+    gone(page, "untracked")
 
 
 def _commits_and_takes_back(lab: Lab, page: Any) -> None:
