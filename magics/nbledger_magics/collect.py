@@ -293,6 +293,7 @@ def cells(
         "schema": 1,
         "cwd": recording.project.relative(Path(scope.cwd)) or scope.cwd,
         "batch": scope.batch,
+        "first": scope.first if scope.batch and scope.first else 0,
         "needed": list(needed),
         "order": list(order.detail),
         "hidden": list(reasons),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +35,14 @@ def test_a_notebook_ends_with_its_last_cell_or_the_first_that_fails(project: Pat
     with kernel(project) as k:
         run_notebooks(k)
         interrupt_notebook(k)
-    found = {r.info.run_name: r for r in runs(project)}
+    for name in ("counted", "failing"):  # neither was the first notebook of this kernel
+        done = subprocess.run([sys.executable, "-m", "nbledger.cli", "reproduce", name], capture_output=True, text=True)
+        assert done.returncode == 0 and f"✓ {name}: identical" in done.stdout, done
+    found = {r.info.run_name: r for r in runs(project) if "nbledger.reproduces" not in r.data.tags}
     assert {name: r.info.status for name, r in found.items()} == {
         "good": "FINISHED", "inner": "FINISHED", "failing": "FAILED", "spans": "FINISHED", "span": "FINISHED",
         "allowed": "FINISHED", "cut": "KILLED", "next": "FINISHED", "slow": "KILLED",
+        "before": "FINISHED", "counted": "FINISHED",
     }  # fmt: skip
     parent = {name: r.data.tags.get("mlflow.parentRunId") for name, r in found.items()}
     assert parent["inner"] == found["good"].info.run_id and parent["span"] == found["spans"].info.run_id
@@ -44,6 +50,9 @@ def test_a_notebook_ends_with_its_last_cell_or_the_first_that_fails(project: Pat
 
 
 def run_notebooks(k: Kernel) -> None:
+    counting = [("a", "x = 1"), ("b", "from nbledger import log\nlog(seen=x)")]
+    run_all(k, "before", counting)
+    run_all(k, "counted", counting)
     good = [("a", "x = 20"), ("b", "%%mlrun inner -m x\nx += 1"), ("c", "x * 2")]
     cells = run_all(k, "good", good)
     assert cells[-1].result == "42" and not cells[0].displays and not cells[-1].displays

@@ -88,6 +88,7 @@ class Record:
     notices: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
     batch: bool = False
+    first: int = 0
     lacking: tuple[str, ...] = ()
     folder: Path | None = None
 
@@ -156,6 +157,7 @@ def read(row: RunRow, folder: Path | None) -> Record:
         notices=tuple(manifest.get("notices", ())),
         left_out=tuple(taken.get("left_out", ())),
         batch=bool(session.get("batch", False)),
+        first=int(session.get("first", 0)),
         lacking=tuple(lacking),
         folder=folder,
     )

@@ -33,10 +33,14 @@ _PRIVATE = ("JPY_", "NBLEDGER_", "VSCODE_", "PAPERMILL_")
 
 @dataclass(frozen=True)
 class Batch:
-    """The run of a whole notebook: its name and the parameters that were passed to it."""
+    """The run of a whole notebook: its name, the parameters that were passed to it, the index of its first cell (what ran
+    before it in the same kernel is no part of it), and whether its last one made it fail.
+    """
 
     name: str
     params: Mapping[str, Any] = field(default_factory=dict)
+    first: int = 0
+    failed: bool = False
 
 
 @dataclass(frozen=True)
@@ -184,6 +188,8 @@ class _Execution:
         for index, cell in enumerate(self.cells):
             if self.progress is not None:
                 self.progress(index, len(self.cells), _first_line(cell.source))
+            if self.batch is not None and index == self.batch.first:
+                self._begin_batch(running, self.batch)
             try:
                 running.execute(index)
             except kernels.CellFailed as err:
@@ -208,12 +214,13 @@ class _Execution:
             f"_nbledger_again.prepare(get_ipython()._nbledger_session, {roots!r}, {str(self.there.root)!r})",
             "del nbledger, _nbledger_again",
         ]
-        if self.batch is not None:
-            begin = {"name": self.batch.name, "experiment": None, "params": dict(self.batch.params)}
-            lines.append(f"get_ipython()._nbledger_session.begin_batch(**{begin!r})")
         problem = running.hidden("\n".join(lines))
         if problem:  # nothing would be recorded, and nothing of the user's protected
             raise ToolFailed(f"nbledger cannot be loaded in the kernel: {' '.join(problem.split())[:200]}")
+
+    def _begin_batch(self, running: kernels.Running, batch: Batch) -> None:
+        begin = {"name": batch.name, "experiment": None, "params": dict(batch.params)}
+        running.hidden(f"get_ipython()._nbledger_session.begin_batch(**{begin!r})")
 
     def _end_batch(self, running: kernels.Running) -> None:
         executed = self.there.state / "executed.ipynb"
@@ -230,7 +237,7 @@ class _Execution:
     def _judge(self, index: int, cell: ExecutedCell) -> None:
         """What became of a cell that was allowed to fail."""
         problem = next((o for o in self.book.cells[index].get("outputs", ()) if o["output_type"] == "error"), None)
-        if problem is not None and index == len(self.cells) - 1 and self.batch is None:
+        if problem is not None and index == len(self.cells) - 1 and (self.batch is None or self.batch.failed):
             killed = problem["ename"] == "KeyboardInterrupt"
             self.status, self.error = "KILLED" if killed else "FAILED", f"{problem['ename']}: {problem['evalue']}"
         elif problem is None and not cell.ok and not self._was_skipped(index):

@@ -210,8 +210,13 @@ def _once(
         progress=progress,
         environment=record.environment,
         notebook=record.row.notebook,
-        batch=Batch(record.row.name, record.params) if record.batch else None,
+        batch=_batch(record),
     )
+
+
+def _batch(record: Record) -> Batch | None:
+    failed = record.row.status != "FINISHED"
+    return Batch(record.row.name, record.params, record.first, failed) if record.batch else None
 
 
 def _written(executed: Executed, record: Record) -> list[str]:
