@@ -12,7 +12,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv pip install --python $(BIN)/python --quiet --constraint requirements/constraints.txt --compile-bytecode
 NPM := npm --prefix labextension --loglevel=error
-FRONT_END := $(shell find labextension/src labextension/schema labextension/style -type f) \
+FRONT_END := $(shell find labextension/src labextension/schema labextension/style labextension/licenses -type f) \
+	labextension/bundle.config.cjs \
 	labextension/package.json labextension/package-lock.json labextension/tsconfig.json labextension/tsconfig.build.json
 PROJECT := pyproject.toml hatch_build.py requirements/constraints.txt $(FRONT_END)
 

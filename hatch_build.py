@@ -61,8 +61,8 @@ class FrontEnd:
         return self._newest_source() > min(f.stat().st_mtime for f in self.built.rglob("*") if f.is_file())
 
     def _newest_source(self) -> float:
-        files = [*self.source.glob("*.json"), self.source / ".npmrc"]
-        files += [f for folder in ("src", "schema", "style") for f in (self.source / folder).rglob("*")]
+        files = [*self.source.glob("*.json"), *self.source.glob("*.cjs"), self.source / ".npmrc"]
+        files += [f for folder in ("src", "schema", "style", "licenses") for f in (self.source / folder).rglob("*")]
         return max(f.stat().st_mtime for f in files if f.is_file() and ".test." not in f.name)
 
     def build(self) -> None:
