@@ -91,6 +91,8 @@ class Project:
 
     def ensure_state(self) -> Path:
         """Make the ledger's folder, private to the user and ignored by Git from the first moment."""
+        if not self.home.is_dir():  # whoever goes on with a project that was deleted must not bring its folder back
+            raise LedgerError(f"{self.home} is not there any more", "open another folder")
         try:
             self.state.mkdir(mode=0o700, parents=True, exist_ok=True)
             ignore = self.state / ".gitignore"

@@ -43,7 +43,7 @@ class Disk:
     def save(self, changed: Iterable[Entry], gone: Collection[str], marks: str, *, whole: bool) -> None:
         """Write what changed (``whole``: these are all) and the marks that belong to it."""
         try:
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._folder.mkdir(mode=0o700, exist_ok=True)
             with self._opened() as store:
                 store.execute("create table if not exists about (format, marks)")
                 store.execute("create table if not exists runs (run_id text primary key, start, status, print, text)")
