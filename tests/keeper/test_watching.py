@@ -9,6 +9,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ import pytest
 
 from conftest import commit_all, dvc, git
 from ledger import client as api_of
+from many_runs import fill
+from nbledger.core.errors import LedgerError
 from nbledger.core.project import Project, find
 from nbledger.keeper import calls, changes, client, endpoint, journal, overview, recorder, table, watched, watching
 
@@ -126,6 +129,43 @@ def test_a_folder_without_git_is_watched_and_becomes_a_repository(folder: Path) 
         assert ear.after(lambda: git(folder, "init", "-q"))
         ear.quiet()
         assert ear.after(lambda: git(folder, "add", "sub/new.py"))
+
+
+def test_the_store_that_is_asked_about_is_watched_whatever_the_files_say(folder: Path, tmp_path: Path) -> None:
+    """A server's environment may name the store: the keeper has not the same."""
+    (folder / ".nbledger.toml").write_text("keeper = false\n")
+    other = tmp_path / "of another"
+    other.mkdir()
+    fill(other, 2)
+    uri = f"sqlite:///{tmp_path}/of%20another/.nbledger/mlflow.db"
+    experiment = find(other).experiment
+    here = replace(find(folder), settings=replace(find(folder).settings, tracking_uri=uri, experiment=experiment))
+    with changes.subscribed(here) as told, watching.attentive(here):
+        ear = Ear(told)
+        assert ear.heard()
+        assert table.of(here).answer().total == 2
+        ear.quiet()
+        assert ear.after(lambda: fill(other, 1), "runs")
+        assert table.of(here).answer().total == 3
+
+
+def test_a_project_that_was_deleted_stays_so(folder: Path) -> None:
+    (folder / ".nbledger.toml").write_text("keeper = false\n")
+    here = find(folder)
+    with changes.subscribed(here) as told, watching.attentive(here):
+        ear = Ear(told)
+        assert ear.heard()
+        shutil.rmtree(folder)
+        ear.quiet()
+        for call in (here.ensure_state, lambda: table.of(here).answer(), lambda: client.spawn(find_anew(here))):
+            with pytest.raises(LedgerError, match="not there any more"):
+                call()
+    assert not folder.exists()
+
+
+def find_anew(here: Project) -> Project:
+    """The same project where a keeper is wanted."""
+    return replace(here, settings=replace(here.settings, keeper=True))
 
 
 def test_ten_thousand_files_at_once_are_one_change(project: Path, ear: Ear) -> None:

@@ -129,6 +129,29 @@ def test_lines_of_the_stream_become_events_and_parts_that_nobody_knows_do_not(pr
         assert [json.loads(question)["call"] for question in asked] == ["watch"]
 
 
+def test_another_store_is_another_stream_and_its_viewers_look_at_everything(project: Path) -> None:
+    def talk(say: standin.Say) -> None:
+        say(_watching(1) + _changed(2, "state"))
+        time.sleep(5)
+
+    async def look() -> Events:
+        heard: Events = []
+        ears = Listening(heard.append)
+        ears.wanted(find(project))
+        await _until(heard, lambda e: e["parts"] == ["state"])
+        (project / ".nbledger.toml").write_text("tracking_uri = 'http://127.0.0.1:9'\n")
+        ears.wanted(find(project))
+        ears.wanted(find(project))
+        assert len(ears._streams) == 2
+        await _until(heard, lambda e: e["parts"] == list(PARTS))
+        ears.close()
+        return heard
+
+    with standin.keeper(find(project), talk) as asked:
+        asyncio.run(look())
+        assert [json.loads(question)["context"]["uri"] for question in asked][1:] == ["http://127.0.0.1:9"]
+
+
 def test_a_stream_that_ends_or_talks_nonsense_is_begun_again(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listening, "_BACKOFF", (0.01,))
     turns = iter([_watching(1), b"nonsense\n", b"[1]\n", b'{"error": {"error": "no"}}\n', b"", _watching(9) + ALIVE])

@@ -11,12 +11,13 @@ import logging
 import os
 import threading
 import time
+import urllib.parse
 from collections.abc import Iterator
 from typing import Any
 
 from nbledger.core.errors import LedgerError
-from nbledger.core.project import Project, find
-from nbledger.keeper import changes, overview, table, watched
+from nbledger.core.project import Project
+from nbledger.keeper import calls, changes, overview, table, watched
 from nbledger.keeper.watched import Folders, Meaning, TooMany
 
 _CALM, _STORM = (400, 50), (1500, 250)
@@ -28,12 +29,12 @@ _SHARE = 5  # folders are listed again after this many times as long as it took
 _STORE, _SERVER = 0.4, 3.0
 _ADDED = 1
 log = logging.getLogger("nbledger.keeper")
-_attentions: dict[str, Attention] = {}
+_attentions: dict[tuple[str, ...], Attention] = {}
 _lock = threading.Lock()
 
 
 class Attention:
-    """The threads that watch one work tree. ``trouble`` says why its files cannot be watched; empty if they are."""
+    """The threads that watch one work tree and one store. ``trouble`` says why its files cannot be watched; empty if they are."""
 
     def __init__(self, project: Project) -> None:
         self.project = project
@@ -56,7 +57,7 @@ class Attention:
     def _files(self) -> None:
         while not self._stop.is_set():
             try:
-                self.project = find(self.project.root)  # a repository may have been made, or settings changed
+                self.project = calls.project_of(calls.context(self.project))  # a repository may have been made
                 self._watch(watched.folders(self.project))
                 self.trouble = ""
             except TooMany:
@@ -155,10 +156,10 @@ def _signs(project: Project) -> object:
     """What changes whenever a SQLite store does; None for any other."""
     if not project.tracking_uri.startswith("sqlite:///"):
         return None
-    found = []
+    path, found = urllib.parse.unquote(project.tracking_uri.removeprefix("sqlite:///")), []
     for ending in ("", "-wal"):
         try:
-            stat = os.stat(project.tracking_uri.removeprefix("sqlite:///") + ending)
+            stat = os.stat(path + ending)
             found.append((stat.st_ino, stat.st_size, stat.st_mtime_ns))
         except OSError:
             found.append((0, 0, 0))
@@ -172,7 +173,7 @@ def _is_limit(err: OSError) -> bool:
 @contextlib.contextmanager
 def attentive(project: Project) -> Iterator[None]:
     """Watch the project for as long as this lasts."""
-    key = str(project.root)
+    key = _key(project)
     with _lock:
         held = _attentions.get(key)
         if held is None:
@@ -191,8 +192,13 @@ def attentive(project: Project) -> Iterator[None]:
 
 def trouble(project: Project) -> str | None:
     """Why the files of the project are not watched; "" if they are; None while nobody watches."""
-    held = _attentions.get(str(project.root))
+    held = _attentions.get(_key(project))
     return held.trouble if held is not None else None
+
+
+def _key(project: Project) -> tuple[str, ...]:
+    """Askers may name another store than the project's files do: theirs is the one that is watched for them."""
+    return str(project.root), project.tracking_uri, project.experiment
 
 
 def published(project: Project, run: str | None) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 
 from nbledger.core.errors import LedgerError
 from nbledger.core.project import Project
+from nbledger.keeper import calls
 from nbledger.server import bridge
 
 Emit = Callable[[dict[str, Any]], None]
@@ -32,20 +33,21 @@ log = logging.getLogger("nbledger.server")
 
 
 class Listening:
-    """The streams of one server, by the project's root."""
+    """The streams of one server, by the project's root and the store and experiment that are asked about."""
 
     def __init__(self, emit: Emit) -> None:
         self._emit = emit
-        self._streams: dict[str, _Stream] = {}
+        self._streams: dict[tuple[str, ...], _Stream] = {}
 
     def wanted(self, project: Project) -> None:
         """Somebody asks about ``project``: listen to its keeper, if that is not done yet."""
         if not project.settings.keeper:
             return
-        root = str(project.root)
-        stream = self._streams.get(root)
+        key = tuple(map(str, calls.context(project).values()))
+        stream = self._streams.get(key)
         if stream is None or stream.task.done():
-            stream = self._streams[root] = _Stream(project, self._emit)
+            before = [one.last for one in self._streams.values() if one.project.root == project.root]
+            stream = self._streams[key] = _Stream(project, self._emit, next(filter(None, before), None))
         stream.asked = time.monotonic()
         stream.project = project
 
@@ -58,11 +60,11 @@ class Listening:
 class _Stream:
     """The changes of one project."""
 
-    def __init__(self, project: Project, emit: Emit) -> None:
+    def __init__(self, project: Project, emit: Emit, last: dict[str, Any] | None) -> None:
         self.project = project
         self.asked = time.monotonic()
         self._emit = emit
-        self._last: dict[str, Any] | None = None
+        self.last = last
         self._warned = False
         self.task = asyncio.create_task(self._run(), name=f"nbledger watches {project.root}")
 
@@ -97,22 +99,22 @@ class _Stream:
                     return
 
     def _begun(self, watching: dict[str, Any]) -> None:
-        """Another keeper than before: its viewers may have missed something."""
-        if self._last is not None:
+        """Another keeper or store than before: its viewers may have missed something."""
+        if self.last is not None:
             self._tell({**watching, "parts": list(PARTS)})
-        self._last = {"project": watching["project"], "version": watching["version"]}
+        self.last = {"project": watching["project"], "version": watching["version"]}
 
     def _tell(self, changed: dict[str, Any]) -> None:
-        self._last = {"project": changed["project"], "version": changed["version"]}
+        self.last = {"project": changed["project"], "version": changed["version"]}
         with contextlib.suppress(RuntimeError):
-            self._emit({**self._last, "parts": [part for part in changed["parts"] if part in PARTS]})
+            self._emit({**self.last, "parts": [part for part in changed["parts"] if part in PARTS]})
 
     def _looked_at(self) -> bool:
         """Whether to go on. Just before the end the viewers are told to look, once: those on screen do."""
         quiet = self._quiet()
         if quiet < _KEPT:
             self._warned = False
-        elif not self._warned and self._last is not None:
+        elif not self._warned and self.last is not None:
             self._warned = True
-            self._tell({**self._last, "parts": ["state"]})
+            self._tell({**self.last, "parts": ["state"]})
         return quiet < _KEPT + _GRACE
