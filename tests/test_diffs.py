@@ -50,6 +50,10 @@ def test_texts(project: Path) -> None:
     (project / "long.txt").write_text("".join(f"{i}\n" for i in range(8000)))
     (project / ("n" * 250)).write_text("x" * 4096 + "\n")
     (project / "link").symlink_to("/etc/hostname")
+    git(project, "init", "-q", "inner")
+    (project / "within").symlink_to(".git")
+    (project / "deep" / ".dvc").mkdir(parents=True)
+    (project / "deep" / ".dvc" / "config.local").write_text("password = secret\n")
 
     here = find(project)
     found = diff(here, "./a.py")
@@ -75,6 +79,9 @@ def test_texts(project: Path) -> None:
         "/etc/passwd",
         "",
         ".git/config",
+        "inner/.git/config",
+        "within/config",
+        "deep/.dvc/config.local",
         ".nbledger/commits",
         "a\0",
         "nothing.py",

@@ -153,6 +153,33 @@ def test_a_folder_file_by_file(project: Path) -> None:
     assert not list((project / ".dvc" / "tmp").glob("nbledger-use*"))
 
 
+def test_what_is_in_no_cache_and_no_commit_stays(project: Path) -> None:
+    """Files that ``.dvcignore`` leaves out since, and what was typed into a pointer."""
+    folder, data = project / "d", project / "a.csv"
+    folder.mkdir()
+    for name in ("x", "note.tmp"):
+        (folder / name).write_text("old")
+    data.write_text("1")
+    first = track(find(project), ["d", "a.csv"])[-1].commit or ""
+    (project / ".dvcignore").write_text("*.tmp\n")
+    (folder / "x").write_text("new")
+    (folder / "note.tmp").write_text("mine")
+    data.write_text("2")
+    track(find(project), ["d", "a.csv"])
+    with pytest.raises(Refused, match=r"d/note\.tmp is a file of yours"):
+        use(find(project), "d", first)
+    assert [(folder / name).read_text() for name in ("x", "note.tmp")] == ["new", "mine"]
+    (folder / "note.tmp").unlink()
+    use(find(project), "d", first)
+    assert [(folder / name).read_text() for name in ("x", "note.tmp")] == ["old", "old"]
+    pointer = project / "a.csv.dvc"
+    pointer.write_text(pointer.read_text() + "meta:\n  source: typed by hand\n")
+    use(find(project), "a.csv", first)
+    assert data.read_text() == "1"
+    assert "typed by hand" in pointer.read_text()
+    assert "a.csv" not in data_status(project).get("uncommitted", {}).get("modified", [])
+
+
 def test_what_has_no_versions(project: Path) -> None:
     (project / "plain.csv").write_text("1")
     (project / "dvc.yaml").write_text("stages:\n  s:\n    cmd: echo 1 > out\n    outs: [out]\n")

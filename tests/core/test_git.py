@@ -26,6 +26,7 @@ def repo(project: Path) -> GitRepo:
     [
         ("https://user:token@example.org/a.git", "https://example.org/a.git"),
         ("https://ghp_secret@example.org/a.git", "https://example.org/a.git"),
+        ("https://user:p@ss@example.org/a.git", "https://example.org/a.git"),
         ("ssh://git@example.org/a.git", "ssh://example.org/a.git"),
         ("https://example.org/a@b", "https://example.org/a@b"),
         ("/local/path", "/local/path"),

@@ -27,7 +27,7 @@ _QUIET = (
     *("-c", "gc.auto=0"),
 )
 _LABS_OWN = ("/.ipynb_checkpoints/", "/.jupyter_ystore.db")
-_SCRUB = re.compile(r"(?<=://)[^/@\s]+@")
+_SCRUB = re.compile(r"(?<=://)[^/\s]+@")
 
 
 @dataclass(frozen=True)

@@ -14,19 +14,28 @@ _INTERNAL = {".git", ".dvc", ".hg", STATE}
 
 def relative(project: Project, name: str) -> str:
     """``name`` (relative to the root, with ``/``) in its plain form. Refuses what leads out, by itself or through a link,
-    and what belongs to Git, DVC or the ledger. Whether there is a file is not looked at.
+    and what belongs to Git, DVC or the ledger, also of a repository further down. Whether there is a file is not looked at.
     """
     path = posixpath.normpath(name) if name and "\0" not in name and _encodable(name) else "."
-    first = path.split("/", 1)[0]
-    if path == "." or path.startswith("/") or first == ".." or os.path.isabs(path):
+    parts = path.split("/")
+    if path == "." or path.startswith("/") or parts[0] == ".." or os.path.isabs(path):
         raise UsageError(f"{name[:200]!r} is no file of this project", "give a path relative to the project's folder")
-    if first in _INTERNAL and path not in (".dvc/config", ".dvc/.gitignore"):
-        raise UsageError(f"{name[:200]!r} belongs to {first}", "name a file of your own")
     root = os.path.realpath(project.root)
     folder = os.path.realpath(project.root / os.path.dirname(path))
     if folder != root and not folder.startswith(root.rstrip(os.sep) + os.sep):
         raise UsageError(f"{name[:200]!r} is behind a link that leads out of the project", "name a file inside it")
+    owner = _owner(parts) or _owner([*os.path.relpath(folder, root).split(os.sep), parts[-1]])
+    if owner:
+        raise UsageError(f"{name[:200]!r} belongs to {owner}", "name a file of your own")
     return path
+
+
+def _owner(parts: list[str]) -> str | None:
+    """Which of the tools' folders a path leads into, what is the person's own there apart."""
+    at = next((i for i, part in enumerate(parts) if part in _INTERNAL), None)
+    if at is None or (parts[at] == ".dvc" and parts[at + 1 :] in (["config"], [".gitignore"])):
+        return None
+    return parts[at]
 
 
 def _encodable(name: str) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,10 +73,11 @@ def plan(project: Project, file: str, commit: str) -> Plan:
     row = datachange.pointer_row(text, pointer, path)
     if text is None or row is None or not row.md5:
         raise UsageError(f"commit {commit[:10]} has no version of {path}", "take one from the list of versions")
-    known = versions.history(project, path, pointer)
-    present, before = _kept(project, out, row, {old.md5: logged.commit for logged, old in known})
+    known = {old.md5: logged.commit for logged, old in versions.history(project, path, pointer)}
+    present, before = _kept(project, out, row, known)
     fetch = not versions.Cached(project).has(row)
-    return Plan(out, row, commit, _pointer(project, out, row, text), present, before, fetch)
+    history = gitlog.blobs(project.git, [(brought, pointer) for brought in (commit, *known.values())])
+    return Plan(out, row, commit, _pointer(project, out, row, history), present, before, fetch)
 
 
 def use(project: Project, file: str, commit: str) -> list[str]:
@@ -161,14 +162,17 @@ def _object(project: Project, md5: str, legacy: bool) -> Path:
     return _objects(project, legacy) / md5[:2] / md5[2:]
 
 
-def _pointer(project: Project, out: Out, row: Row, text: bytes) -> bytes:
-    """The pointer's new text: that of the commit; where it names several outputs, the present one with this one changed."""
-    now = (project.root / out.pointer).read_bytes()
+def _pointer(project: Project, out: Out, row: Row, history: Sequence[bytes | None]) -> bytes:
+    """The pointer's new text: that of the commit, the first of ``history``; where the pointer names several outputs, or
+    says what no commit does, the present one with this output changed.
+    """
+    now, text = (project.root / out.pointer).read_bytes(), history[0] or b""
     rows, old = dvcfiles.rows_of(now.decode("utf-8")), dvcfiles.rows_of(text.decode("utf-8"))
-    if len(rows) == len(old) == 1:
+    if len(rows) == len(old) == 1 and now in history:
         return text
     if row.legacy:
-        raise Refused(f"{out.pointer} has several outputs in DVC 2's format", f"git checkout COMMIT -- {out.pointer}")
+        what = "several outputs in DVC 2's format" if len(rows) > 1 else "lines that no commit has"
+        raise Refused(f"{out.pointer} has {what}", f"git checkout COMMIT -- {out.pointer}")
     index = next(i for i, one in enumerate(rows) if datachange.normal(out.pointer, one) == out.path)
     content = Content(row.md5, row.size, row.nfiles, row.md5.endswith(".dir"), row.executable)
     return dvcfiles.revise_pointer(now.decode("utf-8"), index, rows[index].path, content)
@@ -226,6 +230,12 @@ def _put_folder(project: Project, wanted: Plan, placer: Placer) -> None:
     now = cache.folder_hashes(root, placer.known, ignore) if root.is_dir() else {}
     if versions.present(project, wanted.out) != wanted.present:
         raise Refused(f"{wanted.out.path} was changed just now", "look at it, then try again")
+    beside = sorted(name for name in entries.keys() - now.keys() if _is_file(root / name))
+    if beside:
+        raise Refused(
+            f"{wanted.out.path}/{beside[0]} is a file of yours that .dvcignore leaves out, and that version has one too",
+            "move it away, then try again",
+        )
     root.mkdir(parents=True, exist_ok=True)
     placer.expect([_object(project, md5, row.legacy) for name, md5 in entries.items() if now.get(name) != md5])
     for name in now.keys() - entries.keys():
@@ -237,6 +247,10 @@ def _put_folder(project: Project, wanted: Plan, placer: Placer) -> None:
             with _aside(project, root / name) as scratch:
                 _verified(project, row, md5, scratch, placer)
                 os.replace(scratch, root / name)
+
+
+def _is_file(path: Path) -> bool:
+    return path.is_symlink() or (path.exists() and not path.is_dir())
 
 
 def _verified(project: Project, row: Row, md5: str, scratch: Path, placer: Placer) -> None:
