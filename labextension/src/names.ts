@@ -7,6 +7,7 @@ export const Commands = {
   showSidebar: `${NAME}:show-sidebar`,
   refresh: `${NAME}:refresh`,
   init: `${NAME}:init`,
+  saveAll: `${NAME}:save-all`, // the open documents of the project
   checkpoint: `${NAME}:checkpoint`, // {paths?: string[]} of the project
   undo: `${NAME}:undo-checkpoint`,
   push: `${NAME}:push`,
@@ -15,17 +16,17 @@ export const Commands = {
   setRemote: `${NAME}:set-remote`,
   // files
   track: `${NAME}:track`, // {paths: string[]} of the project; without: what the file browser has selected
-  versions: `${NAME}:show-versions`, // {path: string}
+  versions: `${NAME}:show-versions`, // {path: string, project?: string}
   diff: `${NAME}:show-diff`, // {path: string}
-  // runs
+  // runs; `path` (as `project` above) names their project where it need not be the one on screen
   openRuns: `${NAME}:open-runs`,
-  openRun: `${NAME}:open-run`, // {run: string}
-  compare: `${NAME}:compare`, // {runs: string[]}; without: what is selected in the table; '.' is the present state
-  reproduce: `${NAME}:reproduce`, // {run: string}
-  promote: `${NAME}:promote`, // {run: string}
-  editTags: `${NAME}:edit-tags`, // {run: string}
-  deleteRun: `${NAME}:delete-run`, // {run: string}
-  openInMlflow: `${NAME}:open-in-mlflow`, // {run?: string}
+  openRun: `${NAME}:open-run`, // {run: string, path?: string}
+  compare: `${NAME}:compare`, // {runs: string[], path?: string}; without: what is selected in the table; '.' is the present state
+  reproduce: `${NAME}:reproduce`, // {run: string, path?: string}
+  promote: `${NAME}:promote`, // {run: string, path?: string}
+  editTags: `${NAME}:edit-tags`, // {run: string, path?: string}
+  deleteRun: `${NAME}:delete-run`, // {run: string, path?: string}
+  openInMlflow: `${NAME}:open-in-mlflow`, // {run?: string, runs?: string[], path?: string}
   copyRunId: `${NAME}:copy-run-id`, // {run: string}
   // models and pipeline
   openModels: `${NAME}:open-models`,

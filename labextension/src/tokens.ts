@@ -40,12 +40,20 @@ export interface IRunsStore {
   refresh(): Promise<void>;
 }
 
+/** Open documents of the project with changes that are not on the disk yet; paths of the project. */
+export interface IUnsaved {
+  readonly paths: readonly string[];
+  readonly changed: ISignal<unknown, void>;
+  save(): Promise<void>;
+}
+
 /** The project of what is on screen, and everything that is known of it. One for the whole Lab. */
 export interface ILedger {
   readonly api: Api;
   readonly state: ILive<IState>;
   readonly runs: IRunsStore;
   readonly jobs: ILive<readonly IJob[]>;
+  readonly unsaved: IUnsaved;
   /** The path (of Jupyter's contents) that names the project: the notebook's or the file browser's. */
   readonly path: string;
   /** Another project is on screen now; everything above starts anew. */

@@ -27,6 +27,7 @@ from e2e.browser import (
     run_cell,
     section,
     switch_theme,
+    type_into,
     write_notebook,
 )
 
@@ -106,7 +107,7 @@ def test_an_empty_folder_becomes_a_project(lab: Lab, page: Any) -> None:
     assert axe(page, "#nbledger-state") == []
     page.screenshot(path=SCREENSHOTS / "state-no-project.png")
 
-    state.get_by_role("button", name="Set up this folder …").click()
+    state.get_by_role("button", name="Set up this folder…").click()
     page.locator(".nbl-confirm-lines").wait_for()
     accept(page, "Set up")
     sync_api.expect(state.locator(".nbl-branch")).to_contain_text("main")
@@ -194,7 +195,7 @@ def _tracks_what_a_run_read(lab: Lab, page: Any) -> None:
     assert names(page, "untracked-inputs") == ["raw.csv"]
     sync_api.expect(page.locator(".nbl-summary")).to_contain_text("Not yet reproducible: because raw.csv was read")
     assert page.locator('li[data-id="nbledger-sidebar"]').get_attribute("data-nbl-badge") == "not-yet"
-    said = act(page, "untracked-inputs", "Track …", "Track")
+    said = act(page, "untracked-inputs", "Track…", "Track")
     assert "raw.csv" in said
     gone(page, "untracked-inputs")
     idle(lab, page)
@@ -238,7 +239,7 @@ def _rests_while_hidden(lab: Lab, page: Any) -> None:
 def _commits_and_takes_back(lab: Lab, page: Any) -> None:
     assert sorted(names(page, "changed")) == ["helper.py", "read.ipynb"]
     before = log(lab, "%H")[0]
-    line(page, "changed").get_by_role("button", name="Checkpoint …", exact=True).click()
+    line(page, "changed").get_by_role("button", name="Checkpoint…", exact=True).click()
     dialog = page.locator(".jp-Dialog")
     sync_api.expect(dialog).to_contain_text("commit 2 files on main")
     button = dialog.get_by_role("button", name="Checkpoint", exact=True)
@@ -261,16 +262,36 @@ def _commits_and_takes_back(lab: Lab, page: Any) -> None:
 
     act_checkpoint(page, "changed", "Again")
     gone(page, "changed")
-    said = act(page, "undo", "Undo …", "Undo")
+    said = act(page, "undo", "Undo…", "Undo")
     assert "Again" in said
     line(page, "changed").wait_for()
     assert log(lab, "%H")[0] == before
     act_checkpoint(page, "changed", "At last")
     gone(page, "changed")
+    _counts_what_is_on_screen(lab, page)
+
+
+def _counts_what_is_on_screen(lab: Lab, page: Any) -> None:
+    """A document that is not saved is not recorded, and a checkpoint holds it as it is on screen."""
+    summary = page.locator(".nbl-summary-text")
+    sync_api.expect(summary).to_contain_text("Reproducible")
+    type_into(page, 0, "  # on screen")
+    sync_api.expect(summary).to_contain_text("read.ipynb is not saved")
+    sync_api.expect(page.locator(".nbl-status")).to_contain_text("not yet")
+    assert names(page, "unsaved") == ["read.ipynb"]
+    assert "on screen" not in (lab.root / "read.ipynb").read_text()
+    line(page, "unsaved").get_by_role("button", name="Save", exact=True).click()
+    gone(page, "unsaved")
+    assert "on screen" in (lab.root / "read.ipynb").read_text()
+    type_into(page, 0, ", later")
+    line(page, "unsaved").wait_for()
+    act_checkpoint(page, "changed", "As on screen")
+    gone(page, "changed", "unsaved")
+    assert "on screen, later" in ask(lab, "git", "show", "HEAD:read.ipynb")
 
 
 def act_checkpoint(page: Any, group: str, message: str) -> None:
-    line(page, group).get_by_role("button", name="Checkpoint …", exact=True).click()
+    line(page, group).get_by_role("button", name="Checkpoint…", exact=True).click()
     page.locator(".nbl-confirm-lines").wait_for()
     page.locator(".nbl-confirm-ask input").fill(message)
     accept(page, "Checkpoint")
@@ -280,14 +301,14 @@ def _tracks_large_and_changed_data(lab: Lab, page: Any) -> None:
     (lab.root / "big.bin").write_bytes(b"\0" * 11_000_000)
     assert names(page, "large") == ["big.bin"]
     sync_api.expect(line(page, "large")).to_contain_text("11.0 MB")
-    act(page, "large", "Track …", "Track")
+    act(page, "large", "Track…", "Track")
     gone(page, "large")
     idle(lab, page)
     assert ask(lab, "git", "ls-files", "big.bin*") == "big.bin.dvc"
 
     (lab.root / "raw.csv").write_text("a,b\n3,4\n")
     assert names(page, "data-changed") == ["raw.csv"]
-    act(page, "data-changed", "Track …", "Track")
+    act(page, "data-changed", "Track…", "Track")
     gone(page, "data-changed")
     idle(lab, page)
     assert ask(lab, "dvc", "status") == "Data and pipelines are up to date."
@@ -295,7 +316,7 @@ def _tracks_large_and_changed_data(lab: Lab, page: Any) -> None:
 
 
 def _sets_where_data_is_pushed_to(lab: Lab, page: Any, store: Path) -> None:
-    line(page, "no-remote").get_by_role("button", name="Set …").click()
+    line(page, "no-remote").get_by_role("button", name="Set…").click()
     page.locator(".jp-Dialog input").fill(str(store))
     page.keyboard.press("Enter")
     page.locator(".nbl-confirm-lines").wait_for()
@@ -309,7 +330,7 @@ def _pushes_and_pulls(lab: Lab, page: Any) -> None:
     assert ahead > 0
     sync_api.expect(page.locator(".nbl-ahead")).to_have_text(f"↑{ahead}")
     assert sorted(names(page, "not-pushed")) == ["big.bin", "raw.csv"]
-    act(page, "not-pushed", "Push …", "Push")
+    act(page, "not-pushed", "Push…", "Push")
     gone(page, "not-pushed")
     idle(lab, page)
     sync_api.expect(page.locator(".nbl-ahead")).to_have_count(0)
@@ -319,7 +340,7 @@ def _pushes_and_pulls(lab: Lab, page: Any) -> None:
     kept = (lab.root / "big.bin").read_bytes()
     (lab.root / "big.bin").unlink()
     assert names(page, "missing") == ["big.bin"]
-    act(page, "missing", "Pull …", "Pull")
+    act(page, "missing", "Pull…", "Pull")
     gone(page, "missing")
     idle(lab, page)
     assert (lab.root / "big.bin").read_bytes() == kept

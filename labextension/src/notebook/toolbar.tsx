@@ -1,8 +1,8 @@
 import { ReactWidget } from '@jupyterlab/ui-components';
 import type { ReactElement } from 'react';
 
-import { badge } from '../shared/badge';
-import { useLive } from '../shared/hooks';
+import { badgeOf } from '../shared/badge';
+import { useChanges } from '../shared/hooks';
 import type { ILedger } from '../tokens';
 
 /** The badge in a notebook's toolbar; a click shows the sidebar. */
@@ -21,8 +21,8 @@ export class ToolbarBadge extends ReactWidget {
 }
 
 function Badge({ ledger, show }: { ledger: ILedger; show: () => void }): ReactElement {
-  const { value, problem } = useLive(ledger.state);
-  const { kind, label, text, reasons } = badge(value, ledger.trans, value ? null : problem);
+  useChanges(ledger.state.changed, ledger.unsaved.changed);
+  const { kind, label, text, reasons } = badgeOf(ledger);
   const title = [text, ...(reasons.length > 1 ? reasons.slice(0, 20) : [])].join('\n');
   return (
     <button

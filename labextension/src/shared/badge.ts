@@ -1,6 +1,7 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 
 import type { IProblem, IState } from '../api/types';
+import type { ILedger } from '../tokens';
 
 /** `unknown`: not asked yet; `away`: it cannot be told; `none`: no project here. */
 export type BadgeKind = 'ok' | 'not-yet' | 'none' | 'away' | 'unknown';
@@ -16,17 +17,23 @@ export interface IBadge {
   readonly reasons: readonly string[];
 }
 
-/** Sum up `state`; `notebook` (of the project) is the one on screen, `problem` why there is no state. */
+/** The badge of the project on screen, as it is now. */
+export function badgeOf({ state, trans, unsaved }: ILedger): IBadge {
+  return badge(state.value, trans, state.value ? null : state.problem, unsaved.paths);
+}
+
+/** Sum up `state`; `problem` is why there is none, `unsaved` what open documents hold and the disk does not. */
 export function badge(
   state: IState | null,
   trans: TranslationBundle,
-  problem: IProblem | null = null
+  problem: IProblem | null = null,
+  unsaved: readonly string[] = []
 ): IBadge {
   if (problem) {
     return made('away', trans.__('unknown'), problem.error, [problem.hint].filter(Boolean));
   }
   if (!state) {
-    return made('unknown', trans.__('looking …'), trans.__('Looking at the project …'));
+    return made('unknown', trans.__('looking…'), trans.__('Looking at the project…'));
   }
   if (!state.code.repository) {
     return made(
@@ -36,6 +43,10 @@ export function badge(
     );
   }
   const reasons = state.because.map(reason => reason.text);
+  if (unsaved[0] !== undefined) {
+    const one = trans.__('%1 is not saved', unsaved[0]);
+    reasons.push(unsaved.length > 1 ? trans.__('%1 documents are not saved', unsaved.length) : one);
+  }
   if (state.clean && !reasons.length) {
     return made(
       'ok',

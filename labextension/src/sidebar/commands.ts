@@ -56,32 +56,37 @@ function doing({ ledger, deeds, files }: ICommandOptions) {
   const versioned = () => ledger.state.value?.code.repository ?? false;
   return {
     [Commands.init]: {
-      label: trans.__('Set up the project …'),
+      label: trans.__('Set up this folder…'),
       caption: trans.__('Make this folder a Git and DVC repository with a store for runs'),
       isEnabled: () => ledger.state.value !== null,
       execute: () => deeds.init()
     },
+    [Commands.saveAll]: {
+      label: trans.__('Save the open documents of the project'),
+      isEnabled: () => ledger.unsaved.paths.length > 0,
+      execute: () => ledger.unsaved.save()
+    },
     [Commands.checkpoint]: {
-      label: trans.__('Checkpoint …'),
+      label: trans.__('Checkpoint…'),
       caption: trans.__('Commit changed code, notebooks and data pointers'),
       icon: checkpointIcon,
       isEnabled: versioned,
       execute: (args: ReadonlyPartialJSONObject) => deeds.checkpoint(pathsIn(args))
     },
     [Commands.undo]: {
-      label: trans.__('Undo the last checkpoint …'),
+      label: trans.__('Undo the last checkpoint…'),
       caption: trans.__('Take the newest commit back; the files stay as they are'),
       isEnabled: () => (ledger.state.value?.code.undo ?? null) !== null,
       execute: () => deeds.undo()
     },
     [Commands.push]: {
-      label: trans.__('Push code, data and runs …'),
+      label: trans.__('Push code, data and runs…'),
       caption: trans.__('Push the branch, the data and the snapshots of runs'),
       isEnabled: versioned,
       execute: () => deeds.push()
     },
     [Commands.pull]: {
-      label: trans.__('Pull code and data …'),
+      label: trans.__('Pull code and data…'),
       caption: trans.__('Fetch the branch and the data that belongs to it'),
       isEnabled: versioned,
       execute: () => deeds.pull()
@@ -93,13 +98,13 @@ function doing({ ledger, deeds, files }: ICommandOptions) {
       execute: () => deeds.flush()
     },
     [Commands.setRemote]: {
-      label: trans.__('Set where data is pushed to …'),
+      label: trans.__('Set where data is pushed to…'),
       caption: trans.__("Set DVC's default remote"),
       isEnabled: versioned,
       execute: () => deeds.setRemote()
     },
     [Commands.track]: {
-      label: trans.__('Track with DVC …'),
+      label: trans.__('Track with DVC…'),
       caption: trans.__('Version files or folders with DVC and commit their pointers'),
       icon: trackIcon,
       isEnabled: (args: ReadonlyPartialJSONObject) =>

@@ -67,6 +67,9 @@ export class Deeds {
   /** Commit `paths` of the project; without: everything changed and new. */
   async checkpoint(paths?: readonly string[]): Promise<void> {
     const { ledger, trans } = this;
+    // What is committed is what is on screen, as before a tracked cell.
+    await ledger.unsaved.save();
+    await ledger.state.refresh();
     const state = ledger.state.value;
     const wanted = asked(paths ?? (state ? checkpointPaths(state) : []));
     const message = await confirm(ledger, {

@@ -30,7 +30,8 @@ const COMMAND: Readonly<Record<Deed, string>> = {
   versions: Commands.versions,
   pipeline: Commands.openPipeline,
   init: Commands.init,
-  remote: Commands.setRemote
+  remote: Commands.setRemote,
+  save: Commands.saveAll
 };
 
 const ICON: Partial<Record<Deed, LabIcon>> = {
@@ -48,17 +49,17 @@ export function iconOf(deed: Deed): LabIcon {
 export function verb(deed: Deed, trans: TranslationBundle): string {
   switch (deed) {
     case 'track':
-      return trans.__('Track …');
+      return trans.__('Track…');
     case 'checkpoint':
-      return trans.__('Checkpoint …');
+      return trans.__('Checkpoint…');
     case 'push':
-      return trans.__('Push …');
+      return trans.__('Push…');
     case 'pull':
-      return trans.__('Pull …');
+      return trans.__('Pull…');
     case 'flush':
       return trans.__('Publish');
     case 'undo':
-      return trans.__('Undo …');
+      return trans.__('Undo…');
     case 'diff':
       return trans.__('Show what changed');
     case 'versions':
@@ -66,9 +67,11 @@ export function verb(deed: Deed, trans: TranslationBundle): string {
     case 'pipeline':
       return trans.__('Show');
     case 'init':
-      return trans.__('Set up …');
+      return trans.__('Set up…');
     case 'remote':
-      return trans.__('Set …');
+      return trans.__('Set…');
+    case 'save':
+      return trans.__('Save');
   }
 }
 

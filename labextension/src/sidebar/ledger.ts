@@ -4,10 +4,11 @@ import { Signal, type ISignal } from '@lumino/signaling';
 import type { Api } from '../api/api';
 import type { IChanged, IJob, IProblem, IState, Part } from '../api/types';
 import { Live, problemOf } from '../shared/live';
-import type { ILedger } from '../tokens';
+import type { ILedger, IUnsaved } from '../tokens';
 import type { IFeed } from './feed';
 import { below, join } from './paths';
 import { RunsStore } from './runsStore';
+import { NothingUnsaved } from './unsaved';
 
 const PARTS: readonly Part[] = ['state', 'runs', 'models', 'pipeline', 'jobs'];
 /** While the page is looked at the server hears of it this often, so that it keeps watching the project. */
@@ -32,6 +33,8 @@ export class Ledger implements ILedger {
   readonly runs: RunsStore;
   readonly jobs: Live<readonly IJob[]>;
   readonly trans: TranslationBundle;
+  /** Set once the documents of the Lab are known. */
+  unsaved: IUnsaved = new NothingUnsaved();
 
   constructor(private readonly world: IWorld) {
     this.trans = world.trans;

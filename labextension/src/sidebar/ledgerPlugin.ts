@@ -12,6 +12,7 @@ import { ILedger } from '../tokens';
 import { EventFeed } from './feed';
 import { Ledger } from './ledger';
 import { Screen } from './screen';
+import { Unsaved } from './unsaved';
 
 /** What everything else of the front end stands on. */
 export const ledgerPlugin: JupyterFrontEndPlugin<ILedger> = {
@@ -34,6 +35,11 @@ export const ledgerPlugin: JupyterFrontEndPlugin<ILedger> = {
       trans: (translator ?? nullTranslator).load(NAME),
       complain
     });
+    if (documents) {
+      const unsaved = new Unsaved(app.shell, documents, path => ledger.projectPath(path));
+      ledger.unsaved = unsaved;
+      ledger.state.changed.connect(unsaved.look); // the project, and with it what belongs to it, may be another one
+    }
     const screen = new Screen({
       shell: app.shell,
       contents,

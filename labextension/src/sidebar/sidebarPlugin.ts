@@ -12,7 +12,7 @@ import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 import type { ReadonlyJSONObject } from '@lumino/coreutils';
 
 import { Commands, Ids, NAME } from '../names';
-import { badge } from '../shared/badge';
+import { badgeOf } from '../shared/badge';
 import { ILedger, ILedgerSidebar, type ISection } from '../tokens';
 import { addCommands } from './commands';
 import { Deeds } from './deeds';
@@ -128,12 +128,12 @@ function addBadge(bar: IStatusBar, ledger: ILedger, settings: Settings, show: ()
 /** The tab of the sidebar carries the badge. */
 function markTab(panel: LedgerPanel, ledger: ILedger): void {
   const mark = () => {
-    const { value, problem } = ledger.state;
-    const sum = badge(value, ledger.trans, value ? null : problem);
+    const sum = badgeOf(ledger);
     panel.title.caption = ['nbledger', sum.text].join('\n');
     panel.title.dataset = { ...panel.title.dataset, 'nbl-badge': sum.kind };
   };
   ledger.state.changed.connect(mark);
+  ledger.unsaved.changed.connect(mark);
   mark();
 }
 

@@ -95,8 +95,13 @@ describe('the badge', () => {
       [calm({ clean: false, because }), plain],
       'Not yet reproducible: because a.csv is missing (and 1 more)'
     ],
+    [
+      'not-yet',
+      [calm(), plain, null, ['train.ipynb']],
+      'Not yet reproducible: because train.ipynb is not saved'
+    ],
     ['none', [code({ repository: false }), plain], 'This folder is not under version control'],
-    ['unknown', [null, plain], 'Looking at the project …'],
+    ['unknown', [null, plain], 'Looking at the project…'],
     ['away', [null, plain, { error: 'gone', hint: 'come back', code: 3 }], 'gone']
   ])('is %s', (kind, given, text) => {
     const sum = badge(...given);

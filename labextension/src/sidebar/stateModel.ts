@@ -15,7 +15,8 @@ export type Deed =
   | 'versions'
   | 'pipeline'
   | 'init'
-  | 'remote';
+  | 'remote'
+  | 'save';
 
 /** One kind of thing that differs from what is recorded. */
 export interface IGroup {
@@ -38,8 +39,12 @@ type Part = Partial<IGroup> & Pick<IGroup, 'id' | 'label'>;
 
 const PLAIN = { tone: 'note', paths: [], files: true, asides: {}, deed: null, each: [] } as const;
 
-/** Everything that is to be said, what weighs most first. */
-export function groups(state: IState, trans: TranslationBundle): readonly IGroup[] {
+/** Everything that is to be said, what weighs most first; `unsaved` are the open documents that are. */
+export function groups(
+  state: IState,
+  trans: TranslationBundle,
+  unsaved: readonly string[] = []
+): readonly IGroup[] {
   const { data } = state;
   const lists: readonly Part[] = [
     {
@@ -67,6 +72,13 @@ export function groups(state: IState, trans: TranslationBundle): readonly IGroup
       each: ['diff', 'versions', 'track']
     },
     large(state, trans),
+    {
+      id: 'unsaved',
+      label: trans.__('Unsaved'),
+      tone: 'stop',
+      paths: unsaved,
+      deed: 'save'
+    },
     ...code(state, trans),
     {
       id: 'not-pushed',

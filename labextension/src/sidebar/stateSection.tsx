@@ -6,7 +6,7 @@ import type { ReactElement } from 'react';
 
 import type { IProblem, IState } from '../api/types';
 import { Commands, Ids } from '../names';
-import { useLive } from '../shared/hooks';
+import { useChanges, useLive } from '../shared/hooks';
 import { Busy, Empty, Problem, TextButton } from '../shared/parts';
 import { Bdi } from '../shared/text';
 import type { ILedger } from '../tokens';
@@ -43,12 +43,13 @@ export class StateSection extends ReactWidget {
 
 function State({ ledger, hands }: { ledger: ILedger; hands: IHands }): ReactElement {
   const { value, problem } = useLive(ledger.state);
-  const { trans } = ledger;
+  const { trans, unsaved } = ledger;
+  useChanges(unsaved.changed);
   if (!value) {
     return problem ? (
       <Away problem={problem} ledger={ledger} commands={hands.commands} />
     ) : (
-      <Busy text={trans.__('Looking at the project …')} />
+      <Busy text={trans.__('Looking at the project…')} />
     );
   }
   return (
@@ -56,7 +57,7 @@ function State({ ledger, hands }: { ledger: ILedger; hands: IHands }): ReactElem
       {problem ? <Away problem={problem} ledger={ledger} commands={hands.commands} /> : null}
       <Jobs ledger={ledger} stop={hands.stop} />
       {value.code.repository ? (
-        <Known state={value} trans={trans} hands={hands} />
+        <Known state={value} unsaved={unsaved.paths} trans={trans} hands={hands} />
       ) : (
         <NoProject trans={trans} hands={hands} state={value} />
       )}
@@ -67,14 +68,16 @@ function State({ ledger, hands }: { ledger: ILedger; hands: IHands }): ReactElem
 
 function Known({
   state,
+  unsaved,
   trans,
   hands
 }: {
   state: IState;
+  unsaved: readonly string[];
   trans: TranslationBundle;
   hands: IHands;
 }): ReactElement {
-  const all = groups(state, trans);
+  const all = groups(state, trans, unsaved);
   const calm = all.every(group => group.tone === 'quiet');
   return (
     <>
@@ -110,7 +113,7 @@ function NoProject({
       </p>
       <TextButton
         kind="accept"
-        label={trans.__('Set up this folder …')}
+        label={trans.__('Set up this folder…')}
         onClick={() => {
           hands.run(Commands.init);
         }}

@@ -1,8 +1,8 @@
 import { ReactWidget } from '@jupyterlab/apputils';
 import type { ReactElement } from 'react';
 
-import { badge } from '../shared/badge';
-import { useLive } from '../shared/hooks';
+import { badgeOf, type IBadge } from '../shared/badge';
+import { useChanges } from '../shared/hooks';
 import type { ILedger } from '../tokens';
 
 /** The badge in the status bar; a click shows the sidebar. */
@@ -22,8 +22,8 @@ export class StatusBadge extends ReactWidget {
 }
 
 function Badge({ ledger, show }: { ledger: ILedger; show: () => void }): ReactElement {
-  const { value, problem } = useLive(ledger.state);
-  const sum = badge(value, ledger.trans, value ? null : problem);
+  useChanges(ledger.state.changed, ledger.unsaved.changed);
+  const sum = badgeOf(ledger);
   return (
     <button type="button" className="nbl-status-button" title={title(sum)} onClick={show}>
       <span className={`nbl-dot nbl-mod-${sum.kind}`} aria-hidden="true" />
@@ -32,13 +32,11 @@ function Badge({ ledger, show }: { ledger: ILedger; show: () => void }): ReactEl
   );
 }
 
-type Sum = ReturnType<typeof badge>;
-
 /** `reproducible`, or `not yet: because …` as far as there is room. */
-function short({ kind, label, reasons }: Sum): string {
+function short({ kind, label, reasons }: IBadge): string {
   return kind === 'not-yet' && reasons[0] ? `${label}: ${reasons[0].slice(0, 200)}` : label;
 }
 
-function title({ text, reasons }: Sum): string {
+function title({ text, reasons }: IBadge): string {
   return (reasons.length > 1 ? reasons.slice(0, 20).join('\n') : text).slice(0, 2000);
 }

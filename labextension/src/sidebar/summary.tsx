@@ -2,8 +2,8 @@ import { ReactWidget } from '@jupyterlab/apputils';
 import { refreshIcon } from '@jupyterlab/ui-components';
 import type { ReactElement } from 'react';
 
-import { badge } from '../shared/badge';
-import { useLive } from '../shared/hooks';
+import { badgeOf } from '../shared/badge';
+import { useChanges } from '../shared/hooks';
 import { IconButton } from '../shared/parts';
 import { Bdi } from '../shared/text';
 import type { ILedger } from '../tokens';
@@ -24,8 +24,8 @@ export class Summary extends ReactWidget {
 }
 
 function Verdict({ ledger, refresh }: { ledger: ILedger; refresh: () => void }): ReactElement {
-  const { value, problem } = useLive(ledger.state);
-  const sum = badge(value, ledger.trans, value ? null : problem);
+  useChanges(ledger.state.changed, ledger.unsaved.changed);
+  const sum = badgeOf(ledger);
   return (
     <>
       <span className={`nbl-dot nbl-mod-${sum.kind}`} aria-hidden="true" />
