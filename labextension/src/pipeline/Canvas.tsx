@@ -206,7 +206,10 @@ function Box(props: {
 }
 
 export function staleWord(node: IPipelineNode, trans: TranslationBundle): string {
-  return node.kind === 'stage' ? trans.__('stale') : trans.__('changed');
+  if (node.kind === 'stage') {
+    return trans.__('stale');
+  }
+  return node.why.includes('it is missing') ? trans.__('missing') : trans.__('changed');
 }
 
 /** Drag the ground to move the view. */

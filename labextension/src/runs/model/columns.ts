@@ -116,11 +116,15 @@ export function isNumber(value: string): boolean {
   return value.trim() !== '' && !Number.isNaN(Number(value));
 }
 
+/** Fewer than this would hide what the runs were made for; a narrow table scrolls. */
+const LEAST = 6;
+
 /**
- * The columns that say most: what every table has, then `room` others, of which metrics, and parameters and data that
- * are not the same everywhere, take turns.
+ * The columns that say most: what every table has, then `room` others (six at least), of which metrics, and parameters
+ * and data that are not the same everywhere, take turns.
  */
-export function automatic(catalogue: Catalogue, room: number): readonly ColumnId[] {
+export function automatic(catalogue: Catalogue, space: number): readonly ColumnId[] {
+  const room = Math.max(space, LEAST);
   const fixed: ColumnId[] = ['status', 'name', 'started', 'took'];
   const telling = (kind: Free): readonly ColumnId[] =>
     catalogue
@@ -131,15 +135,17 @@ export function automatic(catalogue: Catalogue, room: number): readonly ColumnId
     .list('metric')
     .filter(column => !catalogue.varies(column))
     .map(column => column.id);
-  const metrics = [...telling('metric'), ...steady];
+  const metrics = telling('metric');
   const others = [...telling('param'), ...telling('data')];
   const forMetrics = Math.min(
     metrics.length,
     Math.max(room - others.length, Math.ceil(room * 0.6))
   );
+  const said = others.slice(0, Math.max(0, room - forMetrics));
   const chosen = [
     ...metrics.slice(0, forMetrics),
-    ...others.slice(0, Math.max(0, room - forMetrics))
+    ...steady.slice(0, Math.max(0, room - forMetrics - said.length)),
+    ...said
   ];
   if (catalogue.users.size > 1) {
     chosen.push('user');

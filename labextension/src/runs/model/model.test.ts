@@ -86,7 +86,7 @@ function catalogueOf(runs: readonly IRun[]): Catalogue {
   return catalogue;
 }
 
-test('the table chooses what varies, metrics first, and no more than fits', () => {
+test('the table chooses what varies before what is the same, and no less than six columns', () => {
   const runs = [1, 2].map(n =>
     aRun(`r${n}`, {
       params: { depth: String(n), kind: 'gini', rate: String(n) },
@@ -96,11 +96,19 @@ test('the table chooses what varies, metrics first, and no more than fits', () =
   );
   const catalogue = catalogueOf(runs);
   const fixed = ['status', 'name', 'started', 'took'];
-  expect(automatic(catalogue, 3)).toEqual([
+  const narrow = catalogueOf(
+    [1, 2].map(n =>
+      aRun(`r${n}`, {
+        metrics: { ...Object.fromEntries([1, 2, 3, 4, 5].map(k => [`m${k}`, n + k])), constant: 1 },
+        params: Object.fromEntries(['a', 'b', 'c'].map(k => [k, String(n)]))
+      })
+    )
+  );
+  expect(automatic(narrow, 2)).toEqual([
     ...fixed,
-    'metrics.loss',
-    'metrics.constant',
-    'params.depth'
+    ...[1, 2, 3, 4].map(k => `metrics.m${k}`),
+    'params.a',
+    'params.b'
   ]);
   expect(automatic(catalogue, 9)).toEqual([
     ...fixed,
