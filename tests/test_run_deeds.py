@@ -130,6 +130,8 @@ def test_looking_makes_no_store_and_one_that_is_away_is_said(project: Path) -> N
     for call in ("detail", "notebook", "delete"):
         with pytest.raises(UsageError, match="nothing was recorded"):
             ask(project, call, run="first")
+    for kind in ("reproduce", "delete", "promote", "alias"):
+        assert ask(project, "preview", kind=kind, run="first", model="m", alias="a")["refused"]
     assert not (project / ".nbledger").exists()
     (project / ".nbledger.toml").write_text('tracking_uri = "http://127.0.0.1:9"\n')
     for call in ("set_tags", "rename", "note", "delete", "bring_back", "promote"):

@@ -9,8 +9,9 @@ import pytest
 
 from conftest import dvc, git, run
 from nbledger.core import pull, push
+from nbledger.core.errors import LedgerError
 from nbledger.core.project import find
-from nbledger.core.setup import initialise
+from nbledger.core.setup import foreseen, initialise
 from nbledger.core.track import track
 from nbledger.core.useversion import use
 from servers import s3
@@ -92,3 +93,13 @@ def test_credentials_in_the_remote_url_are_refused(project: Path) -> None:
     nbledger(project, "init", "--remote", "https://user:secret@example.org/store", ok=False)
     assert git(project, "rev-parse", "HEAD") == before
     assert "secret" not in (project / ".dvc" / "config").read_text()
+    wrong: tuple[dict[str, str], ...] = (
+        {"remote": "ssh://me:secret@h/x"},
+        {"remote": "s3://k:s@b"},
+        {"tracking_uri": "http://me:s@h"},
+    )
+    for words in wrong:
+        for act in (foreseen, initialise):
+            with pytest.raises(LedgerError, match="which would enter Git"):
+                act(find(project), **words)
+    assert "data go to ssh://h/x (.dvc/config)" in foreseen(find(project), "ssh://git@h/x")

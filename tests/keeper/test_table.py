@@ -249,6 +249,9 @@ def test_hostile_names_are_only_text(here: Project) -> None:
     assert row["name"] == name[:240] and row["params"] == {"p/b c": name[:999] + "…"}
     assert row["tags"]["mine"] == "a\x01nbledger.verdict\x00identical" and "nbledger.verdict" not in row["tags"]
     assert row["tags"]["mlflow.note.content"] == name[:999] + "…"
+    for begun in (9 * 10**17, -(9 * 10**17)):  # no calendar has them: the run is shown, and so are all others
+        odd = api.create_run("0", start_time=begun).info.run_id
+        assert {one["run_id"]: one["start"] for one in ask(here, "table")["runs"]}[odd] is None
 
 
 def test_a_keeper_answers_with_the_newest_and_goes_on(folder: Path, store: Path) -> None:

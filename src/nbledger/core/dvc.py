@@ -653,13 +653,19 @@ def _failure(err: Exception, verb: str) -> LedgerError:
     return ToolFailed(f"dvc {verb} failed: {said}", "dvc doctor tells more about the setup")
 
 
-def add_remote(project: Project, url: str) -> None:
-    """Make ``url`` the default DVC remote ``storage``; credentials in it are refused, since the file enters Git."""
-    if "@" in url.partition("://")[2].partition("/")[0] and not url.startswith("ssh://"):
+def refuse_credentials(url: str) -> None:
+    """``Refused`` for a remote's URL that carries a password: the file that names it enters Git."""
+    user, at, _ = url.partition("://")[2].partition("/")[0].rpartition("@")
+    if at and (":" in user or not url.startswith("ssh://")):
         raise Refused(
             "the remote's URL carries credentials, which would enter Git",
             "use the cloud's own credentials, or `dvc remote modify --local`",
         )
+
+
+def add_remote(project: Project, url: str) -> None:
+    """Make ``url`` the default DVC remote ``storage``."""
+    refuse_credentials(url)
     root = require_root(project)
     from dvc.config import Config, ConfigError
 

@@ -14,10 +14,14 @@ _INFINITE = 1.7976931348623157e308
 
 
 def iso(ms: int | None) -> str | None:
-    """Milliseconds since the epoch as ISO 8601 UTC."""
+    """Milliseconds since the epoch as ISO 8601 UTC; None for what no calendar has (stores take any number)."""
     if ms is None:
         return None
-    return dt.datetime.fromtimestamp(ms / 1000, dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    try:
+        at = dt.datetime.fromtimestamp(ms / 1000, dt.UTC)
+    except (OverflowError, ValueError, OSError):
+        return None
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def shown(tag: str) -> bool:

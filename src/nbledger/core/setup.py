@@ -14,8 +14,7 @@ from nbledger.core.project import Project, find
 def initialise(project: Project, remote: str | None = None, tracking_uri: str | None = None) -> list[str]:
     """Make what is missing, commit only what was made, and say each step; a second call does nothing."""
     done: list[str] = []
-    if tracking_uri is not None and "://" not in tracking_uri:
-        raise UsageError(f"{tracking_uri!r} is no tracking URI", "give one such as https://mlflow.example.org")
+    _check(remote, tracking_uri)
     root = project.root
     git.require_identity(project.git or root)
     if project.git is None:
@@ -45,6 +44,7 @@ def initialise(project: Project, remote: str | None = None, tracking_uri: str | 
 
 def foreseen(project: Project, remote: str | None = None, tracking_uri: str | None = None) -> list[str]:
     """What ``initialise`` would do, one line a step."""
+    _check(remote, tracking_uri)
     git.require_identity(project.git or project.root)
     lines = [f"make a Git repository in {project.root}"] if project.git is None else []
     if project.dvc_root is None:
@@ -58,6 +58,20 @@ def foreseen(project: Project, remote: str | None = None, tracking_uri: str | No
     return lines or ["everything is there already"]
 
 
+def _check(remote: str | None, tracking_uri: str | None) -> None:
+    if remote:
+        dvc.refuse_credentials(remote)
+    if tracking_uri and "://" not in tracking_uri:
+        raise UsageError(
+            f"{git.scrub_url(tracking_uri)!r} is no tracking URI", "give one such as https://mlflow.example.org"
+        )
+    if tracking_uri and "@" in tracking_uri.partition("://")[2].partition("/")[0]:
+        raise UsageError(
+            "the tracking URI carries a password, which would enter Git",
+            "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD in the environment instead",
+        )
+
+
 def _present(root: Path) -> set[str]:
     names = (".dvc/config", ".dvc/.gitignore", ".dvcignore")
     return {name for name in names if (root / name).exists()}
@@ -65,11 +79,6 @@ def _present(root: Path) -> set[str]:
 
 def _set_tracking(root: Path, uri: str) -> str:
     """Write ``tracking_uri`` to ``.nbledger.toml``, keeping its other lines."""
-    if "@" in uri.partition("://")[2].partition("/")[0]:
-        raise UsageError(
-            "the tracking URI carries a password, which would enter Git",
-            "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD in the environment instead",
-        )
     path = root / ".nbledger.toml"
     lines = path.read_text().splitlines() if path.exists() else []
     lines = [line for line in lines if line.partition("=")[0].strip() != "tracking_uri"]

@@ -108,9 +108,9 @@ def _init(project: Project, args: Args) -> Preview:
 
 
 def _reproduce(project: Project, args: Args) -> Preview:
-    from nbledger.keeper import overview
+    from nbledger.keeper.views_run import named
 
-    row = overview.run(project, str(args.get("run") or "@last"))
+    row = named(project, str(args.get("run") or "@last"))
     into = str(project.root / str(args["into"])) if args.get("into") else str(project.state / "reproduced")
     name = f"{row.name} ({row.run_id[:8]})"
     if not (row.snapshot or row.commit):
