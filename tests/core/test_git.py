@@ -151,14 +151,14 @@ def test_only_full_ids_are_ids(word: str) -> None:
     assert not door.is_hex(word)
 
 
-def test_changes_and_ahead_behind(repo: GitRepo, tmp_path: Path) -> None:
+def test_changes_and_the_upstream(repo: GitRepo, tmp_path: Path) -> None:
     root = repo.root
-    assert door.ahead_behind(repo) is None
+    assert door.upstream(repo, "main") is None
     git(tmp_path, "init", "-q", "--bare", "remote")
     git(root, "remote", "add", "origin", str(tmp_path / "remote"))
     git(root, "push", "-q", "-u", "origin", "main")
     commit_all(root)
-    assert door.ahead_behind(repo) == (1, 0)
+    assert door.upstream(repo, "main") == ("origin/main", 1, 0)
     (root / "new dir").mkdir()
     (root / "new dir/ü").write_text("1")
     (root / ".dvcignore").write_text("changed")

@@ -243,13 +243,6 @@ def _remote_url(repo: GitRepo, _mtime: int, _size: int) -> str | None:
     return scrub_url(url) if url else None
 
 
-def ahead_behind(repo: GitRepo) -> tuple[int, int] | None:
-    """Commits (ahead, behind) of the upstream branch; None when there is none."""
-    done = call(repo, "rev-list", "--left-right", "--count", "HEAD...@{upstream}", "--", check=False)
-    counts = done.stdout.split()
-    return (int(counts[0]), int(counts[1])) if done.returncode == 0 and len(counts) == 2 else None
-
-
 def upstream(repo: GitRepo, branch: str) -> tuple[str, int | None, int | None] | None:
     """(upstream branch, commits ahead, behind) of a local branch, counts None where the upstream is gone; None without."""
     asked = "--format=%(upstream:short)%00%(upstream:track,nobracket)", f"refs/heads/{branch}"

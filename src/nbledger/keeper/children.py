@@ -171,7 +171,13 @@ def _send(process: subprocess.Popen[bytes], number: int, group: bool) -> None:
 def _read_all(stream: Any) -> Any:
     """Read a stream to its end beside; a function that waits for it."""
     parts: list[bytes] = []
-    reader = threading.Thread(target=lambda: parts.append(stream.read(_MOST)), daemon=True)
+
+    def take() -> None:
+        parts.append(stream.read(_MOST))
+        while stream.read(1 << 16):  # no more is kept, but who writes must not wait for ever
+            pass
+
+    reader = threading.Thread(target=take, daemon=True)
     reader.start()
 
     def read() -> bytes:

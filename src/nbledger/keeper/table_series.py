@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any
@@ -16,6 +17,7 @@ Points = list[tuple[int, float, int]]
 Curves = dict[str, Points]
 _MOST = 4000
 _ENDED = ("FINISHED", "FAILED", "KILLED")
+_lock = threading.Lock()
 _kept: OrderedDict[tuple[Any, ...], Curves] = OrderedDict()
 
 
@@ -26,7 +28,7 @@ def of(project: Project, runs: Sequence[str], keys: Sequence[str], points: int) 
     index = table.of(project)
     names = {run: (project.tracking_uri, run, index.version_of(run), tuple(keys), points) for run in runs}
     lasting = {run for run in runs if index.status_of(run) in _ENDED}
-    found = {run: _kept[names[run]] for run in lasting if names[run] in _kept}
+    found = {run: curves for run in lasting if (curves := _kept.get(names[run])) is not None}
     fresh = [run for run in runs if run not in found]
     if fresh:
         read = _read(project, fresh, keys, max(2, points))
@@ -68,7 +70,8 @@ def thinned(points: Points, most: int) -> Points:
 
 
 def _keep(name: tuple[Any, ...], curves: Curves) -> None:
-    _kept[name] = curves
-    _kept.move_to_end(name)
-    while len(_kept) > _MOST:
-        _kept.popitem(last=False)
+    with _lock:
+        _kept[name] = curves
+        _kept.move_to_end(name)
+        while len(_kept) > _MOST:
+            _kept.popitem(last=False)
