@@ -1,5 +1,6 @@
 import { useEffect, useRef, useState, type ReactElement } from 'react';
 
+import type { IRun } from '../api/types';
 import { nameOf } from '../runs/texts';
 import { wordsIn } from '../runs/model/filter';
 import { time } from '../shared/format';
@@ -45,8 +46,8 @@ function Choice({
   readonly model: CompareModel;
   readonly onClose: () => void;
 }): ReactElement {
-  const { trans, runs } = model.ledger;
-  useChanges(runs.changed);
+  const { trans } = model.ledger;
+  const runs = useRuns(model);
   const [text, setText] = useState('');
   const place = useRef<HTMLInputElement>(null);
   useEffect(() => {
@@ -54,7 +55,7 @@ function Choice({
   }, []);
   const compared = new Set(model.names);
   const holds = wordsIn(text);
-  const found = runs.list.filter(run => !compared.has(run.run_id) && holds(run)).slice(0, MOST);
+  const found = runs.filter(run => !compared.has(run.run_id) && holds(run)).slice(0, MOST);
   const add = (name: string): void => {
     model.add(name);
     onClose();
@@ -119,4 +120,27 @@ function Choice({
       </ul>
     </div>
   );
+}
+
+/** The runs of the comparison's project, which need not be the one on screen. */
+function useRuns({ ledger, api, path }: CompareModel): readonly IRun[] {
+  useChanges(ledger.runs.changed, ledger.projectChanged);
+  const here = ledger.path === path;
+  const [elsewhere, setElsewhere] = useState<readonly IRun[]>([]);
+  useEffect(() => {
+    let wanted = !here;
+    if (wanted) {
+      void ledger
+        .attempt(() => api.runs())
+        .then(answer => {
+          if (wanted && answer) {
+            setElsewhere(answer.runs);
+          }
+        });
+    }
+    return () => {
+      wanted = false;
+    };
+  }, [ledger, api, here]);
+  return here ? ledger.runs.list : elsewhere;
 }

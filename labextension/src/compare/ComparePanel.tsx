@@ -123,7 +123,10 @@ function Bar({ model, commands }: ICompareProps): ReactElement {
       <TextButton
         label={trans.__('Open in MLflow')}
         onClick={() => {
-          void commands.execute(Commands.openInMlflow, { runs: [...model.names] });
+          void commands.execute(Commands.openInMlflow, {
+            runs: [...model.names],
+            path: model.path
+          });
         }}
       />
       <IconButton

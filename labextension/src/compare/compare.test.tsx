@@ -4,8 +4,11 @@ import { cleanup, fireEvent, render, screen } from '@testing-library/react';
 import { afterEach, expect, test, vi } from 'vitest';
 
 import type { ICompared, IComparison } from '../api/types';
+import type { Api } from '../api/api';
 import { aRun } from '../runs/model/fixtures';
-import { address } from './address';
+import type { ILedger } from '../tokens';
+import { AddRun } from './AddRun';
+import { address, asked } from './address';
 import { Causes, weightText } from './Causes';
 import { Data } from './Data';
 import { titles, type CompareModel } from './model';
@@ -56,6 +59,37 @@ test.each([
   [0, 'no effect']
 ])('a weight of %d is %s', (weight, word) => {
   expect(weightText(weight, trans)).toBe(word);
+});
+
+function elsewhere() {
+  const signal = { connect: () => true, disconnect: () => true };
+  return {
+    trans,
+    path: 'one',
+    projectChanged: signal,
+    runs: { list: [aRun('here')], get: () => undefined, changed: signal },
+    attempt: (work: () => Promise<unknown>) => work()
+  } as unknown as ILedger;
+}
+
+test('a comparison of another project than the one on screen offers that project’s runs', async () => {
+  const api = { runs: () => Promise.resolve({ runs: [aRun('there')] }) };
+  const model = { ledger: elsewhere(), names: ['.'], api, path: 'other' };
+  const { rerender } = render(<AddRun model={model as unknown as CompareModel} />);
+  fireEvent.click(screen.getByRole('button', { name: 'Add a run' }));
+  expect(await screen.findByText('there')).toBeTruthy();
+  expect(screen.queryByText('here')).toBeNull();
+  rerender(<AddRun model={{ ...model, path: 'one' } as unknown as CompareModel} />);
+  expect(screen.getByText('here')).toBeTruthy();
+});
+
+test('a run of another project is opened at that project’s tracking server', async () => {
+  const api = {
+    state: () => Promise.resolve({ tracking: { uri: 'http://other' }, root: '/other' }),
+    detail: (run: string) => Promise.resolve({ run: aRun(run, { experiment_id: '7' }) })
+  };
+  const { state, runs } = await asked(api as unknown as Api, ['r', '.']);
+  expect(address(state.tracking.uri, runs)).toBe('http://other/#/experiments/7/runs/r');
 });
 
 test('causes are text, in their order; three runs have none', () => {

@@ -1,18 +1,28 @@
 import { Dialog, ReactWidget, showDialog } from '@jupyterlab/apputils';
 
+import type { Api } from '../api/api';
 import { copied } from '../shared/copy';
 import type { ILedger } from '../tokens';
-import { address } from './address';
+import { address, asked } from './address';
 
-/** Open the runs in MLflow: a server's in a new tab; for an embedded store say how to start one. */
-export async function openInMlflow(ledger: ILedger, names: readonly string[]): Promise<void> {
+/**
+ * Open the runs in MLflow: a server's in a new tab; for an embedded store say how to start one. `elsewhere` are the routes
+ * about the runs' project where it is not the one on screen.
+ */
+export async function openInMlflow(
+  ledger: ILedger,
+  names: readonly string[],
+  elsewhere: Api | null
+): Promise<void> {
   const { trans } = ledger;
-  const { tracking, root } = ledger.state.value ?? {};
-  if (!tracking) {
+  const found = elsewhere
+    ? await ledger.attempt(() => asked(elsewhere, names))
+    : { state: ledger.state.value, runs: names.flatMap(name => ledger.runs.get(name) ?? []) };
+  if (!found?.state) {
     return;
   }
-  const runs = names.flatMap(name => ledger.runs.get(name) ?? []);
-  const page = address(tracking.uri, runs);
+  const { tracking, root } = found.state;
+  const page = address(tracking.uri, found.runs);
   if (page !== null) {
     window.open(page, '_blank', 'noopener,noreferrer');
     return;
@@ -26,7 +36,7 @@ export async function openInMlflow(ledger: ILedger, names: readonly string[]): P
         )}
       </p>
       <pre>{command}</pre>
-      <p className="nbl-quiet">{trans.__('Project: %1', root ?? '')}</p>
+      <p className="nbl-quiet">{trans.__('Project: %1', root)}</p>
     </div>
   );
   const { button } = await showDialog({

@@ -38,11 +38,11 @@ const comparePlugin: JupyterFrontEndPlugin<void> = {
     const tracker = new WidgetTracker<MainAreaWidget<ComparePanel>>({
       namespace: `${NAME}-compare`
     });
+    const routes = (path: string) => new Api(app.serviceManager.serverSettings, () => path);
     let made = 0;
 
     const panel = (names: readonly string[], path: string): MainAreaWidget<ComparePanel> => {
-      const api = new Api(app.serviceManager.serverSettings, () => path);
-      const model = new CompareModel(ledger, api, path, names, tables.table);
+      const model = new CompareModel(ledger, routes(path), path, names, tables.table);
       const content = new ComparePanel({ model, commands, rendermime });
       const widget = new MainAreaWidget({ content });
       widget.toolbar.hide();
@@ -64,10 +64,10 @@ const comparePlugin: JupyterFrontEndPlugin<void> = {
       label: words => {
         const names = asked(words, tables);
         return names.length === 2 && names.includes(PRESENT)
-          ? trans.__('Compare with Now')
+          ? trans.__('Compare with now')
           : names.length > 1
-            ? trans.__('Compare %1 Runs', names.length)
-            : trans.__('Compare Runs');
+            ? trans.__('Compare %1 runs', names.length)
+            : trans.__('Compare runs');
       },
       icon: ledgerIcon,
       isEnabled: words => asked(words, tables).length > 1,
@@ -85,9 +85,12 @@ const comparePlugin: JupyterFrontEndPlugin<void> = {
     });
     commands.addCommand(Commands.openInMlflow, {
       label: trans.__('Open in MLflow'),
-      isEnabled: () => ledger.state.value !== null,
-      execute: words =>
-        openInMlflow(ledger, typeof words.run === 'string' ? [words.run] : texts(words.runs))
+      isEnabled: words => ledger.state.value !== null || typeof words.path === 'string',
+      execute: words => {
+        const { path, run } = words;
+        const elsewhere = typeof path === 'string' && path !== ledger.path ? routes(path) : null;
+        return openInMlflow(ledger, typeof run === 'string' ? [run] : texts(words.runs), elsewhere);
+      }
     });
     [Commands.compare, Commands.openInMlflow].forEach(command => {
       palette?.addItem({ command, category: NAME });

@@ -80,7 +80,10 @@ function Files(view: IView & { label: string; files: readonly IFile[] }): ReactE
                 kind="minimal"
                 label={trans.__('Show versions')}
                 onClick={() => {
-                  void commands.execute(Commands.versions, { path: file.dataset ?? file.path });
+                  void commands.execute(Commands.versions, {
+                    path: file.dataset ?? file.path,
+                    project: view.model.path
+                  });
                 }}
               />
             ) : null

@@ -216,7 +216,7 @@ function Actions(view: IHeadView): ReactElement {
     <div className="nbl-detail-acts" role="toolbar" aria-label={trans.__('Actions on this run')}>
       <TextButton
         kind="accept"
-        label={trans.__('Reproduce …')}
+        label={trans.__('Reproduce…')}
         disabled={busy || !over}
         title={over ? trans.__('Bring it back and execute it again') : trans.__('It is running')}
         onClick={() => {
@@ -226,11 +226,11 @@ function Actions(view: IHeadView): ReactElement {
       <TextButton
         label={trans.__('Compare with now')}
         onClick={() => {
-          execute(Commands.compare, { runs: [run, '.'] });
+          execute(Commands.compare, { runs: [run, '.'], path: model.path });
         }}
       />
       <TextButton
-        label={trans.__('Promote …')}
+        label={trans.__('Promote…')}
         disabled={!detail.logged_models.length}
         title={
           detail.logged_models.length
@@ -242,7 +242,7 @@ function Actions(view: IHeadView): ReactElement {
         }}
       />
       <TextButton
-        label={trans.__('Tags …')}
+        label={trans.__('Tags…')}
         onClick={() => {
           execute(Commands.editTags);
         }}
@@ -251,12 +251,12 @@ function Actions(view: IHeadView): ReactElement {
         <TextButton
           label={trans.__('Open in MLflow')}
           onClick={() => {
-            execute(Commands.openInMlflow, { run });
+            execute(Commands.openInMlflow, { run, path: model.path });
           }}
         />
       ) : null}
       <TextButton
-        label={trans.__('Delete …')}
+        label={trans.__('Delete…')}
         disabled={!over}
         title={over ? undefined : trans.__('It is running')}
         onClick={() => {

@@ -22,7 +22,7 @@ export function Reproducing(view: IHeadView): ReactElement | null {
     return (
       <div className="nbl-detail-strip" role="status">
         <Progress done={job.done} total={job.total} label={trans.__('Reproducing the run')} />
-        <Clip text={job.text || trans.__('Reproducing …')} />
+        <Clip text={job.text || trans.__('Reproducing…')} />
         <TextButton label={trans.__('Stop')} onClick={() => void reproductions.stop(run)} />
       </div>
     );
@@ -113,7 +113,10 @@ function Concluded({
           <TextButton
             label={trans.__('Compare the two')}
             onClick={() => {
-              void commands.execute(Commands.compare, { runs: [detail.run.run_id, again] });
+              void commands.execute(Commands.compare, {
+                runs: [detail.run.run_id, again],
+                path: model.path
+              });
             }}
           />
         </div>

@@ -4,7 +4,6 @@ import type { ReactElement } from 'react';
 
 import type { Api } from '../api/api';
 import type { IVersion, IVersions } from '../api/types';
-import { Commands } from '../names';
 import { confirm } from '../shared/confirm';
 import { ago, bytes, count, moment } from '../shared/format';
 import { useLive } from '../shared/hooks';
@@ -19,7 +18,7 @@ export interface IVersionsOptions {
   readonly api: Api;
   /** Of the project. */
   readonly path: string;
-  readonly run: (command: string, args: { run: string }) => void;
+  readonly openRun: (run: string) => void;
 }
 
 /** The versions of a file that DVC tracks, each with the way back to it. */
@@ -64,7 +63,7 @@ function Page({ options, live }: IPageProps): ReactElement {
     return problem ? (
       <Problem problem={problem} trans={trans} retry={() => void live.refresh()} />
     ) : (
-      <Busy text={trans.__('Looking for versions …')} />
+      <Busy text={trans.__('Looking for versions…')} />
     );
   }
   return (
@@ -139,7 +138,7 @@ function Row({
           <span className="nbl-versions-here">{trans.__('in use')}</span>
         ) : version.commit ? (
           <TextButton
-            label={trans.__('Use …')}
+            label={trans.__('Use…')}
             title={
               version.cached
                 ? trans.__('Put this version in the place of the present one')
@@ -173,7 +172,7 @@ function Readers({
           className="nbl-versions-run"
           title={cut(name, 400)}
           onClick={() => {
-            options.run(Commands.openRun, { run });
+            options.openRun(run);
           }}
         >
           <Bdi text={name} />

@@ -45,10 +45,8 @@ export const filesPlugin: JupyterFrontEndPlugin<void> = {
         void ledger.attempt(() => app.commands.execute(command, args));
       }
     };
-    const api = () => {
-      const { path } = ledger; // the tab stays with the project that it was opened for
-      return new Api(app.serviceManager.serverSettings, () => path);
-    };
+    /** The tab stays with the project that it was opened for. */
+    const api = (project: string) => new Api(app.serviceManager.serverSettings, () => project);
     const open = (
       id: string,
       title: string,
@@ -85,11 +83,16 @@ export const filesPlugin: JupyterFrontEndPlugin<void> = {
       execute: args => {
         const asked = subject(args);
         if (asked !== null) {
-          const path = trackedAt(state(), asked) ?? asked;
+          const { path: here } = ledger;
+          const project = typeof args.project === 'string' ? args.project : here;
+          const path = (project === here ? trackedAt(state(), asked) : null) ?? asked;
           const caption = trans.__('Versions of %1', path);
           const title = trans.__('%1: versions', PathExt.basename(path));
-          open(`${NAME}-versions:${ledger.path}:${path}`, title, caption, versionsIcon, () => {
-            return new VersionsView({ ledger, api: api(), path, run });
+          open(`${NAME}-versions:${project}:${path}`, title, caption, versionsIcon, () => {
+            const openRun = (id: string) => {
+              run(Commands.openRun, { run: id, path: project });
+            };
+            return new VersionsView({ ledger, api: api(project), path, openRun });
           });
         }
       }
@@ -109,13 +112,13 @@ export const filesPlugin: JupyterFrontEndPlugin<void> = {
           const caption = trans.__('What changed in %1', path);
           const title = trans.__('%1: changes', PathExt.basename(path));
           open(`${NAME}-diff:${ledger.path}:${path}`, title, caption, diffIcon, () => {
-            return new DiffView({ ledger, api: api(), rendermime, path });
+            return new DiffView({ ledger, api: api(ledger.path), rendermime, path });
           });
         }
       }
     });
     app.commands.addCommand(TRACK_SELECTED, {
-      label: trans.__('Track with DVC …'),
+      label: trans.__('Track with DVC…'),
       caption: trans.__('Version it with DVC and commit its pointer'),
       icon: trackIcon,
       isVisible: () => trackable(state(), selected()).length > 0,
