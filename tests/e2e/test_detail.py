@@ -236,7 +236,7 @@ def test_what_is_done_with_a_run_is_what_mlflow_says(lab: Lab, recorded: Recorde
     sync_api.expect(panel.locator(".nbl-detail-noted")).to_have_text("the *first* <b>one</b>")
     assert mlflow.get_run(run_id).data.tags["mlflow.note.content"] == "the *first* <b>one</b>"
 
-    act(page, "Tags …")
+    act(page, "Tags…")
     page.get_by_label("Value of tag 1").fill("second")
     page.locator(".jp-Dialog").get_by_role("button", name="Add a tag").click()
     page.get_by_label("Name of tag 2").fill("mlflow.user")
@@ -251,7 +251,7 @@ def test_what_is_done_with_a_run_is_what_mlflow_says(lab: Lab, recorded: Recorde
     until(page, lambda: "colour" not in mlflow.get_run(run_id).data.tags, "the tags as before")
     assert mlflow.get_run(run_id).data.tags["stage"] == "first"
 
-    act(page, "Promote …")
+    act(page, "Promote…")
     page.get_by_label("Registered name").fill("houses")
     sync_api.expect(page.locator(".jp-Dialog")).to_contain_text("the registered model houses is made")
     accept(page, "Promote")
@@ -261,13 +261,13 @@ def test_what_is_done_with_a_run_is_what_mlflow_says(lab: Lab, recorded: Recorde
     assert (str(version.version), version.run_id) == ("1", run_id)
     undo(page, "houses version 1 is @champion.")
     until(page, lambda: not mlflow.get_registered_model("houses").aliases, "no alias")
-    act(page, "Promote …")
+    act(page, "Promote…")
     sync_api.expect(page.locator(".jp-Dialog")).to_contain_text("version 1 of houses already")
     accept(page, "Promote")
     until(page, lambda: mlflow.get_registered_model("houses").aliases, "the alias again")
     sync_api.expect(tab(page, "Models and runs").get_by_role("row", name="houses")).to_contain_text("@champion")
 
-    act(page, "Delete …")
+    act(page, "Delete…")
     accept(page, "Delete")
     sync_api.expect(panel).to_contain_text("This run is deleted.")
     assert mlflow.get_run(run_id).info.lifecycle_stage == "deleted"
@@ -275,7 +275,7 @@ def test_what_is_done_with_a_run_is_what_mlflow_says(lab: Lab, recorded: Recorde
     sync_api.expect(panel.get_by_role("toolbar")).to_be_visible()
     assert mlflow.get_run(run_id).info.lifecycle_stage == "active"
 
-    act(page, "Reproduce …")
+    act(page, "Reproduce…")
     sync_api.expect(page.locator(".jp-Dialog")).to_contain_text("Its code is executed there")
     picture(page, "reproduce")
     accept(page, "Reproduce")

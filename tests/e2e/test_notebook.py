@@ -200,7 +200,7 @@ def entries(page: Any, name: str) -> set[str]:
     item(page, name).click(button="right")
     found = page.locator(".lm-Menu-itemLabel:visible").all_inner_texts()
     page.keyboard.press("Escape")
-    return set(found) & {"Track with DVC …", "Show versions", "Show what changed"}
+    return set(found) & {"Track with DVC…", "Show versions", "Show what changed"}
 
 
 def test_files_are_marked_tracked_compared_and_brought_back(lab: Lab, page: Any) -> None:
@@ -212,9 +212,9 @@ def test_files_are_marked_tracked_compared_and_brought_back(lab: Lab, page: Any)
     ask(lab, "git", "commit", "--quiet", "-m", "Start")
     open_lab(lab, page)
     assert entries(page, "train.py") == set()
-    assert entries(page, "wine.csv") == {"Track with DVC …", "Show what changed"}
+    assert entries(page, "wine.csv") == {"Track with DVC…", "Show what changed"}
 
-    menu(page, "wine.csv", "Track with DVC …")
+    menu(page, "wine.csv", "Track with DVC…")
     accept(page, "Track")
     mark = item(page, "wine.csv").locator(".nbl-FileMark")
     sync_api.expect(mark).to_have_attribute("data-state", "clean", timeout=SOON)
@@ -246,7 +246,7 @@ def test_files_are_marked_tracked_compared_and_brought_back(lab: Lab, page: Any)
     sync_api.expect(rows.nth(0)).to_contain_text("two rows")
     assert axe(page, ".nbl-versions") == []
     page.screenshot(path=SCREENSHOTS / "files-versions.png")
-    rows.nth(1).get_by_role("button", name="Use …").click()
+    rows.nth(1).get_by_role("button", name="Use…").click()
     accept(page, "Use")
     sync_api.expect(rows.nth(1)).to_contain_text("in use")
     assert (lab.root / "wine.csv").read_text() == "x,y\n1,2\n"

@@ -65,7 +65,7 @@ function About({ view, model }: { view: NotebookView; model: DetailModel }): Rea
     return problem ? (
       <Problem problem={problem} trans={trans} retry={() => void model.notebook.refresh()} />
     ) : loading ? (
-      <Busy text={trans.__('Fetching the notebook …')} />
+      <Busy text={trans.__('Fetching the notebook…')} />
     ) : (
       <></>
     );

@@ -185,7 +185,7 @@ function Tags(view: IView): ReactElement {
         detail.deleted ? null : (
           <TextButton
             kind="minimal"
-            label={trans.__('Edit tags …')}
+            label={trans.__('Edit tags…')}
             onClick={() => {
               void commands.execute(Commands.editTags, {
                 run: detail.run.run_id,

@@ -43,7 +43,7 @@ function Models(view: IView): ReactElement {
         detail.logged_models.length && !detail.deleted ? (
           <TextButton
             kind="minimal"
-            label={trans.__('Promote …')}
+            label={trans.__('Promote…')}
             onClick={() => {
               void commands.execute(Commands.promote, {
                 run: detail.run.run_id,

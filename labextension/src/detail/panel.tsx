@@ -176,7 +176,7 @@ function Body({ panel }: { panel: RunPanel }): ReactElement {
     return problem ? (
       <Problem problem={problem} trans={trans} retry={() => void model.refresh()} />
     ) : (
-      <Busy text={trans.__('Fetching the run …')} />
+      <Busy text={trans.__('Fetching the run…')} />
     );
   }
   if (panel.tab === 'notebook') {

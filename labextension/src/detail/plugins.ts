@@ -119,11 +119,11 @@ const detailPlugin: JupyterFrontEndPlugin<void> = {
       palette?.addItem({ command: id, category: NAME });
     };
 
-    commands.addCommand(Commands.openRun, { label: trans.__('Open Run'), execute: open });
-    add(Commands.reproduce, trans.__('Reproduce Run…'), found => actions.reproduce(found));
-    add(Commands.promote, trans.__('Promote Model of Run…'), found => actions.promote(found));
-    add(Commands.editTags, trans.__('Edit Tags of Run…'), found => actions.editTags(found));
-    add(Commands.deleteRun, trans.__('Delete Run…'), found => actions.remove(found));
+    commands.addCommand(Commands.openRun, { label: trans.__('Open run'), execute: open });
+    add(Commands.reproduce, trans.__('Reproduce run…'), found => actions.reproduce(found));
+    add(Commands.promote, trans.__('Promote model of run…'), found => actions.promote(found));
+    add(Commands.editTags, trans.__('Edit tags of run…'), found => actions.editTags(found));
+    add(Commands.deleteRun, trans.__('Delete run…'), found => actions.remove(found));
 
     if (restorer) {
       void restorer.restore(tracker, {

@@ -65,7 +65,7 @@ function Page({ options, live }: { options: IDiffOptions; live: Live<IDiff> }): 
     return problem ? (
       <Problem problem={problem} trans={trans} retry={() => void live.refresh()} />
     ) : (
-      <Busy text={trans.__('Comparing …')} />
+      <Busy text={trans.__('Comparing…')} />
     );
   }
   return (

@@ -48,7 +48,7 @@ export function ModelsPage(view: IModelsView): ReactElement {
     return problem ? (
       <Problem problem={problem} trans={trans} retry={again} />
     ) : (
-      <Busy text={trans.__('Fetching the models …')} />
+      <Busy text={trans.__('Fetching the models…')} />
     );
   }
   const word = filter.trim().toLowerCase();

@@ -22,7 +22,7 @@ export function ModelsSection(view: IModelsView): ReactElement {
     return problem ? (
       <Problem problem={problem} trans={trans} retry={() => void view.models.refresh()} />
     ) : (
-      <Busy text={trans.__('Fetching the models …')} />
+      <Busy text={trans.__('Fetching the models…')} />
     );
   }
   if (!value.models.length) {

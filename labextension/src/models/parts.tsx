@@ -52,7 +52,7 @@ export function NoRepository(props: { ledger: ILedger; commands: CommandRegistry
     <Empty text={trans.__('This folder is no ledger yet.')}>
       <TextButton
         kind="accept"
-        label={trans.__('Make it one …')}
+        label={trans.__('Make it one…')}
         onClick={() => {
           void props.commands.execute(Commands.init);
         }}

@@ -45,7 +45,7 @@ const modelsPlugin: JupyterFrontEndPlugin<void> = {
 
     const tracker = new WidgetTracker<MainAreaWidget>({ namespace: `${NAME}-models` });
     commands.addCommand(Commands.openModels, {
-      label: trans.__('Open Models'),
+      label: trans.__('Open models'),
       execute: async words => {
         wanted.model = typeof words.model === 'string' ? words.model : null;
         wanted.version = typeof words.version === 'string' ? words.version : null;

@@ -44,7 +44,7 @@ export function markOf(
     lines.push(
       loaded
         ? trans.__('This run is not in the tracking store of this project, or not published yet')
-        : trans.__('Looking for this run …')
+        : trans.__('Looking for this run…')
     );
   }
   if (edited) {

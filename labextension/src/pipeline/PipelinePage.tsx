@@ -43,7 +43,7 @@ export function PipelinePage(view: IPipelineView): ReactElement {
     return problem ? (
       <Problem problem={problem} trans={trans} retry={again} />
     ) : (
-      <Busy text={trans.__('Looking at the pipeline …')} />
+      <Busy text={trans.__('Looking at the pipeline…')} />
     );
   }
   return (

@@ -23,7 +23,7 @@ export function PipelineSection(view: IPipelineView): ReactElement {
     return problem ? (
       <Problem problem={problem} trans={trans} retry={() => void view.pipeline.refresh()} />
     ) : (
-      <Busy text={trans.__('Looking at the pipeline …')} />
+      <Busy text={trans.__('Looking at the pipeline…')} />
     );
   }
   const stages = inOrder(value);

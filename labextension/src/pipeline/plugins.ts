@@ -45,7 +45,7 @@ const pipelinePlugin: JupyterFrontEndPlugin<void> = {
 
     const tracker = new WidgetTracker<MainAreaWidget>({ namespace: `${NAME}-pipeline` });
     commands.addCommand(Commands.openPipeline, {
-      label: trans.__('Open Pipeline'),
+      label: trans.__('Open pipeline'),
       execute: async words => {
         wanted.stage = typeof words.stage === 'string' ? words.stage : null;
         wantedChanged.emit();

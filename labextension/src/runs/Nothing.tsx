@@ -32,7 +32,7 @@ export function Nothing({
       <Empty text={trans.__('Runs are kept once this folder is set up.')}>
         <TextButton
           kind="accept"
-          label={trans.__('Set up nbledger here')}
+          label={trans.__('Set up this folder…')}
           onClick={() => {
             void commands.execute(Commands.init);
           }}

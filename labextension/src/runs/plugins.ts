@@ -72,7 +72,7 @@ function addTable(
   const tracker = new WidgetTracker<RunsPanel>({ namespace: `${NAME}-runs` });
   let panel: RunsPanel | null = null;
   commands.addCommand(Commands.openRuns, {
-    label: trans.__('Open Runs'),
+    label: trans.__('Open runs'),
     caption: trans.__('Open the table of runs'),
     icon: ledgerIcon,
     execute: async () => {
@@ -87,7 +87,7 @@ function addTable(
     }
   });
   commands.addCommand(Commands.copyRunId, {
-    label: trans.__('Copy Id'),
+    label: trans.__('Copy id'),
     execute: args => copied(args.run as string)
   });
   palette?.addItem({ command: Commands.openRuns, category: NAME });

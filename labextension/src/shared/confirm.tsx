@@ -167,7 +167,7 @@ function Confirmation({
       <div aria-live="polite">
         {problem ? <Problem problem={problem} trans={trans} /> : null}
         {preview ? <Preview preview={preview} ledger={ledger} heading={options.title} /> : null}
-        {preview || problem ? null : <Busy text={trans.__('Looking at what would happen …')} />}
+        {preview || problem ? null : <Busy text={trans.__('Looking at what would happen…')} />}
       </div>
     </>
   );
