@@ -161,8 +161,9 @@ def _chosen(found: list[Logged], wanted: str, row: RunRow) -> Logged:
 
 def _pointed(project: Project, model: str, name: str, version: str | None) -> str | None:
     """What the alias points at now, after making sure that the version is there."""
-    api, uri = mlflow.client(project), project.tracking_uri
-    known: Any = mlflow_registry.model(api, uri, model)
+    uri = project.tracking_uri
+    api: Any = mlflow.client(project) if stored(project) else None
+    known: Any = mlflow_registry.model(api, uri, model) if api is not None else None
     if known is None:
         raise UsageError(f"there is no registered model {model!r}", "the sidebar and MLflow's own page list them")
     if version is not None:
