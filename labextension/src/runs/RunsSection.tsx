@@ -190,9 +190,10 @@ function Item({ row, metrics, model, now, trans }: IItemProps): ReactElement {
   const { run, depth } = row;
   const original = reproduced(run, model);
   const known = [...metrics, ...Object.keys(run.metrics)].filter(key => key in run.metrics);
+  const indent = { marginLeft: 12 * Math.min(depth, 3) };
   return (
     <>
-      <span className="nbl-run-line" style={{ paddingLeft: 12 * Math.min(depth, 3) }}>
+      <span className="nbl-run-line" style={indent}>
         <StatusMark status={run.status} trans={trans} bare />
         <Clip text={nameOf(run)} className="nbl-run-title" />
         {original !== null && (
@@ -209,7 +210,7 @@ function Item({ row, metrics, model, now, trans }: IItemProps): ReactElement {
           {run.status === 'RUNNING' ? <Took run={run} /> : ago(run.start, trans, new Date(now))}
         </span>
       </span>
-      <span className="nbl-run-line nbl-run-metrics">
+      <span className="nbl-run-line nbl-run-metrics" style={indent}>
         {[...new Set(known)].slice(0, METRICS).map(key => (
           <span key={key} className="nbl-run-metric">
             <Clip text={key} className="nbl-quiet" />
