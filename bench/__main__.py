@@ -11,6 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from bench import (
+    cases_browser,
     cases_compare,
     cases_data,
     cases_kernel,
@@ -38,6 +39,7 @@ CASES: dict[str, Callable[[World], list[Row]]] = {
     "compare": cases_compare.compare,
     "restore": cases_restore.restore_data,
     "server": cases_server.extension,
+    "browser": cases_browser.browser,
 }
 
 

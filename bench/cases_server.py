@@ -59,7 +59,7 @@ class Server:
 
 
 @contextlib.contextmanager
-def server(root: Path, *, ours: bool, ticking: bool = False) -> Iterator[Server]:
+def server(root: Path, *, ours: bool, ticking: bool = False, options: tuple[str, ...] = ()) -> Iterator[Server]:
     """Jupyter Server with JupyterLab on ``root``, with nbledger's extension or without it."""
     token = secrets.token_hex(16)
     with socket.socket() as probe:
@@ -70,7 +70,7 @@ def server(root: Path, *, ours: bool, ticking: bool = False) -> Iterator[Server]
         [
             sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", f"--ServerApp.root_dir={root}",
             f"--ServerApp.port={port}", "--ServerApp.port_retries=0", f"--IdentityProvider.token={token}",
-            f"--ServerApp.jpserver_extensions={extensions}",
+            f"--ServerApp.jpserver_extensions={extensions}", *options,
         ],
         cwd=root, env=os.environ | {"PYTHONPATH": str(ROOT)}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
