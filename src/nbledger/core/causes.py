@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from nbledger.core import causes_chance, causes_data, codediff, envdiff, relevance, syntax
+from nbledger.core import causes_chance, causes_data, codediff, envdiff, orderdiff, relevance, syntax
 from nbledger.core.differences import (
     CODE,
     ENVIRONMENT,
@@ -21,6 +21,7 @@ from nbledger.core.differences import (
     Cause,
     CodeChange,
     Comparison,
+    OrderChange,
     PackageChange,
 )
 from nbledger.core.literals import Literal
@@ -279,7 +280,14 @@ def _seeds(pair: Pair) -> Iterator[Cause]:
 
 def _order(pair: Pair) -> Iterator[Cause]:
     for change in pair.found.order:
-        yield Cause(ORDER, change.what, change.evidence, 0.92 if change.matters else 0.12)
+        yield Cause(ORDER, change.what, change.evidence, _of_order(change) if change.matters else 0.12)
+
+
+def _of_order(change: OrderChange) -> float:
+    """What a person changed comes before a cell that may only have gone on where it was."""
+    if orderdiff.MAY_HAVE_USED in change.what:
+        return 0.5
+    return {orderdiff.DRAWS: 0.82, orderdiff.MAY_BUILD: 0.5}.get(change.evidence, 0.92)
 
 
 # ── environment and hardware ─────────────────────────────────────────────────────────────────────────────

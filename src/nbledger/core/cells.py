@@ -7,7 +7,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -151,14 +151,14 @@ def _identity(cell: Cell, number: int, taken: set[str]) -> str:
     return chosen
 
 
-def slice_of(cells: Sequence[Cell]) -> list[int]:
+def slice_of(cells: Sequence[Cell], names: Callable[[str], Names] = names_of) -> list[int]:
     """Indexes of the executed cells that the last one depends on, ascending; the last itself is not among them.
 
     Where the source cannot tell (star imports, ``%run``, text that is not Python), a cell counts as needed.
     """
     if not cells:
         return []
-    every = [names_of(c.source) for c in cells]
+    every = [names(c.source) for c in cells]
     if every[-1] == Names(opaque=True):
         return list(range(len(cells) - 1))
     deferred = set(every[-1].later)

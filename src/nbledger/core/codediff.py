@@ -42,7 +42,7 @@ def cells(
     keyed = [[(syntax.body(c.source), c.cell_id) for c in side] for side in (a, b)]
     settings = tuple({k: v for source, _ in side for k, v in syntax.shape(source).assigned.items()} for side in keyed)
     found = []
-    paired = notebookdiff.pairs(*keyed)
+    paired = _reunited(notebookdiff.pairs(*keyed), *keyed)
     renamed = _renamed([(keyed[0][i][0], keyed[1][j][0]) for i, j in paired if i is not None and j is not None])
     for i, j in paired:
         old, new = a[i] if i is not None else None, b[j] if j is not None else None
@@ -56,6 +56,34 @@ def cells(
             if change is not None:
                 found.append(change)
     return found
+
+
+def _reunited(
+    paired: Sequence[tuple[int | None, int | None]], a: Sequence[notebookdiff.Keyed], b: Sequence[notebookdiff.Keyed]
+) -> list[tuple[int | None, int | None]]:
+    """The pairs, and of cells that were left alone those joined that are one cell, edited and run at another place."""
+    gone = [i for i, j in paired if i is not None and j is None]
+    came = [j for i, j in paired if i is None and j is not None]
+    joined: dict[int, int] = {}
+    for one in (_id, _bound):
+        for key in {one(a[i]) for i in gone} - {None}:
+            left = [i for i in gone if one(a[i]) == key and i not in joined]
+            right = [j for j in came if one(b[j]) == key and j not in joined.values()]
+            if len(left) == len(right) == 1:
+                joined[left[0]] = right[0]
+    taken = set(joined.values())
+    return [
+        (i, joined.get(i) if j is None and i is not None else j) for i, j in paired if i is not None or j not in taken
+    ]
+
+
+def _id(cell: notebookdiff.Keyed) -> object:
+    return cell[1]
+
+
+def _bound(cell: notebookdiff.Keyed) -> object:
+    """What a cell without an id is known by: the names that it sets."""
+    return defuse.names_of(cell[0]).binds or None if cell[1] is None else None
 
 
 def _cell(

@@ -40,7 +40,7 @@ _FOREIGN_MAGICS = frozenset(
 _OPAQUE_MAGICS = ("run", "store", "load", "pylab", "cython", "reset", "who_ls", "edit", "macro")
 # A discarded call changes its arguments, or why make it? Not these.
 _HARMLESS = frozenset(("print", "display", "help", "len", "repr", "type", "dir", "isinstance", "id", "plot", "show"))
-# Methods that only show; every other method whose result is dropped may have changed its object.
+# Methods that only show, note down or wait; every other method whose result is dropped may have changed its object.
 SHOWING = frozenset(
     (
         "head",
@@ -73,6 +73,27 @@ SHOWING = frozenset(
         "mean",
         "sum",
         "display",
+        "sleep",
+        "log_metric",
+        "log_metrics",
+        "log_param",
+        "log_params",
+        "log_artifact",
+        "log_artifacts",
+        "log_figure",
+        "log_text",
+        "log_dict",
+        "log_image",
+        "log_table",
+        "log_model",
+        "set_tag",
+        "set_tags",
+        "title",
+        "suptitle",
+        "xlabel",
+        "ylabel",
+        "legend",
+        "tight_layout",
     )
 )
 # Methods that change their object even where the result is kept.

@@ -10,10 +10,15 @@ from nbledger.core import codediff, defuse, drawn, syntax
 from nbledger.core.cells import INJECTED, DiskCell
 from nbledger.core.differences import OrderChange
 from nbledger.core.record import ExecutedCell, Record
+from nbledger.core.statements import statements
 
 _MOST = 200
 _OWN = "the run's own"
 _GONE = "was deleted"  # in the words of the record
+BUILDS = "its result builds on what it left before"
+DRAWS = "it goes on with the random numbers where it left off"
+MAY_HAVE_USED = "may have used"
+MAY_BUILD = "its result may build on what it left before"
 
 
 @dataclass(frozen=True)
@@ -125,25 +130,34 @@ def _explained(mine: Session, theirs: Session, index: int, instead: Sequence[Exe
         return None
     counts = [sum(_key(c.source) == key for c in side.needed) for side in (mine, theirs)]
     if counts[1]:
+        why = _built_on(mine, index)
         return OrderChange(
             f"{name} ran {_times(counts[0])} in {mine.title} and {_times(counts[1])} in {theirs.title}",
-            _detail(mine, cell) or "its result builds on what it left before",
-            matters=_builds_on_itself(mine, index),
+            _detail(mine, cell) or why,
+            matters=bool(why),
         )
     if _deleted(mine, cell):
         return OrderChange(
-            f"{mine.title} used what {name} had set, a cell that its notebook does not have", _detail(mine, cell)
+            f"{mine.title} {_used(cell)} what {name} had set, a cell that its notebook does not have",
+            _detail(mine, cell),
         )
     if not _used_by_both(mine, theirs, index):
         return None
     if any(_key(c.source) == key and c.ok for c in theirs.every):
         return OrderChange(
-            f"{mine.title} used what {name} had set; in {theirs.title} it ran too, but not last before the run's cell",
+            f"{mine.title} {_used(cell)} what {name} had set; in {theirs.title} it ran too, but not last before the run's cell",
             _detail(mine, cell) or _detail(theirs, cell),
         )
     if key in theirs.above and key not in {_key(c.source) for c in theirs.every}:
         return OrderChange(f"{name} did not run in {theirs.title}, whose notebook has it", _detail(theirs, cell))
     return None
+
+
+def _used(cell: ExecutedCell) -> str:
+    """Whether a cell of a slice has set something for certain, or may only have changed what another one made."""
+    names = defuse.names_of(cell.source)
+    sure = names.binds or names.accumulates or any(s.sets or s.adds for s in statements(cell.source) or ())
+    return "used" if sure or cell.random or cell.writes else MAY_HAVE_USED
 
 
 def _followed(mine: Session, theirs: Session, index: int) -> bool:
@@ -177,16 +191,20 @@ def _binds(cell: ExecutedCell) -> frozenset[str]:
     return names.binds | names.may_bind
 
 
-def _builds_on_itself(side: Session, index: int) -> bool:
-    """Whether running a cell twice is not running it once: it changes what it reads (modules apart: they are what they
-    were), or draws from a generator that it does not seed itself.
+def _built_on(side: Session, index: int) -> str:
+    """Why running a cell twice is not running it once, or empty: it takes what it sets itself (modules apart: they are
+    what they were), draws from a generator that it does not seed, or may change what another cell made.
     """
     cell = side.needed[index]
     names = defuse.names_of(cell.source)
     modules = {name for c in side.needed for name in syntax.imported_as(c.source)}
-    if (names.accumulates | ((names.binds | names.may_bind) & names.loads)) - modules:
-        return True
-    return bool(set(cell.random) - drawn.seeders(side.needed)[index])
+    added = {name for statement in statements(cell.source) or () for name in statement.adds}
+    anew = names.binds | (names.may_bind - names.changes) | added
+    if (names.accumulates | (anew & names.loads)) - modules:
+        return BUILDS
+    if set(cell.random) - drawn.seeders(side.needed)[index]:
+        return DRAWS
+    return MAY_BUILD if (names.changes & names.loads) - modules else ""
 
 
 def _deleted(side: Session, cell: ExecutedCell) -> bool:
@@ -212,16 +230,17 @@ def _permuted(
     a: Session, b: Session, rest_a: Sequence[ExecutedCell], rest_b: Sequence[ExecutedCell]
 ) -> list[OrderChange]:
     """Cells of both slices that stand in another order, with whether they touch the same names."""
-    place: dict[str, int] = {}
-    for index, cell in enumerate(rest_b[:_MOST]):
-        place.setdefault(_key(cell.source), index)
-    common = [c for c in rest_a[:_MOST] if _key(c.source) in place]
+    place = _last_places(rest_b)
+    mine = _last_places(rest_a)
+    common = [c for i, c in enumerate(rest_a[:_MOST]) if mine[_key(c.source)] == i and _key(c.source) in place]
     swapped = [
         (x, y) for i, x in enumerate(common) for y in common[i + 1 :] if place[_key(y.source)] < place[_key(x.source)]
     ]
     if not swapped:
         return []
     bound = [(x, y) for x, y in swapped if _touch(x, y)]
+    if not bound and _one_session(a, b):
+        return []  # what ran again stands after all that ran before
     x, y = (bound or swapped)[0]
     shared = ", ".join(sorted(_shared(x, y))[:4])
     more = f" (and {len(bound) - 1} more such pairs)" if len(bound) > 1 else ""
@@ -232,6 +251,17 @@ def _permuted(
             matters=bool(bound),
         )
     ]
+
+
+def _last_places(cells: Sequence[ExecutedCell]) -> dict[str, int]:
+    return {_key(cell.source): index for index, cell in enumerate(cells[:_MOST])}
+
+
+def _one_session(a: Session, b: Session) -> bool:
+    """Whether one side went on where the other was: all that the shorter one executed is the beginning of the other."""
+    sides = [[(c.execution_count, c.cell_id, c.source) for c in side.every] for side in (a, b)]
+    shorter = min(map(len, sides))
+    return shorter > 0 and sides[0][:shorter] == sides[1][:shorter]
 
 
 def _shared(x: ExecutedCell, y: ExecutedCell) -> frozenset[str]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
-from nbledger.core import cells, drawn, git, record
+from nbledger.core import cells, drawn, git, record, superseded
 from nbledger.core.cells import Cell
 from nbledger.core.differences import Compared
 from nbledger.core.project import Project
@@ -53,7 +53,7 @@ class Side:
 def of_run(project: Project, row: RunRow, title: str) -> Side:
     """A run's side; what an ended run recorded does not change, so it is read once."""
     found = _kept(project, row)
-    return Side(title, RUN, found, row.snapshot or row.commit, needed=needed(found))
+    return Side(title, RUN, found, row.snapshot or row.commit, needed=superseded.standing(found.cells, needed(found)))
 
 
 _records: OrderedDict[tuple[str, str, str], Record] = OrderedDict()
