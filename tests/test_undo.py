@@ -12,6 +12,8 @@ from nbledger.core.checkpoint import checkpoint
 from nbledger.core.errors import LedgerError, Refused
 from nbledger.core.project import find
 from nbledger.core.track import track
+from nbledger.core.useversion import use
+from nbledger.keeper.calls import perform
 
 
 def take_back(root: Path) -> str:
@@ -106,3 +108,16 @@ def test_what_is_not_ours_or_known_elsewhere_stays(project: Path, tmp_path: Path
     (project / ".git" / "index.lock").unlink()
     git(project, "commit", "-q", "--amend", "-m", "mine now")
     refused("not made by nbledger")
+
+
+def test_what_only_the_undone_commit_names_is_told(project: Path) -> None:
+    data = project / "data.csv"
+    for text in ("a\n1\n", "a\n2\n"):
+        data.write_text(text)
+        track(find(project), [str(data)])
+    newest, older = git(project, "rev-parse", "HEAD"), git(project, "rev-parse", "HEAD~")
+    assert undo.lost(find(project), newest) == [], "the work tree's pointer still names it"
+    use(find(project), "data.csv", older)
+    (said,) = undo.lost(find(project), newest)
+    assert said.startswith("data.csv: no commit names the version ")
+    assert perform(find(project), "preview", {"kind": "undo", "commit": newest}).overwrites == (said,)

@@ -156,13 +156,17 @@ export class Deeds {
     button: string,
     done: string
   ): Promise<void> {
-    const { ledger } = this;
+    const { ledger, trans } = this;
     if ((await confirm(ledger, { kind: 'init', words, title, button })) === null) {
       return;
     }
-    if (await ledger.attempt(() => ledger.api.init(words))) {
-      Notification.success(done, { autoClose: SOON });
-      await ledger.state.refresh();
+    const told = Notification.emit(trans.__('Setting up…'), 'in-progress', { autoClose: false });
+    const made = await ledger.attempt(() => ledger.api.init(words));
+    await ledger.state.refresh();
+    if (made) {
+      Notification.update({ id: told, message: done, type: 'success', autoClose: SOON });
+    } else {
+      Notification.dismiss(told);
     }
   }
 
@@ -196,7 +200,7 @@ export class Deeds {
     } else if (job.state === 'stopped') {
       Notification.warning(trans.__('%1: stopped', title), { autoClose: SOON });
     } else {
-      const said = [title, cut(job.text, 300)].filter(Boolean).join(': ');
+      const said = cut(job.text, 300) || title;
       const commit = job.kind === 'track' ? commitOf(job.result) : null;
       if (job.kind === 'reproduce') {
         this.reproduced(title, job.result as Partial<IReproduced> | null);

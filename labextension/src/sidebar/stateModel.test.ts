@@ -26,11 +26,19 @@ describe('the lines of the state', () => {
     ['operation', code({ operation: 'merge' }), null],
     ['no-dvc', data({ repository: false }), 'init'],
     ['tracking-away', calm({ tracking: { ...calm().tracking, reachable: false } }), null],
-    ['pending', calm({ tracking: { ...calm().tracking, pending: 2 } }), 'flush'],
+    ['publishing', calm({ tracking: { ...calm().tracking, pending: 2 } }), null],
     ['undo', code({ undo: { commit: 'c', message: 'm' } }), 'undo'],
     ['no-remote', data({ tracked_count: 1, remote: null }), 'remote']
   ])('%s has its one action', (id, state, deed) => {
     expect(said(state)).toEqual([[id, deed]]);
+  });
+
+  it('ask to publish only where the keeper cannot', () => {
+    const state = calm({ tracking: { ...calm().tracking, reachable: false, pending: 2 } });
+    expect(said(state)).toEqual([
+      ['tracking-away', null],
+      ['pending', 'flush']
+    ]);
   });
 
   it('begin with what weighs most', () => {

@@ -159,10 +159,16 @@ function lines(state: IState, trans: TranslationBundle): readonly Part[] {
     label: trans.__('Tracking server is away'),
     tone: 'stop'
   });
-  say(tracking.pending > 0, {
+  // While the store answers the keeper publishes by itself; only where it does not is there something to ask for.
+  say(tracking.pending > 0 && tracking.reachable === false, {
     id: 'pending',
     label: trans._n('%1 run to publish', '%1 runs to publish', tracking.pending),
     deed: 'flush'
+  });
+  say(tracking.pending > 0 && tracking.reachable !== false, {
+    id: 'publishing',
+    label: trans._n('Publishing %1 run…', 'Publishing %1 runs…', tracking.pending),
+    tone: 'quiet'
   });
   say(git.undo !== null, {
     id: 'undo',

@@ -11,7 +11,7 @@ import json
 import os
 from pathlib import Path
 
-from nbledger.core import git
+from nbledger.core import dvcfiles, git
 from nbledger.core.errors import LedgerError, Refused, UsageError
 from nbledger.core.files import write_atomic
 from nbledger.core.project import Project
@@ -41,7 +41,7 @@ def available(project: Project) -> Undoable | None:
 
 def undo(project: Project, commit: str) -> str:
     """Take back ``commit``; the branch's new head (empty where it was the first commit). Refuses where it is not HEAD, not
-    nbledger's, or known elsewhere. The paths it held show as changed again.
+    nbledger's, or known elsewhere.
     """
     if not git.is_hex(commit):
         raise UsageError(f"{commit[:60]!r} is not the full id of a commit", "nbledger undo takes back the newest one")
@@ -65,6 +65,33 @@ def held(project: Project, commit: str) -> list[str]:
     if repo is None or not git.is_hex(commit):
         return []
     return sorted(os.fsdecode(path) for path in _touched(repo, _parent(repo, commit), commit))
+
+
+def lost(project: Project, commit: str) -> list[str]:
+    """Versions of data, in words, that only this commit names: the pointer in the work tree is another one by now."""
+    repo = project.git
+    if repo is None:
+        return []
+    said = []
+    for path in held(project, commit):
+        if not path.endswith(".dvc"):
+            continue
+        now = project.root / path
+        kept = git.read_blob(repo, f"{commit}:{path}") or b""
+        versions, here = _versions(kept), _versions(now.read_bytes() if now.is_file() else b"")
+        said += [
+            f"{path.removesuffix('.dvc')}: no commit names the version {md5[:10]} any more (its bytes stay in the cache)"
+            for md5 in sorted(versions - here)
+        ]
+    return said
+
+
+def _versions(pointer: bytes) -> set[str]:
+    """The hashes that a pointer names; none where it cannot be read."""
+    try:
+        return {row.md5 for row in dvcfiles.rows_of(pointer.decode("utf-8", "replace")) if row.md5}
+    except LedgerError:
+        return set()
 
 
 def _list(project: Project) -> Path:

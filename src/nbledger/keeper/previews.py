@@ -75,8 +75,8 @@ def _undo(project: Project, args: Args) -> Preview:
     paths = undo.held(project, found.commit)
     lines = [f"take back the commit {found.commit[:10]}: {found.message}"]
     lines += [f"  {path}" for path in _some(paths)]
-    lines.append("the files stay as they are in the work tree, and show as changed again")
-    return Preview("", tuple(lines))
+    lines.append("the files stay as they are in the work tree")
+    return Preview("", tuple(lines), tuple(undo.lost(project, found.commit)))
 
 
 def _use_version(project: Project, args: Args) -> Preview:
@@ -169,7 +169,7 @@ _KINDS: dict[str, tuple[str, Callable[[Project, Args], Preview]]] = {
     "checkpoint": ("Checkpoint", _checkpoint),
     "undo": ("Take the newest commit back", _undo),
     "use_version": ("Use another version", _use_version),
-    "init": ("Make this folder a ledger", _init),
+    "init": ("Set up this folder", _init),
     "reproduce": ("Reproduce", _reproduce),
     "delete": ("Delete the run", _delete),
     "restore": ("Bring back", _restore),
