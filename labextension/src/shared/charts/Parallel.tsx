@@ -24,7 +24,7 @@ export function Parallel({ title, axes, runs, trans, height = 240 }: IParallelPr
   const [place, found] = useWidth<HTMLDivElement>(640);
   const [chosen, setChosen] = useState<string | null>(null);
   const width = Math.max(found, axes.length * LEAST);
-  const laid = laidAxes(axes, 44, width - 44, 40, height - 12);
+  const laid = laidAxes(axes, 44, width - 44, 44, height - 16);
   return (
     <figure className="nbl-chart nbl-parallel">
       <figcaption>
@@ -39,8 +39,8 @@ export function Parallel({ title, axes, runs, trans, height = 240 }: IParallelPr
               key={one.axis.kind + one.axis.key}
               kind={one.axis.kind === 'metric' ? trans.__('metric') : trans.__('param')}
               laid={one}
-              top={40}
-              bottom={height - 12}
+              top={44}
+              bottom={height - 16}
             />
           ))}
           {runs.map((run, index) => (
@@ -95,7 +95,7 @@ function Axis({ laid, kind, last, top, bottom }: IAxisProps): ReactElement {
           key={tick.label}
           x={last ? -5 : 5}
           y={tick.at}
-          dy="0.32em"
+          dy={aside(tick.at, top, bottom)}
           textAnchor={last ? 'end' : 'start'}
         >
           {clipped(tick.label, 10)}
@@ -103,6 +103,14 @@ function Axis({ laid, kind, last, top, bottom }: IAxisProps): ReactElement {
       ))}
     </g>
   );
+}
+
+/** Lines may run along the ends of the axes: the labels there stand above and below them. */
+function aside(at: number, top: number, bottom: number): string {
+  if (at <= top + 1) {
+    return '-0.4em';
+  }
+  return at >= bottom - 1 ? '1em' : '0.32em';
 }
 
 interface IRunLineProps {
