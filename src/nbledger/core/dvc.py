@@ -593,6 +593,8 @@ def _transfer(project: Project, paths: Sequence[str] | None, verb: str) -> Any:
         from dvc.repo import Repo
 
         with Repo(str(root)) as repo:
+            # a push or pull that was killed leaves a list of a part of the files there, which DVC would take for the whole
+            repo.drop_data_index()
             return getattr(repo, verb)(targets=targets)
 
     return guarded(transfer, verb)
