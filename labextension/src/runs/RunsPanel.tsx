@@ -40,6 +40,11 @@ export class RunsPanel extends ReactWidget {
     return <Runs {...this.props} />;
   }
 
+  protected override onCloseRequest(msg: Message): void {
+    super.onCloseRequest(msg);
+    this.dispose();
+  }
+
   protected override onActivateRequest(msg: Message): void {
     super.onActivateRequest(msg);
     const grid = this.node.querySelector<HTMLElement>('.nbl-grid');
