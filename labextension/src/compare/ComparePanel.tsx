@@ -213,7 +213,7 @@ function Found(props: ICompareProps & { readonly found: IFound }): ReactElement 
             {comparison.order.map((change, at) => (
               <li key={at}>
                 <Bdi text={change.what} />
-                {!change.matters && (
+                {!change.matters && comparison.runs.length === 2 && (
                   <span className="nbl-chip">{trans.__('the result does not depend on it')}</span>
                 )}
                 {change.evidence && (

@@ -68,7 +68,13 @@ export class Deeds {
   async checkpoint(paths?: readonly string[]): Promise<void> {
     const { ledger, trans } = this;
     // What is committed is what is on screen, as before a tracked cell.
+    const unsaved = ledger.unsaved.paths;
     await ledger.unsaved.save();
+    if (unsaved[0] !== undefined) {
+      const others = trans._n('%1 document is saved', '%1 documents are saved', unsaved.length);
+      const one = trans.__('%1 is saved', cut(unsaved[0], 100));
+      Notification.info(unsaved.length > 1 ? others : one, { autoClose: SOON / 2 });
+    }
     await ledger.state.refresh();
     const state = ledger.state.value;
     const wanted = asked(paths ?? (state ? checkpointPaths(state) : []));

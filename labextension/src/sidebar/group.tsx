@@ -74,6 +74,8 @@ const Row = memo(function Row({
   hands
 }: IProps & { readonly path: string }): ReactElement {
   const aside = group.asides[path];
+  // A notebook is code, whatever its size.
+  const each = group.each.filter(deed => deed !== 'track' || !path.endsWith('.ipynb'));
   return (
     <li className="nbl-row">
       {group.files ? (
@@ -90,9 +92,9 @@ const Row = memo(function Row({
         <Clip text={path} className="nbl-row-name" />
       )}
       {aside ? <Bdi text={aside} className="nbl-aside" /> : null}
-      {group.each.length ? (
+      {each.length ? (
         <span className="nbl-row-deeds">
-          {group.each.map(deed => (
+          {each.map(deed => (
             <IconButton
               key={deed}
               icon={iconOf(deed)}

@@ -270,8 +270,13 @@ _WITHOUT = {
 
 
 def _notes(chosen: Sequence[Side]) -> list[str]:
-    notes = []
+    plain = [side.title for side in chosen if side.kind == sides.RUN and side.record.folder is None]
+    notes = (
+        [f"{', '.join(plain)}: not recorded by nbledger, so code, data and environment are unknown"] if plain else []
+    )
     for side in chosen:
+        if side.title in plain:
+            continue
         if side.kind == sides.RUN and side.record.lacking:
             missing = ", ".join(side.record.lacking)
             notes.append(f"{side.title}: not recorded: {missing}")
