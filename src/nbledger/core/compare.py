@@ -270,7 +270,8 @@ _WITHOUT = {
 
 
 def _notes(chosen: Sequence[Side]) -> list[str]:
-    plain = [side.title for side in chosen if side.kind == sides.RUN and side.record.folder is None]
+    kinds = ((side.title, side.record) for side in chosen if side.kind == sides.RUN)
+    plain = [title for title, found in kinds if found.folder is None and not found.cells]
     notes = (
         [f"{', '.join(plain)}: not recorded by nbledger, so code, data and environment are unknown"] if plain else []
     )
