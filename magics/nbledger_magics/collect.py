@@ -349,6 +349,7 @@ def seeds(recording: Recording, number: int | None) -> None:
 def lineage(
     recording: Recording,
     session: Session,
+    scope: Scope,
     needed: Sequence[int],
     seen: Observation,
     options: argparse.Namespace,
@@ -358,13 +359,15 @@ def lineage(
     the cells read that the run depends on are its inputs too.
     """
     project, traced = recording.project, session.traced()
+    own = max(len(traced) - 1, 0) if scope.first is None else scope.first
+    sieve = Sieve(project, session.notebook())
     found = lineages.describe(
         project,
         seen,
         options.inputs,
         options.outputs,
         hash_budget_mb=project.settings.hash_max_mb,
-        carried=traces.carried(traced, needed, Sieve(project, session.notebook()), set(seen.modules)),
+        carried=traces.carried(project, traced, needed, sieve, set(seen.modules), own),
     )
     unseen = [*found.unseen, *traces.unseen(traced, needed, found.unseen, seen.beyond)]
     (folder / "inputs.json").write_text(
@@ -380,4 +383,4 @@ def lineage(
     (folder / "outputs.json").write_text(
         json.dumps({"outputs": [lineages.record_to_dict(r) for r in found.outputs]}, indent=1)
     )
-    recording.lineage(found, folder)
+    recording.lineage(found, folder, {lineages.shown(project, path) for path in traces.made(traced, own)})

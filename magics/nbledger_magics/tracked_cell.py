@@ -219,7 +219,7 @@ class TrackedCell:
         )
         self._step("seeds", lambda: collect.seeds(recording, options.seed))
         if observation is not None:
-            self._step("inputs", lambda: collect.lineage(recording, session, needed, seen, options, folder))
+            self._step("inputs", lambda: collect.lineage(recording, session, self.scope, needed, seen, options, folder))
         recording.add_blob(folder)
 
     def summary(self) -> Any:

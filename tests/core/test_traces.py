@@ -66,9 +66,20 @@ def test_carried_is_what_came_from_outside(project: Path) -> None:
         Trace(reads={raw: T}),
         Trace(),
     ]
-    assert traces.carried(did, [0, 2, 4], sieve, {code}) == {raw: S}
-    assert traces.carried(did, [0, 3], sieve, set()) == {raw: T}
-    assert traces.carried(did, [1], sieve, set()) == {raw: S}
+    assert traces.carried(find(project), did, [0, 2, 4], sieve, {code}) == {raw: S}
+    assert traces.carried(find(project), did, [0, 3], sieve, set()) == {raw: T}
+    assert traces.carried(find(project), did, [1], sieve, set()) == {raw: S}
+
+
+def test_what_an_earlier_cell_wrote_is_an_input_while_it_lies_in_the_project(project: Path) -> None:
+    root, sieve = str(project), Sieve(find(project))
+    made, gone, scratch = f"{root}/made.csv", f"{root}/gone.csv", str(project.parent / "scratch.csv")
+    for path in (made, scratch):
+        Path(path).write_text("x")
+    did = [reading(wrote=made), reading(wrote=gone), reading(wrote=scratch), reading(made, gone, scratch), Trace()]
+    assert traces.carried(find(project), did, [0, 1, 2, 3, 4], sieve, set()) == {made: S}
+    assert traces.made(did, 4) == {made, gone, scratch}
+    assert traces.carried(find(project), did, [0, 1, 2, 3, 4], sieve, set(), own=0) == {}  # a whole notebook's own
 
 
 def test_a_long_session_forgets_the_largest_first_and_says_so() -> None:

@@ -106,6 +106,23 @@ def test_of_several_executions_the_one_that_differs_is_recorded(project: Path, t
     restored.remove(find(project), Path(str(found.into)))
 
 
+def test_a_file_that_the_session_wrote_itself_is_made_again(project: Path) -> None:
+    """Nothing versions it and it is another by now: the run's cells write it before they read it."""
+    (project / ".gitignore").write_text("made.txt\n")
+    commit_all(project)
+    with kernel(project) as k:
+        ran(
+            k,
+            "open('made.txt', 'w').write('5')",
+            "number = int(open('made.txt').read())",
+            "%%mlrun made -m twice\ntwice = number * 2",
+            "open('made.txt', 'w').write('77')",
+        )
+    found = again(project, "made")
+    assert found.verdict == "identical", found
+    assert [(m.kind, m.needed) for m in found.missing] == [("input", False)]
+
+
 def test_an_unseeded_run_differs_says_why_and_how_far_it_spreads(project: Path) -> None:
     with kernel(project) as k:
         ran(

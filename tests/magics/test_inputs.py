@@ -111,3 +111,29 @@ def test_order_of_cells_is_told(project: Path) -> None:
         k.run("%%mlrun r2\ny")
     assert run(project, "r1").data.tags["nbledger.order"] == "clean"
     assert run(project, "r1").data.tags["mlflow.source.name"] == "n1.ipynb"
+
+
+def test_what_the_session_itself_wrote_is_an_input_and_is_said_to_be(project: Path) -> None:
+    """Made by one cell, read by another; the tracked one uses what was read. Then DVC versions it, between two runs."""
+    make = "import pandas as pd\npd.DataFrame({'a': range({n})}).to_csv('points.csv', index=False)"
+    fit = "%%mlrun {name} -m total\ntotal = int(df.a.sum())"
+    with kernel(project) as k:
+        assert k.run(make.replace("{n}", "5")).status == k.run("df = pd.read_csv('points.csv')").status == "ok"
+        loose = k.run(fit.format(name="loose"))
+        assert "points.csv (untracked, written by this session): %track_data points.csv" in loose.displays[-1], loose
+        assert "points.csv" in k.run("%ledger status").shown
+        assert k.run("%track_data points.csv").status == "ok"
+        assert "written by this session" not in k.run(fit.format(name="kept")).displays[-1]
+        assert k.run(make.replace("{n}", "9")).status == k.run("df = pd.read_csv('points.csv')").status == "ok"
+        changed = k.run(fit.format(name="changed"))
+        assert "points.csv (dvc-changed, written by this session)" in changed.displays[-1], changed
+    found = {name: inputs(project, name)["points.csv"] for name in ("loose", "kept", "changed")}
+    assert {name: row["state"] for name, row in found.items()} == {
+        "loose": "untracked",
+        "kept": "dvc",
+        "changed": "dvc-changed",
+    }
+    assert found["loose"]["md5"] == found["kept"]["md5"] != found["changed"]["md5"]
+    states = {name: run(project, name).data.tags["nbledger.data.state"] for name in found}
+    assert states == {"loose": "untracked", "kept": "clean", "changed": "changed"}
+    assert [i.dataset.name for i in run(project, "kept").inputs.dataset_inputs] == ["points.csv"]

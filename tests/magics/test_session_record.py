@@ -114,7 +114,7 @@ def test_the_environment_names_its_processor_and_what_was_asked_for(project: Pat
     assert str(project) not in json.dumps(surroundings["imported"])
 
 
-def test_files_tie_cells_together_and_what_the_session_made_is_no_input(project: Path) -> None:
+def test_files_tie_cells_together_and_what_the_session_made_is_an_input_that_it_makes_again(project: Path) -> None:
     (project / "raw.txt").write_text("5")
     with kernel(project) as started:
         started.run("number = int(open('raw.txt').read())")
@@ -124,7 +124,8 @@ def test_files_tie_cells_together_and_what_the_session_made_is_no_input(project:
         started.run("%%mlrun tied -m doubled\ndoubled")
     found = recorded(project, "tied")
     assert found.needed == (1, 2, 3, 5)
-    assert [r.path for r in found.inputs] == ["raw.txt"]
+    assert [r.path for r in found.inputs] == ["made.txt", "raw.txt"]
+    assert found.remade == {"made.txt"}
     assert found.cells[2].writes == found.cells[3].reads == ("made.txt",)
 
 

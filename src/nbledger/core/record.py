@@ -96,6 +96,15 @@ class Record:
     def run_id(self) -> str:
         return self.row.run_id
 
+    @property
+    def remade(self) -> frozenset[str]:
+        """Files that the cells it needs write before they read them: executing these again makes them anew."""
+        read, written = set[str](), set[str]()
+        for cell in (self.cells[i] for i in self.needed if i < len(self.cells)):
+            read |= set(cell.reads) - written
+            written |= set(cell.writes)
+        return frozenset(written - read)
+
 
 @dataclass(frozen=True)
 class Located:

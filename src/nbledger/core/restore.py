@@ -122,8 +122,8 @@ class _Work:
         self.project, self.there, self.record, self.progress, self.again = project, there, record, progress, again
         self.missing: list[Missing] = []
         self.notes: list[str] = []
-        self.needed = {r.path for r in record.inputs}
-        self.touched = self.needed | {path for cell in record.cells for path in cell.reads}
+        self.needed = {r.path for r in record.inputs} - record.remade
+        self.touched = {r.path for r in record.inputs} | {path for cell in record.cells for path in cell.reads}
         self.written = {path for cell in record.cells for path in cell.writes} | {r.path for r in record.outputs}
         self.placed: dict[str, str] = {}  # path: md5, of what came out of the cache
 
@@ -289,7 +289,8 @@ class _Work:
             target.unlink(missing_ok=True)
             placer.put(source, target, md5, linked=False, executable=bool(mode & 0o111))
             return
-        self.missing.append(Missing("input", f"{record.path} ({md5})", _why(record), _hint(record)))
+        needed = record.path in self.needed
+        self.missing.append(Missing("input", f"{record.path} ({md5})", _why(record), _hint(record), needed))
 
     def _mended_endings(self, target: Path, md5: str) -> bool:
         """Whether the file is the recorded one but for its line ends, which are then put as they were."""

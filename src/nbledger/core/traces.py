@@ -156,20 +156,37 @@ def _writers(traces: Sequence[Trace], reader: int) -> Iterator[int]:
 
 
 def carried(
-    traces: Sequence[Trace], indexes: Sequence[int], sieve: Sieve, code: AbstractSet[str]
+    project: Project,
+    traces: Sequence[Trace],
+    indexes: Sequence[int],
+    sieve: Sieve,
+    code: AbstractSet[str],
+    own: int | None = None,
 ) -> dict[str, Signature]:
-    """Files that the cells at ``indexes`` read from outside the session: {absolute path: signature when it was read}.
+    """Files that the cells at ``indexes`` read: {absolute path: signature when it was read}. Of two reads of a file, the
+    later counts.
 
-    What an earlier cell had written is not from outside. Of two reads of a file, the later counts.
+    What the run's own cells (those from ``own``, the last one alone if it is not given) had written before is no input,
+    and what earlier ones had is one if it still lies in the project: scratch files are not.
     """
     found: dict[str, Signature] = {}
     written: set[str] = set()
     wanted = set(indexes)
+    first = len(traces) - 1 if own is None else own
     for index, trace in enumerate(traces):
         if index in wanted:
             found |= {p: s for p, s in trace.reads.items() if p not in written}
-        written |= trace.writes
-    return {p: s for p, s in found.items() if p not in code and sieve.keeps(p)}
+        if index >= first:
+            written |= trace.writes
+    scratch = {
+        p for p in made(traces, first) & found.keys() if project.relative(Path(p)) is None or not os.path.exists(p)
+    }
+    return {p: s for p, s in found.items() if p not in code and p not in scratch and sieve.keeps(p)}
+
+
+def made(traces: Sequence[Trace], own: int) -> set[str]:
+    """What the session had written before the run's own cells, which begin at ``own``."""
+    return set().union(*(trace.writes for trace in traces[:own]))
 
 
 def unseen(traces: Sequence[Trace], indexes: Sequence[int], known: Sequence[str], beyond: int) -> list[str]:

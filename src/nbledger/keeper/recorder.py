@@ -10,7 +10,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -143,8 +143,10 @@ class Recording:
             "model", blob=str(blob.relative_to(self.journal.path)), name=name, requirements=None, paths=list(paths)
         )
 
-    def lineage(self, found: Lineage, folder: Path) -> None:
-        """Record what the run read: dataset inputs for MLflow, the state of the data, a notice for each file unversioned."""
+    def lineage(self, found: Lineage, folder: Path, made: Collection[str] = ()) -> None:
+        """Record what the run read: dataset inputs for MLflow, the state of the data, a notice for each file unversioned;
+        ``made`` are those that its session had written itself.
+        """
         loose = [r for r in found.inputs if r.state in _LOOSE]
         self.log_tags({"nbledger.data.state": data_state(found.inputs)})
         self.inputs = list(found.inputs)
@@ -156,7 +158,8 @@ class Recording:
         )
         reads.remember(self.project, [r.path for r in found.inputs if r.state == "untracked"])
         for record in loose[:5]:
-            self.notice(f"read {record.path} ({record.state}): {fix(record)}")
+            state = f"{record.state}, written by this session" if record.path in made else record.state
+            self.notice(f"read {record.path} ({state}): {fix(record)}")
         if len(loose) > 5:
             self.notice(f"and {len(loose) - 5} more inputs that are not versioned")
 
