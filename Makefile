@@ -44,7 +44,7 @@ causes: deps-git $(VENV)/.dev ## why do two runs differ: the bench of known caus
 	PYTHONPATH=tests $(BIN)/python -m causes $(ARGS)
 
 pictures: deps $(VENV)/.dev labextension/node_modules/.package-lock.json ## the README's pictures, taken by the browser test
-	$(BIN)/pytest -q tests/e2e/test_journey.py tests/e2e/test_why.py tests/e2e/test_compare.py tests/e2e/test_runs.py
+	NEW_PICTURES=1 $(BIN)/pytest -q tests/e2e/test_journey.py tests/e2e/test_why.py tests/e2e/test_compare.py
 	cp tests/e2e/screenshots/{lab,compare,sidebar,comparetab}-{light,dark}.png docs/pictures/
 
 lint: $(VENV)/.dev labextension/node_modules/.package-lock.json ## every static check

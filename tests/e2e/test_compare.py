@@ -28,6 +28,7 @@ from e2e.browser import (
     switch_theme,
     write_notebook,
 )
+from e2e.pictures import looks_as_kept
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
@@ -235,4 +236,6 @@ def pictures(page: Any) -> None:
                 marked = page.locator(".jp-Notebook .jp-CodeCell", has_text="%%mlrun first")
                 marked.evaluate("cell => cell.scrollIntoView({block: 'start'})")
             page.wait_for_timeout(500)
-            page.screenshot(path=SCREENSHOTS / f"{name}-{theme.lower()}.png")
+            picture = SCREENSHOTS / f"{name}-{theme.lower()}.png"
+            page.screenshot(path=picture)
+            assert looks_as_kept(picture), f"{picture} is not as docs/pictures has it: look, then `make pictures`"
