@@ -105,7 +105,7 @@ def plain(lab: Lab) -> Any:
     return ledger.client(ledger.uri(lab.root))
 
 
-def execute(page: Any, command: str, **words: str) -> None:
+def execute(page: Any, command: str, **words: Any) -> None:
     page.evaluate("([id, args]) => window.jupyterapp.commands.execute(id, args)", [f"nbledger:{command}", words])
 
 
@@ -197,7 +197,10 @@ def test_a_run_is_shown_whole_and_what_means_harm_is_inert(lab: Lab, recorded: R
     clean(page, ".nbl-detail")
 
     picture(page, "notebook")
-    # One tab a run; after a reload they are there again, as they were.
+    # One tab a run; after a reload they are there again, as they were, and so is a comparison.
+    execute(page, "compare", runs=[recorded.line, recorded.whole])
+    compared = page.locator("#jp-main-dock-panel .lm-TabBar-tab", has_text="line × houses")
+    sync_api.expect(compared).to_have_count(1)
     execute(page, "open-run", run=recorded.line)
     assert page.locator(".nbl-detail").count() == 2
     until(page, lambda: in_front(lab).endswith(recorded.line), "the layout is saved")
@@ -205,6 +208,7 @@ def test_a_run_is_shown_whole_and_what_means_harm_is_inert(lab: Lab, recorded: R
     sync_api.expect(detail(page).get_by_role("tab", name=re.compile("^Models and runs"))).to_have_attribute(
         "aria-selected", "true"
     )
+    sync_api.expect(compared).to_have_count(1)
     for theme in ("Light", "Dark"):
         if theme == "Dark":
             switch_theme(page, theme)

@@ -41,13 +41,18 @@ const comparePlugin: JupyterFrontEndPlugin<void> = {
     const routes = (path: string) => new Api(app.serviceManager.serverSettings, () => path);
     let made = 0;
 
-    const panel = (names: readonly string[], path: string): MainAreaWidget<ComparePanel> => {
+    const panel = (
+      names: readonly string[],
+      path: string,
+      id: string | null
+    ): MainAreaWidget<ComparePanel> => {
       const model = new CompareModel(ledger, routes(path), path, names, tables.table);
       const content = new ComparePanel({ model, commands, rendermime });
       const widget = new MainAreaWidget({ content });
       widget.toolbar.hide();
       made += 1;
-      widget.id = `${NAME}-compare-${Date.now().toString(36)}-${made}`;
+      // A tab that comes back after a reload bears its old id: by that the layout knows where it stood.
+      widget.id = id ?? `${NAME}-compare-${Date.now().toString(36)}-${made}`;
       widget.title.icon = ledgerIcon;
       widget.title.closable = true;
       const entitle = (): void => {
@@ -77,7 +82,7 @@ const comparePlugin: JupyterFrontEndPlugin<void> = {
           return;
         }
         const path = typeof words.path === 'string' ? words.path : ledger.path;
-        const widget = panel(names, path);
+        const widget = panel(names, path, typeof words.id === 'string' ? words.id : null);
         shell.add(widget, 'main', { type: 'Compare' });
         await tracker.add(widget);
         shell.activateById(widget.id);
@@ -98,7 +103,7 @@ const comparePlugin: JupyterFrontEndPlugin<void> = {
     if (restorer) {
       void restorer.restore(tracker, {
         command: Commands.compare,
-        args: ({ content }) => ({ runs: [...content.model.names], path: content.model.path }),
+        args: ({ id, content: { model } }) => ({ id, runs: [...model.names], path: model.path }),
         name: ({ id }) => id
       });
     }
