@@ -2,7 +2,7 @@ import { notebookIcon, ReactWidget, tableRowsIcon } from '@jupyterlab/ui-compone
 import { useVirtualizer } from '@tanstack/react-virtual';
 import type { Message } from '@lumino/messaging';
 import type { TranslationBundle } from '@jupyterlab/translation';
-import { useEffect, useId, useRef, type KeyboardEvent, type ReactElement } from 'react';
+import { useEffect, useId, useMemo, useRef, type KeyboardEvent, type ReactElement } from 'react';
 
 import { Commands, Ids } from '../names';
 import { ago, number } from '../shared/format';
@@ -23,7 +23,7 @@ import { Took } from './table/Cell';
 import { nameOf, reproduced, summary, waits } from './texts';
 
 const HEIGHT = 42;
-const METRICS = 2;
+const FACTS = 2;
 
 /** The runs in the sidebar, as much of each as fits into 240 pixels. */
 export class RunsSection extends ReactWidget {
@@ -128,7 +128,9 @@ function List({ model, commands }: IRunsProps): ReactElement {
     event.preventDefault();
     event.stopPropagation();
   };
-  const metrics = telling(model);
+  const metrics = telling(model, 'metric');
+  const params = telling(model, 'param');
+  const repeated = useMemo(() => namesAgain(rows), [rows]);
   return (
     <div
       ref={place}
@@ -169,7 +171,14 @@ function List({ model, commands }: IRunsProps): ReactElement {
                 });
               }}
             >
-              <Item row={row} metrics={metrics} model={model} now={now} trans={trans} />
+              <Item
+                row={row}
+                metrics={metrics}
+                params={repeated.has(nameOf(row.run)) ? params : []}
+                model={model}
+                now={now}
+                trans={trans}
+              />
             </div>
           ) : null;
         })}
@@ -181,15 +190,24 @@ function List({ model, commands }: IRunsProps): ReactElement {
 interface IItemProps {
   readonly row: IRow;
   readonly metrics: readonly string[];
+  /** Parameters by which it is told from others of its name. */
+  readonly params: readonly string[];
   readonly model: RunsModel;
   readonly now: number;
   readonly trans: TranslationBundle;
 }
 
-function Item({ row, metrics, model, now, trans }: IItemProps): ReactElement {
+function Item({ row, metrics, params, model, now, trans }: IItemProps): ReactElement {
   const { run, depth } = row;
   const original = reproduced(run, model);
   const known = [...metrics, ...Object.keys(run.metrics)].filter(key => key in run.metrics);
+  const facts = [
+    ...params
+      .filter(key => key in run.params)
+      .slice(0, 1)
+      .map(key => [key, run.params[key] ?? ''] as const),
+    ...[...new Set(known)].map(key => [key, number(run.metrics[key])] as const)
+  ].filter(([, value]) => value !== '');
   const indent = { marginLeft: 12 * Math.min(depth, 3) };
   return (
     <>
@@ -211,10 +229,10 @@ function Item({ row, metrics, model, now, trans }: IItemProps): ReactElement {
         </span>
       </span>
       <span className="nbl-run-line nbl-run-metrics" style={indent}>
-        {[...new Set(known)].slice(0, METRICS).map(key => (
-          <span key={key} className="nbl-run-metric">
+        {facts.slice(0, FACTS).map(([key, value], at) => (
+          <span key={at} className="nbl-run-metric">
             <Clip text={key} className="nbl-quiet" />
-            <span className="nbl-number">{number(run.metrics[key])}</span>
+            <Clip text={value} className="nbl-number" />
           </span>
         ))}
       </span>
@@ -222,9 +240,21 @@ function Item({ row, metrics, model, now, trans }: IItemProps): ReactElement {
   );
 }
 
-/** The metrics of most runs that are not the same everywhere: of these each run shows two. */
-function telling(model: RunsModel): readonly string[] {
-  const all = model.catalogue.list('metric');
+/** The metrics of most runs (or parameters), those that are not the same everywhere first; parameters that are say nothing. */
+function telling(model: RunsModel, kind: 'metric' | 'param'): readonly string[] {
+  const all = model.catalogue.list(kind);
   const varying = all.filter(column => model.catalogue.varies(column));
-  return [...varying, ...all].slice(0, METRICS).map(column => column.key);
+  const chosen = kind === 'metric' ? [...varying, ...all].slice(0, FACTS) : varying;
+  return chosen.map(column => column.key);
+}
+
+/** Names that more than one of the rows bears. */
+function namesAgain(rows: readonly IRow[]): ReadonlySet<string> {
+  const seen = new Set<string>();
+  const again = new Set<string>();
+  for (const { run } of rows) {
+    const name = nameOf(run);
+    (seen.has(name) ? again : seen).add(name);
+  }
+  return again;
 }
