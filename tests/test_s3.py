@@ -67,7 +67,7 @@ def test_push_and_pull_with_a_run_of_an_older_version(
     (project / "d" / "a").write_text("the present")
     track(find(project), ["d"])
     assert push.plan(find(project)).data == ("d",)
-    assert push.push(find(project)).data == 3  # two files and the former list of files: DVC does not count its own
+    assert push.push(find(project)).data == 4  # the file and the list of files of both versions
     assert push.plan(find(project)).data == ()
     clone = tmp_path / "clone"
     git(tmp_path, "clone", "-q", str(tmp_path / "bare.git"), "clone")

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from nbledger.core import dvc, dvcfiles, git
+from nbledger.core import cache, dvc, dvcfiles, git
 from nbledger.core.errors import Refused
 from nbledger.core.project import Project
 
@@ -74,14 +74,23 @@ def push_objects(project: Project, md5s: Iterable[str], legacy: Iterable[str] = 
     """
     root = dvc.require_root(project)
 
+    md5s = list(md5s)
+    listed = [md5 for md5 in md5s if md5.endswith(".dir")]
+
     def send() -> tuple[int, list[str]]:
         from dvc.repo import Repo
         from dvc_data.hashfile.hash_info import HashInfo
 
         wanted = [HashInfo("md5", md5) for md5 in md5s] + [HashInfo("md5-dos2unix", md5) for md5 in legacy]
+        store = dvc.store(project)
+        manifests = [cache.read_manifest(store.root / md5[:2] / md5[2:]) or {} for md5 in listed]
+        inside = [HashInfo("md5", md5) for md5 in sorted({md5 for entries in manifests for md5 in entries.values()})]
         with Repo(str(root)) as repo:
-            result: Any = repo.cloud.push(wanted)
-        return len(result.transferred), sorted(str(info.value) for info in result.failed)
+            # Files by name and before their lists: asked for a list alone, DVC sent to S3 the list without its files.
+            files: Any = repo.cloud.push(inside)
+            lists: Any = repo.cloud.push(wanted)
+        failed = files.failed | lists.failed
+        return len(files.transferred | lists.transferred), sorted(str(info.value) for info in failed)
 
     sent, failed = dvc.guarded(send, "push")
     if failed:
