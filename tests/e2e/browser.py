@@ -82,7 +82,7 @@ print(json.dumps([{"run_id": r.info.run_id, "status": r.info.status, "params": r
 def run_all(page: Any) -> None:
     """Choose *Run All Cells* from the menu."""
     page.get_by_role("menuitem", name="Run", exact=True).click()
-    page.get_by_role("menuitem", name=re.compile("^Run All Cells")).first.click()
+    page.get_by_role("menuitem", name=re.compile(r"^Run All Cells(?!,)")).first.click()
 
 
 def choose_theme(lab: Lab, theme: str) -> None:
