@@ -72,22 +72,16 @@ def push_objects(project: Project, md5s: Iterable[str], legacy: Iterable[str] = 
 
     What the cache lacks and the remote has is no failure; what neither has is named.
     """
-    root = dvc.require_root(project)
-
-    md5s = list(md5s)
-    listed = [md5 for md5 in md5s if md5.endswith(".dir")]
+    root, named = dvc.require_root(project), list(md5s)
 
     def send() -> tuple[int, list[str]]:
         from dvc.repo import Repo
         from dvc_data.hashfile.hash_info import HashInfo
 
-        wanted = [HashInfo("md5", md5) for md5 in md5s] + [HashInfo("md5-dos2unix", md5) for md5 in legacy]
-        store = dvc.store(project)
-        manifests = [cache.read_manifest(store.root / md5[:2] / md5[2:]) or {} for md5 in listed]
-        inside = [HashInfo("md5", md5) for md5 in sorted({md5 for entries in manifests for md5 in entries.values()})]
+        wanted = [HashInfo("md5", md5) for md5 in named] + [HashInfo("md5-dos2unix", md5) for md5 in legacy]
         with Repo(str(root)) as repo:
             # Files by name and before their lists: asked for a list alone, DVC sent to S3 the list without its files.
-            files: Any = repo.cloud.push(inside)
+            files: Any = repo.cloud.push([HashInfo("md5", md5) for md5 in _inside(project, named)])
             lists: Any = repo.cloud.push(wanted)
         failed = files.failed | lists.failed
         return len(files.transferred | lists.transferred), sorted(str(info.value) for info in failed)
@@ -101,13 +95,18 @@ def push_objects(project: Project, md5s: Iterable[str], legacy: Iterable[str] = 
     return int(sent)
 
 
+def _inside(project: Project, md5s: Iterable[str]) -> list[str]:
+    """Hashes of the files that those of these objects hold which are folders, as far as the cache has their lists."""
+    root = dvc.store(project).root
+    lists = [cache.read_manifest(root / md5[:2] / md5[2:]) or {} for md5 in md5s if md5.endswith(".dir")]
+    return sorted({md5 for entries in lists for md5 in entries.values()})
+
+
 def fetch_objects(project: Project, md5s: Iterable[str], legacy: Iterable[str] = ()) -> int:
     """Bring these objects (folders with all they hold) from the default remote into the cache; how many came. What the
     remote lacks is left out: look whether it is there.
     """
-    root = dvc.require_root(project)
-
-    named = list(md5s)
+    root, named = dvc.require_root(project), list(md5s)
 
     def bring() -> int:
         import logging
@@ -120,9 +119,7 @@ def fetch_objects(project: Project, md5s: Iterable[str], legacy: Iterable[str] =
         with Repo(str(root)) as repo:
             came = repo.cloud.pull(wanted).transferred
             # Asked for a list of files alone, DVC may bring the list without them (see push_objects).
-            store = dvc.store(project)
-            lists = [cache.read_manifest(store.root / md5[:2] / md5[2:]) or {} for md5 in named if md5.endswith(".dir")]
-            inside = sorted({md5 for entries in lists for md5 in entries.values()})
-            return len(came | repo.cloud.pull([HashInfo("md5", md5) for md5 in inside]).transferred)
+            inside = [HashInfo("md5", md5) for md5 in _inside(project, named)]
+            return len(came | repo.cloud.pull(inside).transferred)
 
     return dvc.guarded(bring, "fetch")
