@@ -23,7 +23,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: help demo lab test causes pictures lint format bench build lock clean deps
+.PHONY: help demo lab test causes scorecard pictures lint format bench build lock clean deps
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -42,6 +42,9 @@ test: deps $(VENV)/.dev labextension/node_modules/.package-lock.json ## Python a
 
 causes: deps-git $(VENV)/.dev ## why do two runs differ: the bench of known causes (ARGS="word -v" chooses)
 	PYTHONPATH=tests $(BIN)/python -m causes $(ARGS)
+
+scorecard: deps $(VENV)/.dev labextension/node_modules/.package-lock.json ## forty faults, ours and the plain tools', into docs/reliability.md (ARGS="8 19" chooses)
+	PYTHONPATH=tests $(BIN)/python -m scorecard $(ARGS)
 
 pictures: deps $(VENV)/.dev labextension/node_modules/.package-lock.json ## the README's pictures, taken by the browser test
 	NEW_PICTURES=1 $(BIN)/pytest -q tests/e2e/test_journey.py tests/e2e/test_why.py tests/e2e/test_compare.py
