@@ -129,6 +129,12 @@ def _below(api: MlflowClient, run_id: str, folder: str, depth: int, asked: Itera
             yield from _below(api, run_id, str(item.path), depth + 1, asked)
 
 
+def history(api: MlflowClient, uri: str, run_id: str, key: str) -> list[tuple[float, int, int]]:
+    """All points (value, step, ms) of a metric of a run."""
+    with _translated(uri):
+        return [(float(m.value), int(m.step), int(m.timestamp)) for m in api.get_metric_history(run_id, key)]
+
+
 Points = list[tuple[int, float, int]]
 """(step, value, ms)"""
 

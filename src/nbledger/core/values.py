@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 import posixpath
 import re
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 MAX_KEY, MAX_PARAM, MAX_TAG = 250, 6000, 8000
@@ -33,6 +34,17 @@ def legal_key(key: str, taken: set[str] | None = None) -> str:
         n += 1
         unique = f"{legal[: MAX_KEY - 6]}_{n}"
     return unique
+
+
+def told(notices: Sequence[str], most: int = 40) -> list[str]:
+    """Notices as people can read them: each once, of thousands the first and how many more there are."""
+    lines = list(dict.fromkeys(notices))
+    if len(lines) <= most:
+        return lines
+    kept = lines[: most // 2]
+    counts = Counter(line.partition(" ")[0] for line in lines[most // 2 :])
+    rest = ", ".join(f"{count:,} of a {kind}" for kind, count in counts.most_common(5))
+    return [*kept, f"and {len(lines) - len(kept):,} more notices ({rest}): nbledger/manifest.json has all values"]
 
 
 def param_text(value: Any) -> str:

@@ -18,15 +18,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nbledger.core import files, lineage, mlflow, modules, snapshot, values
+from nbledger.core import files, lineage, manifest, mlflow, mlflow_runs, modules, snapshot, values
 from nbledger.core.errors import LedgerError, ToolFailed, Unreachable
 from nbledger.core.project import Project
 from nbledger.keeper import journal as journals
 from nbledger.keeper.journal import Event
 from nbledger.keeper.recorder import data_state, datasets
-
-_PRIVATE = ("uri", "root", "owner", "paths", "blob", "folder")
-"""Fields of events that stay on this machine."""
 
 
 @dataclass
@@ -161,10 +158,12 @@ def run_id_of(project: Project, journal_id: str) -> str | None:
 def _batch(events: Iterable[Event], keys: dict[str, str]) -> _Batch:
     """``keys`` maps original names to the legal ones given before, so that a name keeps its form."""
     batch = _Batch()
+    taken = set(keys.values())
 
     def legal(key: str, what: str) -> str:
         if key not in keys:
-            keys[key] = values.legal_key(key, set(keys.values()))
+            keys[key] = values.legal_key(key, taken)
+            taken.add(keys[key])
             if keys[key] != key:
                 batch.notices.append(f"{what} {key!r} is called {keys[key]!r} in MLflow, which allows no such name")
         return keys[key]
@@ -179,7 +178,10 @@ def _batch(events: Iterable[Event], keys: dict[str, str]) -> _Batch:
                     )
                 batch.params[legal(key, "parameter")] = text[: values.MAX_PARAM]
         elif kind == "tags":
-            batch.tags |= {legal(k, "tag"): v[: values.MAX_TAG] for k, v in event["tags"].items()}
+            for key, text in event["tags"].items():
+                if len(text) > values.MAX_TAG:
+                    batch.notices.append(f"tag {key!r} has {len(text)} characters; MLflow keeps {values.MAX_TAG}")
+                batch.tags[legal(key, "tag")] = text[: values.MAX_TAG]
         elif kind == "metric":
             value = float(event["v"])
             if value in (float("inf"), float("-inf")):
@@ -243,9 +245,11 @@ def _close(
                 mlflow.log_folder(api, uri, run_id, path / "blobs" / "unlogged", "nbledger/unlogged")
             state["uploaded"] = sorted(uploaded := uploaded | {event["blob"]})
             journals.save_state(path, state)
-    _manifest(api, uri, run_id, path, events, state)
+    state["notices"] = values.told(state["notices"])
+    tags = {"nbledger.manifest": _manifest(project, api, uri, run_id, path, events, state)}
     if state["notices"]:
-        mlflow.log(api, uri, run_id, tags={"nbledger.notices": "; ".join(state["notices"])[: values.MAX_TAG]})
+        tags["nbledger.notices"] = "; ".join(state["notices"])[: values.MAX_TAG]
+    mlflow.log(api, uri, run_id, tags=tags)
 
 
 def _finish_hashing(project: Project, api: Any, uri: str, run_id: str, listing: Path) -> None:
@@ -280,22 +284,30 @@ def _upload(api: Any, uri: str, run_id: str, blob: Path, place: str) -> None:
         mlflow.log_folder(api, uri, run_id, blob.parent, place)
 
 
-def _manifest(api: Any, uri: str, run_id: str, path: Path, events: tuple[Event, ...], state: Mapping[str, Any]) -> None:
-    """``nbledger/manifest.json``: every recorded value exactly as it was, whatever the store made of it."""
-    params: dict[str, str] = {}
-    metrics: dict[str, list[list[Any]]] = {}
-    kept: list[Event] = []
-    for event in events:
-        if event["t"] == "params":
-            params |= event["params"]
-        elif event["t"] == "metric":
-            metrics.setdefault(event["k"], []).append([event["v"], event["s"], event["at"]])
-        else:
-            kept.append({k: v for k, v in event.items() if k not in _PRIVATE})
+def _manifest(
+    project: Project,
+    api: Any,
+    uri: str,
+    run_id: str,
+    path: Path,
+    events: tuple[Event, ...],
+    state: Mapping[str, Any],
+) -> str:
+    """``nbledger/manifest.json``: every recorded value exactly as it was, and what the store has now; its digest."""
+    keys = state["keys"]
+    own = {keys.get(name, name) for e in events for name in (e["params"] if e["t"] == "params" else ())}
+    own |= {keys.get(e["k"], e["k"]) for e in events if e["t"] == "metric"}
+    stored = manifest.Stored()
+    if (run := mlflow.get_run(api, uri, run_id)) is not None:
+        data = run.data
+        history = lambda key: mlflow_runs.history(api, uri, run_id, key)  # noqa: E731
+        stored = manifest.held(data.tags, data.params, data.metrics, own, history)
+    text = manifest.text(events, state["notices"], keys, stored).encode()
     with tempfile.TemporaryDirectory(dir=path) as scratch:
-        text = json.dumps({"params": params, "metrics": metrics, "events": kept, "notices": state["notices"]}, indent=1)
-        (Path(scratch) / "manifest.json").write_text(text)
+        (Path(scratch) / manifest.NAME).write_bytes(text)
         mlflow.log_folder(api, uri, run_id, Path(scratch), "nbledger")
+    manifest.remember(project, run_id, sealed := manifest.digest(text))
+    return sealed
 
 
 def _log_model(uri: str, run_id: str, path: Path, event: Event) -> list[str]:
