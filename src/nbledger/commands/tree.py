@@ -15,6 +15,7 @@ from nbledger.commands.pipeline import pipeline
 from nbledger.commands.reproduce import reproduce
 from nbledger.commands.share import pull, push, undo
 from nbledger.commands.shared import ask, json_option
+from nbledger.commands.trust import trust
 from nbledger.core.errors import UsageError, nearest
 from nbledger.keeper import client
 
@@ -161,7 +162,7 @@ def flush(face: Face, as_json: bool) -> Answer:
 
 ledger.add_command(check)
 ledger.add_command(compare)
-for verb in (pipeline, pull, push, reproduce, undo):
+for verb in (pipeline, pull, push, reproduce, trust, undo):
     ledger.add_command(verb)
 
 

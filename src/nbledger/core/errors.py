@@ -46,6 +46,10 @@ class Refused(LedgerError):
     """nbledger could, and will not: going on would lose or mislead."""
 
 
+class Untrusted(Refused):
+    """Going on would execute code of a project that the person has not trusted."""
+
+
 class Busy(LedgerError):
     """Another process holds what is needed."""
 
@@ -58,7 +62,7 @@ class Unreachable(LedgerError):
     """The tracking server or the keeper did not answer in time."""
 
 
-_KINDS = {cls.__name__: cls for cls in (LedgerError, UsageError, Refused, Busy, ToolFailed, Unreachable)}
+_KINDS = {cls.__name__: cls for cls in (LedgerError, UsageError, Refused, Untrusted, Busy, ToolFailed, Unreachable)}
 
 
 def from_dict(fields: dict[str, object]) -> LedgerError:

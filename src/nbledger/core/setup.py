@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from nbledger.core import dvc, git, undo
+from nbledger.core import dvc, git, trust, undo
 from nbledger.core.errors import Refused, UsageError
 from nbledger.core.files import write_atomic
 from nbledger.core.project import Project, find
@@ -22,6 +22,7 @@ def initialise(project: Project, remote: str | None = None, tracking_uri: str | 
         done.append(f"made a Git repository in {root}")
     project = find(root)
     project.ensure_state()
+    trust.trust(project)
     mine: list[str] = []
     if project.dvc_root is None:
         dvc.init(project)

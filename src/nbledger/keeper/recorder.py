@@ -15,11 +15,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nbledger.core import git, reads, snapshot, values
+from nbledger.core import git, reads, snapshot, trust, values
 from nbledger.core.curve import Curve
 from nbledger.core.errors import LedgerError
 from nbledger.core.lineage import FileRecord, Lineage, fix
 from nbledger.core.project import Project
+from nbledger.keeper.frames import seal
 from nbledger.keeper.journal import SCHEMA, Journal, new_id, now_ms, owner
 
 _MOST_DATASETS = 200
@@ -89,8 +90,8 @@ class Recording:
             curve = self.curves.setdefault(key, Curve())
         curve.add(step, value)
         shown = repr(value) if value - value == 0.0 else f'"{value}"'
-        line = f'{{"t":"metric","at":{now_ms()},"k":{json.dumps(key)},"v":{shown},"s":{int(step)}}}\n'
-        self.journal.write_line(line.encode())
+        body = f'{{"t":"metric","at":{now_ms()},"k":{json.dumps(key)},"v":{shown},"s":{int(step)}'
+        self.journal.write_sealed(seal(body.encode()))
 
     def log_params(self, params: Mapping[str, Any]) -> None:
         """Record parameters; a name recorded before keeps its first value, as MLflow's parameters do."""
@@ -200,6 +201,8 @@ def datasets(records: Sequence[FileRecord]) -> list[list[str]]:
 def start(project: Project, plan: Plan) -> Recording:
     """Open the journal, write the start, take the snapshot. ``LedgerError`` when the journal cannot be written."""
     journal = Journal.create(project, plan.journal_id or new_id())
+    if project.scratch is None:
+        trust.trust(project)  # whoever runs its cells has executed its code
     recording = Recording(project, plan, journal)
     journal.write(
         "start",
