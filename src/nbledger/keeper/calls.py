@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nbledger.core.project import Project, find
+from nbledger.keeper import schemas, words
 
 if TYPE_CHECKING:
     from nbledger.core.differences import Comparison
@@ -30,6 +31,7 @@ def context(project: Project) -> dict[str, Any]:
 
 def project_of(where: Mapping[str, Any]) -> Project:
     """The project that ``context`` described."""
+    words.check(where, schemas.CONTEXT, "the context")
     project = find(Path(str(where["cwd"])))
     settings = dataclasses.replace(
         project.settings, tracking_uri=str(where["uri"]), experiment=str(where["experiment"])
@@ -173,7 +175,8 @@ TABLE |= {name: _later(module, name) for module, names in _VIEWS.items() for nam
 
 
 def perform(project: Project, name: str, args: Args, progress: Progress | None = None) -> Any:
-    """Run a call in this process."""
+    """Run a call in this process, if its words are what its schema allows."""
+    words.check(args, schemas.CALLS[name])
     return TABLE[name](project, args, progress)
 
 

@@ -75,7 +75,7 @@ class LedgerHandler(APIHandler):
         asked = words.of_query(query, route.schema)
         if route.method == "POST":
             asked = words.of_body(self.request.body) | asked
-        words.check(asked, route.schema_text)
+        words.check(asked, route.schema)
         return asked
 
     async def _send(self, answer: Answer) -> None:

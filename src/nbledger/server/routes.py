@@ -5,14 +5,31 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
+from nbledger.keeper.schemas import (
+    COMMIT,
+    FLAG,
+    JOB_ID,
+    LINE,
+    MESSAGE,
+    NAME,
+    PATH,
+    PATHS,
+    RUN,
+    TAGS,
+    VERSION,
+    Schema,
+    either,
+    many,
+    text,
+    whole,
+)
+
 Action = Literal["read", "write", "execute"]
-Schema = dict[str, Any]
 
 PREFIX = "nbledger/api"
 READ_SECONDS = 60.0
@@ -38,7 +55,7 @@ class Route:
     seconds: float = READ_SECONDS
     says: str = ""
 
-    @property
+    @cached_property
     def schema(self) -> Schema:
         """All words together."""
         return {
@@ -48,60 +65,17 @@ class Route:
             "additionalProperties": False,
         }
 
-    @cached_property
-    def schema_text(self) -> str:
-        return json.dumps(self.schema)
-
     def args(self, words: Mapping[str, Any], served: str) -> dict[str, Any]:
         """The words as the keeper's call takes them."""
         renamed = {self.names.get(name, name): value for name, value in words.items()}
         return renamed | ({"served": served} if self.served else {})
 
 
-def _text(longest: int, least: int = 0) -> Schema:
-    return {"type": "string", "minLength": least, "maxLength": longest}
-
-
-def _many(item: Schema, most: int, least: int = 0) -> Schema:
-    return {"type": "array", "items": item, "minItems": least, "maxItems": most}
-
-
-def _whole(least: int, most: int) -> Schema:
-    return {"type": "integer", "minimum": least, "maximum": most}
-
-
-def _either(schema: Schema) -> Schema:
-    """Or null."""
-    return schema | {"type": [schema["type"], "null"]}
-
-
-VERSION = _whole(-1, 1 << 53)
-FLAG: Schema = {"type": "boolean"}
-RUN = _text(20_000, 1)
-NAME = _text(1_000, 1)
-LINE = _text(20_000)
-MESSAGE = _text(100_000)
-PATH: Schema = {
-    "type": "string",
-    "title": "a path within the project",
-    "minLength": 1,
-    "maxLength": 4_096,
-    "pattern": r"^(?![/~])(?!([\s\S]*/)?\.\.(/|$))[\s\S]+$",
-}
-PATHS = _many(PATH, 2_000)
-COMMIT: Schema = {"type": "string", "title": "a commit's id", "pattern": "^[0-9a-f]{4,64}$", "maxLength": 64}
-JOB_ID: Schema = {"type": "string", "title": "a job's id", "pattern": r"^[0-9A-Za-z_.-]{1,100}$", "maxLength": 100}
-TAGS: Schema = {
-    "type": "object",
-    "maxProperties": 100,
-    "propertyNames": {"minLength": 1, "maxLength": 250},
-    "additionalProperties": _either(_text(10_000)),
-}
 _RUN_WORDS = {
     "run": RUN,
-    "times": _whole(1, 100),
+    "times": whole(1, 100),
     "restore_only": FLAG,
-    "into": _text(4_096, 1),
+    "into": text(4_096, 1),
 }
 _JOB_WORDS = {
     "kind": {"type": "string", "enum": ["track", "push", "pull", "reproduce"]},
@@ -110,7 +84,7 @@ _JOB_WORDS = {
     "push": FLAG,
 } | _RUN_WORDS
 _PREVIEW_WORDS = _JOB_WORDS | {
-    "kind": _text(40, 1),
+    "kind": text(40, 1),
     "large": FLAG,
     "commit": COMMIT,
     "file": PATH,
@@ -131,7 +105,7 @@ def _write(path: str, call: str, says: str, *needed: str, **more: Any) -> Route:
     return Route("POST", path, call, "write", needed=needed, says=says, seconds=WORK_SECONDS, **more)
 
 
-_COMPARED = {"run": _many(RUN, 200, 1), "all": FLAG}
+_COMPARED = {"run": many(RUN, 200, 1), "all": FLAG}
 _TO_COMPARE: dict[str, Any] = {
     "words": _COMPARED,
     "names": {"run": "names", "all": "everything"},
@@ -140,12 +114,12 @@ _TO_COMPARE: dict[str, Any] = {
 
 ROUTES: tuple[Route, ...] = (
     _read("state", "state", "The joined state: code, data, pipeline, tracking", served=True),
-    _read("runs", "table", "All runs of the experiment, the newest first", words={"limit": _whole(1, 100_000)}),
+    _read("runs", "table", "All runs of the experiment, the newest first", words={"limit": whole(1, 100_000)}),
     _read("runs/changes", "table_changes", "Runs that changed after a version", "since", words={"since": VERSION}),
     _read("runs/search", "search", "Runs that match a filter of MLflow's", "text", words={"text": LINE}),
     _read(
         "runs/series", "series", "Curves of metrics that were logged more than once", "run",
-        words={"run": _many(RUN, 2_000, 1), "key": _many(LINE, 1_000), "points": _whole(1, 10_000)},
+        words={"run": many(RUN, 2_000, 1), "key": many(LINE, 1_000), "points": whole(1, 10_000)},
     ),
     _read("runs/detail", "detail", "Everything recorded of a run", "run", words={"run": RUN}),
     _read("runs/notebook", "notebook", "The notebook as the run executed it", "run", words={"run": RUN}),
@@ -172,11 +146,11 @@ ROUTES: tuple[Route, ...] = (
     _write("runs/restore", "bring_back", "Bring a deleted run back", "run", words={"run": RUN}),
     _write(
         "promote", "promote", "Register a run's model, and point an alias at it", "run", "model",
-        words={"run": RUN, "model": NAME, "alias": _text(1_000), "logged": _text(1_000)},
+        words={"run": RUN, "model": NAME, "alias": text(1_000), "logged": text(1_000)},
     ),
     _write(
         "alias", "alias", "Point an alias at a version of a model, or with null remove it", "model", "alias", "version",
-        words={"model": NAME, "alias": NAME, "version": _either(_text(100, 1))},
+        words={"model": NAME, "alias": NAME, "version": either(text(100, 1))},
     ),
     _write(
         "versions/use", "use_version", "Put a version of data in the place of the present one", "file", "commit",

@@ -1,0 +1,187 @@
+"""The JSON schema of each call: what the keeper takes through its socket, as data. Whatever does not fit is refused in one
+line that names the word, before the call begins.
+
+A call that is added to ``calls.TABLE`` gets one line in ``CALLS``: the words that it needs, then all words with their
+schemas; every text, list and number has a limit (the tests ask for it)::
+
+    "gc": words(dry_run=FLAG, older_than=whole(0, 100_000)),
+    "promote": words("run", "model", run=RUN, model=NAME, conditions=many(LINE, 100), approved_by=either(NAME)),
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+Schema = dict[str, Any]
+
+
+def text(longest: int, least: int = 0) -> Schema:
+    return {"type": "string", "minLength": least, "maxLength": longest}
+
+
+def many(item: Schema, most: int, least: int = 0) -> Schema:
+    return {"type": "array", "items": item, "minItems": least, "maxItems": most}
+
+
+def whole(least: int, most: int) -> Schema:
+    return {"type": "integer", "minimum": least, "maximum": most}
+
+
+def number(least: float, most: float) -> Schema:
+    return {"type": "number", "minimum": least, "maximum": most}
+
+
+def either(schema: Schema) -> Schema:
+    """Or null."""
+    return schema | {"type": [schema["type"], "null"]}
+
+
+def table(item: Schema, most: int) -> Schema:
+    """Any names, each with an ``item``."""
+    names = {"minLength": 1, "maxLength": 1_000}
+    return {"type": "object", "maxProperties": most, "propertyNames": names, "additionalProperties": item}
+
+
+def words(*needed: str, **known: Schema) -> Schema:
+    """An object of the ``known`` words and no other; the ``needed`` ones must be there."""
+    return {"type": "object", "properties": known, "required": list(needed), "additionalProperties": False}
+
+
+VERSION = whole(-1, 1 << 53)
+FLAG: Schema = {"type": "boolean"}
+RUN = text(20_000, 1)
+NAME = text(1_000, 1)
+LINE = text(20_000)
+MESSAGE = text(100_000)
+PATH: Schema = {
+    "type": "string",
+    "title": "a path within the project",
+    "minLength": 1,
+    "maxLength": 4_096,
+    "pattern": r"^(?![/~])(?!([\s\S]*/)?\.\.(/|$))[\s\S]+$",
+    "format": "path",
+}
+PATHS = many(PATH, 2_000)
+ANY_PATH: Schema = text(4_096, 1) | {"format": "path"}
+"""As a person types it: absolute, or relative to where they are."""
+FOLDER: Schema = {
+    "type": "string",
+    "title": "an absolute path",
+    "minLength": 1,
+    "maxLength": 4_096,
+    "pattern": r"^(/|[A-Za-z]:[\\/]|\\\\)",
+    "format": "path",
+}
+COMMIT: Schema = {"type": "string", "title": "a commit's id", "pattern": "^[0-9a-f]{4,64}$", "maxLength": 64}
+JOURNAL: Schema = {"type": "string", "title": "a journal's id", "pattern": "^[0-9a-f]{32}$", "maxLength": 32}
+JOB_ID: Schema = {"type": "string", "title": "a job's id", "pattern": r"^[0-9A-Za-z_.-]{1,100}$", "maxLength": 100}
+TAGS: Schema = {
+    "type": "object",
+    "maxProperties": 100,
+    "propertyNames": {"minLength": 1, "maxLength": 250},
+    "additionalProperties": either(text(10_000)),
+}
+ENVIRONMENT = words(
+    digest=NAME,
+    python=NAME,
+    implementation=NAME,
+    platform=NAME,
+    packages=many(many({"type": ["string", "boolean"], "maxLength": 20_000}, 4, 4), 50_000),
+    threads=table(LINE, 200),
+    gpu=many(LINE, 200),
+    seeds_env=either(LINE),
+    cpus=whole(0, 1 << 20),
+    conda=either(LINE),
+)
+
+CONTEXT = words(
+    "cwd",
+    "uri",
+    "experiment",
+    cwd=FOLDER,
+    uri={
+        "type": "string",
+        "title": "the address of a tracking store",
+        "pattern": r"^[^\s-][^\x00-\x1f\x7f]*$",
+        "maxLength": 8_192,
+    },
+    experiment=NAME,
+)
+"""Which project and store a call is about (``calls.context``)."""
+
+_RUN: dict[str, Schema] = {"run": RUN}
+_COMPARED: dict[str, Schema] = {"names": many(RUN, 200, 1), "everything": FLAG, "metric": either(LINE)}
+_FILE: dict[str, Schema] = {"file": PATH}
+_JOB: dict[str, Schema] = {
+    "paths": PATHS,
+    "message": MESSAGE,
+    "push": FLAG,
+    "run": RUN,
+    "times": whole(1, 100),
+    "restore_only": FLAG,
+    "into": ANY_PATH,
+}
+
+CALLS: dict[str, Schema] = {
+    "track": words(
+        "paths",
+        paths=many(ANY_PATH, 100_000, 1),
+        message=either(MESSAGE),
+        push=FLAG,
+        commit=FLAG,
+        follow_symlinks=FLAG,
+        cwd=FOLDER,
+    ),
+    "status": words(),
+    "runs": words(text=LINE, sort=NAME | {"minLength": 0}, limit=whole(1, 100_000), experiment=either(LINE)),
+    "show": words("run", **_RUN),
+    "init": words(remote=either(LINE), tracking_uri=either(LINE)),
+    "flush": words(),
+    "run_id": words("journal", journal=JOURNAL),
+    "compare": words("names", **_COMPARED, here=ENVIRONMENT),
+    "record": words("run", **_RUN),
+    "tag": words("run", "tags", **_RUN, tags=table(MESSAGE, 1_000)),
+    "state": words(served=FOLDER),
+    "table": words(limit=whole(1, 100_000)),
+    "table_changes": words("since", since=VERSION),
+    "search": words("text", text=LINE),
+    "series": words("run", run=many(RUN, 2_000, 1), key=many(LINE, 1_000), points=whole(1, 10_000)),
+    "detail": words("run", **_RUN),
+    "notebook": words("run", **_RUN),
+    "compare_notebooks": words("a", "b", a=RUN, b=RUN),
+    "markdown": words("names", **_COMPARED),
+    "diff": words("file", **_FILE),
+    "versions": words("file", **_FILE),
+    "pipeline": words(),
+    "preview": words(
+        "kind",
+        kind=text(40, 1),
+        **_JOB,
+        **_FILE,
+        large=FLAG,
+        commit=COMMIT,
+        remote=LINE,
+        tracking_uri=LINE,
+        model=NAME,
+        alias=NAME,
+        version=NAME,
+        logged=NAME,
+    ),
+    "set_tags": words("run", "tags", **_RUN, tags=TAGS),
+    "rename": words("run", "name", **_RUN, name=RUN),
+    "note": words("run", "text", **_RUN, text=MESSAGE),
+    "delete": words("run", **_RUN),
+    "bring_back": words("run", **_RUN),
+    "models": words(),
+    "promote": words("run", "model", **_RUN, model=NAME, alias=text(1_000), logged=text(1_000)),
+    "alias": words("model", "alias", "version", model=NAME, alias=NAME, version=either(text(100, 1))),
+    "checkpoint": words("message", message=MESSAGE, paths=many(ANY_PATH, 100_000), large=FLAG, cwd=FOLDER),
+    "undo": words("commit", commit=COMMIT),
+    "use_version": words("file", "commit", **_FILE, commit=COMMIT),
+    "push": words(),
+    "pull": words(),
+    "sent": words(),
+    "jobs": words(),
+    "job_start": words("kind", kind={"type": "string", "enum": ["track", "push", "pull", "reproduce"]}, **_JOB),
+    "job_stop": words("id", id=JOB_ID),
+}
