@@ -1,7 +1,7 @@
 """Bytes into DVC's cache: every file is read once, hashed and copied in that pass, and never touched.
 
 An object appears under its name only when it is complete; a killed process leaves a temporary file that the next
-one removes.
+one removes. ``settle`` has what was written on the disk; no pointer names it before.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from nbledger.core import files
+from nbledger.core import durable, files
 from nbledger.core.errors import LedgerError, Refused
 from nbledger.core.files import Signature
-from nbledger.core.hashes import Hashes, pack, settled
+from nbledger.core.hashes import TICK_NS, Hashes, pack, settled
 
 Entry = tuple[str, Signature]
 Ignore = Callable[[str, list[str], list[str]], tuple[list[str], list[str]]]
@@ -72,10 +72,13 @@ class Content:
 
 @dataclass(frozen=True)
 class Store:
-    """A DVC cache's ``files/md5`` folder. ``shared`` caches have group-writable folders."""
+    """A DVC cache's ``files/md5`` folder. ``shared`` caches have group-writable folders; ``written`` are the objects that
+    may not be on the disk yet.
+    """
 
     root: Path
     shared: bool = False
+    written: list[str] = field(default_factory=list, compare=False)
 
     def path(self, md5: str) -> Path:
         return self.root / md5[:2] / md5[2:]
@@ -186,7 +189,7 @@ def hash_file(path: Path, known: Hashes, store: Store | None = None, report: Rep
     row = known.files([str(path)]).get(str(path))
     if row is not None and row[0] == pack(signature) and (store is None or store.has(row[1], signature[1])):
         return Content(row[1], signature[1], 1, False, executable)
-    safe = settled(signature)
+    safe = settled(signature) or (store is not None and _settles(signature))
     md5 = _take(str(path), signature, store, report)
     if safe:
         known.add_files([(str(path), pack(signature), md5)])
@@ -323,7 +326,7 @@ class _Folder:
     def _read(self, place: int) -> None:
         name, signature = self.entries[place]
         path = f"{self.folder}/{name}"
-        safe = settled(signature)
+        safe = settled(signature) or (self.store is not None and _settles(signature))
         if self.began is None:
             self.began = time.monotonic()
         self.hashes[name] = _take(path, signature, self.store, self.report)
@@ -446,6 +449,12 @@ def _take(path: str, expected: Signature, store: Store | None, report: Report | 
     return md5
 
 
+def _settles(signature: Signature) -> bool:
+    """Wait out the clock's tick in which the file last changed: a change from now on is bound to show."""
+    time.sleep(TICK_NS / 1e9)
+    return settled(signature)
+
+
 def _unchanged(path: str, expected: Signature) -> bool:
     try:
         return files.signature(os.stat(path)) == expected
@@ -489,7 +498,7 @@ def _stream(source: BinaryIO, target: BinaryIO | None, report: Report | None) ->
     digest = hashlib.md5(usedforsecurity=False)
     buffers = [memoryview(bytearray(_BLOCK)) for _ in range(2)]
     jobs: list[Future[None] | None] = [None, None]
-    turn = 0
+    turn = at = 0
     with ThreadPoolExecutor(1, "nbledger-md5") as pool:
         while True:
             if (job := jobs[turn]) is not None:
@@ -501,6 +510,8 @@ def _stream(source: BinaryIO, target: BinaryIO | None, report: Report | None) ->
             jobs[turn] = pool.submit(digest.update, block)
             if target is not None:
                 _write_all(target, block)
+                durable.begin(target.fileno(), at, count)
+                at += count
             if report is not None:
                 report(count)
             turn = 1 - turn
@@ -561,9 +572,11 @@ def _place(store: Store, temporary: str, target: BinaryIO, md5: str, size: int) 
     if store.has(md5, size):
         return
     _protect(target.fileno(), temporary)
+    os.fsync(target.fileno())
     final = store.path(md5)
     _folder(store, final.parent)
     os.replace(temporary, final)
+    store.written.append(str(final))
 
 
 def _write_object(store: Store, md5: str, data: bytes) -> None:
@@ -588,6 +601,7 @@ def _write_object(store: Store, md5: str, data: bytes) -> None:
         except FileNotFoundError:
             _folder(store, os.path.dirname(final))
             os.replace(temporary, final)
+        store.written.append(final)
     except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
@@ -596,6 +610,12 @@ def _write_object(store: Store, md5: str, data: bytes) -> None:
 
 def _protect(descriptor: int, path: str) -> None:
     os.chmod(descriptor if os.chmod in os.supports_fd else path, 0o444)
+
+
+def settle(store: Store) -> None:
+    """Return when the objects written are on the disk: from then on a pointer may name them."""
+    durable.settle(store.written, str(store.root))
+    store.written.clear()
 
 
 def sweep(store: Store) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import secrets
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +19,7 @@ CHUNK = 1 << 20
 def write_atomic(path: Path, data: bytes | str) -> None:
     """Replace ``path`` by ``data``: write beside it, fsync, rename (the order POSIX makes atomic)."""
     raw = data.encode() if isinstance(data, str) else data
-    temporary = path.with_name(f".{path.name[:200]}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name[:40]}.{os.getpid()}-{secrets.token_hex(3)}.tmp")
     try:
         with open(temporary, "wb") as file:
             file.write(raw)

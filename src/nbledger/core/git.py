@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import time
@@ -129,11 +130,8 @@ def failure(verb: str, done: subprocess.CompletedProcess[bytes]) -> LedgerError:
     """The error that Git's own words call for."""
     said = [line for line in done.stderr.decode("utf-8", "replace").splitlines() if line.strip()]
     text = scrub_url(" ".join(said))
-    if "File exists" in text and ".lock" in text:
-        return Busy(
-            "another Git process holds the index lock of this repository",
-            "wait for it to finish (or remove a stale .git/index.lock), then run this again",
-        )
+    if "File exists" in text and (named := re.search(r"'([^']+\.lock)'", text)):
+        return _held(named[1])
     if "tell me who you are" in text or "empty ident name" in text or "unable to auto-detect email" in text:
         return Refused(
             "Git does not know who you are",
@@ -336,17 +334,30 @@ def unlike_checkout(repo: GitRepo, paths: Sequence[str], index: Path) -> list[st
     return unlike
 
 
-def index_locked(repo: GitRepo) -> bool:
-    return (repo.git_dir / "index.lock").exists()
+def locks(repo: GitRepo) -> list[Path]:
+    """Git's lock files of the index, HEAD and the branch that are there: a Git process is at work, or one was killed."""
+    reference = (repo.git_dir / "HEAD").read_text(errors="surrogateescape").strip()
+    branch = [repo.common_dir / f"{reference[5:]}.lock"] if reference.startswith("ref: ") else []
+    return [
+        path for path in (repo.git_dir / "index.lock", repo.git_dir / "HEAD.lock", *branch) if os.path.lexists(path)
+    ]
 
 
-def refuse_if_locked(repo: GitRepo) -> None:
-    """Raise ``Busy`` when another process holds the index: nothing may be half-done."""
-    if index_locked(repo):
-        raise Busy(
-            "another Git process holds the index lock of this repository",
-            "wait for it to finish (or remove a stale .git/index.lock), then run this again",
-        )
+def refuse_if_locked(repo: GitRepo, patience: float = 1.0) -> None:
+    """Raise ``Busy`` when another process holds one of these: nothing may be half-done."""
+    deadline = time.monotonic() + patience
+    while found := locks(repo):
+        if time.monotonic() > deadline:
+            raise _held(str(found[0]))
+        time.sleep(0.02)
+
+
+def _held(lock: str) -> Busy:
+    what = {"index.lock": "index", "HEAD.lock": "HEAD"}.get(os.path.basename(lock), "branch")
+    return Busy(
+        f"another Git process holds the {what} lock of this repository, {lock}",
+        f"wait for it to finish; if no Git process runs, a killed one left it: rm {shlex.quote(lock)}",
+    )
 
 
 def require_identity(repo: GitRepo | Path) -> None:

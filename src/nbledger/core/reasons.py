@@ -38,6 +38,12 @@ def because(code: CodeState, data: DataState, large_file_mb: float) -> tuple[Rea
     return reasons
 
 
+def cut_short(paths: Sequence[str]) -> tuple[Reason, ...]:
+    """The reason that trackings which were killed leave."""
+    found = _about(paths, "data-untracked", "was being tracked when that was cut short", "trackings were cut short")
+    return (found,) if found else ()
+
+
 def _without_git(code: CodeState) -> Reason | None:
     if not code.repository:
         return Reason("git", "there is no Git repository")

@@ -8,12 +8,12 @@ import stat
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from nbledger.core import dvc, dvcremote, git, reads, undo
+from nbledger.core import dvc, dvcremote, git, reads, underway, undo
 from nbledger.core.dvcfiles import Out
 from nbledger.core.errors import LedgerError
 from nbledger.core.git import scrub_url
 from nbledger.core.project import Project
-from nbledger.core.reasons import because
+from nbledger.core.reasons import because, cut_short
 from nbledger.core.records import CodeState, DataState, Large, PipelineState, Remote, Status, TrackedOut, TrackingState
 
 MOST_TRACKED = 2000
@@ -36,9 +36,11 @@ def status(
         data, stale, outs = _data(project, about_data, pushed)
         code = asked.result()
     notes += about_data
+    unfinished = underway.cut_short(project, outs)
+    notes += [f"tracking {path} was cut short: nbledger track {path} completes it" for path in unfinished]
     code = dataclasses.replace(code, large=_large(project, code, outs))
     tracking = TrackingState(scrub_url(project.tracking_uri), project.experiment, reachable, pending)
-    reasons = because(code, data, project.settings.large_file_mb)
+    reasons = (*cut_short(unfinished), *because(code, data, project.settings.large_file_mb))
     return Status(
         str(project.root), not reasons, code, data, PipelineState(tuple(stale)), tracking, tuple(notes), reasons
     )

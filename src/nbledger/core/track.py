@@ -1,12 +1,13 @@
 """``track``: data under DVC, its pointers under Git, in one pass over the bytes.
 
-The order is what makes it safe to be killed anywhere: bytes into the cache, then the pointer, then the ignore line,
-then the commit. The user's file is only ever read.
+The order is what makes it safe to be killed anywhere: a note of what is to be done, bytes into the cache and on the
+disk, then the pointer, then the ignore line, then the commit. The user's file is only ever read.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import re
 import time
@@ -15,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from nbledger.core import cache, dvc, dvcfiles, files, git, hashes, undo
+from nbledger.core import cache, dvc, dvcfiles, files, git, hashes, underway, undo
 from nbledger.core.cache import Content
 from nbledger.core.errors import Busy, LedgerError, ToolFailed
 from nbledger.core.project import Project
@@ -25,6 +26,7 @@ from nbledger.core.targets import Target, plan
 Progress = Callable[[int, int, str], None]
 _YES = re.compile(r"true|yes|on|[+-]?0*[1-9][0-9]*[kmg]?", re.IGNORECASE)
 _PACE = 0.05  # seconds between two calls of it
+_TRIES = 20  # where others write to the same place
 
 
 @dataclass(frozen=True)
@@ -71,10 +73,13 @@ def track(
             finally:
                 sign = asked is not None and asked.result()
             dvc.refuse_if_running(project, [target.path for target in targets])
-            done = _write(project, targets, progress, committing, beside)
-            made = _Commit(None, frozenset())
-            if committing:
-                made = _committed(project, done, message, sign)
+            store = dvc.store(project)
+            underway.clear(project, store, dvc.require_root(project) / ".dvc" / "tmp")
+            with underway.noted(project, [target.rel for target in targets]):
+                done = _write(project, targets, store, progress, committing, beside)
+                made = _Commit(None, frozenset())
+                if committing:
+                    made = _committed(project, done, message, sign)
     except OSError as err:
         raise LedgerError(
             f"cannot write {err.filename or 'to the project'}: {err.strerror or err}",
@@ -123,13 +128,17 @@ def _result(one: _Done, made: _Commit, pushed: bool, notes: tuple[str, ...]) -> 
 
 
 def _write(
-    project: Project, targets: Sequence[Target], progress: Progress | None, committing: bool, beside: ThreadPoolExecutor
+    project: Project,
+    targets: Sequence[Target],
+    store: cache.Store,
+    progress: Progress | None,
+    committing: bool,
+    beside: ThreadPoolExecutor,
 ) -> list[_Done]:
-    """Bytes first, for all targets; then pointers; then ignore lines."""
-    store = dvc.store(project)
-    cache.sweep(store)
+    """Bytes first, for all targets, and on the disk; then pointers; then ignore lines."""
     known = beside.submit(_in_git, project, targets)
     contents = _store(project, targets, store, progress)
+    cache.settle(store)
     in_git = known.result()
     written = [_write_pointer(project, target, content) for target, content in zip(targets, contents, strict=True)]
     done = []
@@ -208,23 +217,30 @@ def _git_notes(target: Target, in_git: tuple[str, ...], committing: bool) -> tup
 
 def _write_pointer(project: Project, target: Target, content: Content) -> bool:
     """Write the ``.dvc`` file; False when it says so already."""
+    path = project.root / target.pointer
     if target.text is None:
-        data = dvcfiles.render_pointer(target.name, content)
-    else:
-        data = dvcfiles.revise_pointer(target.text, target.index, target.name, content)
-        # several outputs of one pointer: what was written for the one before must stay
-        now = (project.root / target.pointer).read_bytes()
-        if now != target.text.encode():
-            data = dvcfiles.revise_pointer(now.decode(), target.index, target.name, content)
+        return _replace(project, path, dvcfiles.render_pointer(target.name, content))
+    for _ in range(_TRIES):
+        before = files.signature(os.stat(path))
+        now = path.read_bytes()  # not the text of before: it may name several outputs, and be edited by hand
+        data = dvcfiles.revise_pointer(now.decode(), target.index, target.name, content)
         if data == now:
             return False
-    _replace(project, project.root / target.pointer, data)
-    return True
+        if _replace(project, path, data, before):
+            return True
+    raise Busy(f"{target.pointer} keeps changing", "try again when nobody writes to it")
 
 
-def _replace(project: Project, path: Path, data: bytes) -> None:
-    """Write by way of DVC's own scratch folder, so that a killed process leaves nothing in the work tree."""
-    scratch = dvc.require_root(project) / ".dvc" / "tmp" / f"nbledger-{os.getpid()}.tmp"
+def _replace(project: Project, path: Path, data: bytes, expected: files.Signature | None = None) -> bool:
+    """Write by way of DVC's own scratch folder, so that a killed process leaves nothing in the work tree; beside ``path``
+    where that is another file system, under a name that the next one takes again. False where ``path`` is not as
+    ``expected`` any more: somebody edited it meanwhile.
+    """
+    scratch = dvc.require_root(project) / ".dvc" / "tmp" / "nbledger-track.tmp"
+    if os.stat(scratch.parent).st_dev != os.stat(path.parent).st_dev:
+        scratch = path.with_name(
+            f".nbledger-{hashlib.md5(os.fsencode(path.name), usedforsecurity=False).hexdigest()}.tmp"
+        )
     try:
         with open(scratch, "wb") as file:
             file.write(data)
@@ -232,10 +248,10 @@ def _replace(project: Project, path: Path, data: bytes) -> None:
             os.fsync(file.fileno())
         if path.exists():
             os.chmod(scratch, path.stat().st_mode & 0o7777)
-        if os.stat(scratch).st_dev != os.stat(path.parent).st_dev:
-            files.write_atomic(path, data)
-        else:
-            os.replace(scratch, path)
+        if expected is not None and files.signature(os.stat(path)) != expected:
+            return False
+        os.replace(scratch, path)
+        return True
     finally:
         with contextlib.suppress(OSError):
             scratch.unlink()
@@ -247,13 +263,16 @@ def _ignore(project: Project, target: Target, ignore_file: str) -> str | None:
         return None
     line = dvcfiles.ignore_line(os.path.basename(target.rel))
     path = project.root / ignore_file
-    text = path.read_bytes() if path.is_file() else b""
-    if _has_line(text, line):
-        return line
-    if target.ignored:
-        return None
-    _replace(project, path, _with_lines(text, [line]))
-    return line
+    for _ in range(_TRIES):
+        before = files.signature(os.stat(path)) if path.is_file() else None
+        text = path.read_bytes() if before else b""
+        if _has_line(text, line):
+            return line
+        if target.ignored:
+            return None
+        if _replace(project, path, _with_lines(text, [line]), before):
+            return line
+    raise Busy(f"{ignore_file} keeps changing", "try again when nobody writes to it")
 
 
 def _has_line(text: bytes, line: str) -> bool:
@@ -280,8 +299,6 @@ def _committed(project: Project, done: Sequence[_Done], message: str | None, sig
         made = _commit(project, done, message, sign)
     except LedgerError as err:
         raise type(err)(f"the data are tracked, but not committed: {err.message}", err.hint) from err
-    if made.commit is not None:
-        undo.remember(project, made.commit, _message(done, message))
     return made
 
 
@@ -296,7 +313,8 @@ def _commit(project: Project, done: Sequence[_Done], message: str | None, sign: 
             lines.setdefault(one.ignore_file, []).append(one.line)
     gone = [one.target.rel for one in done]
     lined = _Lined(repo, lines)
-    made = _advance(repo, pointers, lined, gone, _message(done, message), sign)
+    said = _message(done, message)
+    made = _advance(repo, pointers, lined, gone, said, sign, lambda commit: undo.remember(project, commit, said))
     _settle_index(repo, pointers, lined, [path for one in done for path in one.was_in_git])
     return made
 
@@ -338,12 +356,20 @@ class _Lined:
 
 
 def _advance(
-    repo: git.GitRepo, pointers: dict[str, str], lined: _Lined, gone: Sequence[str], message: str, sign: bool
+    repo: git.GitRepo,
+    pointers: dict[str, str],
+    lined: _Lined,
+    gone: Sequence[str],
+    message: str,
+    sign: bool,
+    remember: Callable[[str], None],
 ) -> _Commit:
-    """Move HEAD to a commit with these changes; again on the new HEAD if somebody else moves it meanwhile."""
+    """Move HEAD to a commit with these changes; again on the new HEAD if somebody else moves it meanwhile. A commit is
+    remembered before it is anybody's: a process killed in between costs no offer to undo.
+    """
     ours = [*pointers, *lined.lines]
     folders = {str(above) for path in (*ours, *gone) for above in PurePosixPath(path).parents}
-    for attempt in range(20):
+    for attempt in range(_TRIES):
         head = git.head(repo)
         before: dict[str, str] = {}
         trees: dict[str, bytes] = {}
@@ -358,6 +384,7 @@ def _advance(
         if tree is None or tree == head.tree:
             return _Commit(None, frozenset())
         commit = git.commit_tree(repo, tree, [head.commit] if head.commit else [], message, sign=sign)
+        remember(commit)
         try:
             subject = message.strip().splitlines()[0]
             git.update_ref(repo, "HEAD", commit, head.commit or "0" * len(commit), f"commit: {subject}")

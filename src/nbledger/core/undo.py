@@ -13,22 +13,25 @@ from pathlib import Path
 
 from nbledger.core import dvcfiles, git
 from nbledger.core.errors import LedgerError, Refused, UsageError
-from nbledger.core.files import write_atomic
+from nbledger.core.files import lock, write_atomic
 from nbledger.core.project import Project
 from nbledger.core.records import Undoable
 
-_MOST = 500  # commits remembered
+_MOST = 500  # commits remembered, at least
 _REFS = ("refs/heads", "refs/remotes", "refs/tags")
 
 
 def remember(project: Project, commit: str, message: str) -> None:
     """Note that nbledger made this commit. A list that cannot be written costs the offer to undo, nothing else."""
-    line = json.dumps({"commit": commit, "message": _subject(message)})
+    line = json.dumps({"commit": commit, "message": _subject(message)}).encode()
     with contextlib.suppress(OSError, LedgerError):
         path = _list(project)
-        kept = path.read_text(encoding="utf-8").splitlines()[-_MOST + 1 :] if path.is_file() else []
-        project.ensure_state()
-        write_atomic(path, "\n".join([*kept, line]) + "\n")
+        with lock(project.ensure_state() / "commits.lock", 2.0, "the list of commits"):
+            lines = path.read_bytes().split(b"\n") if path.is_file() else [b""]
+            if len(lines) > 2 * _MOST:
+                write_atomic(path, b"\n".join(lines[-_MOST:]))
+            with open(path, "ab") as file:  # a last line that a killed process left torn ends here
+                file.write((b"\n" if lines[-1] else b"") + line + b"\n")
 
 
 def available(project: Project) -> Undoable | None:
