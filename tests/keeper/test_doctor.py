@@ -279,7 +279,7 @@ def test_unreadable_line_orphan_and_waiting_runs(project: Path, monkeypatch: pyt
     (journal.folder(here) / ".done-left").mkdir()
 
     found = findings(here)
-    assert "1 unreadable lines" in find_one(found, "unreadable lines").text
+    assert "1 damaged lines" in find_one(found, "damaged lines").text
     assert find_one(found, "its kernel is gone").severity == "problem"
     assert find_one(found, "wait to be published").fix == "nbledger flush"
     assert len(list(journal.pending(here))) == 3, "looking changes nothing"

@@ -67,7 +67,7 @@ def test_a_torn_last_line_waits_and_is_read_when_whole(here: Project) -> None:
     with events.open("ab") as file:
         file.write(b'{"t":"metric","at":1,"k":"late","v":1')
     reading = journal.read(path)
-    assert reading.offset == size and reading.unreadable == 0
+    assert reading.offset == size and reading.damaged == 0
     with events.open("ab") as file:
         file.write(b'.5,"s":0}\n')
     (late,) = journal.read(path, reading.offset).events
@@ -82,7 +82,7 @@ def test_a_torn_last_line_of_a_dead_kernel_costs_only_itself(here: Project) -> N
     (found,) = runs(here.root)
     assert found.info.status == "KILLED"
     assert history(here, "cut") == [(n, n / 7) for n in range(5)]
-    assert "1 lines of the journal could not be read" in found.data.tags["nbledger.notices"]
+    assert "1 line of the journal could not be read" in found.data.tags["nbledger.notices"]
 
 
 @pytest.mark.parametrize("bad", [b"\xff\xfe garbage\0\n", b"{}\n", b"[1]\n", b'"text"\n', b"null\n", b"\n", b'{"t":'])
@@ -93,7 +93,7 @@ def test_an_unreadable_line_is_told_and_the_others_are_kept(here: Project, bad: 
     lines.insert(metrics[2], bad)
     (path / "events.jsonl").write_bytes(b"".join(lines))
     whole = bad.endswith(b"\n")
-    assert journal.read(path).unreadable == 1
+    assert journal.read(path).damaged == 1
     assert publish.flush(here) == (0, [])
     assert history(here, "scratched") == [(n, n / 7) for n in range(5) if whole or n != 2]
     (found,) = runs(here.root)
@@ -186,7 +186,7 @@ def test_threads_do_not_mix_their_lines(here: Project) -> None:
         list(pool.map(lambda n: [recording.log(i, {f"m{n}": i}) for i in range(200)], range(8)))
     recording.end()
     reading = journal.read(recording.journal.path)
-    assert reading.unreadable == 0
+    assert reading.damaged == 0
     assert sum(e["t"] == "metric" for e in reading.events) == 1600
 
 

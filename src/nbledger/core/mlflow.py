@@ -88,6 +88,16 @@ def _translated(uri: str) -> Iterator[None]:
         raise ToolFailed(f"MLflow: {first}") from err
 
 
+def locked(err: BaseException) -> bool:
+    """Whether an operation failed because another process had locked the database: it may be done again."""
+    told: BaseException | None = err
+    while told is not None:
+        if "database is locked" in str(told):
+            return True
+        told = told.__cause__
+    return False
+
+
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Without MLflow's and Alembic's progress lines, which would land in a user's cell or terminal."""

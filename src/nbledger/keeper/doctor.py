@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import nbledger
-from nbledger.core import dvc, files, git, mlflow, rebuild, restored, worktrees
+from nbledger.core import dvc, files, git, mlflow, rebuild, restored, underway, worktrees
 from nbledger.core.errors import Busy, LedgerError
 from nbledger.core.project import Project
 from nbledger.keeper import client, endpoint
@@ -59,8 +59,10 @@ def _repository(project: Project, fix: bool) -> Iterator[Finding]:
         git.require_identity(project.git)
     except LedgerError as err:
         yield Finding("problem", err.message, err.hint)
-    if git.index_locked(project.git):
-        yield Finding("problem", "Git's index is locked", "if no Git process runs, remove .git/index.lock")
+    for lock in git.locks(project.git):
+        yield Finding(
+            "problem", f"{lock} is there: a Git process is at work, or was killed", f"if none runs: rm {lock}"
+        )
     if not os.access(project.git.git_dir, os.W_OK):
         yield Finding("problem", f"{project.git.git_dir} is read-only: no snapshots can be taken", "make it writable")
     yield Finding("ok", f"Git repository {project.root}")
@@ -73,6 +75,8 @@ def _pointers(project: Project, fix: bool) -> Iterator[Finding]:
     outs, problems = dvc.outputs(project)
     for problem in problems:
         yield Finding("problem", str(problem), "restore it: git checkout -- its path")
+    for path in underway.cut_short(project, outs):
+        yield Finding("problem", f"tracking {path} was cut short: nothing versions it", f"nbledger track {path}")
     yield Finding("ok", f"DVC repository {project.dvc_root}, {len(outs)} output{'s' if len(outs) != 1 else ''}")
 
 
@@ -132,10 +136,10 @@ def _journals(project: Project, fix: bool) -> Iterator[Finding]:
             )
     for path in journals.pending(project):
         reading = journals.read(path)
-        if reading.unreadable:
+        if reading.damaged:
             yield Finding(
                 "problem",
-                f"journal {path.name} has {reading.unreadable} unreadable lines; the others are kept",
+                f"journal {path.name} has {reading.damaged} damaged lines; the others are kept",
                 f"see {path / 'events.jsonl'}",
             )
         if publisher.orphaned(path):

@@ -2,20 +2,23 @@
 
 One folder a run under ``.nbledger/journals/<journal id>/``:
 
-``events.jsonl``  one JSON object a line, ``t`` its type, ``at`` milliseconds since the epoch
+``events.jsonl``  one JSON object a line, ``t`` its type, ``at`` milliseconds since the epoch, ``crc`` its checksum
 ``blobs/``        files that belong to the run, as they were when the event was written
-``state.json``    how far a publisher has come (written by the publisher alone)
+``creating``      made before the run is: whoever finds it, and no run in ``state.json``, looks for the run in the store
+``state.json``    how far a publisher has come (written by the publisher alone); it may be lost, see ``publish.py``
 
 A line is one ``write`` call on a file opened for appending, so that lines of several threads never mix and a
-killed kernel loses nothing it was told was written; starts and ends are flushed to the disk as well.
+killed kernel loses nothing it was told was written; starts and ends are flushed to the disk as well. A line that is
+torn or damaged costs only itself: it is left out, which the run says (``frames.py``).
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
+import errno
 import os
 import shutil
+import threading
 import time
 import uuid
 from collections.abc import Iterator
@@ -27,6 +30,7 @@ from nbledger.core import files
 from nbledger.core.errors import LedgerError
 from nbledger.core.owners import alive, host, owner, process_started
 from nbledger.core.project import Project
+from nbledger.keeper import frames
 
 __all__ = [
     "Journal",
@@ -44,9 +48,11 @@ __all__ = [
     "read",
     "remove",
     "save_state",
+    "unwritable",
 ]
 
 SCHEMA = 2
+_MOST_WAITING = 64 << 20
 Event = dict[str, Any]
 
 
@@ -62,6 +68,14 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
+def unwritable(project: Project, err: OSError) -> LedgerError:
+    """What is said where no run can be begun."""
+    return LedgerError(
+        f"cannot write the ledger in {project.state}: {err.strerror}",
+        "free some disk space or make the folder writable",
+    )
+
+
 class Journal:
     """An open journal. Create with ``create``; ``write`` appends one event."""
 
@@ -69,6 +83,8 @@ class Journal:
         self.path = path
         self.id = path.name
         self._descriptor = os.open(path / "events.jsonl", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        self._waiting = bytearray(b"\n" if _ends_torn(path / "events.jsonl") else b"")
+        self._lock = threading.RLock()
 
     @classmethod
     def create(cls, project: Project, journal_id: str) -> Journal:
@@ -80,22 +96,53 @@ class Journal:
             return cls(path)
         except OSError as err:
             shutil.rmtree(path, ignore_errors=True)
-            raise LedgerError(
-                f"cannot write the ledger in {project.state}: {err.strerror}",
-                "free some disk space or make the folder writable",
-            ) from err
+            raise unwritable(project, err) from err
 
     def write(self, kind: str, *, durable: bool = False, **fields: Any) -> None:
         """Append one event; ``durable`` waits until the disk has it."""
-        line = json.dumps({"t": kind, "at": now_ms(), **fields}, separators=(",", ":"), allow_nan=False)
-        self.write_line(line.encode() + b"\n")
+        fields = {"t": kind, "at": now_ms(), **fields}
+        self.write_sealed(frames.sealed(fields, allow_nan=False))
         if durable:
-            os.fsync(self._descriptor)
+            self.sync()
 
-    def write_line(self, line: bytes) -> None:
-        written = os.write(self._descriptor, line)
-        if written != len(line):
-            raise OSError(28, "No space left on device")
+    def write_sealed(self, line: bytes) -> None:
+        """Append a line of ``frames.seal``. What the disk has no room for waits in memory, in its order, until it has."""
+        with self._lock:
+            self._write_waiting()
+            if len(self._waiting) > _MOST_WAITING:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            self._waiting += line if self._waiting else line[self._write(line) :]
+
+    def _write_waiting(self) -> None:
+        while self._waiting and (written := self._write(self._waiting)):
+            del self._waiting[:written]
+
+    def _write(self, data: bytes | bytearray) -> int:
+        """How much of it the disk has taken."""
+        try:
+            return os.write(self._descriptor, data)
+        except OSError as err:
+            if err.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            return 0
+
+    @property
+    def waiting(self) -> int:
+        """Bytes that wait in memory for room on the disk."""
+        return len(self._waiting)
+
+    def sync(self) -> None:
+        """Wait until the disk has everything; ``OSError`` where it has no room."""
+        with self._lock:
+            self._write_waiting()
+            if self._waiting:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        os.fsync(self._descriptor)
+
+    def discard(self) -> None:
+        """Take a journal away whose start could not be written."""
+        self.close()
+        shutil.rmtree(self.path, ignore_errors=True)
 
     def blob(self, name: str) -> Path:
         """Path in ``blobs/`` for a new file called ``name``, in a folder of its own so that names never collide."""
@@ -109,13 +156,22 @@ class Journal:
             self._descriptor = -1
 
 
+def _ends_torn(events: Path) -> bool:
+    """Whether the last line was cut off: the next must begin on a line of its own."""
+    with open(events, "rb") as file:
+        if file.seek(0, os.SEEK_END) == 0:
+            return False
+        file.seek(-1, os.SEEK_END)
+        return file.read(1) != b"\n"
+
+
 @dataclass(frozen=True)
 class Reading:
-    """What a journal held from ``offset`` on: its events, the next offset, and lines that could not be read."""
+    """What a journal held from ``offset`` on: its events, the next offset, and how many lines were damaged."""
 
     events: tuple[Event, ...]
     offset: int
-    unreadable: int
+    damaged: int
 
 
 def read(path: Path, offset: int = 0) -> Reading:
@@ -128,36 +184,63 @@ def read(path: Path, offset: int = 0) -> Reading:
         return Reading((), offset, 0)
     whole, newline, _ = data.rpartition(b"\n")
     events: list[Event] = []
-    bad = 0
+    damaged = 0
     for line in whole.split(b"\n") if newline else []:
-        try:
-            event = json.loads(line)
-            events.append({**event, "t": str(event["t"])})
-        except (ValueError, KeyError, TypeError):
-            bad += 1
-    return Reading(tuple(events), offset + len(whole) + len(newline), bad)
+        event = _event(line)
+        if event is None:
+            damaged += 1
+        else:
+            events.append(event)
+    return Reading(tuple(events), offset + len(whole) + len(newline), damaged)
+
+
+_NEEDED: dict[str, tuple[str, ...]] = {
+    "start": ("id", "name", "experiment", "uri", "owner", "user", "schema"),
+    "params": ("params",),
+    "tags": ("tags",),
+    "metric": ("k", "v", "s"),
+    "snapshot": ("commit", "dirty", "left_out"),
+    "artifact": ("blob", "place"),
+    "model": ("blob", "name", "requirements", "paths"),
+    "lineage": ("folder",),
+    "environment": ("folder",),
+    "notice": ("text",),
+    "outcome": ("status", "error", "ended"),
+    "end": ("status",),
+}
+
+
+def _event(line: bytes) -> Event | None:
+    """The event of a line. One without a checksum, of an earlier version, must at least have the fields of its type."""
+    event = frames.opened(line)
+    if event is None or not isinstance(event.get("t"), str) or not isinstance(event.get("at"), int):
+        return None
+    return event if all(name in event for name in _NEEDED.get(event["t"], ())) else None
 
 
 def first(path: Path) -> Event | None:
-    """The start event of a journal, if its first line is whole."""
+    """The start event of a journal; if its first line is damaged, as a publisher has noted it."""
     try:
         with open(path / "events.jsonl", "rb") as file:
-            event = json.loads(file.readline())
-    except (OSError, ValueError):
+            event = _event(file.readline())
+    except OSError:
         return None
-    return event if isinstance(event, dict) and event.get("t") == "start" else None
+    if event is not None and event["t"] == "start":
+        return event
+    begun = load_state(path).get("begun")
+    return begun if isinstance(begun, dict) else None
 
 
 def load_state(path: Path) -> dict[str, Any]:
+    """What ``save_state`` kept; nothing where it is missing or damaged."""
     try:
-        state = json.loads((path / "state.json").read_text())
-    except (OSError, ValueError):
+        return frames.opened((path / "state.json").read_bytes()) or {}
+    except OSError:
         return {}
-    return state if isinstance(state, dict) else {}
 
 
 def save_state(path: Path, state: dict[str, Any]) -> None:
-    files.write_atomic(path / "state.json", json.dumps(state))
+    files.write_atomic(path / "state.json", frames.sealed(state))
 
 
 def pending(project: Project) -> Iterator[Path]:

@@ -2,17 +2,22 @@
 
 A publication goes as far as the journal does. ``state.json`` remembers the run's id and how far it came; a crash
 between a write to the store and that note only repeats writes that MLflow takes as the same (parameters and tags
-of equal value, metric points of equal key, step, time and value).
+of equal value, metric points of equal key, step, time and value; files of equal name; a model is known by a tag).
+
+``state.json`` may be missing or damaged: then all is written again, to the run that bears the journal's id as a tag. That
+there may be one is known by the file ``creating``; only where both are removed by hand is a run made twice.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +26,7 @@ from typing import Any
 from nbledger.core import files, lineage, manifest, mlflow, mlflow_runs, modules, snapshot, values
 from nbledger.core.errors import LedgerError, ToolFailed, Unreachable
 from nbledger.core.project import Project
+from nbledger.keeper import frames, keeping
 from nbledger.keeper import journal as journals
 from nbledger.keeper.journal import Event
 from nbledger.keeper.recorder import data_state, datasets
@@ -39,15 +45,26 @@ class _Batch:
 def publish(project: Project, path: Path) -> bool:
     """Publish what the journal at ``path`` holds so far; True when the run is closed and the journal removed.
 
-    Raises ``Unreachable`` when the store does not answer; the journal then stays as it is.
+    Raises ``Unreachable`` when the store does not answer; the journal then stays as it is. A database that another
+    process has locked is tried again for some seconds.
     """
-    if not path.is_dir():
-        return True
-    try:
-        with files.lock(path / "publish.lock", timeout=60, what=f"journal {path.name}"):
-            return _publish(project, path)
-    except FileNotFoundError:
-        return not path.is_dir()
+    for pause in (*_PAUSES, None):
+        if not path.is_dir():
+            return True
+        try:
+            with files.lock(path / "publish.lock", timeout=60, what=f"journal {path.name}"):
+                return _publish(project, path)
+        except FileNotFoundError:
+            return not path.is_dir()
+        except ToolFailed as err:
+            if pause is None or not mlflow.locked(err):
+                raise
+            time.sleep(pause)
+    return False
+
+
+_PAUSES = (0.1, 0.3, 1.0, 3.0)
+"""Seconds between the attempts at a locked database; SQLite itself has waited each time."""
 
 
 def _publish(project: Project, path: Path) -> bool:
@@ -58,14 +75,13 @@ def _publish(project: Project, path: Path) -> bool:
     if begun is None:
         return _abandon_unstarted(path)
     uri = str(begun["uri"])
-    api = mlflow.client(project, uri)
+    keeping.protect(project, path, begun, fresh.events)
+    api = _client(project, path, state, begun)
     if "run_id" not in state:
         state = _create(project, path, api, begun, state)
     run_id = str(state["run_id"])
     batch = _batch(fresh.events, state.setdefault("keys", {}))
     notices = mlflow.log(api, uri, run_id, params=batch.params, tags=batch.tags, metrics=batch.metrics)
-    if fresh.unreadable:
-        notices.append(f"{fresh.unreadable} lines of the journal could not be read")
     state["notices"] = [*state.get("notices", []), *batch.notices, *notices]
     _datasets(api, uri, run_id, fresh.events)
     ended = state.get("ended") or next((e for e in fresh.events if e["t"] == "end"), None)
@@ -73,9 +89,19 @@ def _publish(project: Project, path: Path) -> bool:
     journals.save_state(path, state)
     if ended is None:
         return False
-    _close(project, path, api, uri, run_id, journals.read(path).events, state, ended)
+    _close(project, path, api, uri, run_id, journals.read(path), state, ended)
     journals.remove(path)
     return True
+
+
+def _client(project: Project, path: Path, state: dict[str, Any], begun: Event) -> Any:
+    """A client of the store. While that is away the start of the run is kept twice: nothing else tells where it belongs."""
+    try:
+        return mlflow.client(project, str(begun["uri"]))
+    except Unreachable:
+        if "begun" not in state:
+            journals.save_state(path, {**state, "begun": begun})
+        raise
 
 
 def _abandon_unstarted(path: Path) -> bool:
@@ -84,8 +110,6 @@ def _abandon_unstarted(path: Path) -> bool:
         raise LedgerError(
             f"the start of journal {path.name} cannot be read", f"what it holds is in {path / 'events.jsonl'}"
         )
-    import time
-
     if time.time() - path.stat().st_ctime > 60:
         journals.remove(path)
         return True
@@ -98,23 +122,21 @@ def _create(project: Project, path: Path, api: Any, begun: Event, state: dict[st
     if parent and run_id_of(project, str(parent)) is None:
         publish(project, journals.folder(project) / str(parent))  # a child names its parent's run, so that comes first
     experiment = mlflow.experiment_id(api, project, str(begun["experiment"]), uri)
-    run_id = None
-    if state.get("creating"):
+    tags, run_id, creating = _start_tags(project, api, experiment, begun), None, path / "creating"
+    if creating.exists() or state.get("creating"):
         run_id = mlflow.find_by_journal(api, uri, experiment, path.name)
     else:
-        state["creating"] = True
-        journals.save_state(path, state)
+        with open(creating, "wb") as file:
+            os.fsync(file.fileno())
     if run_id is None:
-        run_id = mlflow.create_run(
-            api, uri, experiment, path.name, str(begun["name"]), int(begun["at"]), _start_tags(project, begun)
-        )
-    state["run_id"] = run_id
+        run_id = mlflow.create_run(api, uri, experiment, path.name, str(begun["name"]), int(begun["at"]), tags)
+    state |= {"run_id": run_id, "begun": begun}
     _remember(project, path.name, run_id)
     journals.save_state(path, state)
     return state
 
 
-def _start_tags(project: Project, begun: Event) -> dict[str, str]:
+def _start_tags(project: Project, api: Any, experiment: str, begun: Event) -> dict[str, str]:
     tags = {
         "mlflow.user": str(begun["user"]),
         "nbledger.schema": str(begun["schema"]),
@@ -125,6 +147,7 @@ def _start_tags(project: Project, begun: Event) -> dict[str, str]:
     parent = begun.get("parent")
     if parent:
         known = run_id_of(project, str(parent))
+        known = known or mlflow.find_by_journal(api, str(begun["uri"]), experiment, str(parent))
         if known:
             tags["mlflow.parentRunId"] = known
     return tags
@@ -134,11 +157,13 @@ def _remember(project: Project, journal_id: str, run_id: str) -> None:
     """Note which run a journal became: children and callers ask after the journal is gone. Kept to 2,000 lines."""
     index = project.state / "published.jsonl"
     with files.lock(project.state / "published.lock", timeout=10):
-        with open(index, "a") as file:
-            file.write(json.dumps([journal_id, run_id]) + "\n")
-        lines = index.read_text().splitlines()
-        if len(lines) > 4000:
-            files.write_atomic(index, "\n".join(lines[-2000:]) + "\n")
+        before = index.read_bytes() if index.exists() else b""
+        line = frames.sealed({"journal": journal_id, "run": run_id})
+        if before.count(b"\n") >= 4000:
+            files.write_atomic(index, b"\n".join(before.splitlines()[-2000:]) + b"\n" + line)
+            return
+        with open(index, "ab") as file:
+            file.write(line if before.endswith(b"\n") or not before else b"\n" + line)
 
 
 def run_id_of(project: Project, journal_id: str) -> str | None:
@@ -147,12 +172,21 @@ def run_id_of(project: Project, journal_id: str) -> str | None:
     if "run_id" in state:
         return str(state["run_id"])
     with contextlib.suppress(OSError):
-        for line in reversed((project.state / "published.jsonl").read_text().splitlines()):
-            with contextlib.suppress(ValueError):
-                known, run_id = json.loads(line)
-                if known == journal_id:
-                    return str(run_id)
+        for line in reversed((project.state / "published.jsonl").read_bytes().splitlines()):
+            if journal_id.encode() in line and (known := _remembered(line))[0] == journal_id:
+                return known[1]
     return None
+
+
+def _remembered(line: bytes) -> tuple[str, str]:
+    """(journal, run) of a line of ``published.jsonl``, which was a bare list before; nothing if it is damaged."""
+    if line.startswith(b"{"):
+        fields = frames.opened(line) or {}
+        return str(fields.get("journal", "")), str(fields.get("run", ""))
+    with contextlib.suppress(ValueError, TypeError):
+        journal_id, run_id = json.loads(line)
+        return str(journal_id), str(run_id)
+    return "", ""
 
 
 def _batch(events: Iterable[Event], keys: dict[str, str]) -> _Batch:
@@ -218,10 +252,11 @@ def _close(
     api: Any,
     uri: str,
     run_id: str,
-    events: tuple[Event, ...],
+    reading: journals.Reading,
     state: dict[str, Any],
     ended: Event,
 ) -> None:
+    events = reading.events
     taken = next((e for e in events if e["t"] == "snapshot"), None)
     if taken and taken["commit"]:
         with contextlib.suppress(LedgerError):
@@ -233,6 +268,7 @@ def _close(
             _finish_hashing(project, api, uri, run_id, path / event["folder"] / "inputs.json")
         elif event["t"] == "environment":
             _finish_environment(project, path / event["folder"] / "environment.json")
+    keeping.note(project, path, state["begun"], run_id, events)
     for event in events:
         if event["t"] == "artifact" and event["blob"] not in uploaded:
             _upload(api, uri, run_id, path / event["blob"], str(event["place"]))
@@ -245,6 +281,9 @@ def _close(
                 mlflow.log_folder(api, uri, run_id, path / "blobs" / "unlogged", "nbledger/unlogged")
             state["uploaded"] = sorted(uploaded := uploaded | {event["blob"]})
             journals.save_state(path, state)
+    if reading.damaged:
+        many = "1 line" if reading.damaged == 1 else f"{reading.damaged} lines"
+        state["notices"].append(f"{many} of the journal could not be read: damaged, or cut off by a crash")
     state["notices"] = values.told(state["notices"])
     tags = {"nbledger.manifest": _manifest(project, api, uri, run_id, path, events, state)}
     if state["notices"]:
@@ -353,19 +392,19 @@ def orphaned(path: Path) -> bool:
 
 def close_orphan(path: Path) -> None:
     """End a journal whose kernel is gone: with the cell's outcome if that was noted, else KILLED at its last sign of life."""
-    last = int((path / "events.jsonl").stat().st_mtime * 1000)
-    known = next((e for e in journals.read(path).events if e["t"] == "outcome"), None)
-    end = {"status": "KILLED", "error": "the kernel ended before the run did", "ended": last}
-    if known is not None:
-        end = {key: known[key] for key in ("status", "error", "ended")}
-    log = journals.Journal(path)
-    try:
-        torn = (path / "events.jsonl").read_bytes()
-        if torn and not torn.endswith(b"\n"):
-            log.write_line(b"\n")
-        log.write_line(json.dumps({"t": "end", "at": journals.now_ms(), **end}).encode() + b"\n")
-    finally:
-        log.close()
+    with files.lock(path / "publish.lock", timeout=60, what=f"journal {path.name}"):
+        if not orphaned(path):
+            return  # another process has closed it meanwhile
+        last = int((path / "events.jsonl").stat().st_mtime * 1000)
+        known = next((e for e in journals.read(path).events if e["t"] == "outcome"), None)
+        end: Event = {"status": "KILLED", "error": "the kernel ended before the run did", "ended": last}
+        if known is not None:
+            end = {key: known[key] for key in ("status", "error", "ended")}
+        log = journals.Journal(path)
+        try:
+            log.write("end", **end)
+        finally:
+            log.close()
 
 
 def flush(project: Project) -> tuple[int, list[str]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import uuid
@@ -16,7 +15,7 @@ from nbledger.core.owners import owner
 from nbledger.core.project import Project
 from nbledger.core.record import FOLDER, Record
 from nbledger.core.runs import REPRODUCES, VERDICT
-from nbledger.keeper import client
+from nbledger.keeper import client, frames
 from nbledger.keeper import journal as journals
 from nbledger.keeper.execute import Executed
 from nbledger.keeper.publish import run_id_of
@@ -75,13 +74,13 @@ def _hand_over(
         "root": str(project.root),
         "owner": owner(),
     } | ({} if child else {"name": row.name})
-    lines = list(_rewritten(journals.read(path).events, changes, bool(row.dirty), added))
+    lines = b"".join(_rewritten(journals.read(path).events, changes, bool(row.dirty), added))
     target = journals.folder(project)
     target.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = target / f".new-{path.name}"
     try:
-        shutil.copytree(path, draft, ignore=shutil.ignore_patterns("state.json", "publish.lock"))
-        (draft / "events.jsonl").write_text("".join(lines), encoding="utf-8")
+        shutil.copytree(path, draft, ignore=shutil.ignore_patterns("state.json", "creating", "publish.lock"))
+        (draft / "events.jsonl").write_bytes(lines)
         os.rename(draft, target / path.name)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
@@ -89,7 +88,7 @@ def _hand_over(
 
 def _rewritten(
     events: Iterable[dict[str, Any]], changes: dict[str, Any], dirty: bool, added: Sequence[dict[str, Any]]
-) -> Iterable[str]:
+) -> Iterable[bytes]:
     for event in events:
         made = event
         if event["t"] == "start":
@@ -98,8 +97,8 @@ def _rewritten(
             made = {**event, "dirty": dirty}
         elif event["t"] == "end":
             for more in added:
-                yield json.dumps({"at": event["at"], **more}) + "\n"
-        yield json.dumps(made) + "\n"
+                yield frames.sealed({"at": event["at"], **more})
+        yield frames.sealed(made)
 
 
 def _own_artifacts(project: Project, executed: Executed, scratch: Path) -> None:
@@ -111,13 +110,10 @@ def _own_artifacts(project: Project, executed: Executed, scratch: Path) -> None:
     if folder is None:
         return
     log = journals.Journal(executed.journal)
-    lines = []
     for item in sorted(folder.iterdir()):
         if item.name != FOLDER:
             place = executed.journal / "blobs" / uuid.uuid4().hex[:12]
             place.mkdir(parents=True)
             shutil.move(item, place / item.name)
-            lines.append({"t": "artifact", "blob": f"blobs/{place.name}/{item.name}", "place": ""})
-    for line in lines:
-        log.write_line(json.dumps({"at": journals.now_ms(), **line}).encode() + b"\n")
+            log.write("artifact", blob=f"blobs/{place.name}/{item.name}", place="")
     log.close()
