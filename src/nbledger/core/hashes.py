@@ -79,6 +79,11 @@ class Hashes:
     def add_files(self, rows: Iterable[tuple[str, bytes, str]]) -> None:
         self._write("INSERT OR REPLACE INTO files VALUES (?, ?, ?)", rows)
 
+    def renew(self, signatures: dict[bytes, bytes]) -> None:
+        """Keep what is known of files whose packed signature (the key) became another without their bytes having changed."""
+        known = self._rows("SELECT path, signature, md5 FROM files", ())
+        self.add_files((path, signatures[old], md5) for path, old, md5 in known if old in signatures)
+
     def add_folder(self, folder: str, fingerprint: bytes, md5: str, size: int, nfiles: int) -> None:
         self._write("INSERT OR REPLACE INTO folders VALUES (?, ?, ?, ?, ?)", [(folder, fingerprint, md5, size, nfiles)])
 
