@@ -166,7 +166,7 @@ def _connection(known: endpoint.Endpoint, timeout: float) -> socket.socket:
 
 
 def request(known: endpoint.Endpoint, project: Project, name: str, args: Mapping[str, Any]) -> bytes:
-    """The line that asks a keeper for ``name``."""
+    """The line that asks a keeper for ``name``. The secret comes first: a keeper reads no further without it."""
     return (
         json.dumps(
             {
@@ -203,7 +203,8 @@ def _exchange(
 def _replies(connection: socket.socket, asked: bytes) -> Iterator[dict[str, Any]]:
     """The keeper's lines, to the end of what it could say."""
     try:
-        connection.sendall(asked)
+        with contextlib.suppress(ConnectionError):  # what it said before it hung up is still to be read
+            connection.sendall(asked)
         with connection.makefile("rb") as stream:
             for line in stream:
                 yield json.loads(line)

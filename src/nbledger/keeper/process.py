@@ -3,15 +3,16 @@
 ``python -m nbledger.keeper HOME`` takes the project's keeper lock (a second keeper exits at once), announces its
 endpoint, warms up, and ends when nothing has happened for a while and no open run needs watching.
 
-Protocol: one JSON object a line. Request ``{"secret", "version", "call", "context", "args"}``; replies are any
-number of ``{"progress": [done, total, text]}`` and then one ``{"result"}`` or ``{"error"}``. The call ``watch`` is answered
-for as long as its connection lives (``stream.py``).
+Protocol: one JSON object a line, one request a connection: ``{"secret", "version", "call", "context", "args"}``, the
+secret first (``reception.py``) and the words of the call as ``schemas.py`` has them. Replies are any number of
+``{"progress": [done, total, text]}`` and then one ``{"result"}`` or ``{"error"}``. The call ``watch`` is answered for as
+long as its connection lives (``stream.py``).
 """
 
 from __future__ import annotations
 
 import contextlib
-import hmac
+import errno
 import json
 import logging
 import logging.handlers
@@ -31,16 +32,19 @@ from nbledger.core import mlflow
 from nbledger.core.errors import Busy, LedgerError, Unreachable, UsageError
 from nbledger.core.files import lock
 from nbledger.core.project import Project, find
-from nbledger.keeper import calls, changes, endpoint, jobs, table, watching
+from nbledger.keeper import calls, changes, endpoint, jobs, reception, table, watching
 from nbledger.keeper import journal as journals
 from nbledger.keeper import publish as publisher
 from nbledger.keeper import stream as changes_stream
 
-LINE_LIMIT = 8 << 20
 _TICK = 1.0
 _RETRY = 5.0
 _PATIENCE = 600.0
 """Seconds that a keeper which is to end waits for the calls it is doing."""
+_ANSWER = 60.0
+"""Seconds that the other side has to take an answer."""
+_PASSING = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM, errno.ECONNABORTED, errno.EPROTO)
+"""Why a connection may not be accepted now, and the next one can."""
 log = logging.getLogger("nbledger.keeper")
 
 
@@ -50,6 +54,7 @@ class Keeper:
     def __init__(self, project: Project) -> None:
         self.project = project
         self.secret = secrets.token_hex(16)
+        self._reception = reception.Reception(self.secret)
         self._key = project.key
         self.touched = time.monotonic()
         self.stopping = threading.Event()
@@ -80,11 +85,14 @@ class Keeper:
                     if self._idle():
                         break
                     continue
-                except OSError:
+                except OSError as err:
                     if self.stopping.is_set():
                         break  # woken by the call that stops
-                    raise
-                threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
+                    if err.errno not in _PASSING:
+                        raise
+                    time.sleep(0.1)
+                    continue
+                self._admit(connection)
         finally:
             changes.close()
             endpoint.withdraw(self.project, pid)
@@ -103,29 +111,50 @@ class Keeper:
             return False
         return time.monotonic() - self.touched > minutes * 60 and not any(journals.pending(self.project))
 
-    def _answer(self, connection: socket.socket) -> None:
-        connection.settimeout(30)
-        with connection, connection.makefile("rwb") as stream, contextlib.suppress(OSError):
-            line = stream.readline(LINE_LIMIT)
-            if not line:
-                return
-            try:
-                request = json.loads(line)
-                if not hmac.compare_digest(str(request.get("secret")), self.secret):
-                    raise UsageError("the keeper was called without its secret")
-                if request["call"] == "watch":
-                    changes_stream.serve(calls.project_of(request["context"]), connection)
-                    return
-                reply = '{"result": ' + self._call(request, stream) + "}"
-            except Exception as err:
-                reply = json.dumps({"error": _problem(err).as_dict()})
-            stream.write(reply.encode() + b"\n")
-            stream.flush()
+    def _admit(self, connection: socket.socket) -> None:
+        """Give the connection a thread of its own, if it may have one."""
+        try:
+            self._reception.enter(connection)
+        except LedgerError as err:
+            reception.refuse(connection, err)
+            return
+        try:
+            threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
+        except RuntimeError:  # the system gives no more threads
+            self._reception.leave()
+            reception.refuse(connection, Busy("the keeper can begin no more work", "try again in a moment"))
 
-    def _call(self, request: dict[str, Any], stream: Any) -> str:
+    def _answer(self, connection: socket.socket) -> None:
+        try:
+            with connection, contextlib.suppress(OSError):
+                try:
+                    request = self._reception.request(connection)
+                    if request is None:
+                        return
+                    if request["call"] == "watch":
+                        changes_stream.serve(self._asked_about(request), connection)
+                        return
+                    connection.settimeout(_ANSWER)
+                    reply = '{"result": ' + self._call(request, connection) + "}"
+                except Exception as err:
+                    reply = json.dumps({"error": _problem(err).as_dict()})
+                connection.settimeout(_ANSWER)
+                connection.sendall(reply.encode() + b"\n")
+                reception.dismiss(connection)
+        finally:
+            self._reception.leave()
+
+    def _asked_about(self, request: dict[str, Any]) -> Project:
+        """This keeper's project, with the store and from the work tree that the request names."""
+        project = calls.project_of(request.get("context", {}))
+        if project.key != self._key:
+            raise UsageError("this keeper is another project's", "run this again; nbledger doctor says more")
+        return project
+
+    def _call(self, request: dict[str, Any], connection: socket.socket) -> str:
         """The call's result as JSON."""
         self.touched = time.monotonic()
-        name, args = str(request["call"]), dict(request.get("args", {}))
+        name, args = request["call"], request.get("args", {})
         if name == "ping":
             warm = "mlflow" in sys.modules
             return json.dumps({"version": nbledger.__version__, "pid": os.getpid(), "warm": warm})
@@ -139,17 +168,16 @@ class Keeper:
             self.work.set()
             return "true"
         if name not in calls.TABLE:
-            raise UsageError(f"the keeper knows no call {name!r}")
+            raise UsageError(f"the keeper knows no call {name[:40]!r}")
 
         def progress(done: int, total: int, text: str) -> None:
             with contextlib.suppress(OSError):
-                stream.write(json.dumps({"progress": [done, total, text]}).encode() + b"\n")
-                stream.flush()
+                connection.sendall(json.dumps({"progress": [done, total, text]}).encode() + b"\n")
 
         with self._counting:
             self._calls += 1
         try:
-            return calls.text(calls.perform(calls.project_of(request["context"]), name, args, progress))
+            return calls.text(calls.perform(self._asked_about(request), name, args, progress))
         finally:
             with self._counting:
                 self._calls -= 1

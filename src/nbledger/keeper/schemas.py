@@ -109,6 +109,19 @@ CONTEXT = words(
 )
 """Which project and store a call is about (``calls.context``)."""
 
+REQUEST: Schema = {
+    "type": "object",
+    "properties": {
+        "secret": text(200),
+        "version": text(100),
+        "call": text(100, 1),
+        "context": {"type": "object"},
+        "args": {"type": "object"},
+    },
+    "required": ["call"],
+}
+"""Around every call. Another version may say more, and must be understood when it asks this one to stop."""
+
 _RUN: dict[str, Schema] = {"run": RUN}
 _COMPARED: dict[str, Schema] = {"names": many(RUN, 200, 1), "everything": FLAG, "metric": either(LINE)}
 _FILE: dict[str, Schema] = {"file": PATH}
@@ -174,6 +187,19 @@ CALLS: dict[str, Schema] = {
     "bring_back": words("run", **_RUN),
     "models": words(),
     "promote": words("run", "model", **_RUN, model=NAME, alias=text(1_000), logged=text(1_000)),
+    "promote_if": words(
+        "run",
+        "model",
+        "condition",
+        **_RUN,
+        model=NAME,
+        condition=text(2_500, 1),
+        first=text(2_500, 1),
+        alias=text(1_000),
+        baseline=RUN,
+        logged=text(1_000),
+        allow=many(text(20, 1), 10),
+    ),
     "alias": words("model", "alias", "version", model=NAME, alias=NAME, version=either(text(100, 1))),
     "checkpoint": words("message", message=MESSAGE, paths=many(ANY_PATH, 100_000), large=FLAG, cwd=FOLDER),
     "undo": words("commit", commit=COMMIT),
