@@ -12,6 +12,7 @@ from nbledger.commands.answer import Answer, Face
 from nbledger.commands.check import check
 from nbledger.commands.compare import compare
 from nbledger.commands.pipeline import pipeline
+from nbledger.commands.promote import promote
 from nbledger.commands.reproduce import reproduce
 from nbledger.commands.share import pull, push, undo
 from nbledger.commands.shared import ask, json_option
@@ -162,7 +163,7 @@ def flush(face: Face, as_json: bool) -> Answer:
 
 ledger.add_command(check)
 ledger.add_command(compare)
-for verb in (pipeline, pull, push, reproduce, trust, undo):
+for verb in (pipeline, promote, pull, push, reproduce, trust, undo):
     ledger.add_command(verb)
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from nbledger.core.errors import UsageError
+from nbledger.core.errors import UsageError, nearest
 from nbledger.core.mlflow import _translated
 
 if TYPE_CHECKING:
@@ -167,6 +167,34 @@ def _artifacts(run: Run) -> list[Logged]:
         return []
     place = str(run.info.artifact_uri).rstrip("/")
     return [Logged(path, f"{place}/{path}") for path in dict.fromkeys(paths) if path]
+
+
+def chosen(found: list[Logged], wanted: str, run: str) -> Logged:
+    """The model of that name or id, the newest of several; without one the run's only model."""
+    if not found:
+        raise UsageError(f"the run {run} logged no model", "%%mlrun --model VARIABLE logs one with the run")
+    names = list(dict.fromkeys(m.name for m in found))
+    if not wanted and len(names) > 1:
+        raise UsageError(f"the run logged {len(names)} models", f"choose one: {', '.join(names[:10])}")
+    fitting = [m for m in found if wanted in ("", m.name, m.model_id)]
+    if not fitting:
+        hint = nearest(wanted, names) or f"there are: {', '.join(names[:10])}"
+        raise UsageError(f"the run logged no model {wanted!r}", hint)
+    return fitting[0]
+
+
+def version_made_of(api: MlflowClient, uri: str, name: str, run_id: str, logged: Logged) -> str | None:
+    """The version of the registered model ``name`` that this very logged model is already, the newest of several."""
+    made = versions_of_run(api, uri, run_id, 200)
+    same = [int(v.version) for v in made if v.name == name and v.source == logged.source]
+    return str(max(same)) if same else None
+
+
+def tag_version(api: MlflowClient, uri: str, name: str, number: str, tags: Mapping[str, str]) -> None:
+    """Set tags of a version of a registered model."""
+    with _translated(uri):
+        for key, text in tags.items():
+            api.set_model_version_tag(name, number, key, text)
 
 
 def check_names(name: str, alias: str) -> None:

@@ -158,6 +158,7 @@ _VIEWS = {
     "nbledger.keeper.views_files": ("diff", "versions", "pipeline", "preview"),
     "nbledger.keeper.deeds_run": ("set_tags", "rename", "note", "delete", "bring_back"),
     "nbledger.keeper.deeds_models": ("models", "promote", "alias"),
+    "nbledger.keeper.promote": ("promote_if",),
     "nbledger.keeper.deeds_files": ("checkpoint", "undo", "use_version", "push", "pull", "sent"),
     "nbledger.keeper.jobs": ("jobs", "job_start", "job_stop"),
 }
@@ -207,6 +208,10 @@ def decode(name: str, result: Any) -> Any:
 
     kinds: dict[str, Any] = {"track": list[Tracked], "status": Status, "runs": list[RunRow], "show": RunRow}
     kinds |= {"compare": Comparison, "record": Located}
+    if name == "promote_if":
+        from nbledger.keeper.promote import Decision
+
+        kinds[name] = Decision
     return built(kinds[name], result) if name in kinds else result
 
 

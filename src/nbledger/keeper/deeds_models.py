@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nbledger.core import mlflow, mlflow_registry, mlflow_runs, registry
-from nbledger.core.errors import LedgerError, Refused, UsageError, nearest
+from nbledger.core.errors import LedgerError, Refused, UsageError
 from nbledger.core.mlflow_registry import Logged
 from nbledger.core.project import Project
 from nbledger.core.records import Preview, RunRow
@@ -134,29 +134,12 @@ def _plan(project: Project, args: Args) -> _Plan:
     if run is None or mlflow_runs.deleted(run):
         raise Refused("the run is deleted, so its model is not promoted", "bring it back first")
     mlflow_registry.check_names(model, name)
-    logged = _chosen(mlflow_registry.logged_by(api, uri, run), str(args.get("logged") or ""), row)
+    found = mlflow_registry.logged_by(api, uri, run)
+    logged = mlflow_registry.chosen(found, str(args.get("logged") or ""), row.name or row.run_id[:8])
     known = mlflow_registry.model(api, uri, model)
     aliases = {str(k): str(v) for k, v in known.aliases.items()} if known is not None else {}
-    made = mlflow_registry.versions_of_run(api, uri, row.run_id, 200) if known is not None else []
-    same = [int(v.version) for v in made if v.name == model and v.source == logged.source]
-    version = str(max(same)) if same else None
+    version = mlflow_registry.version_made_of(api, uri, model, row.run_id, logged) if known is not None else None
     return _Plan(row, model, name, logged, version, aliases.get(name), known is not None)
-
-
-def _chosen(found: list[Logged], wanted: str, row: RunRow) -> Logged:
-    """The model of that name or id, the newest of several; without one the run's only model."""
-    if not found:
-        raise UsageError(
-            f"the run {row.name or row.run_id[:8]} logged no model", "%%mlrun --model VARIABLE logs one with the run"
-        )
-    names = list(dict.fromkeys(m.name for m in found))
-    if not wanted and len(names) > 1:
-        raise UsageError(f"the run logged {len(names)} models", f"choose one: {', '.join(names[:10])}")
-    chosen = [m for m in found if wanted in ("", m.name, m.model_id)]
-    if not chosen:
-        hint = nearest(wanted, names) or f"there are: {', '.join(names[:10])}"
-        raise UsageError(f"the run logged no model {wanted!r}", hint)
-    return chosen[0]
 
 
 def _pointed(project: Project, model: str, name: str, version: str | None) -> str | None:
