@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -11,7 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 MUTATING = (
-    "write,pwrite64,writev,pwritev,sendfile,copy_file_range,splice,fallocate,truncate,ftruncate,fsync,fdatasync,"
+    "write,pwrite64,writev,pwritev,sendfile,copy_file_range,splice,fallocate,truncate,ftruncate,fsync,fdatasync,syncfs,"
     "rename,renameat,renameat2,link,linkat,symlink,symlinkat,unlink,unlinkat,mkdir,mkdirat,rmdir,mknod,mknodat,"
     "chmod,fchmod,fchmodat,chown,fchown,fchownat,lchown,utimensat,setxattr,fsetxattr,lsetxattr"
 )
@@ -48,14 +50,17 @@ def calls(
     )
     if done.returncode:
         raise AssertionError(f"undisturbed, the command exits with {done.returncode}: {done.stderr}")
+    return [call for call in read(log) if re.search(only, call.words)]
+
+
+def read(log: Path) -> list[Call]:
+    """The calls of a trace, numbered by name."""
     counted: dict[str, int] = {}
     found = []
     for line in log.read_text(errors="replace").splitlines():
         name, _, words = line.partition("(")
-        if not name.isidentifier():
-            continue
-        counted[name] = counted.get(name, 0) + 1
-        if re.search(only, words):
+        if name.isidentifier():
+            counted[name] = counted.get(name, 0) + 1
             found.append(Call(name, counted[name], words))
     return found
 
@@ -86,3 +91,75 @@ def spread(items: Sequence[Item], most: int) -> list[Item]:
     if len(items) <= most:
         return list(items)
     return [items[round(place * (len(items) - 1) / (most - 1))] for place in range(most)]
+
+
+@dataclass(frozen=True)
+class GitCall:
+    """A mutating call of the ``nth`` Git process of this ``verb`` that a command starts."""
+
+    verb: str
+    nth: int
+    call: Call
+
+
+_GIT = """\
+#!/bin/sh
+# Stands before git on PATH: traces each Git process (NBL_LOG), or kills one at a call (NBL_VERB, NBL_NTH, NBL_CALL).
+git={git}
+verb=
+skip=
+for word; do
+    if [ -n "$skip" ]; then skip=; elif [ "$word" = -c ]; then skip=1; else verb=$word; break; fi
+done
+nth=1
+while ! mkdir "$NBL_COUNT/$verb.$nth" 2>/dev/null; do nth=$((nth + 1)); done
+if [ -n "$NBL_LOG" ]; then
+    exec strace -y -qq -s 200 -e trace={mutating} -e signal=none -o "$NBL_LOG/$verb.$nth" "$git" "$@"
+fi
+if [ "$verb.$nth" != "$NBL_VERB.$NBL_NTH" ]; then exec "$git" "$@"; fi
+strace -qq -e "trace=${{NBL_CALL%:*}}" -e signal=none -o /dev/null \\
+    -e "inject=${{NBL_CALL%:*}}:signal=KILL:when=${{NBL_CALL#*:}}" "$git" "$@"
+code=$?
+if [ -n "$NBL_WHOLE" ]; then kill -9 $PPID; fi
+exit $code
+"""
+
+
+def _with_git(folder: Path, env: Mapping[str, str], **words: str) -> dict[str, str]:
+    """The environment in which ``_GIT`` is the ``git`` of a command, its counts begun anew."""
+    counts = folder / "counts"
+    shutil.rmtree(counts, ignore_errors=True)
+    counts.mkdir(parents=True)
+    script = folder / "git"
+    script.write_text(_GIT.format(git=shutil.which("git"), mutating=MUTATING))
+    script.chmod(0o755)
+    return {**env, "PATH": f"{folder}{os.pathsep}{env['PATH']}", "NBL_COUNT": str(counts), **words}
+
+
+def git_calls(command: Sequence[str | Path], cwd: Path, folder: Path, env: Mapping[str, str]) -> list[GitCall]:
+    """The calls by which the Git processes of one undisturbed run of ``command`` change files (``folder``: scratch)."""
+    logs = folder / "logs"
+    shutil.rmtree(logs, ignore_errors=True)
+    logs.mkdir(parents=True)
+    traced = _with_git(folder, env, NBL_LOG=str(logs))
+    subprocess.run([*map(str, command)], cwd=cwd, env=traced, capture_output=True, check=True, timeout=240)
+    found = []
+    for log in sorted(logs.iterdir(), key=lambda path: path.stat().st_mtime_ns):
+        verb, _, nth = log.name.rpartition(".")
+        found += [
+            GitCall(verb, int(nth), call)
+            for call in read(log)
+            if not re.match(r"\d+<(pipe|socket|/dev/null)", call.words)
+        ]
+    return found
+
+
+def git_killed_at(
+    at: GitCall, command: Sequence[str | Path], cwd: Path, folder: Path, env: Mapping[str, str], *, whole: bool
+) -> subprocess.CompletedProcess[str]:
+    """Run ``command`` and kill its Git process as it enters this call; ``whole``: the command with it."""
+    words = {"NBL_VERB": at.verb, "NBL_NTH": str(at.nth), "NBL_CALL": f"{at.call.name}:{at.call.number}"}
+    killing = _with_git(folder, env, **words, **({"NBL_WHOLE": "1"} if whole else {}))
+    return subprocess.run(
+        [*map(str, command)], cwd=cwd, env=killing, capture_output=True, text=True, check=False, timeout=240
+    )

@@ -55,6 +55,7 @@ def plan(project: Project) -> Plan:
         raise Refused("there is no Git repository here", "%ledger init makes one")
     if under_way := git.operation(repo):
         raise Refused(f"a {under_way} is under way in this repository", "finish it first")
+    git.refuse_if_locked(repo)
     route, store = gitremote.pull_route(repo), dvcremote.default_remote(project)
     missing = tuple(out.path for out in _needed(project, set()))
     if route is None:

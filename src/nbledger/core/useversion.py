@@ -69,6 +69,7 @@ def plan(project: Project, file: str, commit: str) -> Plan:
             "nbledger reproduce brings a run's data back beside your work; dvc repro makes it anew",
         )
     assert project.git is not None
+    git.refuse_if_locked(project.git)
     text = gitlog.blobs(project.git, [(commit, pointer)])[0]
     row = datachange.pointer_row(text, pointer, path)
     if text is None or row is None or not row.md5:
