@@ -86,6 +86,14 @@ export interface IData {
   readonly remote: { readonly name: string; readonly url: string } | null;
   /** Whether there is a DVC repository. */
   readonly repository: boolean;
+  /** Data objects that recorded runs need: protected from `dvc gc`, or (`bare`) not, and why; null before any. */
+  readonly kept: {
+    readonly objects: number;
+    readonly bytes: number;
+    readonly bare_objects: number;
+    readonly bare_bytes: number;
+    readonly reason: string;
+  } | null;
 }
 
 export interface ITracked {

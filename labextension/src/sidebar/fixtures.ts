@@ -45,7 +45,8 @@ export function calm(over: Partial<IState> = {}): IState {
       tracked: [],
       tracked_count: 0,
       remote: { name: 'store', url: '/store' },
-      repository: true
+      repository: true,
+      kept: null
     },
     pipeline: { stale: [] },
     tracking: { uri: 'sqlite:///x', experiment: 'wine', reachable: true, pending: 0 },

@@ -11,6 +11,7 @@ from nbledger.commands import detail, text
 from nbledger.commands.answer import Answer, Face
 from nbledger.commands.check import check
 from nbledger.commands.compare import compare
+from nbledger.commands.gc import gc
 from nbledger.commands.pipeline import pipeline
 from nbledger.commands.promote import promote
 from nbledger.commands.reproduce import reproduce
@@ -163,7 +164,7 @@ def flush(face: Face, as_json: bool) -> Answer:
 
 ledger.add_command(check)
 ledger.add_command(compare)
-for verb in (pipeline, promote, pull, push, reproduce, trust, undo):
+for verb in (gc, pipeline, promote, pull, push, reproduce, trust, undo):
     ledger.add_command(verb)
 
 

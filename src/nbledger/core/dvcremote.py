@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from nbledger.core import cache, dvc, dvcfiles, git
 from nbledger.core.errors import Refused
 from nbledger.core.project import Project
+
+T = TypeVar("T")
 
 
 def default_remote(project: Project) -> tuple[str, str] | None:
@@ -123,3 +126,57 @@ def fetch_objects(project: Project, md5s: Iterable[str], legacy: Iterable[str] =
             return len(came | repo.cloud.pull(inside).transferred)
 
     return dvc.guarded(bring, "fetch")
+
+
+def unneeded(project: Project, needed: set[str]) -> dict[str, int]:
+    """{name in the default remote: bytes} of its objects whose hashes are not among ``needed``."""
+
+    def look(odbs: list[Any]) -> dict[str, int]:
+        found: dict[str, int] = {}
+        for odb in odbs:
+            names = [odb.oid_to_path(oid) for oid in odb.all() if oid not in needed]
+            sizes = odb.fs.sizes(names) if names else []
+            found |= {name: int(size or 0) for name, size in zip(names, sizes, strict=True)}
+        return found
+
+    return _with_remote(project, look)
+
+
+def read_lists(project: Project, md5s: Sequence[str]) -> dict[str, bytes]:
+    """{hash: text} of those lists of a folder's files that the default remote has."""
+
+    def read(odbs: list[Any]) -> dict[str, bytes]:
+        found: dict[str, bytes] = {}
+        for odb in odbs:
+            for md5 in md5s:
+                with contextlib.suppress(FileNotFoundError), odb.fs.open(odb.oid_to_path(md5), "rb") as file:
+                    found[md5] = file.read()
+        return found
+
+    return _with_remote(project, read) if md5s else {}
+
+
+def remove(project: Project, names: Sequence[str]) -> None:
+    """Remove these objects (names as ``unneeded`` gave them) from the default remote."""
+
+    def unlink(odbs: list[Any]) -> None:
+        from dvc_data.hashfile.db import get_index
+
+        odbs[0].fs.remove(list(names))
+        for odb in odbs:
+            get_index(odb).clear()  # what DVC remembers of the remote is not so any more
+
+    _with_remote(project, unlink)
+
+
+def _with_remote(project: Project, work: Callable[[list[Any]], T]) -> T:
+    """Do it with the default remote's stores of objects, DVC 3's and DVC 2's."""
+    root = dvc.require_root(project)
+
+    def inside() -> T:
+        from dvc.repo import Repo
+
+        with Repo(str(root)) as repo:
+            return work([repo.cloud.get_remote_odb(None, "gc", hash_name=kind) for kind in ("md5", "md5-dos2unix")])
+
+    return dvc.guarded(inside, "gc")

@@ -21,16 +21,15 @@ import re
 import secrets
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from nbledger.core import cache, dvc, files, git, gitlog, hashes
+from nbledger.core import cache, dvc, files, hashes
 from nbledger.core.errors import LedgerError
 from nbledger.core.project import Project
+from nbledger.core.records import KeptData
 
 FOLDER = "nbledger"
-_HASH = re.compile(rb"(?<![0-9a-f])[0-9a-f]{32}(?:\.dir)?(?![0-9a-f])")
 _FICLONE = 0x40049409
 _ABOUT = (
     "Data that recorded runs need: hard links, kept from dvc gc. `nbledger gc` removes what no run needs any more.\n"
@@ -69,17 +68,6 @@ class Done:
     absent: set[str] = field(default_factory=set)
 
 
-@dataclass(frozen=True)
-class Kept:
-    """What is known without looking: recorded objects that no ``dvc gc`` takes, those that one would take, and why."""
-
-    objects: int = 0
-    bytes: int = 0
-    bare_objects: int = 0
-    bare_bytes: int = 0
-    reason: str = ""
-
-
 # ── whose folder ─────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -99,7 +87,7 @@ def place(project: Project, *, make: bool = False) -> Place | None:
     found = Place(root, root / FOLDER / name, shared)
     mine = json.dumps({"home": str(project.home)}) + "\n"
     if make and _text(found.root / "owner.json") != mine:
-        _folder(found, found.root)
+        make_folder(found, found.root)
         with contextlib.suppress(OSError):
             (root / FOLDER / "README").write_text(_ABOUT)
         files.write_atomic(found.root / "owner.json", mine)
@@ -133,7 +121,7 @@ def others(project: Project) -> list[Path]:
     return [one for one in sorted(root.iterdir()) if one.is_dir() and (mine is None or one != mine.root)]
 
 
-def _folder(where: Place, path: Path) -> None:
+def make_folder(where: Place, path: Path) -> None:
     if not path.is_dir():
         path.mkdir(parents=True, exist_ok=True)
         if where.shared:
@@ -142,38 +130,6 @@ def _folder(where: Place, path: Path) -> None:
                     break
                 with contextlib.suppress(OSError):
                     one.chmod(0o2775)
-
-
-# ── what a run stands on ─────────────────────────────────────────────────────────────────────────────────
-
-
-def named(text: bytes) -> set[str]:
-    """Every hash that a pointer or ``dvc.lock`` mentions, whatever its format, conflict marks and all: too many does no
-    harm, one too few does.
-    """
-    return {found.decode() for found in _HASH.findall(text)}
-
-
-def is_pointer(path: str) -> bool:
-    name = path.rpartition("/")[2]
-    return name == "dvc.lock" or (name.endswith(".dvc") and name != ".dvc")
-
-
-def of_commit(project: Project, commit: str) -> set[str]:
-    """The hashes that the pointers of a commit name."""
-    return set(_of_commit(project.git, commit)) if project.git is not None and git.is_hex(commit) else set()
-
-
-@lru_cache(maxsize=256)
-def _of_commit(repo: git.GitRepo, commit: str) -> frozenset[str]:
-    blobs = {blob for path, blob in git.whole_tree(repo, commit).items() if is_pointer(path)}
-    return frozenset().union(*(named(text) for text in gitlog.contents(repo, sorted(blobs)) if text))
-
-
-def of_inputs(records: Iterable[dict[str, Any]]) -> set[str]:
-    """The hashes of a run's inputs: of each file, and of the tracked output that it belongs to."""
-    found = {str(value) for record in records for value in (record.get("digest"), record.get("md5")) if value}
-    return {md5 for md5 in found if re.fullmatch(r"[0-9a-f]{32}(\.dir)?", md5)}
 
 
 # ── keeping ──────────────────────────────────────────────────────────────────────────────────────────────
@@ -208,7 +164,7 @@ def keep(project: Project, wanted: Iterable[str]) -> Done:
 def _note_bare(project: Project, done: Done, md5s: Iterable[str], reason: str) -> None:
     root = dvc.cache_dir(project)
     for md5 in md5s:
-        for name in (md5, *_entries(root / "files" / "md5", md5)):
+        for name in (md5, *entries(root / "files" / "md5", md5)):
             with contextlib.suppress(OSError):
                 done.bare[name] = os.stat(root / "files" / "md5" / name[:2] / name[2:]).st_size, reason
     _add_to_summary(project, done)
@@ -216,6 +172,12 @@ def _note_bare(project: Project, done: Done, md5s: Iterable[str], reason: str) -
 
 def _kept(where: Place, md5: str) -> bool:
     return any(os.path.exists(f"{links}/{md5[:2]}/{md5[2:]}") for _, links in where.stores)
+
+
+def has(project: Project, md5: str) -> bool:
+    """Whether an object is kept, a folder with all its files."""
+    where = place(project)
+    return where is not None and _kept(where, md5)
 
 
 def _held(root: Path, md5: str) -> bool:
@@ -227,7 +189,7 @@ def _keep(project: Project, where: Place, md5s: list[str], done: Done) -> None:
     for objects, links in where.stores:
         for md5 in md5s:
             if not _kept(where, md5) and os.path.exists(f"{objects}/{md5[:2]}/{md5[2:]}"):
-                kept = [linker.link(objects, links, name) for name in _entries(objects, md5)]
+                kept = [linker.link(objects, links, name) for name in entries(objects, md5)]
                 linker.link(objects, links if all(kept) else where.root / "partial", md5)
     done.absent |= {md5 for md5 in md5s if not _kept(where, md5) and not _held(where.cache, md5)}
     if linker.renewed:
@@ -237,7 +199,7 @@ def _keep(project: Project, where: Place, md5s: list[str], done: Done) -> None:
         _add_to_summary(project, done)
 
 
-def _entries(objects: Path, md5: str) -> list[str]:
+def entries(objects: Path, md5: str) -> list[str]:
     """The files of a folder; nothing for a file."""
     if not md5.endswith(".dir"):
         return []
@@ -262,7 +224,7 @@ class _Linker:
         try:
             before = os.stat(source)
             if folder not in self._folders:
-                _folder(self.where, Path(folder))
+                make_folder(self.where, Path(folder))
                 self._folders.add(folder)
             try:
                 os.link(source, target)
@@ -334,7 +296,7 @@ def bring_back(project: Project, wanted: Iterable[str] | None = None) -> tuple[l
             if not _is(held, md5, legacy=objects == where.cache):
                 damaged.append(md5)
                 continue
-            _folder(where, final.parent)
+            make_folder(where, final.parent)
             with contextlib.suppress(FileExistsError):
                 _named_again(held, final)
                 back.append(md5)
@@ -349,7 +311,7 @@ def _wanted(where: Place, objects: Path, links: Path, wanted: Iterable[str] | No
         return
     for md5 in wanted:
         for root in (links, where.root / "partial", objects):
-            yield from _entries(root, md5)
+            yield from entries(root, md5)
         yield md5
 
 
@@ -401,59 +363,6 @@ def listed(links: Path) -> Iterator[str]:
                         yield prefix + name
 
 
-# ── which run needs what ─────────────────────────────────────────────────────────────────────────────────
-
-
-@dataclass(frozen=True)
-class Noted:
-    """A closed run of this project: the store that has it, its snapshot, and the objects that it stands on."""
-
-    run_id: str
-    uri: str
-    commit: str
-    md5s: tuple[str, ...]
-
-
-def note(project: Project, run_id: str, uri: str, commit: str, md5s: Iterable[str]) -> None:
-    """Remember what a run stands on, for ``nbledger gc``."""
-    where = place(project) if not project.scratch else None
-    if where is None:
-        return
-    line = json.dumps({"run": run_id, "uri": git.scrub_url(uri), "commit": commit, "md5s": sorted(set(md5s))})
-    with contextlib.suppress(OSError, LedgerError), files.lock(where.root / "lock", timeout=30):
-        _folder(where, where.root)
-        with open(where.root / "runs.jsonl", "ab+") as file:
-            torn = file.tell() and (file.seek(-1, os.SEEK_END), file.read(1))[1] != b"\n"
-            file.write((b"\n" if torn else b"") + line.encode() + b"\n")
-
-
-def noted(project: Project) -> dict[str, Noted]:
-    """{run id: what was noted of it}; a line that a crash tore is passed over."""
-    where, found = place(project), {}
-    if where is None:
-        return {}
-    with contextlib.suppress(OSError):
-        for line in (where.root / "runs.jsonl").read_bytes().splitlines():
-            with contextlib.suppress(ValueError, KeyError, TypeError):
-                row = json.loads(line)
-                one = Noted(str(row["run"]), str(row["uri"]), str(row["commit"]), tuple(map(str, row["md5s"])))
-                found[one.run_id] = one
-    return found
-
-
-def forget(project: Project, runs: Iterable[str]) -> None:
-    """Drop what was noted of these runs."""
-    where, gone = place(project), set(runs)
-    if where is None or not gone:
-        return
-    left = [one for one in noted(project).values() if one.run_id not in gone]
-    text = "".join(
-        json.dumps({"run": one.run_id, "uri": one.uri, "commit": one.commit, "md5s": list(one.md5s)}) + "\n"
-        for one in left
-    )
-    files.write_atomic(where.root / "runs.jsonl", text)
-
-
 # ── what is told ─────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -461,14 +370,14 @@ def _summary(project: Project) -> Path:
     return project.state / "kept.json"
 
 
-def summary(project: Project) -> Kept | None:
+def summary(project: Project) -> KeptData | None:
     """What is known of it, from one small file; None before anything was kept."""
     try:
         row = json.loads(_summary(project).read_bytes())
         bare = {str(k): (int(v[0]), str(v[1])) for k, v in row["bare"].items()}
         reason = next(iter(bare.values()))[1] if bare else ""
         more = row.get("more", [0, 0])
-        return Kept(
+        return KeptData(
             int(row["objects"]),
             int(row["bytes"]),
             len(bare) + int(more[0]),
@@ -496,6 +405,26 @@ def _add_to_summary(project: Project, done: Done) -> None:
         set_summary(project, objects + len(done.made), size + done.size, bare)
 
 
+def recount(project: Project) -> KeptData | None:
+    """Look at everything that is kept, and remember how much it is; what could not be protected is tried again."""
+    where = place(project)
+    if where is None:
+        return summary(project)
+    objects = size = 0
+    for _, links in where.stores:
+        for md5 in listed(links):
+            with contextlib.suppress(OSError):
+                size += os.stat(links / md5[:2] / md5[2:]).st_size
+                objects += 1
+    try:
+        bare = dict(json.loads(_summary(project).read_bytes())["bare"])
+    except (OSError, ValueError, KeyError, TypeError):
+        bare = {}
+    bare = {md5: facts for md5, facts in bare.items() if not _kept(where, md5) and _held(where.cache, md5)}
+    set_summary(project, objects, size, bare)
+    return summary(project)
+
+
 def set_summary(project: Project, objects: int, size: int, bare: dict[str, Any]) -> None:
     """Write what a look at everything found."""
     named, rest = dict(list(bare.items())[:_MOST]), list(bare.values())[_MOST:]
@@ -509,7 +438,7 @@ def set_summary(project: Project, objects: int, size: int, bare: dict[str, Any])
         files.write_atomic(project.ensure_state() / "kept.json", json.dumps(row))
 
 
-def told(kept: Kept) -> str:
+def told(kept: KeptData) -> str:
     """What a ``dvc gc`` would take, in words; empty where it would take nothing."""
     if not kept.bare_objects:
         return ""

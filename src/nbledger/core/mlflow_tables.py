@@ -126,6 +126,19 @@ class Tables:
             found = self._store.execute(_FACTS + self._only[0] + order, (*self._only[1], limit))
             return [str(row[0]) for row in found]
 
+    def everything(self) -> dict[str, frozenset[str]]:
+        """{id: digests of its inputs} of all runs, those in the trash too."""
+        query = """
+            select r.run_uuid, d.digest from runs r
+            left join inputs i on i.destination_id = r.run_uuid and i.destination_type = 'RUN' and i.source_type = 'DATASET'
+            left join datasets d on d.dataset_uuid = i.source_id"""
+        with self._reading():
+            rows = self._store.execute(query).fetchall()
+        found: dict[str, set[str]] = {}
+        for run, digest in rows:
+            found.setdefault(str(run), set()).update([] if digest is None else [str(digest)])
+        return {run: frozenset(digests) for run, digests in found.items()}
+
     def best(self, metric: str, *, descending: bool, limit: int) -> list[str]:
         """Ids of the runs in the order of a metric as MLflow sorts: NaN behind the numbers, runs without it behind those."""
         facts = f"select r.run_uuid as id, r.start_time as begun {_FACTS[_FACTS.index('from') :]}{self._only[0]}"

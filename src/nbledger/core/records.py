@@ -74,8 +74,23 @@ class Remote:
 
 
 @dataclass(frozen=True)
+class KeptData:
+    """Data objects of the cache that recorded runs need: ``objects`` are protected from ``dvc gc``, ``bare_objects`` are
+    not, and ``reason`` says why.
+    """
+
+    objects: int = 0
+    bytes: int = 0
+    bare_objects: int = 0
+    bare_bytes: int = 0
+    reason: str = ""
+
+
+@dataclass(frozen=True)
 class DataState:
-    """``not_pushed`` means something only where ``pushed_known``. ``tracked`` are at most 2,000 of ``tracked_count``."""
+    """``not_pushed`` means something only where ``pushed_known``. ``tracked`` are at most 2,000 of ``tracked_count``.
+    ``kept`` is None before anything was recorded.
+    """
 
     changed: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
@@ -86,6 +101,7 @@ class DataState:
     tracked_count: int = 0
     remote: Remote | None = None
     repository: bool = True
+    kept: KeptData | None = None
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import stat
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from nbledger.core import cache, dvc, files, git, hashes, worktrees
+from nbledger.core import cache, dvc, files, git, hashes, kept, worktrees
 from nbledger.core import restored as registry
 from nbledger.core.cache import SMALL
 from nbledger.core.errors import LedgerError, ToolFailed
@@ -174,6 +174,8 @@ class _Work:
     def _fetched(self, wanted: Sequence[dvc.Out]) -> list[dvc.Out]:
         """Those of ``wanted`` whose objects are in the cache, after those that were not have been fetched."""
         absent = [out for out in wanted if not self._at_hand(out)]
+        if absent and kept.bring_back(self.project, [out.md5 for out in absent])[0]:  # a `dvc gc` took their names
+            absent = [out for out in absent if not self._at_hand(out)]
         if not absent:
             return list(wanted)
         reason = "it is neither in the cache nor in the remote"
@@ -308,7 +310,7 @@ class _Work:
         """A file with those bytes: an object of the cache, or the one in the user's work tree if it is still the same."""
         if self.there.dvc_root is not None and self.project.dvc_root is not None:
             held = dvc.store(self.there).path(md5)
-            if held.is_file():
+            if held.is_file() or kept.bring_back(self.project, [md5])[0]:
                 return held
         present = self.project.root / record.path
         with contextlib.suppress(OSError):

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from nbledger.core import dvc, dvcfiles, git, gitlog, versions
+from nbledger.core import dvc, dvcfiles, git, gitlog, kept, versions
 from nbledger.core.dvcfiles import Damaged, Row
 from nbledger.core.project import Project
 
@@ -34,6 +34,8 @@ def of_commits(project: Project, commits: Sequence[str]) -> Objects:
     at_hand = versions.Cached(project)
     for name, text in _pointers(project, project.git, commits):
         for row in _rows(name, text):
+            if row.md5 and row.md5 not in found.rows and not at_hand.has(row):  # a `dvc gc` may have taken its name
+                at_hand = versions.Cached(project) if kept.bring_back(project, [row.md5])[0] else at_hand
             if row.md5 and row.md5 not in found.rows and at_hand.has(row):
                 found.rows[row.md5] = row
             elif row.md5 and row.md5 not in found.rows and name.endswith(".dvc"):

@@ -8,7 +8,7 @@ import stat
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from nbledger.core import dvc, dvcremote, git, reads, underway, undo
+from nbledger.core import dvc, dvcremote, git, kept, reads, underway, undo
 from nbledger.core.dvcfiles import Out
 from nbledger.core.errors import LedgerError
 from nbledger.core.git import scrub_url
@@ -84,8 +84,11 @@ def _data(project: Project, notes: list[str], pushed: Pushed | None) -> tuple[Da
         notes += [problem] if problem else []
     except LedgerError as err:
         notes.append(str(err))
+    recorded = kept.summary(project)
+    notes += [told] if recorded is not None and (told := kept.told(recorded)) else []
     state = dataclasses.replace(
         state,
+        kept=recorded,
         untracked_inputs=loose,
         not_pushed=lacking or (),
         pushed_known=lacking is not None,

@@ -24,6 +24,7 @@ from nbledger.core import (
     gitlog,
     hashes,
     inside,
+    kept,
     versions,
     worktrees,
 )
@@ -76,7 +77,7 @@ def plan(project: Project, file: str, commit: str) -> Plan:
         raise UsageError(f"commit {commit[:10]} has no version of {path}", "take one from the list of versions")
     known = {old.md5: logged.commit for logged, old in versions.history(project, path, pointer)}
     present, before = _kept(project, out, row, known)
-    fetch = not versions.Cached(project).has(row)
+    fetch = not versions.Cached(project).has(row) and not kept.has(project, row.md5)
     history = gitlog.blobs(project.git, [(brought, pointer) for brought in (commit, *known.values())])
     return Plan(out, row, commit, _pointer(project, out, row, history), present, before, fetch)
 
@@ -86,6 +87,7 @@ def use(project: Project, file: str, commit: str) -> list[str]:
     wanted = plan(project, file, commit)
     if wanted.same:
         return [f"{wanted.out.path} is this version already"]
+    kept.bring_back(project, [wanted.row.md5])
     if wanted.fetch:
         _fetch(project, wanted)
     with dvc.lock(project):

@@ -160,6 +160,7 @@ _VIEWS = {
     "nbledger.keeper.deeds_models": ("models", "promote", "alias"),
     "nbledger.keeper.promote": ("promote_if",),
     "nbledger.keeper.deeds_files": ("checkpoint", "undo", "use_version", "push", "pull", "sent"),
+    "nbledger.keeper.collecting": ("gc",),
     "nbledger.keeper.jobs": ("jobs", "job_start", "job_stop"),
 }
 """Modules of calls whose functions bear the call's name; they are imported when they are first called."""

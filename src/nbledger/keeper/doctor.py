@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import nbledger
-from nbledger.core import dvc, files, git, mlflow, rebuild, restored, underway, worktrees
+from nbledger.core import dvc, dvcremote, files, git, kept, mlflow, rebuild, recorded, restored, underway, worktrees
 from nbledger.core.errors import Busy, LedgerError
 from nbledger.core.project import Project
 from nbledger.keeper import client, endpoint
@@ -35,7 +35,18 @@ class Finding:
 def examine(project: Project, *, fix: bool = False) -> list[Finding]:
     """Examine tools, repository, data pointers, store, keeper and journals; with ``fix`` mend what is safe to mend."""
     found: list[Finding] = []
-    for part in (_tools, _repository, _pointers, _store, _keeper, _journals, _refs, _reproductions, _environments):
+    for part in (
+        _tools,
+        _repository,
+        _pointers,
+        _store,
+        _keeper,
+        _journals,
+        _refs,
+        _recorded,
+        _reproductions,
+        _environments,
+    ):
         try:
             found += part(project, fix)
         except LedgerError as err:
@@ -169,6 +180,58 @@ def _refs(project: Project, fix: bool) -> Iterator[Finding]:
         return
     refs = git.run_refs(project.git)
     yield Finding("ok", f"{len(refs)} snapshot{'s' if len(refs) != 1 else ''} under {git.RUN_REFS}")
+
+
+def _recorded(project: Project, fix: bool) -> Iterator[Finding]:
+    """Data that recorded runs need: protected from ``dvc gc``, or not; taken by one already; held by nothing else."""
+    if project.git is None or project.dvc_root is None:
+        return
+    if fix:
+        back, damaged = kept.bring_back(project)
+        if back:
+            yield Finding("problem", f"{_amount(len(back))} of recorded runs had been removed from the cache", "", True)
+        for md5 in damaged[:5]:
+            yield Finding(
+                "problem", f"the kept object {md5} is damaged: its bytes are not what its name says", "dvc pull"
+            )
+        if recorded.examined(project).bare:
+            recorded.keep_all(project)
+        kept.refresh(project)
+    kept.recount(project)
+    found = recorded.examined(project)
+    if found.lost and not fix:
+        yield Finding(
+            "problem",
+            f"{_amount(len(found.lost))} of recorded runs were removed from the cache (by dvc gc?), and are kept",
+            "nbledger doctor --fix gives them back",
+        )
+    if found.bare:
+        summary = kept.summary(project)
+        why = summary.reason if summary is not None else ""
+        yield Finding(
+            "problem",
+            f"dvc gc would take {_amount(len(found.bare), found.bare_bytes)} that recorded runs need"
+            + (f": {why}" if why else ""),
+            "nbledger gc spares them; nbledger push keeps them elsewhere"
+            if fix
+            else "nbledger doctor --fix protects them",
+        )
+    if found.needed:
+        count, size = len(found.needed) - len(found.bare), found.bytes - found.bare_bytes
+        where = "" if dvcremote.default_remote(project) else ", and only in this cache: there is no data remote"
+        yield Finding("ok", f"{_amount(count, size)} of recorded runs protected from dvc gc{where}")
+    if found.only and dvcremote.default_remote(project):
+        yield Finding(
+            "note",
+            f"{_amount(len(found.only), found.only_bytes)} of recorded runs are named by no commit of a branch or tag: dvc "
+            "gc -c would remove them from the remote, even with -A",
+            "nbledger gc --cloud spares them",
+        )
+
+
+def _amount(count: int, size: int | None = None) -> str:
+    megabytes = "" if size is None else f" ({size / 1e6:,.3g} MB)"
+    return f"{count:,} data object{'' if count == 1 else 's'}{megabytes}"
 
 
 def _reproductions(project: Project, fix: bool) -> Iterator[Finding]:

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from nbledger.core import kept
+from nbledger.core import kept, recorded
 from nbledger.core.errors import LedgerError
 from nbledger.core.project import Project, find
 from nbledger.keeper.journal import Event
@@ -19,7 +19,7 @@ log = logging.getLogger("nbledger.keeper")
 def protect(project: Project, path: Path, begun: Event, events: Iterable[Event]) -> None:
     """Protect what these events of the journal at ``path`` name. No failure of it is one of the run."""
     with _told():
-        here = _where(project, begun)
+        here = where(project, begun)
         kept.keep(here, needs(here, path, events))
 
 
@@ -27,11 +27,11 @@ def note(project: Project, path: Path, begun: Event, run_id: str, events: Iterab
     """The run is closed: what was hashed last is protected too, and what it needs is noted for ``nbledger gc``."""
     events = list(events)
     with _told():
-        here = _where(project, begun)
+        here = where(project, begun)
         wanted = needs(here, path, events)
         kept.keep(here, wanted)
         commit = next((str(e["commit"]) for e in events if e["t"] == "snapshot" and e.get("commit")), "")
-        kept.note(here, run_id, str(begun["uri"]), commit, wanted)
+        recorded.note(here, run_id, str(begun["uri"]), commit, wanted)
 
 
 def needs(project: Project, path: Path, events: Iterable[Event]) -> set[str]:
@@ -39,14 +39,14 @@ def needs(project: Project, path: Path, events: Iterable[Event]) -> set[str]:
     found: set[str] = set()
     for event in events:
         if event["t"] == "snapshot" and event.get("commit"):
-            found |= kept.of_commit(project, str(event["commit"]))
+            found |= recorded.of_commit(project, str(event["commit"]))
         elif event["t"] == "lineage":
             with contextlib.suppress(OSError, ValueError, KeyError):
-                found |= kept.of_inputs(json.loads((path / event["folder"] / "inputs.json").read_text())["inputs"])
+                found |= recorded.of_inputs(json.loads((path / event["folder"] / "inputs.json").read_text())["inputs"])
     return found
 
 
-def _where(project: Project, begun: Event) -> Project:
+def where(project: Project, begun: Event) -> Project:
     """The work tree in which the run was recorded: a linked one may have a cache of its own."""
     root = Path(str(begun.get("root") or project.root))
     return project if root == project.root or not root.is_dir() or project.scratch else find(root)
