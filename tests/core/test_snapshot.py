@@ -18,10 +18,11 @@ import pytest
 
 from conftest import commit_all, git, run
 from nbledger.core import git as door
-from nbledger.core import snapshot
+from nbledger.core import snapshot, trust
 from nbledger.core.project import find
 from nbledger.core.snapshot import Snapshot
 from snap import Snap, check_same, raw
+from trees import check_out, check_whole, conflicts, fetched, files_of, listed, mess
 
 
 def capture(root: Path) -> Snapshot:
@@ -32,61 +33,12 @@ def capture(root: Path) -> Snapshot:
     return taken
 
 
-def listed(root: Path, commit: str) -> dict[str, tuple[str, str]]:
-    """{path: (mode, object id)} of a commit."""
-    entries = [e.decode() for e in raw(root, "ls-tree", "-r", "-z", commit).split(b"\0") if e]
-    return {path: (facts.split()[0], facts.split()[2]) for facts, path in (e.split("\t", 1) for e in entries)}
-
-
-def check_whole(root: Path, taken: Snapshot, but: tuple[str, ...] = ()) -> None:
-    """The commit holds every file that is tracked or not ignored, byte for byte and with its mode, and no other."""
-    assert taken.commit is not None
-    names = raw(root, "ls-files", "-co", "--exclude-standard", "-z").decode().split("\0")
-    here = {n for n in names if n and os.path.lexists(root / n) and not n.endswith("/") and n not in but}
-    here = {n for n in here if (root / n).is_symlink() or (root / n).is_file()}
-    kept = listed(root, taken.commit)
-    assert {n for n, (mode, _) in kept.items() if mode != "160000"} == here
-    for name in here:
-        path, mode = root / name, kept[name][0]
-        if path.is_symlink():
-            assert mode == "120000"
-            assert raw(root, "show", f"{taken.commit}:{name}").decode() == os.readlink(path)
-        else:
-            assert mode == ("100755" if os.access(path, os.X_OK) and path.stat().st_mode & 0o100 else "100644")
-            assert raw(root, "show", f"{taken.commit}:{name}") == path.read_bytes(), name
-
-
 def check_checkout(root: Path, taken: Snapshot, where: Path) -> None:
     """What a checkout of the commit with the same attributes and filters gives is what was in the work tree."""
     git(root, "worktree", "add", "--detach", "-q", str(where), str(taken.commit))
     for name in listed(root, str(taken.commit)):
         assert (where / name).read_bytes() == (root / name).read_bytes(), name
     git(root, "worktree", "remove", "--force", str(where))
-
-
-def mess(root: Path) -> None:
-    """Files of every kind of change at once."""
-    for name in ("kept", "staged", "unstaged", "both", "deleted", "deleted-staged", "renamed", "moved by hand"):
-        (root / name).write_text(f"{name}\n" * 20)
-    (root / "folder").mkdir()
-    (root / "folder/ünïcode ☃.py").write_text("x = 1\n")
-    commit_all(root, "Files")
-    (root / "staged").write_text("staged\n")
-    git(root, "add", "staged")
-    (root / "unstaged").write_text("unstaged\n")
-    (root / "both").write_text("first\n")
-    git(root, "add", "both")
-    (root / "both").write_text("second\n")
-    (root / "deleted").unlink()
-    git(root, "rm", "-q", "deleted-staged")
-    git(root, "mv", "renamed", "new name")
-    (root / "moved by hand").rename(root / "folder/moved")
-    (root / "untracked.py").write_text("print('new')\n")
-    (root / "folder/-dash").write_text("dash")
-    (root / "folder/new\nline").write_text("line")
-    (root / ":(glob)*").write_text("magic")
-    (root / "staged new").write_text("x")
-    git(root, "add", "staged new")
 
 
 def test_dirty_tree(project: Path) -> None:
@@ -166,28 +118,6 @@ def test_detached_head(project: Path) -> None:
     check_whole(project, taken)
 
 
-def conflicts(project: Path) -> None:
-    """Two branches that cannot be merged in each of Git's ways."""
-    for name in ("text", "ours-deletes", "theirs-deletes", "untouched"):
-        (project / name).write_text("base\n")
-    (project / ".gitignore").write_text("*.log\n")
-    commit_all(project, "Base")
-    git(project, "switch", "-q", "-c", "theirs")
-    (project / "text").write_text("theirs\n")
-    (project / "ours-deletes").write_text("theirs\n")
-    (project / "theirs-deletes").unlink()
-    (project / "both-add").write_text("theirs\n")
-    (project / "forced.log").write_text("theirs, ignored but tracked\n")
-    git(project, "add", "-f", "forced.log")
-    commit_all(project, "Theirs")
-    git(project, "switch", "-q", "main")
-    (project / "text").write_text("ours\n")
-    (project / "ours-deletes").unlink()
-    (project / "theirs-deletes").write_text("ours\n")
-    (project / "both-add").write_text("ours\n")
-    commit_all(project, "Ours")
-
-
 @pytest.mark.parametrize("verb", ["merge", "rebase", "cherry-pick"])
 def test_in_the_middle_of(project: Path, verb: str) -> None:
     conflicts(project)
@@ -239,15 +169,44 @@ def test_submodule_as_root(nested: Path) -> None:
     check_whole(sub, taken)
 
 
-def test_dirty_submodule_is_named(nested: Path) -> None:
+def test_a_dirty_submodule_is_held_as_a_folder(nested: Path, tmp_path: Path) -> None:
     assert capture(nested).left_out == ()
     (nested / "süb/lib.py").write_text("lib = 2\n")
-    taken = capture(nested)
-    assert taken.left_out == ("süb (submodule with uncommitted changes)",)
-    assert not taken.dirty
+    (nested / "süb/new.py").write_text("new = 1\n")
+    for _ in range(2):
+        taken = capture(nested)
+        assert taken.left_out == () and taken.dirty
+        check_held(nested, taken, tmp_path / taken.commit[:8])  # type: ignore[index]
+    (nested / "süb/lib.py").write_text("lib = 3\n")
+    check_held(nested, capture(nested), tmp_path / "later")
     new = commit_all(nested / "süb")
     taken = capture(nested)
     assert taken.dirty and listed(nested, str(taken.commit))["süb"] == ("160000", new)
+
+
+def check_held(root: Path, taken: Snapshot, clone: Path) -> None:
+    if not clone.exists():
+        fetched(root, clone)
+    assert check_out(clone, str(taken.commit)) == files_of(root)
+
+
+def test_submodules_in_submodules_and_many_files(nested: Path, tmp_path: Path) -> None:
+    upstream = tmp_path / "inner"
+    upstream.mkdir()
+    git(upstream, "init", "-q")
+    for number in range(600):
+        (upstream / f"f{number}.py").write_text(f"f = {number}\n")
+    commit_all(upstream)
+    git(nested / "süb", "submodule", "--quiet", "add", str(upstream), "deep")
+    commit_all(nested / "süb")
+    commit_all(nested)
+    (nested / "süb/deep/f0.py").write_text("f = -1\n")
+    (nested / "süb/deep/run.sh").symlink_to("f1.py")
+    taken = capture(nested)
+    assert taken.left_out == ()
+    check_held(nested, taken, tmp_path / "clone")
+    (nested / "süb/deep/big.bin").write_bytes(b"x" * 11_000_000)
+    assert [line.split(" (")[0] for line in capture(nested).left_out] == ["süb/deep/big.bin"]
 
 
 CLEAN = """\
@@ -272,6 +231,7 @@ def test_lfs_pointers(project: Path, tmp_path: Path) -> None:
     for verb in ("clean", "smudge"):
         git(project, "config", f"filter.lfs.{verb}", f"{sys.executable} {tmp_path}/lfs.py {verb} {store}")
     git(project, "config", "filter.lfs.required", "true")
+    trust.trust(find(project))  # as a tracked cell does
     (project / ".gitattributes").write_text("*.bin filter=lfs diff=lfs merge=lfs -text\n")
     (project / "old.bin").write_bytes(os.urandom(4000))
     head = commit_all(project)

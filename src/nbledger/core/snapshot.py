@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from nbledger.core import files, git
+from nbledger.core import files, git, submodules
 from nbledger.core.errors import ToolFailed
 from nbledger.core.project import Project
 
@@ -40,7 +40,8 @@ def capture(project: Project, run_id: str) -> Snapshot:
     """Commit the work tree to ``refs/nbledger/runs/<run_id>``: tracked changes and untracked files not ignored.
 
     Touches no branch, index, stash, work-tree file, hook or reflog of HEAD. Untracked files above the setting
-    ``snapshot_max_mb``, nested repositories and uncommitted changes inside submodules are named in ``left_out``.
+    ``snapshot_max_mb`` and nested repositories are named in ``left_out``; a submodule with uncommitted changes is held as a
+    plain folder.
     """
     repo = project.git
     if repo is None:
@@ -66,6 +67,7 @@ def _capture(project: Project, repo: git.GitRepo, run_id: str, *, afresh: bool =
     with files.lock(folder / "lock", timeout=5, what="the snapshot index"):
         if afresh:
             _commit.cache_clear()
+            submodules.forget()
             _forget(folder)
         head = git.head(repo)
         tree, left_out = _tree(project, repo, folder)
@@ -86,7 +88,7 @@ def _commit(repo: git.GitRepo, tree: str, parent: str | None) -> str:
 
 def _forget(folder: Path) -> None:
     """Drop the private index and what is remembered of it, with the lock that a killed Git left."""
-    for name in ("index", "index.lock", "memory.json"):
+    for name in ("index", "index.lock", "memory.json", "index-joined", "index-joined.lock"):
         with contextlib.suppress(FileNotFoundError):
             (folder / name).unlink()
 
@@ -111,9 +113,20 @@ def _tree(project: Project, repo: git.GitRepo, folder: Path) -> tuple[str, list[
             memory.write_text(json.dumps(asdict(known)))
     left_out = updates.left_out
     left_out += [f"the line endings of {path} (.gitattributes changes them)" for path in known.endings]
-    if (repo.root / ".gitmodules").exists():
-        left_out += _dirty_submodules(repo, index)
-    return known.tree, left_out
+    whole = known.tree
+    if (repo.root / ".gitmodules").exists() and (paths := submodules.changed(repo, index)):
+        whole, lacking = submodules.embedded(project, repo, index, whole, paths, _inner_tree)
+        left_out += lacking
+    return whole, left_out
+
+
+def _inner_tree(project: Project, repo: git.GitRepo, folder: Path) -> tuple[str, list[str]]:
+    with files.lock(folder / "lock", timeout=5, what="the snapshot index of a submodule"):
+        try:
+            return _tree(project, repo, folder)
+        except ToolFailed:
+            _forget(folder)
+            return _tree(project, repo, folder)
 
 
 @dataclass(frozen=True)
@@ -308,13 +321,6 @@ def _has_cr(path: Path) -> bool:
             return any(b"\r" in block for block in iter(lambda: file.read(files.CHUNK), b""))
     except OSError:
         return False
-
-
-def _dirty_submodules(repo: git.GitRepo, index: Path) -> list[str]:
-    out = git.call(repo, "diff-files", "--ignore-submodules=none", "--raw", "-z", index=index).stdout
-    parts = out.split(b"\0")
-    named = [os.fsdecode(path) for facts, path in zip(parts[::2], parts[1::2], strict=False) if facts[:7] == b":160000"]
-    return [f"{path} (submodule with uncommitted changes)" for path in named]
 
 
 def rename_ref(project: Project, old: str, new: str, commit: str) -> None:
