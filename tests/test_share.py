@@ -9,8 +9,8 @@ import pytest
 from conftest import commit_all, data_remote, data_status, dvc, git
 from nbledger.commands.answer import Face
 from nbledger.commands.tree import run
-from nbledger.core import dvcremote, pull, push
-from nbledger.core.errors import LedgerError, Refused, Unreachable
+from nbledger.core import dvcremote, pull, push, trust
+from nbledger.core.errors import LedgerError, Refused, Unreachable, Untrusted
 from nbledger.core.project import find
 from nbledger.core.track import track
 from nbledger.core.useversion import use
@@ -67,6 +67,9 @@ def test_there_and_back(project: Path, remote: Path, tmp_path: Path) -> None:
     hook = project / ".git" / "hooks" / "pre-push"
     hook.write_text(f"#!/bin/sh\ncat >> {tmp_path}/hooked\n")
     hook.chmod(0o755)
+    with pytest.raises(Untrusted, match="hooks/pre-push"):
+        push.push(find(project))
+    trust.trust(find(project))
 
     asked = push.plan(find(project))
     lines = "\n".join(push.told(asked))
@@ -181,6 +184,7 @@ def test_what_stands_in_the_way(project: Path, tmp_path: Path) -> None:
     refusing = project / ".git" / "hooks" / "pre-push"
     refusing.write_text("#!/bin/sh\necho 'tests fail' >&2; exit 1\n")
     refusing.chmod(0o755)
+    trust.trust(find(project))
     with pytest.raises(LedgerError, match="tests fail"):
         push.push(find(project))
     refusing.unlink()

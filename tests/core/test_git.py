@@ -9,7 +9,8 @@ import pytest
 
 from conftest import commit_all, git, run
 from nbledger.core import git as door
-from nbledger.core.errors import Busy, Refused, ToolFailed
+from nbledger.core import trust
+from nbledger.core.errors import Busy, Refused, ToolFailed, Untrusted
 from nbledger.core.git import GitRepo
 from nbledger.core.project import find
 
@@ -91,6 +92,9 @@ def test_a_refused_commit_leaves_the_index_as_it_was(repo: GitRepo) -> None:
     hook.write_text("#!/bin/sh\necho not today >&2\nexit 1\n")
     hook.chmod(0o755)
     (root / "new").write_text("1")
+    with pytest.raises(Untrusted, match="hooks/pre-commit"):
+        door.commit_pathspecs(repo, ["new"], "x\n")
+    trust.trust(find(root))
     (root / "staged").write_text("1")
     git(root, "add", "staged")
     before = git(root, "ls-files", "-s")

@@ -18,6 +18,7 @@ import pytest
 from conftest import commit_all, dvc, git, make_repository, run
 from nbledger.core import dvc as door
 from nbledger.core import project as projects
+from nbledger.core import trust
 from nbledger.core.errors import Busy, LedgerError, Refused, ToolFailed, UsageError
 from nbledger.core.track import track
 
@@ -532,6 +533,7 @@ def test_signing_that_fails_says_what_is_done(root: Path) -> None:
     (root / "x").write_text("x")
     git(root, "config", "commit.gpgSign", "true")
     git(root, "config", "gpg.program", "/bin/false")
+    trust.trust(projects.find(root))
     with pytest.raises(ToolFailed, match="tracked, but not committed"):
         do(root, "x")
     assert (root / "x.dvc").is_file()

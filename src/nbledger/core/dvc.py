@@ -108,6 +108,32 @@ def _no_analytics(root: Path) -> None:
         settings["core"].setdefault("analytics", False)
 
 
+def site_cache() -> str:
+    """Where DVC keeps what it remembers of repositories, for calls of ours: a private folder of the person.
+
+    DVC's own choice is a folder that all users may write to, and a repository's configuration can lead it into the
+    repository; what lies there is unpickled.
+    """
+    given = os.environ.get("DVC_SITE_CACHE_DIR")
+    if given:
+        return given
+    from platformdirs import user_cache_dir
+
+    folder = Path(user_cache_dir("nbledger")) / "dvc"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return str(folder)
+
+
+def opened(root: Path) -> Any:
+    """DVC's ``Repo``. It writes to its own files whatever is asked: no link may lead them out of a stranger's repository."""
+    for name in (".dvc", ".dvc/tmp", ".dvc/tmp/lock", ".dvc/tmp/rwlock", ".dvc/tmp/btime", ".dvc/.gitignore"):
+        if (root / name).is_symlink() and not git.is_trusted(root):
+            raise Refused(f"{root / name} is a link, and DVC would write to where it leads", "remove it")
+    from dvc.repo import Repo
+
+    return Repo(str(root), config={"core": {"site_cache_dir": site_cache()}})
+
+
 def config(project: Project) -> dict[str, dict[str, str]]:
     """DVC's merged configuration, {section: {option: value}}, by our own reader where the files are plain."""
     root = require_root(project)
@@ -133,9 +159,8 @@ def cache_dir(project: Project) -> Path:
 
 
 def _ask_cache_dir(root: Path) -> str:
-    from dvc.repo import Repo
 
-    with Repo(str(root)) as repo:
+    with opened(root) as repo:
         return str(repo.cache.local_cache_dir)
 
 
@@ -461,10 +486,9 @@ def status_of_stages(project: Project) -> list[str]:
     """Names of stages that ``dvc status`` lists, asked of DVC itself."""
 
     def ask() -> list[str]:
-        from dvc.repo import Repo
 
         root = require_root(project)
-        with Repo(str(root)) as repo:
+        with opened(root) as repo:
             names = [str(name) for name in repo.status() if not name.endswith(".dvc")]
         return [_stage_address(root, name) for name in names]
 
@@ -590,9 +614,8 @@ def _transfer(project: Project, paths: Sequence[str] | None, verb: str) -> Any:
         return 0
 
     def transfer() -> Any:
-        from dvc.repo import Repo
 
-        with Repo(str(root)) as repo:
+        with opened(root) as repo:
             # a push or pull that was killed leaves a list of a part of the files there, which DVC would take for the whole
             repo.drop_data_index()
             return getattr(repo, verb)(targets=targets)

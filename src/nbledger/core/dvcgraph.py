@@ -56,13 +56,11 @@ def load(project: Project, files: Sequence[str]) -> tuple[list[Stage], list[str]
 def _load(project: Project, names: Sequence[str]) -> tuple[list[Stage], list[str]]:
     import logging
 
-    from dvc.repo import Repo
-
     logging.getLogger("dvc").setLevel(logging.ERROR)
     found: list[Stage] = []
     loaded: list[Any] = []
     problems: list[str] = []
-    with Repo(str(dvc.require_root(project))) as repo:
+    with dvc.opened(dvc.require_root(project)) as repo:
         for name in names:
             try:
                 stages = _stages(repo, str(project.root / name))

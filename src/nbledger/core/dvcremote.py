@@ -54,10 +54,9 @@ def not_in_remote(project: Project) -> list[str]:
         return []
 
     def ask() -> list[str]:
-        from dvc.repo import Repo
         from dvc.repo import data as dvc_data_status
 
-        with Repo(str(root)) as repo:
+        with dvc.opened(root) as repo:
             # only this part of it: the whole status hashes the work tree as well
             part = getattr(dvc_data_status, "_get_entries_not_in_remote", None)
             if part is None:
@@ -78,11 +77,10 @@ def push_objects(project: Project, md5s: Iterable[str], legacy: Iterable[str] = 
     root, named = dvc.require_root(project), list(md5s)
 
     def send() -> tuple[int, list[str]]:
-        from dvc.repo import Repo
         from dvc_data.hashfile.hash_info import HashInfo
 
         wanted = [HashInfo("md5", md5) for md5 in named] + [HashInfo("md5-dos2unix", md5) for md5 in legacy]
-        with Repo(str(root)) as repo:
+        with dvc.opened(root) as repo:
             # Files by name and before their lists: asked for a list alone, DVC sent to S3 the list without its files.
             files: Any = repo.cloud.push([HashInfo("md5", md5) for md5 in _inside(project, named)])
             lists: Any = repo.cloud.push(wanted)
@@ -114,12 +112,11 @@ def fetch_objects(project: Project, md5s: Iterable[str], legacy: Iterable[str] =
     def bring() -> int:
         import logging
 
-        from dvc.repo import Repo
         from dvc_data.hashfile.hash_info import HashInfo
 
         logging.getLogger("dvc").setLevel(logging.ERROR)  # what is missing is told by the caller, by name
         wanted = [HashInfo("md5", md5) for md5 in named] + [HashInfo("md5-dos2unix", md5) for md5 in legacy]
-        with Repo(str(root)) as repo:
+        with dvc.opened(root) as repo:
             came = repo.cloud.pull(wanted).transferred
             # Asked for a list of files alone, DVC may bring the list without them (see push_objects).
             inside = [HashInfo("md5", md5) for md5 in _inside(project, named)]
@@ -174,9 +171,8 @@ def _with_remote(project: Project, work: Callable[[list[Any]], T]) -> T:
     root = dvc.require_root(project)
 
     def inside() -> T:
-        from dvc.repo import Repo
 
-        with Repo(str(root)) as repo:
+        with dvc.opened(root) as repo:
             return work([repo.cloud.get_remote_odb(None, "gc", hash_name=kind) for kind in ("md5", "md5-dos2unix")])
 
     return dvc.guarded(inside, "gc")

@@ -1,7 +1,8 @@
 """The one door to Git: every call of the ``git`` executable is made here.
 
 Plumbing calls run without hooks and without a file-system monitor, take no optional locks, never ask for a
-password, and read path names literally.
+password, and read path names literally. What a repository's own configuration would execute is switched off until the
+repository is trusted (``gitguard``). Only full object ids and validated names of refs reach a command line.
 """
 
 from __future__ import annotations
@@ -17,16 +18,13 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
 
-from nbledger.core.errors import Busy, LedgerError, Refused, ToolFailed, Unreachable
+from nbledger.core import gitguard, trust
+from nbledger.core.errors import Busy, LedgerError, Refused, ToolFailed, Unreachable, Untrusted
 
 RUN_REFS = "refs/nbledger/runs/"
 _HEX = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
-_QUIET = (
-    *("-c", "core.hooksPath=/dev/null"),
-    *("-c", "core.fsmonitor=false"),
-    *("-c", "core.safecrlf=false"),
-    *("-c", "gc.auto=0"),
-)
+_REF = re.compile(r"(?!.*(//|\.\.|@\{|/\.|\.lock(/|$)))[^\x00-\x20\x7f~^:?*\[\\/.-][^\x00-\x20\x7f~^:?*\[\\]*(?<![/.])")
+_NO_DRIVERS = ("--no-ext-diff", "--no-textconv")
 _LABS_OWN = ("/.ipynb_checkpoints/", "/.jupyter_ystore.db")
 _SCRUB = re.compile(r"(?<=://)[^/\s]+@")
 
@@ -98,14 +96,26 @@ def call(
     stdin: bytes | None = None,
     check: bool = True,
     hooks: bool = False,
+    network: bool = False,
     env: dict[str, str] | None = None,
     timeout: float | None = None,
 ) -> subprocess.CompletedProcess[bytes]:
     """Run ``git args`` in the work tree; with ``check``, a failure raises ``ToolFailed`` with Git's last line. A call
     that takes longer than ``timeout`` seconds is ended: ``Unreachable``.
+
+    ``hooks``: with the person's hooks; ``network``: it asks a remote. Both are ``Untrusted`` where the repository is not
+    trusted and its own configuration names something to execute.
     """
     root = repo.root if isinstance(repo, GitRepo) else repo
-    command = [executable(), *(() if hooks else _QUIET), *args]
+    stranger = _stranger(repo)
+    if stranger is not None:
+        found = named_by(stranger)
+        if hooks or network:
+            _refuse_to_execute(stranger, found, args[0], hooks=hooks)
+        else:
+            args = tuple(gitguard.outside_submodules(args))
+            env = gitguard.environment(found, stranger.root, os.environ) | (env or {})
+    command = [executable(), *(gitguard.WITH_HOOKS if hooks else gitguard.ALWAYS), *args]
     try:
         done = subprocess.run(
             command,
@@ -124,6 +134,79 @@ def call(
     if check and done.returncode != 0:
         raise failure(args[0], done)
     return done
+
+
+def is_trusted(folder: Path) -> bool:
+    """Whether ``folder`` lies in a repository that is trusted."""
+    found = discover(folder)
+    return found is not None and trust.repository_trusted(found)
+
+
+def _stranger(repo: GitRepo | Path) -> GitRepo | None:
+    """The repository of a call, if it is not trusted."""
+    found = repo
+    if isinstance(found, Path):
+        try:
+            within = discover(found)
+        except (LedgerError, OSError):
+            return None
+        if within is None:
+            return None
+        found = within
+    return None if trust.repository_trusted(found) else found
+
+
+_memory = gitguard.Memory()
+
+
+def named_by(repo: GitRepo) -> gitguard.Found:
+    """What the repository's own configuration would have executed."""
+
+    def ask() -> bytes:
+        words = ("config", "-z", "--list", "--includes", "--show-scope", "--show-origin")
+        command = [executable(), *gitguard.ALWAYS, *words]
+        try:
+            done = subprocess.run(
+                command,
+                cwd=repo.root,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                env=_environment(None, None),
+                check=False,
+                timeout=10,
+            )
+        except subprocess.TimeoutExpired as err:
+            raise Refused(f"the configuration of {repo.root} cannot be read to its end", "look at .git/config") from err
+        except OSError as err:
+            raise ToolFailed(f"git could not be started in {repo.root}: {err.strerror}") from err
+        if done.returncode != 0:
+            raise failure("config", done)
+        return done.stdout
+
+    return _memory.of(repo.root, repo.git_dir, repo.common_dir, ask)
+
+
+def switched_off(repo: GitRepo) -> tuple[str, ...]:
+    """Names of the repository's own filters that do not run, because it is not trusted."""
+    return () if trust.repository_trusted(repo) else named_by(repo).drivers
+
+
+def refuse_hooks_of_a_stranger(repo: GitRepo, verb: str) -> None:
+    """``Untrusted`` where ``git verb`` with its hooks would execute what a repository names that is not trusted."""
+    if not trust.repository_trusted(repo):
+        _refuse_to_execute(repo, named_by(repo), verb, hooks=True)
+
+
+def _refuse_to_execute(repo: GitRepo, found: gitguard.Found, verb: str, *, hooks: bool) -> None:
+    named = [*found.executes, *(f"hooks/{name}" for name in (gitguard.hooks(repo.common_dir) if hooks else ()))]
+    if (repo.root / ".gitmodules").exists():
+        named.append("submodules")
+    if named:
+        shown = ", ".join(named[:5]) + (f" and {len(named) - 5} more" if len(named) > 5 else "")
+        raise Untrusted(
+            f"git {verb} would execute what this repository names, and you have not trusted it: {shown}",
+            "look at .git/config and .git/hooks first; then `nbledger trust`",
+        )
 
 
 def failure(verb: str, done: subprocess.CompletedProcess[bytes]) -> LedgerError:
@@ -157,6 +240,20 @@ def version() -> str:
 def is_hex(commit: str) -> bool:
     """Only full object ids are put on a command line; anything else could be read as an option."""
     return _HEX.fullmatch(commit) is not None
+
+
+def full_id(text: str) -> str:
+    """``text`` if it is a full object id; ``Refused`` otherwise. Ids come from tags of runs and from remotes too."""
+    if not is_hex(text):
+        raise Refused(f"{text[:80]!r} is no full id of a commit", "git log shows them")
+    return text
+
+
+def ref_name(text: str) -> str:
+    """``text`` if it may be the name of a ref (git-check-ref-format); ``Refused`` otherwise."""
+    if not _REF.fullmatch(text) or text == "@":
+        raise Refused(f"{text[:80]!r} is no name that Git gives a ref", "git check-ref-format tells the rules")
+    return text
 
 
 def head(repo: GitRepo) -> Head:
@@ -377,8 +474,10 @@ def blob(repo: GitRepo, data: bytes) -> str:
 
 
 def read_blob(repo: GitRepo, spec: str) -> bytes | None:
-    """Bytes of ``commit:path`` or ``:path`` (the index); None where there is none."""
-    done = call(repo, "cat-file", "blob", spec, check=False)
+    """Bytes of ``commit:path``, a blob's id or ``:path`` (the index); None where there is none."""
+    if not (is_hex(spec.partition(":")[0]) or spec.startswith((":", "HEAD:"))):
+        return None
+    done = call(repo, "cat-file", "blob", "--end-of-options", spec, check=False)
     return done.stdout if done.returncode == 0 else None
 
 
@@ -399,17 +498,18 @@ def commit_tree(
             env |= {f"GIT_{role}_NAME": "nbledger", f"GIT_{role}_EMAIL": "nbledger@localhost"}
     if when:
         env |= {"GIT_AUTHOR_DATE": when, "GIT_COMMITTER_DATE": when}
-    args = [arg for parent in parents for arg in ("-p", parent)]
+    args = [arg for parent in parents for arg in ("-p", full_id(parent))]
     if sign:
         args.append("-S")
-    done = call(repo, "commit-tree", *args, tree, stdin=message.encode(), env=env)
+    done = call(repo, "commit-tree", *args, full_id(tree), stdin=message.encode(), env=env, network=sign)
     return done.stdout.decode().strip()
 
 
 def update_ref(repo: GitRepo, ref: str, new: str, old: str | None = None, message: str = "") -> None:
     """Move a ref; with ``old``, only if it is still there (40 zeros: only if it does not exist)."""
     args = ["-m", message] if message else []
-    call(repo, "update-ref", *args, ref, new, *([old] if old is not None else []))
+    ids = [full_id(new), *([full_id(old)] if old is not None else [])]
+    call(repo, "update-ref", *args, "--end-of-options", ref_name(ref), *ids)
 
 
 def update_refs(repo: GitRepo, commands: str) -> None:
@@ -431,7 +531,7 @@ def ledger_refs(repo: GitRepo) -> dict[str, str]:
 
 def has_commit(repo: GitRepo, commit: str) -> bool:
     """Whether this clone holds the commit (its trees and files may still be elsewhere, in a partial clone)."""
-    return is_hex(commit) and call(repo, "cat-file", "-e", f"{commit}^{{commit}}", check=False).returncode == 0
+    return is_hex(commit) and not call(repo, "cat-file", "-e", f"{commit}^{{commit}}", check=False).returncode
 
 
 def fetch_run(repo: GitRepo, run_id: str, commit: str) -> bool:
@@ -439,15 +539,17 @@ def fetch_run(repo: GitRepo, run_id: str, commit: str) -> bool:
     if not re.fullmatch(r"[0-9a-f]{32}", run_id):
         return False
     ref = f"{RUN_REFS}{run_id}"
+    quietly = ("--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules")
     for remote in text(repo, "remote", check=False).splitlines():
-        call(repo, "fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--", remote, f"{ref}:{ref}", check=False)
+        call(repo, "fetch", *quietly, "--", remote, f"{ref}:{ref}", check=False, network=True)
         if has_commit(repo, commit):
             return True
     return False
 
 
 def config(repo: GitRepo, key: str) -> str:
-    return text(repo, "config", "--get", key, check=False)
+    """The last value of ``key``; empty without one."""
+    return text(repo, "config", "--get", key, check=False) if not key.startswith("-") else ""
 
 
 def commit_pathspecs(repo: GitRepo, paths: Sequence[str], message: str) -> str | None:
@@ -456,6 +558,7 @@ def commit_pathspecs(repo: GitRepo, paths: Sequence[str], message: str) -> str |
     if under_way and under_way != "bisect":
         raise Refused(f"a {under_way} is under way in this repository", f"finish it (git {under_way} --continue) first")
     refuse_if_locked(repo)
+    refuse_hooks_of_a_stranger(repo, "commit")
     require_identity(repo)
     present = [p for p in paths if os.path.lexists(repo.root / p)]
     known = tracked(repo, paths)
@@ -467,7 +570,7 @@ def commit_pathspecs(repo: GitRepo, paths: Sequence[str], message: str) -> str |
         return None
     if (
         head(repo).commit is not None
-        and not call(repo, "diff", "--quiet", "HEAD", "--", *wanted, check=False).returncode
+        and not call(repo, "diff", "--quiet", *_NO_DRIVERS, "HEAD", "--", *wanted, check=False).returncode
     ):
         return None
     done = call(
@@ -509,7 +612,7 @@ def edit_tree(
 
 
 def _tree_bytes(repo: GitRepo, tree: str, read: dict[str, bytes]) -> bytes:
-    return read[tree] if tree in read else call(repo, "cat-file", "tree", tree).stdout
+    return read[tree] if tree in read else call(repo, "cat-file", "tree", full_id(tree)).stdout
 
 
 def _tree_entries(tree: str, raw: bytes) -> dict[str, tuple[str, str]]:
@@ -554,13 +657,14 @@ def update_index(repo: GitRepo, changes: dict[str, str | None], timeout: float =
 
 def tree_blobs(repo: GitRepo, commit: str, paths: Sequence[str]) -> dict[str, str]:
     """{path: blob id} of those of ``paths`` that the commit has."""
-    out = call(repo, "ls-tree", "-z", commit, "--", *paths).stdout if paths else b""
+    out = call(repo, "ls-tree", "-z", full_id(commit), "--", *paths).stdout if paths else b""
     parts = (entry.partition(b"\t") for entry in out.split(b"\0") if entry)
     return {os.fsdecode(name): facts.decode().split(" ")[2] for facts, _, name in parts}
 
 
 def objects_at(repo: GitRepo, commit: str, paths: Sequence[str]) -> dict[str, tuple[str, str, bytes]]:
     """{path: (id, type, bytes)} of those of ``paths`` that the commit has, in one call; an empty path is its tree."""
+    full_id(commit)
     asked = [path for path in dict.fromkeys(paths) if "\n" not in path]
     names = b"".join(os.fsencode(f"{commit}:{path}" if path else f"{commit}^{{tree}}") + b"\n" for path in asked)
     out = call(repo, "cat-file", "--batch", stdin=names).stdout if asked else b""
@@ -570,23 +674,23 @@ def objects_at(repo: GitRepo, commit: str, paths: Sequence[str]) -> dict[str, tu
         line = out[at:end]
         at = end + 1
         if line != name + b" missing":
-            object_id, kind, size = line.decode().split(" ")
-            found[path] = object_id, kind, out[at : at + int(size)]
+            found_id, kind, size = line.decode().split(" ")
+            found[path] = found_id, kind, out[at : at + int(size)]
             at += int(size) + 1
     return found
 
 
 def commit_named(repo: GitRepo, name: str) -> str | None:
     """The id of the commit that ``name`` (a branch, a tag, ``HEAD~2``, the beginning of an id) means; None if none."""
-    if not name or name.startswith("-"):
+    if not name or name.startswith(("-", ":")) or not name.isprintable():
         return None
-    found = text(repo, "rev-parse", "--verify", "--quiet", name + "^{commit}", check=False)
+    found = text(repo, "rev-parse", "--verify", "--quiet", "--end-of-options", name + "^{commit}", check=False)
     return found if is_hex(found) else None
 
 
 def whole_tree(repo: GitRepo, commit: str) -> dict[str, str]:
     """{path: blob id} of everything that a commit holds."""
-    out = call(repo, "ls-tree", "-r", "-z", "--full-tree", commit).stdout
+    out = call(repo, "ls-tree", "-r", "-z", "--full-tree", full_id(commit)).stdout
     parts = (entry.partition(b"\t") for entry in out.split(b"\0") if entry)
     return {os.fsdecode(name): facts.decode().split(" ")[2] for facts, _, name in parts}
 

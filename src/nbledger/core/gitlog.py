@@ -11,6 +11,8 @@ from pathlib import Path
 from nbledger.core import git
 from nbledger.core.git import GitRepo
 
+_PLAIN = ("--no-show-signature", "--no-ext-diff", "--no-textconv")
+
 
 @dataclass(frozen=True)
 class Logged:
@@ -28,9 +30,9 @@ def commits_of(repo: GitRepo, path: str, most: int) -> list[Logged]:
     out = git.call(
         repo,
         "log",
-        f"-n{most}",
+        f"-n{int(most)}",
         "-z",
-        "--no-show-signature",
+        *_PLAIN,
         "--date=format-local:%Y-%m-%dT%H:%M:%SZ",
         "--format=%H%x1f%an%x1f%cd%x1f%s",
         "--branches",
@@ -74,8 +76,9 @@ def trees(repo: GitRepo, commits: Sequence[str]) -> dict[str, str]:
 
 def size_of(repo: GitRepo, commit: str, path: str) -> int | None:
     """Bytes of a file as the commit has it; None where it has none."""
-    done = git.call(repo, "cat-file", "-s", f"{commit}:{path}", check=False)
-    kind = git.call(repo, "cat-file", "-t", f"{commit}:{path}", check=False).stdout.strip()
+    spec = ("--end-of-options", f"{git.full_id(commit)}:{path}")
+    done = git.call(repo, "cat-file", "-s", *spec, check=False)
+    kind = git.call(repo, "cat-file", "-t", *spec, check=False).stdout.strip()
     return int(done.stdout) if done.returncode == 0 and kind == b"blob" else None
 
 
@@ -122,28 +125,31 @@ def contents(repo: GitRepo, ids: Sequence[str]) -> list[bytes | None]:
 
 def changed_paths(repo: GitRepo, old: str, new: str) -> dict[str, str]:
     """{path: A, M, D or T} of what differs between two commits."""
-    out = git.call(repo, "diff-tree", "-r", "-z", "--no-renames", "--name-status", old, new).stdout.split(b"\0")
+    between = git.full_id(old), git.full_id(new)
+    out = git.call(repo, "diff-tree", "-r", "-z", "--no-renames", "--name-status", *between).stdout.split(b"\0")
     return {os.fsdecode(path): kind.decode() for kind, path in zip(out[0::2], out[1::2], strict=False)}
 
 
 def count(repo: GitRepo, old: str, new: str) -> int:
     """How many commits ``new`` has that ``old`` has not."""
-    return int(git.text(repo, "rev-list", "--count", f"{old}..{new}", "--"))
+    return int(git.text(repo, "rev-list", "--count", f"{git.full_id(old)}..{git.full_id(new)}", "--"))
 
 
 def subjects(repo: GitRepo, old: str | None, new: str, most: int) -> list[str]:
     """``id first-line`` of the commits that ``new`` has and ``old`` has not, the newest first."""
-    span = f"{old}..{new}" if old else new
-    out = git.call(repo, "log", f"-n{most}", "-z", "--no-show-signature", "--format=%h %s", span, "--").stdout
+    span = f"{git.full_id(old)}..{git.full_id(new)}" if old else git.full_id(new)
+    out = git.call(repo, "log", f"-n{int(most)}", "-z", *_PLAIN, "--format=%h %s", span, "--").stdout
     return [line[:200] for line in out.decode("utf-8", "replace").split("\0") if line]
 
 
 def is_ancestor(repo: GitRepo, old: str, new: str) -> bool:
-    return git.call(repo, "merge-base", "--is-ancestor", old, new, check=False).returncode == 0
+    ids = git.full_id(old), git.full_id(new)
+    return git.call(repo, "merge-base", "--is-ancestor", *ids, check=False).returncode == 0
 
 
 def hooks(repo: GitRepo, *names: str) -> list[str]:
     """Those of these hooks that Git would run; nothing is."""
-    said = git.call(repo, "rev-parse", "--git-path", "hooks", hooks=True, check=False).stdout
-    folder = repo.root / os.fsdecode(said).rstrip("\n")
+    listed = git.call(repo, "config", "--path", "-z", "--get-all", "core.hooksPath", check=False).stdout
+    configured = os.fsdecode(listed).split("\0")[:-2]  # the last value is that of our call
+    folder = repo.root / configured[-1] if configured else repo.common_dir / "hooks"
     return [name for name in names if os.access(folder / name, os.X_OK)]

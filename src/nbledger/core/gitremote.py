@@ -5,12 +5,14 @@ Nothing here forces, prompts, or lets a name be read as an option.
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 from dataclasses import dataclass
+from pathlib import Path
 
-from nbledger.core import git
-from nbledger.core.errors import LedgerError, Refused, ToolFailed, Unreachable
+from nbledger.core import git, trust
+from nbledger.core.errors import LedgerError, Refused, ToolFailed, Unreachable, Untrusted
 from nbledger.core.git import GitRepo
 
 LEDGER_REFS = "refs/nbledger/*"
@@ -95,12 +97,12 @@ def _route(repo: GitRepo, branch: str, remote: str, target: str, names: list[str
         raise Refused(
             f"the upstream of {branch} is {git.scrub_url(remote)!r}, which is no remote here", "git remote -v"
         )
-    return Route(branch, remote, target, git.scrub_url(git.config(repo, f"remote.{remote}.url")), new)
+    return Route(branch, remote, git.ref_name(target), git.scrub_url(git.config(repo, f"remote.{remote}.url")), new)
 
 
 def has(repo: GitRepo, remote: str, *patterns: str) -> dict[str, str]:
     """{ref: commit} of what the remote has under these names."""
-    done = git.call(repo, "ls-remote", "--", remote, *patterns, check=False, timeout=_ASK)
+    done = git.call(repo, "ls-remote", "--", remote, *patterns, check=False, timeout=_ASK, network=True)
     if done.returncode != 0:
         raise complaint(repo, remote, "ls-remote", done)
     pairs = (line.split("\t", 1) for line in done.stdout.decode("utf-8", "surrogateescape").splitlines())
@@ -111,6 +113,7 @@ def push(repo: GitRepo, route: Route, specs: list[str]) -> dict[str, tuple[str, 
     """``git push`` with the person's hooks: {ref on the remote: (flag, summary)}, flags as ``--porcelain`` has them. Raises
     where nothing at all came through.
     """
+    _refuse_within(repo, route.remote)
     upstream = ["--set-upstream"] if route.new_upstream else []
     done = git.call(
         repo, "push", "--porcelain", *upstream, "--", route.remote, *specs, check=False, hooks=True, timeout=_SEND
@@ -126,6 +129,16 @@ def push(repo: GitRepo, route: Route, specs: list[str]) -> dict[str, tuple[str, 
     return found
 
 
+def _refuse_within(repo: GitRepo, remote: str) -> None:
+    """A repository that lies in an untrusted work tree is no place to push to: its hooks would run."""
+    if trust.repository_trusted(repo):
+        return
+    url = git.config(repo, f"remote.{remote}.pushurl") or git.config(repo, f"remote.{remote}.url")
+    place = Path(os.path.realpath(repo.root / url.removeprefix("file://")))
+    if place.is_relative_to(os.path.realpath(repo.root)):
+        raise Untrusted(f"{remote} is a repository within this project, whose hooks would run", "nbledger trust")
+
+
 def fetch(repo: GitRepo, remote: str, *specs: str, quietly: bool = False) -> bool:
     """``git fetch``; with ``quietly`` only objects come, and no ref is moved. False where a ref was rejected.
 
@@ -133,7 +146,7 @@ def fetch(repo: GitRepo, remote: str, *specs: str, quietly: bool = False) -> boo
     """
     only = ["--refmap=", "--no-write-fetch-head", "--no-recurse-submodules"] if quietly else []
     only += ["--no-prune", "--no-prune-tags", "--no-tags"] if specs else []
-    done = git.call(repo, "fetch", "--quiet", *only, "--", remote, *specs, check=False, timeout=_SEND)
+    done = git.call(repo, "fetch", "--quiet", *only, "--", remote, *specs, check=False, timeout=_SEND, network=True)
     if done.returncode == 0:
         return True
     if b"[rejected]" in done.stderr:

@@ -126,6 +126,8 @@ def push(project: Project, progress: Progress | None = None) -> Pushed:
     """Send data, then commits and snapshots. A step that fails is raised with what was done before it."""
     with files.lock(project.ensure_state() / "share.lock", 2.0, "push or pull"):
         tell = progress or (lambda *_: None)
+        if project.git is not None:
+            git.refuse_hooks_of_a_stranger(project.git, "push")
         tell(0, 3, "asking the remotes")
         asked = plan(project)
         sent, notes = 0, list(asked.notes)

@@ -100,7 +100,7 @@ def spawn(project: Project) -> None:
         if k not in ("MLFLOW_RUN_ID", "MLFLOW_TRACKING_URI") and not k.startswith(("JPY_", "NBLEDGER_"))
     }
     process = subprocess.Popen(
-        [sys.executable, "-m", "nbledger.keeper", str(project.home), "--detach"],
+        [sys.executable, "-P", "-m", "nbledger.keeper", str(project.home), "--detach"],  # -P: nothing of the project
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -178,6 +178,7 @@ async def alone(project: Project, name: str, args: Mapping[str, Any], seconds: f
     async with _turns:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
+            "-P",  # nothing is imported from the project's folder
             "-m",
             "nbledger.server.alone",
             stdin=asyncio.subprocess.PIPE,
