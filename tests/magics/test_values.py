@@ -59,18 +59,6 @@ bad = {"acc=1": 1.0, "acc[1": 2.0, "worse": "text", "../up": 3.0}
     assert exact["metrics"]["inf"][0][0] == "-inf" and exact["metrics"]["bad.acc=1"][0][0] == 1.0
 
 
-def test_ten_thousand_parameters(project: Path) -> None:
-    with kernel(project) as k:
-        assert k.run("parameters = None").status == "ok"
-        cell = k.run(
-            "%mlrun start many\nfrom nbledger.keeper import recorder\n"
-            "recorder.current().log_params({f'p{i}': i for i in range(10_000)})"
-        )
-        assert cell.status == "ok", cell
-        k.run("%mlrun stop")
-    assert len(run(project, "many").data.params) == 10_000
-
-
 def test_parameter_forms_and_mismatch(project: Path) -> None:
     with kernel(project) as k:
         k.run("lr = 0.1\ndepth = 3")

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from nbledger.commands.text import clip, duration, number, when
-from nbledger.core.records import RunRow
+
+if TYPE_CHECKING:
+    from nbledger.keeper.exact import ExactRun
 
 _MOST = 60
 
 
-def run(row: RunRow) -> str:
-    """The run's facts, then its parameters, metrics, inputs and notices."""
+def run(row: ExactRun) -> str:
+    """The run's facts, then its parameters, metrics, inputs, notices, and what was edited since."""
     facts = {
         "run": row.run_id,
         "status": row.status,
@@ -35,8 +38,11 @@ def run(row: RunRow) -> str:
         if pairs:
             more = f"\n  and {len(pairs) - _MOST} more" if len(pairs) > _MOST else ""
             parts += [f"\n{title}", _block(pairs[:_MOST]) + more]
-    if row.tags.get("nbledger.notices"):
-        parts += ["\nnotices", *(f"  {note}" for note in row.tags["nbledger.notices"].split("; "))]
+    notices = row.notices or tuple(filter(None, row.tags.get("nbledger.notices", "").split("; ")))
+    for title, lines in (("notices", notices), ("changed in the store since the run ended", row.edited)):
+        if lines:
+            more = f"\n  and {len(lines) - _MOST} more" if len(lines) > _MOST else ""
+            parts += [f"\n{title}", "\n".join(f"  {clip(line, 200)}" for line in lines[:_MOST]) + more]
     return "\n".join(parts)
 
 

@@ -73,9 +73,9 @@ def _runs(project: Project, args: Args, progress: Progress | None) -> list[RunRo
 
 
 def _show(project: Project, args: Args, progress: Progress | None) -> RunRow:
-    from nbledger.keeper.overview import run
+    from nbledger.keeper.exact import shown
 
-    return run(project, str(args["run"]))
+    return shown(project, str(args["run"]))
 
 
 def _init(project: Project, args: Args, progress: Progress | None) -> list[str]:
@@ -207,9 +207,13 @@ def decode(name: str, result: Any) -> Any:
     from nbledger.core.record import Located
     from nbledger.core.records import RunRow, Status, Tracked
 
-    kinds: dict[str, Any] = {"track": list[Tracked], "status": Status, "runs": list[RunRow], "show": RunRow}
+    kinds: dict[str, Any] = {"track": list[Tracked], "status": Status, "runs": list[RunRow]}
     kinds |= {"compare": Comparison, "record": Located}
-    if name == "promote_if":
+    if name == "show":
+        from nbledger.keeper.exact import ExactRun
+
+        kinds[name] = ExactRun
+    elif name == "promote_if":
         from nbledger.keeper.promote import Decision
 
         kinds[name] = Decision
