@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
 import sys
+import tempfile
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-from nbledger.core.errors import ToolFailed
+from nbledger.core.errors import ToolFailed, UsageError, nearest
+
+_STUCK = 10.0
+"""Seconds that an interrupted kernel has to come back before it is killed."""
 
 
 @dataclass
@@ -51,16 +58,65 @@ class Running:
         """Run a line of ours that leaves no trace in the notebook, the kernel's history or its counts; the error that it
         ended with, in words, or nothing.
         """
-        with _translated():
-            reply = self._client.wait_for_reply(self._client.kc.execute(code, silent=True, store_history=False)) or {}
-        said: Mapping[str, Any] = reply.get("content", {})
+        said = self._reply(self._client.kc.execute(code, silent=True, store_history=False))
         return f"{said.get('ename')}: {said.get('evalue')}" if said.get("status") == "error" else ""
 
     def language(self) -> Mapping[str, Any]:
         """What the kernel says of its language, as notebooks keep it."""
-        with _translated():
-            info = self._client.wait_for_reply(self._client.kc.kernel_info()) or {}
-        found: Mapping[str, Any] = info.get("content", {}).get("language_info", {})
+        found: Mapping[str, Any] = self._reply(self._client.kc.kernel_info()).get("language_info", {})
+        return found
+
+    def interrupt(self) -> None:
+        """Interrupt what the kernel does, and what it started; from any thread."""
+        self._signal(signal.SIGINT)
+
+    def kill(self) -> None:
+        """End the kernel and what it started, at once; from any thread."""
+        self._signal(getattr(signal, "SIGKILL", signal.SIGTERM))
+
+    def settle(self) -> bool:
+        """Interrupt what still runs; whether the kernel answers again. One that does not is killed."""
+        self.interrupt()
+        try:
+            self._reply(self._client.kc.kernel_info(), _STUCK)
+        except OutOfTime:
+            self.kill()
+            return False
+        except KernelDied:
+            return False
+        return True
+
+    def _signal(self, number: int) -> None:
+        """Signal the kernel's process group; nothing for a kernel that runs elsewhere."""
+        provisioner = getattr(self._client.km, "provisioner", None)
+        group, pid = getattr(provisioner, "pgid", None), getattr(provisioner, "pid", None)
+        with contextlib.suppress(OSError):
+            if group and hasattr(os, "killpg"):
+                os.killpg(group, number)
+            elif pid:
+                os.kill(pid, number)
+
+    def _reply(self, message: str, patience: float | None = None) -> Mapping[str, Any]:
+        """The content of the reply to ``message``. ``OutOfTime`` after ``patience`` seconds, ``KernelDied``."""
+        from jupyter_core.utils import ensure_async, run_sync
+
+        async def wait() -> Mapping[str, Any]:
+            from queue import Empty
+
+            kernel, until = self._client.kc, None if patience is None else time.monotonic() + patience
+            while until is None or time.monotonic() < until:
+                try:
+                    said = await ensure_async(kernel.shell_channel.get_msg(timeout=1))
+                except Empty:
+                    if not await ensure_async(kernel.is_alive()):
+                        raise KernelDied from None
+                    continue
+                if said["parent_header"].get("msg_id") == message:
+                    content: Mapping[str, Any] = said["content"]
+                    return content
+            raise OutOfTime("the kernel does not answer")
+
+        found: Mapping[str, Any] = run_sync(wait)()
         return found
 
 
@@ -77,28 +133,40 @@ def started(
     """A fresh kernel for ``notebook`` (of nbformat): that of the interpreter ``python``, or the kernel of that name
     (default: the notebook's own). ``timeout``: seconds a cell may take. It ends with the block, whatever happens in it.
     """
-    with _quickly():
+    with quickly():
+        from jupyter_client.kernelspec import NoSuchKernel
         from nbclient import NotebookClient
 
-    options: dict[str, Any] = {"timeout": timeout, "resources": {"metadata": {"path": str(cwd)}}}
+    options: dict[str, Any] = {"timeout_func": lambda cell: timeout, "resources": {"metadata": {"path": str(cwd)}}}
     if kernel_name:
         options["kernel_name"] = kernel_name
     if python is not None:
         options["km"] = _manager(python)
     client = NotebookClient(notebook, **options)
     with contextlib.ExitStack() as stack:
+        printed = stack.enter_context(tempfile.TemporaryFile())  # what is no output of a cell: the kernel's own words
         try:
-            stack.enter_context(client.setup_kernel(env=dict(environment), cleanup_kc=True))
-        except RuntimeError as err:
-            words = " ".join(str(err).split())[:200]
+            stack.enter_context(
+                client.setup_kernel(env=dict(environment), cleanup_kc=True, stdout=printed, stderr=printed)
+            )
+        except NoSuchKernel as err:
+            raise _no_kernel(err.name) from err
+        except (RuntimeError, OSError) as err:
+            words = " ".join(f"{err} {_last_line(printed)}".split())[:300]
             hint = f"is ipykernel installed there? {python} -m pip install ipykernel" if python else ""
             raise ToolFailed(f"no kernel could be started: {words}", hint) from err
         yield Running(client)
 
 
+def _last_line(printed: IO[bytes]) -> str:
+    printed.seek(max(0, printed.seek(0, os.SEEK_END) - 2000))
+    lines = printed.read().decode(errors="replace").strip().splitlines()
+    return f"({lines[-1]})" if lines else ""
+
+
 def notebook(cells: Iterable[tuple[str, bool]]) -> Any:
     """A notebook of code cells: (source, whether it may raise)."""
-    with _quickly():
+    with quickly():
         import nbformat
 
     made = [
@@ -108,8 +176,69 @@ def notebook(cells: Iterable[tuple[str, bool]]) -> Any:
     return nbformat.v4.new_notebook(cells=made)
 
 
+def load(path: Path) -> Any:
+    """The notebook of a file, in the present format. ``UsageError`` where it is none, or is not there."""
+    with quickly():
+        import nbformat
+
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as err:
+        raise UsageError(f"{path} is not a notebook: it is no text in UTF-8", "name an .ipynb file") from err
+    except OSError as err:
+        raise UsageError(f"cannot read {path}: {err.strerror}", "name an .ipynb file") from err
+    try:
+        with quickly():
+            return nbformat.reads(text, as_version=4)
+    except Exception as err:  # what a broken notebook does to nbformat is any error
+        raise UsageError(f"{path} is not a notebook: {_first_words(err)}", "name an .ipynb file") from err
+
+
+def text(notebook: Any) -> str:
+    """A notebook as its file holds it."""
+    with quickly():
+        import nbformat
+
+    written: str = nbformat.writes(notebook)
+    return written if written.endswith("\n") else written + "\n"
+
+
+def failure(cell: Any, name: str, value: str) -> None:
+    """Add to a cell's outputs that it was cut short, where the kernel could not say so."""
+    from nbformat.v4 import new_output
+
+    cell.outputs.append(new_output("error", ename=name, evalue=value, traceback=[f"{name}: {value}"]))
+
+
+def kernel_name(notebook: Any) -> str:
+    """The kernel that a notebook asks for."""
+    return str(notebook.metadata.get("kernelspec", {}).get("name") or "python3")
+
+
+def require(name: str) -> str:
+    """The language of the kernel ``name``. ``UsageError`` where there is no such kernel."""
+    from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
+
+    try:
+        return str(KernelSpecManager().get_kernel_spec(name).language)
+    except NoSuchKernel as err:
+        raise _no_kernel(name) from err
+
+
+def _no_kernel(name: str) -> UsageError:
+    from jupyter_client.kernelspec import KernelSpecManager
+
+    known = sorted(KernelSpecManager().find_kernel_specs())
+    near = nearest(name, known)
+    return UsageError(f"there is no kernel {name!r}", near or f"there are: {', '.join(known) or 'none'}")
+
+
+def _first_words(err: Exception) -> str:
+    return " ".join((str(err).splitlines() or [type(err).__name__])[0].split())[:200]
+
+
 @contextlib.contextmanager
-def _quickly() -> Iterator[None]:
+def quickly() -> Iterator[None]:
     """Import without a parser of internationalised addresses, which costs more than all the rest: schemas of notebooks
     name no such format, and ``jsonschema`` does without it where it is not installed.
     """
