@@ -12,7 +12,7 @@ import os
 import secrets
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -49,7 +49,11 @@ def noted(project: Project, paths: Sequence[str]) -> Iterator[None]:
         folder = project.ensure_state() / _FOLDER
         folder.mkdir(mode=0o700, exist_ok=True)
         file = folder / f"{os.getpid()}-{secrets.token_hex(4)}.json"
-        _write(Note(file, owners.owner(), str(project.root), time.time_ns(), tuple(paths)))
+        note = Note(file, owners.owner(), str(project.root), time.time_ns(), tuple(paths))
+        with open(file, "x", encoding="utf-8") as new:
+            new.write(_text(note))
+            new.flush()
+            os.fsync(new.fileno())
     done = False
     try:
         yield
@@ -62,11 +66,8 @@ def noted(project: Project, paths: Sequence[str]) -> Iterator[None]:
                 file.unlink(missing_ok=True)
 
 
-def _write(note: Note) -> None:
-    write_atomic(
-        note.file,
-        json.dumps({"owner": note.owner, "root": note.root, "since": note.since, "paths": note.paths}),
-    )
+def _text(note: Note) -> str:
+    return json.dumps({"owner": note.owner, "root": note.root, "since": note.since, "paths": note.paths})
 
 
 def abandoned(project: Project) -> list[Note]:
@@ -80,7 +81,9 @@ def abandoned(project: Project) -> list[Note]:
             except FileNotFoundError:
                 continue
             except (ValueError, KeyError, TypeError):  # written by halves: nothing had begun
-                note = Note(file, {"host": owners.host()}, "", 0, ())
+                pid = int(file.name.partition("-")[0]) if file.name.partition("-")[0].isdigit() else 0
+                who = {"pid": pid, "created": owners.process_started(pid) or -1, "host": owners.host()}
+                note = Note(file, who, "", 0, ())
             if note.abandoned:
                 found.append(note)
     return found
@@ -110,12 +113,11 @@ def clear(project: Project, store: cache.Store, scratch: Path) -> None:
         for note in abandoned(project):
             if note.since and note.owner.get("host") != owners.host():
                 _remove_damaged(store, note.since - _SLACK_NS)
-                _write(Note(note.file, note.owner, note.root, 0, note.paths))
+                write_atomic(note.file, _text(replace(note, since=0)))
             elif not note.paths:
                 note.file.unlink(missing_ok=True)
         for leftover in (project.state / _FOLDER).glob(".*.tmp"):
-            if time.time() - leftover.stat().st_mtime > 60:
-                leftover.unlink(missing_ok=True)
+            leftover.unlink(missing_ok=True)
 
 
 def _remove_damaged(store: cache.Store, since: int) -> None:
@@ -135,4 +137,4 @@ def _forget(project: Project, paths: set[str]) -> None:
         if not left:
             note.file.unlink(missing_ok=True)
         elif left != note.paths:
-            _write(Note(note.file, note.owner, note.root, note.since, left))
+            write_atomic(note.file, _text(replace(note, paths=left)))
