@@ -118,7 +118,6 @@ class _Begun:
         trusted(planned.project)
         options = _changed(self.how)(Options(kernel=self.kernel, experiment=self.experiment))
         called = self.name or ("batch" if len(planned.tasks) > 1 else planned.tasks[0].name)
-        progress.begin(len(planned.tasks), planned.tasks)
         return batch.begin(planned.project, called, options, planned.tasks, _renderer(options), progress)
 
 
@@ -146,7 +145,6 @@ def _resumed(
     else:
         found = next((each for each in there if batch.left(project, each, failed=failed)), there[0])
     settle(project, _DEED, trusting=trusting)
-    progress.begin(len(found.tasks), found.tasks)
     return batch.resume(project, found.id, _changed(how), values, _renderer, progress, failed=failed)
 
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import contextlib
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from nbledger.commands.run_text import seconds
 from nbledger.commands.text import clip
 
 if TYPE_CHECKING:
-    from nbledger.core.batch import Task
     from nbledger.keeper.batch import Told
 
 _NAME, _CELL = 32, 60
@@ -22,17 +21,18 @@ class Lines:
     """``[3/50] name: cell 2/7 x = load()``: how many notebooks have ended, of how many, and the step."""
 
     def __init__(self) -> None:
-        self._done, self._total, self._width = 0, 0, 0
+        self._done, self._total = 0, 0
         self._lock = threading.Lock()
-
-    def begin(self, total: int, tasks: Sequence[Task]) -> None:
-        self._total = total
 
     def __call__(self, told: Told) -> None:
         with self._lock:
+            if told.kind == "plan":
+                self._done, self._total = told.done, told.total
+                return
             if told.kind == "ended":
                 self._done += 1
-            sys.stderr.write(f"[{self._done}/{self._total}] {words(told)}\n")
+            counted = f"[{self._done}/{self._total}] " if self._total else ""
+            sys.stderr.write(f"{counted}{words(told)}\n")
             sys.stderr.flush()
 
 
@@ -45,15 +45,14 @@ class Bars:
         self._whole: Any = None
         self._rows: dict[int, Any] = {}
 
-    def begin(self, total: int, tasks: Sequence[Task]) -> None:
-        if total > 1:
-            self._whole = self._progress.add_task("notebooks", total=total, cell="")
-        self._progress.start()
-
     def __call__(self, told: Told) -> None:
         with self._lock:
             task = told.task
-            if told.kind == "begun" and task is not None:
+            if told.kind == "plan":
+                if told.total > 1:
+                    self._whole = self._progress.add_task("all", completed=told.done, total=told.total, cell="")
+                self._progress.start()
+            elif told.kind == "begun" and task is not None:
                 self._rows[task.number] = self._progress.add_task(
                     clip(task.label, _NAME), total=None, cell=told.text or "the kernel starts"
                 )

@@ -26,20 +26,24 @@ def seconds(count: float) -> str:
 
 def report(found: Report) -> str:
     """A table with a row for each notebook, what there is to say, and the sum in one line."""
-    lines = [_table(found.notebooks)]
-    lines += [f"· {clip(note, 200)}" for note in found.notes[:_NOTES]]
-    if len(found.notes) > _NOTES:
-        lines.append(f"· and {len(found.notes) - _NOTES} more lines like these (--json has all)")
-    return "\n".join([*lines, total(found)])
+    heads, body, right = cells(found.notebooks)
+    return "\n".join([table(heads, body, right), *(f"· {line}" for line in said(found)), total(found)])
+
+
+def said(found: Report) -> list[str]:
+    """What there is to say of single notebooks, at most a few lines."""
+    lines = [clip(note, 200) for note in found.notes[:_NOTES]]
+    left = len(found.notes) - _NOTES
+    return [*lines, f"and {left} more lines like these (--json has all)"] if left > 0 else lines
 
 
 def total(found: Report) -> str:
     """The batch in one line, with what to type next."""
     counts = Counter(row.status for row in found.notebooks)
-    said = ", ".join(f"{counts[status]} {_WORDS[status]}" for status in _WORDS if counts[status])
+    ended = ", ".join(f"{counts[status]} {_WORDS[status]}" for status in _WORDS if counts[status])
     several = len(found.notebooks) > 1
     where = f"batch {found.batch}" + (f" (run {found.run_id[:8]})" if found.run_id else "") if several else "in all"
-    line = f"{where}: {said}, {seconds(found.seconds)}"
+    line = f"{where}: {ended}, {seconds(found.seconds)}"
     if counts["KILLED"] or counts[None]:
         line += f"; nbledger run --resume {found.batch} goes on"
     elif counts["FAILED"]:
@@ -48,7 +52,8 @@ def total(found: Report) -> str:
     return line
 
 
-def _table(rows: Sequence[Row]) -> str:
+def cells(rows: Sequence[Row]) -> tuple[list[str], list[list[str]], list[bool]]:
+    """The table: its heads, its lines, and which columns are numbers."""
     params = _varying(rows)
     heads = ["", "notebook", *map(clip, params), "status", "took", "run", "what went wrong"]
     body = [
@@ -74,7 +79,7 @@ def _table(rows: Sequence[Row]) -> str:
     ]
     if not any(line[-1] for line in body):
         heads, body, right = heads[:-1], [line[:-1] for line in body], right[:-1]
-    return table(heads, body, right)
+    return heads, body, right
 
 
 def _more(row: Row) -> str:

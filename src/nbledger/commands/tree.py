@@ -15,6 +15,7 @@ from nbledger.commands.gc import gc
 from nbledger.commands.pipeline import pipeline
 from nbledger.commands.promote import promote
 from nbledger.commands.reproduce import reproduce
+from nbledger.commands.run import run as run_notebooks
 from nbledger.commands.share import pull, push, undo
 from nbledger.commands.shared import ask, json_option
 from nbledger.commands.trust import trust
@@ -164,7 +165,7 @@ def flush(face: Face, as_json: bool) -> Answer:
 
 ledger.add_command(check)
 ledger.add_command(compare)
-for verb in (gc, pipeline, promote, pull, push, reproduce, trust, undo):
+for verb in (gc, pipeline, promote, pull, push, reproduce, run_notebooks, trust, undo):
     ledger.add_command(verb)
 
 

@@ -12,13 +12,13 @@ import re
 import threading
 import time
 import urllib.parse
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nbledger.core import files
-from nbledger.core.errors import LedgerError, ToolFailed, Unreachable, UsageError
-from nbledger.core.project import Project
+from nbledger.core import files, trust
+from nbledger.core.errors import LedgerError, Refused, ToolFailed, Unreachable, Untrusted, UsageError
+from nbledger.core.project import Project, store_uri
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -127,7 +127,7 @@ def _imported() -> Any:
 def client(project: Project, uri: str | None = None) -> MlflowClient:
     """A client of the project's store (or of ``uri``), which is created once if it is the embedded one."""
     where = uri or project.tracking_uri
-    if where == f"sqlite:///{project.state / 'mlflow.db'}":
+    if where == project.embedded_uri:
         ensure_embedded(project)
     elif not reachable(where):
         raise Unreachable(
@@ -135,9 +135,51 @@ def client(project: Project, uri: str | None = None) -> MlflowClient:
             "check it, or go on: runs are kept and published later (nbledger flush)",
         )
     mlflow = _imported()
-    with _translated(where):
+    with _translated(where), _no_stray_folder(where):
         made: MlflowClient = mlflow.MlflowClient(tracking_uri=where)
-        return made
+        return made if project.scratch or trust.trusted(project) else _looking(made, project)
+
+
+def _looking(api: MlflowClient, project: Project) -> MlflowClient:
+    """The client, with which only artifacts of the project's own ledger are read."""
+
+    def within(ask: Callable[..., Any]) -> Callable[..., Any]:
+        def asked(run_id: str, *words: Any, **options: Any) -> Any:
+            _refuse_elsewhere(project, str(api.get_run(run_id).info.artifact_uri))
+            return ask(run_id, *words, **options)
+
+        return asked
+
+    guarded: Any = api
+    for name in ("list_artifacts", "download_artifacts"):
+        setattr(guarded, name, within(getattr(api, name)))
+    return api
+
+
+def _refuse_elsewhere(project: Project, place: str) -> None:
+    """A store that came with a project may say that artifacts are anywhere, on this machine or on another."""
+    if project.scratch or trust.trusted(project):
+        return
+    parts = urllib.parse.urlsplit(place)
+    path = Path(os.path.realpath(urllib.parse.unquote(parts.path)))
+    if parts.scheme not in ("", "file") or parts.netloc or not path.is_relative_to(os.path.realpath(project.state)):
+        raise Untrusted(
+            f"artifacts of this run are said to be at {display_uri(place)}, outside of a project that you do not trust yet",
+            "nbledger trust",
+        )
+
+
+@contextlib.contextmanager
+def _no_stray_folder(uri: str) -> Iterator[None]:
+    """MLflow also makes the folder that a SQLite URI would name if its escapes were none: it goes again."""
+    folder = Path(uri.removeprefix("sqlite:///")).parent
+    made = [place for place in (folder, folder.parent) if "%" in uri and not place.exists()]
+    try:
+        yield
+    finally:
+        for place in made:
+            with contextlib.suppress(OSError):
+                place.rmdir()
 
 
 def ensure_embedded(project: Project) -> None:
@@ -148,6 +190,12 @@ def ensure_embedded(project: Project) -> None:
     database = project.state / "mlflow.db"
     if database.exists():
         return
+    try:
+        os.fspath(database).encode()
+    except UnicodeEncodeError as err:
+        raise Refused(
+            f"the name of {os.fsencode(project.home)!r} is not UTF-8, which MLflow needs", "rename it"
+        ) from err
     project.ensure_state()
     with files.lock(project.state / "store.lock", timeout=60, what="the run store"):
         if database.exists():
@@ -158,8 +206,9 @@ def ensure_embedded(project: Project) -> None:
         draft = project.state / "mlflow.db.new"
         for leftover in (draft, draft.with_name(draft.name + "-journal")):
             leftover.unlink(missing_ok=True)
-        with _translated(f"sqlite:///{draft}"), _quiet():
-            store = SqlAlchemyStore(f"sqlite:///{draft}", str(project.state / "artifacts"))
+        uri = store_uri(draft)
+        with _translated(uri), _no_stray_folder(uri), _quiet():
+            store = SqlAlchemyStore(uri, str(project.state / "artifacts"))
             store.engine.dispose()
         os.replace(draft, database)
 
@@ -170,7 +219,7 @@ def experiment_id(api: MlflowClient, project: Project, name: str, uri: str) -> s
         found = api.get_experiment_by_name(name)
         if found is None:
             place = None
-            if uri == f"sqlite:///{project.state / 'mlflow.db'}":
+            if uri == project.embedded_uri:
                 place = (project.state / "artifacts" / _folder_name(name)).as_uri()
             try:
                 return str(api.create_experiment(name, artifact_location=place))
@@ -282,6 +331,12 @@ def terminate(api: MlflowClient, uri: str, run_id: str, status: str, ended: int)
         api.set_terminated(run_id, status, end_time=ended)
 
 
+def reopen(api: MlflowClient, uri: str, run_id: str) -> None:
+    """A run that was closed goes on."""
+    with _translated(uri):
+        api.update_run(run_id, status="RUNNING")
+
+
 def experiments(api: MlflowClient, uri: str) -> dict[str, str]:
     """{experiment id: name} of the active experiments."""
     with _translated(uri):
@@ -361,6 +416,7 @@ def artifact_folder(project: Project, run_id: str, place: str, kept: Path | None
     uri = project.tracking_uri
     with _translated(uri):
         where = str(api.get_run(run_id).info.artifact_uri)
+    _refuse_elsewhere(project, where)
     parts = urllib.parse.urlsplit(where)
     if parts.scheme in ("", "file"):
         folder = Path(urllib.parse.unquote(parts.path)) / place

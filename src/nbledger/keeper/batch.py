@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ _PATIENCE = 20.0
 
 @dataclass(frozen=True)
 class Told:
-    """Something to show. ``kind``: begun, cell, ended or note. ``done`` and ``total`` count cells."""
+    """Something to show. ``kind``: plan, begun, cell, ended or note. ``done`` and ``total`` count cells, in a plan notebooks."""
 
     kind: str
     task: Task | None
@@ -161,6 +162,7 @@ class Runner:
         began = time.monotonic()
         if todo:
             self._todo.extend(todo)
+            self._tell(Told("plan", None, done=len(self.tasks) - len(todo), total=len(self.tasks)))
             self.book.write("runner", owner=journals.owner())
             with guard.watching(), self._holding():
                 self._work(min(self.options.jobs, len(todo)))
@@ -426,13 +428,14 @@ def _settle(project: Project, book: Book) -> None:
             if attempt.status is not None:
                 continue
             guard.end_left(attempt.owner)
-            status = _outcome(project, attempt.journal)
+            status, seconds = _outcome(project, attempt.journal)
             book.write(
                 "ended",
                 number=number,
                 journal=attempt.journal,
                 status=status or KILLED,
                 error="" if status == FINISHED else "the runner was killed",
+                seconds=seconds,
                 cut=status != FINISHED,
             )
     for journal, _ in found.parents if found else ():
@@ -441,18 +444,24 @@ def _settle(project: Project, book: Book) -> None:
             publisher.close_orphan(path)
 
 
-def _outcome(project: Project, journal: str) -> str | None:
-    """How a run ended whose runner is gone: by its journal, or where that is published, by the store. None if it never began."""
+def _outcome(project: Project, journal: str) -> tuple[str | None, float]:
+    """How a run ended whose runner is gone, and after how long: by its journal, or where that is published, by the store. None
+    if it never began.
+    """
     path = journals.folder(project) / journal
     if path.is_dir() and publisher.orphaned(path):
         publisher.close_orphan(path)
-    end = next((e for e in journals.read(path).events if e["t"] == "end"), None)
+    events = journals.read(path).events
+    end = next((e for e in events if e["t"] == "end"), None)
     if end is not None:
-        return str(end["status"])
+        return str(end["status"]), (int(end.get("ended") or end["at"]) - int(events[0]["at"])) / 1000
     if path.is_dir():
-        return None
+        return None, 0.0
     rows = client.call(project, "runs", {"text": f"tags.`nbledger.journal` = '{journal}'", "limit": 1}, start=True)
-    return str(rows[0].status) if rows else None
+    if not rows:
+        return None, 0.0
+    began, ended = (datetime.fromisoformat(at) if at else None for at in (rows[0].start, rows[0].end))
+    return rows[0].status, (ended - began).total_seconds() if began and ended else 0.0
 
 
 def _was_begun(project: Project, journal: str) -> bool:

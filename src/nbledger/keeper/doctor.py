@@ -14,7 +14,7 @@ import nbledger
 from nbledger.core import dvc, dvcremote, files, git, kept, mlflow, rebuild, recorded, restored, underway, worktrees
 from nbledger.core.errors import Busy, LedgerError
 from nbledger.core.project import Project
-from nbledger.keeper import client, endpoint
+from nbledger.keeper import batches, client, endpoint
 from nbledger.keeper import journal as journals
 from nbledger.keeper import publish as publisher
 
@@ -45,6 +45,7 @@ def examine(project: Project, *, fix: bool = False) -> list[Finding]:
         _refs,
         _recorded,
         _reproductions,
+        _batches,
         _environments,
     ):
         try:
@@ -252,6 +253,20 @@ def _reproductions(project: Project, fix: bool) -> Iterator[Finding]:
             yield Finding(
                 "problem", f"{name} is half-made: the process is gone", "nbledger doctor --fix removes it", fix
             )
+
+
+def _batches(project: Project, fix: bool) -> Iterator[Finding]:
+    """Batches of notebooks that were cut short: only a person knows whether they are to go on."""
+    for batch in batches.known(project):
+        if not batch.unfinished:
+            continue
+        count = f"{len(batch.unfinished)} of {len(batch.tasks)} notebooks"
+        if batches.busy(project, batch.id):
+            yield Finding("ok", f"batch {batch.id} is being worked on, {count} are left")
+        else:
+            where = batches.folder(project) / batch.id
+            hint = f"nbledger run --resume {batch.id} runs them; rm -r {where} forgets it"
+            yield Finding("note", f"batch {batch.id}: {count} did not finish", hint)
 
 
 def _environments(project: Project, fix: bool) -> Iterator[Finding]:
