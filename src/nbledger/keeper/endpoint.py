@@ -12,6 +12,7 @@ import os
 import socket
 import stat
 import tempfile
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from nbledger.core.files import write_atomic
 from nbledger.core.project import Project
 
 _SOCKET_PATH_LIMIT = 100
+_WAITING = 512
+"""Connections that wait to be taken: a crowd comes when a page opens, or a sweep begins."""
 
 
 @dataclass(frozen=True)
@@ -90,11 +93,11 @@ def listen(project: Project) -> tuple[socket.socket, str | tuple[str, int]]:
         server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         server.bind(str(path))
         path.chmod(0o600)
-        server.listen(64)
+        server.listen(_WAITING)
         return server, str(path)
     server = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     server.bind(("127.0.0.1", 0))
-    server.listen(64)
+    server.listen(_WAITING)
     host, port = server.getsockname()
     return server, (host, port)
 
@@ -103,9 +106,17 @@ def connect(endpoint: Endpoint, timeout: float) -> socket.socket:
     family = socket.AF_UNIX if isinstance(endpoint.address, str) else socket.AF_INET
     connection = socket.socket(family, socket.SOCK_STREAM)
     connection.settimeout(timeout)
-    try:
-        connection.connect(endpoint.address)
-    except OSError:
-        connection.close()
-        raise
-    return connection
+    until = time.monotonic() + timeout
+    while True:
+        try:
+            connection.connect(endpoint.address)
+        except BlockingIOError:  # so many wait already that a Unix socket takes no other one just now
+            if time.monotonic() < until:
+                time.sleep(0.005)
+                continue
+            connection.close()
+            raise
+        except OSError:
+            connection.close()
+            raise
+        return connection
