@@ -23,7 +23,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: help demo lab test causes scorecard pictures lint format bench build lock clean deps
+.PHONY: help demo lab test causes scorecard pictures lint audit format bench build lock clean deps
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -56,6 +56,10 @@ lint: $(VENV)/.dev labextension/node_modules/.package-lock.json ## every static 
 	$(BIN)/mypy
 	PYTHONPATH=src:magics $(BIN)/lint-imports --no-logo
 	$(NPM) run --silent lint
+	$(BIN)/python requirements/audit.py
+
+audit: $(VENV)/.dev labextension/node_modules/.package-lock.json ## known vulnerabilities of what this stands on (NBLEDGER_AUDIT=required: must be answered)
+	$(BIN)/python requirements/audit.py
 
 format: $(VENV)/.dev labextension/node_modules/.package-lock.json ## write what `lint` would ask for
 	$(BIN)/ruff check --fix-only
