@@ -162,20 +162,20 @@ def artifact(recording: Recording, thing: str, names: Mapping[str, Any], complet
 def _artifact_of(recording: Recording, name: str, value: Any) -> None:
     figure = value.get_figure() if hasattr(value, "get_figure") and not hasattr(value, "savefig") else value
     if hasattr(figure, "savefig"):
-        blob = recording.blob(f"{name}.png")
-        figure.savefig(blob, dpi=120, bbox_inches="tight")
+        with recording.new_blob(f"{name}.png") as blob:
+            figure.savefig(blob, dpi=120, bbox_inches="tight")
         recording.add_blob(blob)
     elif hasattr(value, "to_csv"):
-        blob = recording.blob(f"{name}.csv")
-        value.to_csv(blob)
+        with recording.new_blob(f"{name}.csv") as blob:
+            value.to_csv(blob)
         recording.add_blob(blob)
     elif hasattr(value, "write_csv"):
-        blob = recording.blob(f"{name}.csv")
-        value.write_csv(blob)
+        with recording.new_blob(f"{name}.csv") as blob:
+            value.write_csv(blob)
         recording.add_blob(blob)
     elif hasattr(value, "save") and hasattr(value, "mode"):
-        blob = recording.blob(f"{name}.png")
-        value.save(blob)
+        with recording.new_blob(f"{name}.png") as blob:
+            value.save(blob)
         recording.add_blob(blob)
     elif isinstance(value, str | bytes):
         recording.add_text(f"{name}.txt" if isinstance(value, str) else f"{name}.bin", value)
@@ -203,14 +203,12 @@ def model(recording: Recording, variable: str, names: Mapping[str, Any], example
 
     sample = _lookup(names, example) if example else _example_for(value, names)
     sample = sample[:5] if sample is not None and hasattr(sample, "__getitem__") else sample
-    blob = recording.blob(f"{variable}.pkl")
     try:
-        with open(blob, "wb") as file:
+        with recording.new_blob(f"{variable}.pkl") as blob, open(blob, "wb") as file:
             cloudpickle.dump({"model": value, "example": sample}, file)
     except OSError:
         raise
     except Exception as err:
-        blob.unlink(missing_ok=True)
         raise UsageError(f"model {variable} {_PICKLE_NOTE}: {err}", "log it in the cell with mlflow itself") from err
     recording.model(blob, variable, [path for path in import_path() if path] + [os.getcwd()])
 
@@ -244,16 +242,32 @@ class Scope:
     batch: bool = False
 
 
+def new_folder(recording: Recording) -> Path:
+    """Where the files of the run's record are written."""
+    with recording.new_blob("nbledger") as folder:
+        folder.mkdir()
+    return folder
+
+
+def _write(place: Path, text: str) -> None:
+    """All of it or nothing: a part that a full disk had room for would look like the whole."""
+    try:
+        place.write_text(text, encoding="utf-8", errors="surrogatepass")
+    except BaseException:
+        place.unlink(missing_ok=True)
+        raise
+
+
 def environment(recording: Recording, folder: Path) -> None:
     """``environment.txt``, ``environment.json``, and the tag that names their digest. Which distributions the imported
     modules belong to is looked up by whoever publishes.
     """
     now = environments.current()
-    (folder / "environment.txt").write_text(environments.as_requirements(now))
+    _write(folder / "environment.txt", environments.as_requirements(now))
     path = [os.path.abspath(entry or os.curdir) for entry in import_path()]
     noted = {"modules": modules.loaded(), "path": path}
     facts = {**environments.to_dict(now), **environments.process(), "loaded": noted}
-    (folder / "environment.json").write_text(json.dumps(facts), encoding="utf-8", errors="surrogatepass")
+    _write(folder / "environment.json", json.dumps(facts))
     recording.environment(folder)
     recording.log_tags({"nbledger.env.digest": now.digest, "nbledger.kernel": f"{now.implementation} {now.python}"})
 
@@ -280,9 +294,7 @@ def cells(
     ``reasons``: what of its state is hidden; ``warned``: what was said of it before the cell ran, not shown again.
     """
     executed, notebook = session.cells, session.notebook()
-    (folder / "session.ipynb").write_text(
-        session_cells.session_notebook(executed), encoding="utf-8", errors="surrogatepass"
-    )
+    _write(folder / "session.ipynb", session_cells.session_notebook(executed))
     current = executed[-1].cell_id if executed else None
     order = session_cells.order(executed, notebook, current, needed)
     recording.log_tags(
@@ -299,7 +311,7 @@ def cells(
         "hidden": list(reasons),
         "cells": facts,
     }
-    (folder / "session.json").write_text(json.dumps(noted), encoding="utf-8")
+    _write(folder / "session.json", json.dumps(noted))
     if reasons:
         recording.notice(text := hidden.line(reasons), shown=text != warned)
     elif order.state != "clean" and (notebook is None or scope.first is not None):
@@ -370,17 +382,8 @@ def lineage(
         carried=traces.carried(project, traced, needed, sieve, set(seen.modules), own),
     )
     unseen = [*found.unseen, *traces.unseen(traced, needed, found.unseen, seen.beyond)]
-    (folder / "inputs.json").write_text(
-        json.dumps(
-            {
-                "inputs": [lineages.record_to_dict(r) for r in found.inputs],
-                "modules": found.modules,
-                "unseen": unseen,
-            },
-            indent=1,
-        )
-    )
-    (folder / "outputs.json").write_text(
-        json.dumps({"outputs": [lineages.record_to_dict(r) for r in found.outputs]}, indent=1)
-    )
+    inputs = {"inputs": [lineages.record_to_dict(r) for r in found.inputs], "modules": found.modules, "unseen": unseen}
+    _write(folder / "inputs.json", json.dumps(inputs, indent=1))
+    outputs = {"outputs": [lineages.record_to_dict(r) for r in found.outputs]}
+    _write(folder / "outputs.json", json.dumps(outputs, indent=1))
     recording.lineage(found, folder, {lineages.shown(project, path) for path in traces.made(traced, own)})

@@ -104,21 +104,25 @@ def transformer(inside: Callable[[], bool]) -> Callable[[list[str]], list[str]]:
     """
 
     def transform(lines: list[str]) -> list[str]:
-        if inside() or not lines:
-            return lines
-        at = next((i for i, line in enumerate(lines) if line.strip()), 0)
-        words = words_of(lines[at])
-        if words is None:
-            return lines
         try:
-            parse(words)
+            return lines if inside() else _blanked(lines)
         except UsageError:
             return lines
-        body = lines[at + 1 :]
-        following = next((line for line in body if line.strip()), "")
-        if following.startswith("%%"):
-            return body[body.index(following) :]
-        return ["# " + lines[at], *body]
+        except Exception:  # a fault of ours: the cell runs, and why it is not recorded is said before it does
+            return ["# " + line if line.startswith(MAGIC) else line for line in lines]
 
     transform.has_side_effects = False  # type: ignore[attr-defined]
     return transform
+
+
+def _blanked(lines: list[str]) -> list[str]:
+    at = next((i for i, line in enumerate(lines) if line.strip()), 0)
+    words = words_of(lines[at]) if lines else None
+    if words is None:
+        return lines
+    parse(words)
+    body = lines[at + 1 :]
+    following = next((line for line in body if line.strip()), "")
+    if following.startswith("%%"):
+        return body[body.index(following) :]
+    return ["# " + lines[at], *body]

@@ -18,7 +18,7 @@ from nbledger.core import readers
 from nbledger.core.errors import LedgerError
 from nbledger.core.project import Project
 from nbledger.keeper import client
-from nbledger_magics import header, verbs
+from nbledger_magics import header, interrupts, verbs
 
 if TYPE_CHECKING:
     from nbledger.core.cells import Cell
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from nbledger.core.traces import Trace, Tracer
     from nbledger_magics.tracked_cell import TrackedCell
     from nbledger_magics.whole import Whole
+
+
+_UNRECORDED = "this cell is not recorded"
 
 
 class Session:
@@ -47,6 +50,7 @@ class Session:
         self.said: set[str] = set()
         self._notebook: tuple[int, Path | None] = (-1, None)
         self._transform = header.transformer(lambda: self.executing > 0)
+        self._stopped: interrupts.Undo | None = None
 
     def register(self) -> None:
         """Hook into the shell and start the keeper of a project that has been used before."""
@@ -75,8 +79,41 @@ class Session:
 
     def before_cell(self, info: Any) -> None:
         """IPython's ``pre_run_cell``: note the cell; start a run where its first line asks for one."""
+        try:
+            self._before(info)
+        except KeyboardInterrupt:  # raised from here it would be shown, and the cell would run all the same
+            self._cut_off("interrupted before the cell began")
+            self._stopped = interrupts.stop(self.shell)
+        except Exception as err:
+            self.say_unrecorded(repr(err))
+
+    def after_cell(self, result: Any) -> None:
+        """IPython's ``post_run_cell``: end the run with the cell's own outcome."""
+        try:
+            self._after(result, self.executing <= 1)
+        except KeyboardInterrupt as err:
+            self._cut_off("interrupted while it was being recorded")
+            interrupts.told(self.shell, result, err)
+        except Exception as err:
+            self._cut_off(f"it could not be recorded: {err!r}")
+            self.say(f"this run was not fully recorded: {err!r}")
+        finally:
+            self.executing -= self.executing > 0
+
+    def _cut_off(self, why: str) -> None:
+        """Close what this cell has opened, or was about to close."""
+        running, self.running = self.running, None
+        if running is not None:
+            running.cut_off(why)
+        if self.whole is not None and self.whole.ended:
+            self.whole.run.cut_off(why)
+            self.whole = None
+
+    def _before(self, info: Any) -> None:
         self.executing += 1
         noted = False
+        if self.executing == 1:
+            self._cut_off("interrupted while it was being recorded")  # its end was not heard of
         try:
             noted = self._note(info)
             words = header.words_of(info.raw_cell)
@@ -90,31 +127,36 @@ class Session:
         except LedgerError:
             pass  # wrong words: the transformer left the cell to the magic, which says so
         except Exception as err:
-            self.say(f"this cell is not recorded: {err!r}")
+            self.say_unrecorded(repr(err))
         if noted and self.executing == 1:
             self._trace()
 
-    def after_cell(self, result: Any) -> None:
-        """IPython's ``post_run_cell``: end the run with the cell's own outcome."""
-        self.executing = max(0, self.executing - 1)
-        running, self.running = (self.running, None) if self.executing == 0 else (None, self.running)
+    def _after(self, result: Any, outermost: bool) -> None:
+        if self._stopped is not None:
+            self._stopped()
+            self._stopped = None
+        # IPython has no result of an awaiting cell that was cancelled; what ended it is on its way.
+        error = sys.exc_info()[1] if result is None else result.error_before_exec or result.error_in_exec
         try:
-            error = None
-            if self.executing == 0:
+            if outermost:
                 self._trace_end()
             if result is not None:
-                error = result.error_before_exec or result.error_in_exec
                 self._note_end(result, error)
-            if running is not None:
-                running.finish(error)
-            elif self.executing == 0 and (around := self._around()) is not None:
+        except Exception as err:  # the run still has to end
+            self.say(f"this run was not fully recorded: {err!r}")
+        if not outermost:
+            return
+        try:
+            if self.running is not None:
+                self.running.finish(error)
+                self.running = None
+            elif (around := self._around()) is not None:
+                around.went(getattr(getattr(result, "info", None), "cell_id", None), error)
                 around.pause()
-            if self.executing == 0 and result is not None and self.whole is not None:
-                cell_id = getattr(result.info, "cell_id", None)
-                if self.whole.after(cell_id, error):
+            if result is not None and self.whole is not None:
+                self.whole.after(getattr(result.info, "cell_id", None), error)
+                if self.whole.ended:
                     self.whole = None
-        except KeyboardInterrupt:
-            self.say("interrupted while the run was being recorded; what was recorded is kept")
         except Exception as err:
             self.say(f"this run was not fully recorded: {err!r}")
 
@@ -224,6 +266,13 @@ class Session:
             self.said.add(text)
             print(f"nbledger: {text}", file=sys.stderr)
 
+    def say_unrecorded(self, why: str) -> None:
+        """That cells are not recorded: once, and again when one was recorded in between."""
+        self.say(f"{_UNRECORDED}: {why}")
+
+    def recorded(self) -> None:
+        self.said = {text for text in self.said if not text.startswith(_UNRECORDED)}
+
     def show(self, thing: Any) -> None:
         """Display in a notebook, print in a terminal."""
         if hasattr(self.shell, "kernel"):
@@ -233,7 +282,14 @@ class Session:
         else:
             print(thing)
 
-    def begin_batch(self, name: str, experiment: str | None, params: dict[str, Any]) -> None:
+    def begin_batch(
+        self,
+        name: str,
+        experiment: str | None,
+        params: dict[str, Any],
+        parent: str | None = None,
+        tags: dict[str, str] | None = None,
+    ) -> None:
         """Open the run of a whole notebook that another process executes in this kernel."""
         from nbledger.core import values
         from nbledger_magics import tracked_cell, whole
@@ -241,12 +297,13 @@ class Session:
         options = header.parse("", "batch")
         options.name, options.experiment, options.batch = name, experiment, True
         options.param = [f"{key}={values.param_text(value)}" for key, value in params.items()]
+        options.parent, options.tag = parent, [f"{key}={value}" for key, value in (tags or {}).items()]
         run = tracked_cell.begin(self, options, source="")
         self.whole = None if run is None else whole.Whole(run)
 
-    def end_batch(self, status: str, problem: str, executed: str) -> None:
-        """Close it, keeping the executed notebook."""
+    def end_batch(self, status: str, problem: str, executed: str = "") -> None:
+        """Close it, keeping the executed notebook where whoever executes it has not done so."""
         whole, self.whole = self.whole, None
         if whole is not None:
             error = RuntimeError(problem) if problem else None
-            whole.run.finish(error, status=status, artifacts=[executed], quiet=True)
+            whole.run.finish(error, status=status, artifacts=[executed] if executed else [], quiet=True)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
+import errno
 import os
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nbledger.core import hidden, mlflow_active, observe
@@ -26,23 +27,31 @@ _EMBEDDED_PATIENCE, _SERVER_PATIENCE = 20.0, 2.0
 
 
 def begin(session: Session, options: argparse.Namespace, source: str) -> TrackedCell | None:
-    """Open a run; None, after one line that says why, when it cannot be recorded. Never raises."""
+    """Open a run; None, after one line that says why, when it cannot be recorded. Raises nothing but an interrupt, which
+    leaves no run open.
+    """
+    begun: TrackedCell | None = None
     try:
-        project = session.project()
-        return TrackedCell(session, project, options, source)
+        begun = TrackedCell(session, session.project(), options, source)
+        begun.open(source)
+        session.recorded()
+        return begun
+    except KeyboardInterrupt:
+        if begun is not None:
+            begun.cut_off("interrupted before the cell began")
+        raise
     except LedgerError as err:
-        session.say(f"this cell is not recorded: {err}")
+        session.say_unrecorded(str(err))
     except Exception as err:
-        session.say(f"this cell is not recorded: {err!r}")
+        session.say_unrecorded(repr(err))
     return None
 
 
 class TrackedCell:
-    """An open run of this kernel."""
+    """A run of this kernel; ``open`` starts it."""
 
     def __init__(self, session: Session, project: Project, options: argparse.Namespace, source: str) -> None:
         self.session, self.project, self.options = session, project, options
-        notebook = session.notebook()
         self.is_span = not source.startswith("%%mlrun")
         present = len(session.cells) - bool(source)  # that of a whole notebook is begun between cells
         self.scope = collect.Scope(
@@ -50,21 +59,36 @@ class TrackedCell:
             max(present, 0) if self.is_span else None,
             bool(getattr(options, "batch", False)),
         )
-        self.before = collect.kept(session.shell.user_ns, [*options.metric, *options.model, *options.artifact])
-        self.recording = recorder.start(project, self._plan(notebook, source))
+        self.recording: recorder.Recording
+        self.before: dict[str, Any] = {}
         self.active: mlflow_active.Active | None = None
+        self.observer: observe.Observer | None = None
+        self.panel: Panel | None = None
+        self.warned = ""
+        self.over = False
+        self._failed: dict[str | None, BaseException] = {}
         self.lost: list[str] = []
-        client.notify(project)
+        self.unkept: list[str] = []
+
+    def open(self, source: str) -> None:
+        """Write the run's start; what can be done without is a step."""
+        notebook = self._step("notebook", self.session.notebook)
+        names, options = self.session.shell.user_ns, self.options
+        wanted = [*options.metric, *options.model, *options.artifact]
+        self.before = self._step("variables", lambda: collect.kept(names, wanted)) or {}
+        self.recording = recorder.start(self.project, self._plan(notebook, source))
         recorder.push(self.recording)
+        self._step("keeper", lambda: client.notify(self.project))
         self._step("seeds", self._seed)
         self._step("missing", self._say_what_is_missing)
         self.warned = self._step("hidden state", self._warn) or ""
         self._step("mlflow", self._join_mlflow)
-        self.observer: observe.Observer | None = self._step(
-            "observation", lambda: observe.Observer(project, notebook).start()
-        )
-        self.panel: Panel | None = None
+        self._step("observation", lambda: self._observe(notebook))
         self.follow()
+
+    def _observe(self, notebook: Path | None) -> None:
+        self.observer = observe.Observer(self.project, notebook)
+        self.observer.start()
 
     def _plan(self, notebook: Any, source: str) -> recorder.Plan:
         options, session = self.options, self.session
@@ -75,8 +99,8 @@ class TrackedCell:
                 params[name] = value
             elif name in session.shell.user_ns and name not in _set_by(source):
                 params[name] = session.shell.user_ns[name]
-        with contextlib.suppress(Exception):
-            params = {**collect.notebook_parameters(session, notebook), **params}
+        found = self._step("parameters", lambda: collect.notebook_parameters(session, notebook)) or {}
+        params = {**found, **params}
         parent = recorder.current()
         batch = os.environ.get("NBLEDGER_BATCH")
         first = batch is not None and not recorder.opened() and getattr(options, "batch", False)
@@ -86,8 +110,8 @@ class TrackedCell:
             params=params,
             tags=dict(tag.split("=", 1) for tag in options.tag),
             source=source,
-            notebook=collect.notebook_name(self.project, notebook),
-            parent=parent.id if parent else None,
+            notebook=self._step("notebook", lambda: collect.notebook_name(self.project, notebook)),
+            parent=parent.id if parent else getattr(options, "parent", None),
             journal_id=batch if first else None,
             owner=_owner_of_batch() if first else None,
         )
@@ -99,6 +123,11 @@ class TrackedCell:
                 return action()
         except LedgerError as err:
             self.lost.append(str(err))
+        except OSError as err:
+            if no_room(err):
+                self.unkept.append(what)
+            else:
+                self.lost.append(f"{what}: {err.strerror or err}")
         except Exception as err:
             self.lost.append(f"{what}: {err!r}")
         return None
@@ -149,6 +178,17 @@ class TrackedCell:
             self.recording.run_id = run_id
             self.active = mlflow_active.Active(run_id, uri, self.recording.notice)
 
+    def went(self, cell: str | None, error: BaseException | None) -> None:
+        """How a cell of a span ended; run again with success, it has not failed."""
+        if error is not None:
+            self._failed[cell] = error
+        else:
+            self._failed = {known: err for known, err in self._failed.items() if known not in (cell, None)}
+
+    def left_failed(self) -> BaseException | None:
+        """What ended the newest cell of a span that failed, or was interrupted, and was not run again since."""
+        return next(reversed(self._failed.values()), None)
+
     def finish(
         self,
         error: BaseException | None,
@@ -158,35 +198,74 @@ class TrackedCell:
         artifacts: Sequence[str] = (),
         quiet: bool = False,
     ) -> None:
-        """End the run with the cell's outcome and show its summary. Never raises an ``Exception``."""
-        status = status or outcome(error)
-        observation = self._step("observation", self.observer.stop) if self.observer is not None else None
-        forget("mlflow", self._on_import)
+        """End the run with the cell's outcome and show its summary. Raises nothing but an interrupt, which leaves the run
+        closed as KILLED.
+        """
+        try:
+            self.over = True
+            self._finish(error, status or outcome(error), metrics, artifacts)
+            if not quiet:
+                self._show()
+            elif self.panel is not None:
+                self.panel.end()
+        except KeyboardInterrupt:
+            self.cut_off("interrupted while it was being recorded")
+            raise
+
+    def _finish(
+        self, error: BaseException | None, status: str, metrics: Sequence[str], artifacts: Sequence[str]
+    ) -> None:
+        recording, observer = self.recording, self.observer
+        observation = self._step("observation", observer.stop) if observer is not None else None
+        self._leave()
+        said = self._step("error", lambda: "" if error is None else f"{type(error).__name__}: {error}"[:2000]) or ""
+        self._step("outcome", lambda: recording.outcome(status, said))
+        self._step("record", lambda: self._collect(observation, status, metrics, artifacts))
+        self._step("notices", self._say_what_was_lost)
+        self._end()
+
+    def _leave(self) -> None:
+        """The cell is over: what it does from now on is no longer this run's."""
+        self._step("mlflow", lambda: forget("mlflow", self._on_import))
         if self.active is not None:
             self._step("mlflow", self.active.deactivate)
         recorder.pop(self.recording)
+
+    def _say_what_was_lost(self) -> None:
         recording = self.recording
-        said = "" if error is None else f"{type(error).__name__}: {error}"[:2000]
+        if self.unkept or recording.waiting:
+            kept = f"not kept: {', '.join(dict.fromkeys(self.unkept))}" if self.unkept else "nothing is lost"
+            waits = "; the rest is written when there is room, while this kernel runs" if recording.waiting else ""
+            recording.notice(f"no room on the disk of {self.project.state}: {kept}{waits}")
+        for line in self.lost:
+            recording.notice(line)
+
+    def _end(self) -> None:
+        """Write the end; what cannot be written now is, as soon as it can."""
+        recording = self.recording
         try:
-            recording.outcome(status, said)
             with observe.unwatched():
-                self._collect(observation, status, metrics, artifacts)
-                for line in self.lost:
-                    recording.notice(line)
                 recording.end()
-        except KeyboardInterrupt:
-            with contextlib.suppress(OSError):
-                recording.end()
-            raise
-        except OSError as err:
-            recording.notices.append(
-                f"the rest of this run could not be recorded: {err.strerror} ({self.project.state})"
-            )
-        client.notify(self.project)
-        if not quiet:
-            self._show()
-        elif self.panel is not None:
-            self.panel.end()
+        except Exception:
+            recorder.end_later(recording, lambda: client.notify(self.project))
+        self._step("keeper", lambda: client.notify(self.project))
+
+    def cut_off(self, why: str) -> None:
+        """Close the run as it is: an interrupt came while the ledger was at work."""
+        recording = getattr(self, "recording", None)
+        if recording is None:
+            return
+        if self.observer is not None:
+            self._step("observation", self.observer.close)
+        self._leave()
+        if self.panel is not None:
+            self._step("panel", self.panel.end)
+        if recording.closed:
+            return  # only its summary was still to be shown
+        if recording.status != "FAILED":
+            self._step("outcome", lambda: recording.outcome("KILLED", f"KeyboardInterrupt: {why}"))
+        self._step("notices", lambda: recording.notice(why))
+        self._end()
 
     def _collect(
         self, observation: observe.Observation | None, status: str, metrics: Sequence[str], artifacts: Sequence[str]
@@ -208,8 +287,9 @@ class TrackedCell:
             self._step(
                 f"model {variable}", partial(collect.model, recording, variable, names, options.example, complete)
             )
-        folder = recording.blob("nbledger")
-        folder.mkdir()
+        folder = self._step("record", lambda: collect.new_folder(recording))
+        if folder is None:
+            return
         self._step("environment", lambda: collect.environment(recording, folder))
         seen = observation or observe.Observation()
         needed = self._step("cells", lambda: collect.needed(session, self.scope)) or []
@@ -230,10 +310,9 @@ class TrackedCell:
 
     def follow(self) -> None:
         """Show the run as it goes while the present cell runs, if that takes long."""
-        with observe.unwatched():
-            from nbledger_magics import live
+        from nbledger_magics import live
 
-            self.panel = live.begin(self.session, self.recording, self._cell())
+        self.panel = self._step("panel", lambda: live.begin(self.session, self.recording, self._cell()))
 
     def pause(self) -> None:
         """The present cell has ended; the run goes on. What was shown of it stays, as it is now."""
@@ -267,7 +346,14 @@ def outcome(error: BaseException | None) -> str:
     """FINISHED, FAILED, or KILLED for an interrupt."""
     if error is None:
         return "FINISHED"
-    return "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED"
+    # An interrupt cancels a cell that awaits: asyncio's CancelledError, which is not worth an import.
+    interrupted = isinstance(error, KeyboardInterrupt) or type(error).__name__ == "CancelledError"
+    return "KILLED" if interrupted else "FAILED"
+
+
+def no_room(err: OSError) -> bool:
+    """Whether the disk is full, over quota or read-only: one reason for everything that could not be kept."""
+    return err.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 def _owner_of_batch() -> dict[str, Any] | None:

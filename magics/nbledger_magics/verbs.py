@@ -87,8 +87,11 @@ def mlrun(session: Session, line: str) -> Any:
             raise UsageError("no run is open", "%mlrun start NAME opens one")
         if verb == "show":
             return span.summary()
-        session.span = None
-        span.finish(None, **_stop_options(rest))
+        options = _stop_options(rest)
+        try:
+            span.finish(span.left_failed(), **options)
+        finally:
+            session.span = None if span.over else span
         return None
     raise UsageError(f"%mlrun {verb or '…'}: start, stop or show", nearest(verb, ("start", "stop", "show")))
 
@@ -129,6 +132,10 @@ def _command(*prefix: str) -> Callable[[Session, str], Any]:
             from nbledger_magics import checking
 
             return checking.proven(session, words)
+        if not prefix and words[:1] == ["run"]:
+            from nbledger_magics import batch
+
+            return batch.run(session, words)
         if "--prove" in words and [*prefix, *words][0] == "compare":
             from nbledger_magics import comparison
 

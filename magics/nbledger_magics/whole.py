@@ -25,21 +25,24 @@ class Whole:
 
     def __init__(self, run: TrackedCell, last: str | None = None, allowed: Iterable[str] = ()) -> None:
         self.run, self.last, self.allowed = run, last, frozenset(allowed)
+        self.ended = False
 
     @property
     def journal(self) -> str:
         return self.run.recording.id
 
-    def after(self, cell: str | None, error: BaseException | None) -> bool:
-        """A cell has ended; whether the run has, too. Without ``last`` whoever began it ends it."""
+    def after(self, cell: str | None, error: BaseException | None) -> None:
+        """A cell has ended, and with the last (``ended``) the run. Without ``last`` whoever began it ends it."""
         if self.last is None or (error is not None and cell in self.allowed and cell != self.last):
-            return False
+            return
         failed = None if cell in self.allowed else error
         if failed is None and cell != self.last:
-            return False
-        self.run.finish(failed, quiet=True)
-        _ended[self.journal] = self.run.recording.status
-        return True
+            return
+        self.ended = True
+        try:
+            self.run.finish(failed, quiet=True)
+        finally:
+            _ended[self.journal] = self.run.recording.status
 
 
 def begin(session: Session, name: str, last: str, allowed: Iterable[str] = ()) -> str | None:

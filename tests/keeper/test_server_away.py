@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -70,57 +69,6 @@ def test_a_server_on_postgresql_gets_everything(project: Path, server: Server) -
     with kernel(project) as k:
         timed(k, CODE.format(name="there"))
     check_whole(project, server, "there")
-
-
-def test_away_before_and_back_after(project: Path, server: Server) -> None:
-    use(project, server)
-    server.stop()
-    try:
-        with kernel(project) as k:
-            timed(k, CODE.format(name="warm-up"))
-            plain = timed(k, "v = 7\nv")
-            assert timed(k, CODE.format(name="refused")) < plain + 2
-            failing = k.run("%%mlrun broken\n1/0")
-            assert failing.ename == "ZeroDivisionError"
-        said = flush(project)
-        assert "wait to be published" in said and "does not answer" in said
-    finally:
-        server.start()
-    check_whole(project, server, "refused")
-    assert [r.info.status for r in found(project, server, "broken")] == ["FAILED"]
-
-
-def test_a_server_that_accepts_and_never_answers_holds_nobody(project: Path, server: Server) -> None:
-    use(project, server)
-    with kernel(project) as k:
-        timed(k, CODE.format(name="before"))
-        server.signal(signal.SIGSTOP)
-        try:
-            plain = timed(k, "v = 7\nv")
-            assert timed(k, CODE.format(name="frozen")) < plain + 2
-            message = k.send("%%mlrun stopped\nimport time; time.sleep(60)")
-            time.sleep(1)
-            begun = time.monotonic()
-            k.interrupt()
-            assert k.collect(message, 20).ename == "KeyboardInterrupt"
-            assert time.monotonic() - begun < 2
-        finally:
-            server.signal(signal.SIGCONT)
-    check_whole(project, server, "frozen")
-
-
-def test_away_during_a_run(project: Path, server: Server) -> None:
-    use(project, server)
-    with kernel(project) as k:
-        k.run("%mlrun start during -p n=1 -m v\nfrom nbledger import log\nfor i in range(10): log(loss=i, step=i)")
-        flush(project)
-        server.stop()
-        try:
-            k.run("for i in range(10, 20): log(loss=i, step=i)\nv = 7")
-            assert "during" in k.run("%mlrun stop").shown
-        finally:
-            server.start()
-    check_whole(project, server, "during")
 
 
 def test_the_table_of_runs_of_a_server_that_comes_and_goes(project: Path, server: Server) -> None:

@@ -94,9 +94,11 @@ class Journal:
             path.mkdir(mode=0o700, parents=True)
             (path / "blobs").mkdir(mode=0o700)
             return cls(path)
-        except OSError as err:
+        except BaseException as err:
             shutil.rmtree(path, ignore_errors=True)
-            raise unwritable(project, err) from err
+            if isinstance(err, OSError):
+                raise unwritable(project, err) from err
+            raise
 
     def write(self, kind: str, *, durable: bool = False, **fields: Any) -> None:
         """Append one event; ``durable`` waits until the disk has it."""

@@ -5,12 +5,14 @@ Nothing here may raise into the user's cell: callers go through ``guarded``.
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import json
 import os
+import shutil
 import threading
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,15 +23,18 @@ from nbledger.core.errors import LedgerError
 from nbledger.core.lineage import FileRecord, Lineage, fix
 from nbledger.core.project import Project
 from nbledger.keeper.frames import seal
-from nbledger.keeper.journal import SCHEMA, Journal, new_id, now_ms, owner
+from nbledger.keeper.journal import SCHEMA, Journal, new_id, now_ms, owner, unwritable
 
+_AGAIN = 1.0
 _MOST_DATASETS = 200
 _LOOSE = ("untracked", "external", "changed-since-read", "dvc-changed")
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run is to be called and to hold, as the user asked for it."""
+    """What a run is to be called and to hold, as the user asked for it. ``continues``: journals of the run that was closed and
+    goes on now; its code is that of its first start.
+    """
 
     name: str = ""
     experiment: str | None = None
@@ -40,6 +45,7 @@ class Plan:
     parent: str | None = None
     journal_id: str | None = None
     owner: dict[str, Any] | None = None
+    continues: tuple[str, ...] = ()
 
 
 class Recording:
@@ -56,6 +62,7 @@ class Recording:
         self.run_id: str | None = None
         self.status = "RUNNING"
         self.inputs: list[FileRecord] = []
+        self.closed = self._ending = False
         self._outcome: dict[str, Any] = {"status": "KILLED", "error": "", "ended": 0}
         self._steps: dict[str, int] = {}
         self._lock = threading.Lock()
@@ -63,6 +70,11 @@ class Recording:
     @property
     def id(self) -> str:
         return self.journal.id
+
+    @property
+    def waiting(self) -> int:
+        """How many bytes of it wait in memory for room on the disk."""
+        return self.journal.waiting
 
     @property
     def name(self) -> str:
@@ -113,23 +125,28 @@ class Recording:
 
     def add_file(self, source: Path, place: str = "") -> None:
         """Copy a file or folder into the run's artifacts under ``place``."""
-        import shutil
-
-        target = self.journal.blob(source.name)
-        if source.is_dir():
-            shutil.copytree(source, target)
-        else:
-            shutil.copyfile(source, target)
+        with self.new_blob(source.name) as target:
+            if source.is_dir():
+                shutil.copytree(source, target)
+            else:
+                shutil.copyfile(source, target)
         self._artifact(target, place)
 
     def add_text(self, name: str, text: str | bytes, place: str = "") -> None:
         """Keep text (or bytes) as an artifact called ``name``."""
-        target = self.journal.blob(name)
-        target.write_bytes(text.encode("utf-8", "surrogateescape") if isinstance(text, str) else text)
+        with self.new_blob(name) as target:
+            target.write_bytes(text.encode("utf-8", "surrogateescape") if isinstance(text, str) else text)
         self._artifact(target, place)
 
-    def blob(self, name: str) -> Path:
-        return self.journal.blob(name)
+    @contextlib.contextmanager
+    def new_blob(self, name: str) -> Iterator[Path]:
+        """Where a file of the run is to be written; what is half-written is taken away, as it would fill the disk."""
+        target = self.journal.blob(name)
+        try:
+            yield target
+        except BaseException:
+            shutil.rmtree(target.parent, ignore_errors=True)
+            raise
 
     def _artifact(self, blob: Path, place: str) -> None:
         self.journal.write("artifact", blob=str(blob.relative_to(self.journal.path)), place=place)
@@ -175,8 +192,16 @@ class Recording:
         self.journal.write("outcome", **self._outcome)
 
     def end(self) -> None:
-        """Close the run with its outcome; on the disk when this returns."""
-        self.journal.write("end", **self._outcome, durable=True)
+        """Close the run with its outcome; on the disk when this returns, ``OSError`` where that has no room. Repeatable: the
+        first end counts.
+        """
+        if self.closed:
+            return
+        if not self._ending:
+            self.journal.write("end", **self._outcome)
+            self._ending = True
+        self.journal.sync()
+        self.closed = True
         self.journal.close()
 
 
@@ -199,16 +224,48 @@ def datasets(records: Sequence[FileRecord]) -> list[list[str]]:
 
 
 def start(project: Project, plan: Plan) -> Recording:
-    """Open the journal, write the start, take the snapshot. ``LedgerError`` when the journal cannot be written."""
+    """Open the journal, write the start, take the snapshot. ``LedgerError`` when the journal cannot be written; then, and
+    after an interrupt, no open run is left.
+    """
     journal = Journal.create(project, plan.journal_id or new_id())
-    if project.scratch is None:
-        trust.trust(project)  # whoever runs its cells has executed its code
     recording = Recording(project, plan, journal)
-    journal.write(
+    try:
+        _write_start(recording)
+    except BaseException as err:
+        journal.discard()
+        if isinstance(err, OSError):
+            raise unwritable(project, err) from err
+        raise
+    try:
+        if project.scratch is None:
+            with contextlib.suppress(Exception):  # else it is asked when something is to be executed
+                trust.trust(project)  # whoever runs its cells has executed its code
+        _guarded(recording, "tags", lambda: recording.log_tags(plan.tags))
+        _guarded(recording, "parameters", lambda: recording.log_params(plan.params))
+        if not plan.continues:
+            _guarded(recording, "snapshot", lambda: _snapshot(recording))
+    except KeyboardInterrupt:
+        recording.outcome("KILLED", "KeyboardInterrupt: before the cell began")
+        recording.end()
+        raise
+    return recording
+
+
+def _guarded(recording: Recording, what: str, action: Callable[[], object]) -> None:
+    """The run has begun: what fails from here on is said with it."""
+    try:
+        action()
+    except Exception as err:
+        recording.notices.append(f"{what}: {err!r}")
+
+
+def _write_start(recording: Recording) -> None:
+    project, plan = recording.project, recording.plan
+    recording.journal.write(
         "start",
         durable=True,
         schema=SCHEMA,
-        id=journal.id,
+        id=recording.id,
         name=recording.name,
         experiment=plan.experiment or project.experiment,
         uri=project.tracking_uri,
@@ -216,14 +273,35 @@ def start(project: Project, plan: Plan) -> Recording:
         notebook=plan.notebook,
         source=plan.source,
         parent=plan.parent,
+        continues=list(plan.continues),
         user=user(),
         root=str(project.root),
     )
-    if plan.tags:
-        recording.log_tags(plan.tags)
-    recording.log_params(plan.params)
-    _snapshot(recording)
-    return recording
+
+
+_late: list[tuple[Recording, Callable[[], object]]] = []
+_late_lock = threading.Lock()
+
+
+def end_later(recording: Recording, then: Callable[[], object]) -> None:
+    """Write the end, which failed, as soon as there is room for it and while this process lives; then do ``then``."""
+    with _late_lock:
+        _late.append((recording, then))
+        if len(_late) == 1:
+            threading.Thread(target=_end_late, name="nbledger-late", daemon=True).start()
+
+
+def _end_late() -> None:
+    while True:
+        time.sleep(_AGAIN)
+        for recording, then in tuple(_late):
+            with contextlib.suppress(Exception):
+                recording.end()
+                then()
+        with _late_lock:
+            _late[:] = [(recording, then) for recording, then in _late if not recording.closed]
+            if not _late:
+                return
 
 
 def user() -> str:
@@ -238,9 +316,10 @@ def _snapshot(recording: Recording) -> None:
     project = recording.project
     try:
         taken = snapshot.capture(project, recording.id) if project.scratch is None else snapshot.restored(project)
-    except (LedgerError, OSError) as err:
-        recording.notice(f"no snapshot of the code was taken: {err}")
-        recording.journal.write("snapshot", commit=None, head=None, branch=None, dirty=True, left_out=[str(err)])
+    except Exception as err:
+        said = err if isinstance(err, LedgerError | OSError) else repr(err)
+        recording.notice(f"no snapshot of the code was taken: {said}")
+        recording.journal.write("snapshot", commit=None, head=None, branch=None, dirty=True, left_out=[str(said)])
         return
     recording.snapshot = taken
     recording.journal.write(

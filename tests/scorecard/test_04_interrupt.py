@@ -1,0 +1,110 @@
+"""SIGINT for a kernel whose tracking server is dead (refusing, or silent), while the tracked cell sleeps; and while nbledger
+itself is at work before the cell's first line or after its last: the signal is sent as a chosen line of nbledger's is about
+to run, at lines spread over all of them, the cell's own result and a failing cell among them.
+
+The cell is KeyboardInterrupt within 2 s, and stays so when it had ended and was being recorded: whoever interrupts hears of
+it, and cells queued behind it do not run. No run is left open (the very first instruction of IPython's call into
+nbledger is IPython's: an interrupt there is shown, and the run is closed with the next cell). The plain way: the interrupt
+comes while `mlflow.log_metric` waits for the server.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from deadcells import LIMIT
+from deadserver import KINDS, dead_server, use
+from kernels import Kernel, kernel
+from kills import spread
+from ledgerfiles import ends
+from scorecard.conftest import FULL
+from servers import free_port
+
+TESTS = str(Path(__file__).parents[1])
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def uri(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with dead_server(request.param, tmp_path_factory.mktemp("server"), real=FULL) as dead:
+        yield dead
+
+
+def interrupted(k: Kernel, code: str, timeout: float = 20) -> tuple[float, str]:
+    """Run the cell until it says ``in``, interrupt it; how long it took to end, and as what."""
+    message = k.send(code)
+    while True:
+        said = k.client.get_iopub_msg(timeout=30)
+        if said["msg_type"] == "stream" and "in\n" in said["content"]["text"]:
+            break
+    time.sleep(0.2)
+    begun = time.monotonic()
+    k.interrupt()
+    cell = k.collect(message, timeout)
+    return time.monotonic() - begun, cell.ename
+
+
+def test_while_the_cell_sleeps(
+    project: Path, uri: str, count: Callable[[int, int], int], seen: Callable[[str], None]
+) -> None:
+    use(project, uri)
+    times = count(10, 2)
+    with kernel(project) as k:
+        found = [
+            interrupted(k, f"%%mlrun sleeps{number}\nimport time\nprint('in', flush=True)\ntime.sleep(60)")
+            for number in range(times)
+        ]
+        assert {name for _, name in found} == {"KeyboardInterrupt"} and max(took for took, _ in found) <= LIMIT, found
+        closed = ends(project)
+        assert set(closed.values()) == {"KILLED"} and len(closed) == times, closed
+    seen(f"{times} of {times} KeyboardInterrupt, slowest {max(took for took, _ in found):.2f} s; all runs KILLED")
+
+
+@pytest.mark.parametrize("last", ["6 * 7", "1/0"], ids=["result", "error"])
+def test_while_nbledger_is_at_work(
+    project: Path, last: str, count: Callable[[int, int], int], seen: Callable[[str], None]
+) -> None:
+    use(project, f"http://127.0.0.1:{free_port()}")
+    cell = f"%%mlrun moment -p n=3 --seed 1\nran = sabotage.lines\n{last}"
+    with kernel(project) as k:
+        k.run(f"import sys\nsys.path.append({TESTS!r})\nimport sabotage")
+        k.run(cell)
+        k.run("sabotage.interrupted(0)")
+        k.run(cell)
+        before, lines = map(int, k.run("sabotage.uninterrupted()\nprint(ran, sabotage.lines)").stdout.split())
+        assert before > 200 and lines - before > 200
+        moments = [*spread(range(1, before), count(100, 6)), *spread(range(before + 1, lines), count(100, 6))]
+        outcomes, wrong = Counter[str](), []
+        for at in moments:
+            k.run(f"ran = None\nsabotage.interrupted({at})")
+            begun = time.monotonic()
+            done = k.run(cell, timeout=30)
+            took = time.monotonic() - begun
+            where, ran = k.run("sabotage.uninterrupted()\nprint(sabotage.where, ran)").stdout.split()
+            if where == "-":  # fewer lines than before: it was not sent
+                continue
+            outcomes[done.ename or "none"] += 1
+            wanted = "KeyboardInterrupt" if ran == "None" or last != "1/0" else "ZeroDivisionError"
+            if done.ename != wanted or took > LIMIT:
+                wrong.append((at, where, ran, took, done))
+        closed = ends(project)
+    assert not wrong, "\n".join(map(str, wrong[:20])) + f"\n{len(wrong)} of {len(moments)}"
+    assert None not in closed.values(), closed
+    told = ", ".join(f"{number} {name}" for name, number in outcomes.most_common())
+    seen(f"{last!r}, at {outcomes.total()} of {lines} lines of nbledger: {told}; no run left open")
+
+
+def test_plain(project: Path, plain: Callable[[bool, str], None]) -> None:
+    code = "print('in', flush=True)\nmlflow.log_metric('loss', 1)\nprint('went on')"
+    with kernel(project, load=False) as k:
+        k.run(f"import mlflow\nmlflow.set_tracking_uri('http://127.0.0.1:{free_port()}')")
+        try:
+            took, name = interrupted(k, code, 20)
+        except TimeoutError:
+            plain(False, "still blocked 20 s after the interrupt")
+            return
+        plain(name == "KeyboardInterrupt" and took <= LIMIT, f"{name or 'no error'} after {took:.1f} s")
