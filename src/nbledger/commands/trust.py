@@ -9,7 +9,7 @@ import click
 from nbledger.commands.answer import Answer, Face
 from nbledger.commands.shared import json_option
 from nbledger.core import trust as trusts
-from nbledger.core.project import Project
+from nbledger.core.project import Project, find_anyhow
 
 trust_option = click.option("--trust", "trusting", is_flag=True, help="Trust this project first; for CI.")
 
@@ -40,7 +40,7 @@ def trust(face: Face, remove: bool, listing: bool, as_json: bool) -> Answer:
         found = trusts.listed()
         lines = [f"{each.path!r}, since {each.since}" for each in found]
         return Answer({"trusted": found}, "\n".join(lines) or "no project is trusted")
-    project = face.project()
+    project = find_anyhow()
     if remove:
         was = trusts.distrust(project)
         text = f"{str(project.home)!r} is trusted no longer" if was else f"{str(project.home)!r} was not trusted"

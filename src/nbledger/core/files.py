@@ -54,7 +54,7 @@ def lock(path: Path, timeout: float = 10.0, what: str = "the project") -> Iterat
     system when the holder dies.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600)
     deadline = time.monotonic() + timeout
     try:
         while not _try_lock(descriptor):

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
 
-from nbledger.core import gitguard, trust
+from nbledger.core import gitguard, secrets, trust
 from nbledger.core.errors import Busy, LedgerError, Refused, ToolFailed, Unreachable, Untrusted
 
 RUN_REFS = "refs/nbledger/runs/"
@@ -26,7 +26,6 @@ _HEX = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 _REF = re.compile(r"(?!.*(//|\.\.|@\{|/\.|\.lock(/|$)))[^\x00-\x20\x7f~^:?*\[\\/.-][^\x00-\x20\x7f~^:?*\[\\]*(?<![/.])")
 _NO_DRIVERS = ("--no-ext-diff", "--no-textconv")
 _LABS_OWN = ("/.ipynb_checkpoints/", "/.jupyter_ystore.db")
-_SCRUB = re.compile(r"(?<=://)[^/\s]+@")
 
 
 @dataclass(frozen=True)
@@ -317,7 +316,7 @@ def operation(repo: GitRepo) -> str:
 
 def scrub_url(url: str) -> str:
     """The URL (or a message that holds one) without user names, passwords and tokens."""
-    return _SCRUB.sub("", url)
+    return secrets.scrub(url)
 
 
 def remote_url(repo: GitRepo) -> str | None:

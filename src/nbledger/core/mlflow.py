@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nbledger.core import files, trust
+from nbledger.core import files, secrets, trust
 from nbledger.core.errors import LedgerError, Refused, ToolFailed, Unreachable, Untrusted, UsageError
 from nbledger.core.project import Project, store_uri
 
@@ -124,9 +124,46 @@ def _imported() -> Any:
         return mlflow
 
 
+_PICKLES = "MLFLOW_ALLOW_PICKLE_DESERIALIZATION"
+_pickles: list[str | None] = []
+
+
+def refuse_pickles() -> None:
+    """No model is unpickled in this process, which only looks at what was recorded."""
+    if not _pickles:
+        _pickles.append(os.environ.get(_PICKLES))
+    os.environ[_PICKLES] = "false"
+
+
+def persons_environment() -> dict[str, str]:
+    """This process's variables as the person has them: for what runs their own code."""
+    env = dict(os.environ)
+    if _pickles:
+        env.pop(_PICKLES, None)
+        env |= {_PICKLES: _pickles[0]} if _pickles[0] is not None else {}
+    return env
+
+
+LOGIN = "NBLEDGER_STORE"
+_logins: dict[str, str] = {}
+
+
+def remember_login(uri: str) -> None:
+    """Journals name a store without its password; who asks for it in this process may have it."""
+    if (bare := secrets.without_login(uri)) != uri:
+        _logins[bare] = uri
+
+
+def with_login(project: Project, uri: str) -> str:
+    """The store's address with its password or token, as far as this process was told of it."""
+    for known in (os.environ.get(LOGIN, ""), project.tracking_uri):
+        remember_login(known)
+    return _logins.get(uri, uri)
+
+
 def client(project: Project, uri: str | None = None) -> MlflowClient:
     """A client of the project's store (or of ``uri``), which is created once if it is the embedded one."""
-    where = uri or project.tracking_uri
+    where = with_login(project, uri or project.tracking_uri)
     if where == project.embedded_uri:
         ensure_embedded(project)
     elif not reachable(where):
@@ -210,7 +247,19 @@ def ensure_embedded(project: Project) -> None:
         with _translated(uri), _no_stray_folder(uri), _quiet():
             store = SqlAlchemyStore(uri, str(project.state / "artifacts"))
             store.engine.dispose()
+        _put(draft, database)
+
+
+def _put(draft: Path, database: Path) -> None:
+    """Name the finished database, unless somebody's own MLflow calls have made one there meanwhile: theirs stays."""
+    try:
+        os.link(draft, database)
+    except FileExistsError:
+        pass
+    except OSError:  # a file system without hard links
         os.replace(draft, database)
+        return
+    draft.unlink()
 
 
 def experiment_id(api: MlflowClient, project: Project, name: str, uri: str) -> str:

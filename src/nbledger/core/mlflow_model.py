@@ -1,7 +1,10 @@
 """Log one model through MLflow's own flavour, in a process of its own: ``python -m nbledger.core.mlflow_model SPEC``.
 
 The kernel only serialises the object; importing MLflow and the flavour, inferring the signature and writing the model
-happen here. SPEC is a JSON file: {"pickle", "uri", "run_id", "name", "requirements", "paths"}.
+happen here. SPEC is a JSON file: {"pickle", "uri", "run_id", "name", "requirements", "paths", "key", "lock"}.
+
+A publisher that was killed meanwhile is followed by another, perhaps while its child is still at work: the second waits
+for ``lock``, and finds by the tag ``nbledger.model`` the model that the first has made, or begun.
 """
 
 from __future__ import annotations
@@ -10,8 +13,16 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from nbledger.core import files
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import LoggedModel
+
+MODEL_TAG = "nbledger.model"
+_PATIENCE = 540.0
 _FLAVORS = {
     "sklearn": ("sklearn", "sk_model"),
     "xgboost": ("xgboost", "xgb_model"),
@@ -49,8 +60,13 @@ def log_model(spec: dict[str, Any]) -> str:
     if flavor is None:
         raise TypeError(f"MLflow has no flavour for {type(model).__module__}.{type(model).__qualname__}")
     module = getattr(mlflow, flavor[0])
-    mlflow.set_tracking_uri(spec["uri"])
-    mlflow.set_experiment(experiment_id=mlflow.get_run(spec["run_id"]).info.experiment_id)  # else the default one
+    uri = os.environ.get("NBLEDGER_STORE") or spec["uri"]  # the latter without its password
+    mlflow.set_tracking_uri(uri)
+    experiment = mlflow.get_run(spec["run_id"]).info.experiment_id
+    begun = _begun(mlflow.MlflowClient(uri), experiment, spec)
+    if begun is not None and begun.status == "READY":
+        return str(begun.model_uri)
+    mlflow.set_experiment(experiment_id=experiment)  # else the default one
     signature = None
     if example is not None and hasattr(model, "predict"):
         signature = infer_signature(example, model.predict(example))
@@ -60,6 +76,8 @@ def log_model(spec: dict[str, Any]) -> str:
         name=spec["name"],
         flavor=module,
         run_id=spec["run_id"],
+        model_id=begun.model_id if begun is not None else None,
+        tags={MODEL_TAG: spec["key"]},
         signature=signature,
         input_example=example,
         pip_requirements=spec["requirements"] or module.get_default_pip_requirements(),
@@ -69,6 +87,26 @@ def log_model(spec: dict[str, Any]) -> str:
     return str(info.model_uri)
 
 
+def _begun(client: MlflowClient, experiment: str, spec: dict[str, Any]) -> LoggedModel | None:
+    """The logged model that an interrupted publication of this journal made."""
+    token = None
+    while True:
+        page = client.search_logged_models(
+            [experiment], f"source_run_id = '{spec['run_id']}'", max_results=50, page_token=token
+        )
+        for model in page:
+            if model.tags.get(MODEL_TAG) == spec["key"]:
+                return model
+        token = page.token
+        if not token:
+            return None
+
+
+def main(spec: dict[str, Any]) -> str:
+    with files.lock(Path(spec["lock"]), timeout=_PATIENCE, what="the model"):
+        return log_model(spec)
+
+
 if __name__ == "__main__":
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-    sys.stdout.write(json.dumps({"model_uri": log_model(json.loads(Path(sys.argv[1]).read_text()))}))
+    sys.stdout.write(json.dumps({"model_uri": main(json.loads(Path(sys.argv[1]).read_text()))}))

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from nbledger.core import git
-from nbledger.core.errors import LedgerError, UsageError, nearest
+from nbledger.core import git, trust
+from nbledger.core.errors import LedgerError, Refused, UsageError, nearest
 
 STATE = ".nbledger"
 SCRATCH = "NBLEDGER_SCRATCH"
@@ -26,6 +26,7 @@ class Settings:
     ``snapshot_max_mb``: untracked files above this size are named, not captured, by a run's snapshot.
     ``hash_max_mb``: files read by a cell are hashed at its end up to this total; beyond, in the background.
     ``large_file_mb``: a file above this size is not committed to Git without being asked about.
+    ``snapshot_secrets``: untracked files that a snapshot holds although their names are those of keys and passwords.
     """
 
     tracking_uri: str | None = None
@@ -36,11 +37,14 @@ class Settings:
     keeper: bool = True
     keeper_idle_minutes: float = 15.0
     ignore_inputs: tuple[str, ...] = ()
+    snapshot_secrets: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Project:
-    """``root`` is what paths are relative to; ``home`` the main work tree, where the store is shared by linked ones."""
+    """``root`` is what paths are relative to; ``home`` the main work tree, where the store is shared by linked ones.
+    ``named_uri`` is the store that the project's own files name.
+    """
 
     root: Path
     home: Path
@@ -48,6 +52,7 @@ class Project:
     dvc_root: Path | None
     settings: Settings = field(default_factory=Settings)
     scratch: Path | None = None
+    named_uri: str | None = None
 
     @property
     def state(self) -> Path:
@@ -56,13 +61,29 @@ class Project:
 
     @property
     def tracking_uri(self) -> str:
-        """Explicit setting, else ``MLFLOW_TRACKING_URI``, else the embedded SQLite store."""
-        uri = None if self.scratch else self.settings.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
-        return uri or f"sqlite:///{self.state / 'mlflow.db'}"
+        """Explicit setting, else ``MLFLOW_TRACKING_URI``, else the embedded SQLite store. A server (or a file) that the
+        project's own files name is asked only where the project is trusted: the person's token would go there.
+        """
+        named = None if self.stranger_uri else self.settings.tracking_uri
+        uri = None if self.scratch else named or os.environ.get("MLFLOW_TRACKING_URI")
+        return uri or self.embedded_uri
+
+    @property
+    def stranger_uri(self) -> str | None:
+        """The store that the project's own files name and that is not asked, because the project is not trusted."""
+        uri = self.settings.tracking_uri
+        if self.scratch or not uri or uri != self.named_uri or uri == os.environ.get("MLFLOW_TRACKING_URI"):
+            return None
+        return None if trust.trusted(self) else uri
 
     @property
     def embedded(self) -> bool:
-        return self.tracking_uri == f"sqlite:///{self.state / 'mlflow.db'}"
+        return self.tracking_uri == self.embedded_uri
+
+    @property
+    def embedded_uri(self) -> str:
+        """The SQLite store in the ledger's own folder."""
+        return store_uri(self.state / "mlflow.db")
 
     @property
     def experiment(self) -> str:
@@ -105,11 +126,49 @@ class Project:
         return self.state
 
 
+def store_uri(database: Path) -> str:
+    """The URI of a SQLite store as MLflow (SQLAlchemy) reads it: there ``%`` begins an escape, ``?`` ends the name."""
+    return "sqlite:///" + str(database).replace("%", "%25").replace("?", "%3F")
+
+
 def find(start: Path | None = None) -> Project:
     """The project that holds ``start`` (default: the working directory).
 
     Its root is the Git work tree; without Git the nearest folder with a settings file or ``.dvc``; else ``start``.
+    ``Refused`` where links in the ledger's folder lead out of a project that is not trusted.
     """
+    project = find_anyhow(start)
+    if project.scratch is None and (link := _link_within(project.state)) and not trust.trusted(project):
+        raise Refused(
+            f"{link} is a link, and nbledger would write to where it leads",
+            "remove it, or `nbledger trust` if you made it",
+        )
+    return project
+
+
+def _link_within(state: Path) -> str | None:
+    """A link among what the ledger writes to."""
+    if state.is_symlink():
+        return str(state)
+    try:
+        with os.scandir(state) as entries:
+            for entry in entries:
+                if entry.is_symlink():
+                    return entry.path
+                if entry.name in _WRITTEN and entry.is_dir():
+                    with os.scandir(entry.path) as inner:
+                        if link := next((e.path for e in inner if e.is_symlink()), None):
+                            return link
+    except OSError:
+        pass
+    return None
+
+
+_WRITTEN = ("batches", "commits", "journals", "table", "tmp")
+
+
+def find_anyhow(start: Path | None = None) -> Project:
+    """As ``find``, whatever the ledger's folder holds."""
     here = Path(os.path.abspath(start or Path.cwd()))
     if not here.is_dir():
         here = here.parent
@@ -120,7 +179,8 @@ def find(start: Path | None = None) -> Project:
     settings, scratch = _settings(here, root), os.environ.get(SCRATCH)
     if scratch:
         settings = replace(settings, keeper=False)
-    return Project(root, _home(root, repo), repo, dvc_root, settings, Path(scratch) if scratch else None)
+    uri = settings.tracking_uri
+    return Project(root, _home(root, repo), repo, dvc_root, settings, Path(scratch) if scratch else None, uri)
 
 
 def _upward(here: Path, root: Path) -> list[Path]:

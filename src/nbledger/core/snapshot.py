@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from nbledger.core import files, git, submodules
+from nbledger.core import files, git, secrets, submodules
 from nbledger.core.errors import ToolFailed
 from nbledger.core.project import Project
 
@@ -243,6 +243,8 @@ def _updates(project: Project, repo: git.GitRepo, index: Path, added: Sequence[s
             continue
         if not os.path.islink(full) and not os.access(full, os.R_OK):
             found.left_out.append(f"{path} (not readable)")
+        elif secrets.secret_file(path, project.settings.snapshot_secrets):
+            found.left_out.append(f"{path} (a secret by its name: the setting snapshot_secrets allows it)")
         elif size > bound:
             found.left_out.append(f"{path} ({_megabytes(size)}: %track_data {path})")
         elif len(found.untracked) + len(added) >= _MANY or total + size > 10 * bound:

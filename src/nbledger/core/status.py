@@ -39,11 +39,24 @@ def status(
     unfinished = underway.cut_short(project, outs)
     notes += [f"tracking {path} was cut short: nbledger track {path} completes it" for path in unfinished]
     code = dataclasses.replace(code, large=_large(project, code, outs))
+    notes += _off(project)
     tracking = TrackingState(scrub_url(project.tracking_uri), project.experiment, reachable, pending)
     reasons = (*cut_short(unfinished), *because(code, data, project.settings.large_file_mb))
     return Status(
         str(project.root), not reasons, code, data, PipelineState(tuple(stale)), tracking, tuple(notes), reasons
     )
+
+
+def _off(project: Project) -> list[str]:
+    """What is not done or asked because the project is not trusted, one line each."""
+    notes = []
+    if project.git is not None and (filters := git.switched_off(project.git)):
+        named = ", ".join(map(repr, filters[:5]))
+        notes.append(f"this repository's own filters are off until you trust it: {named} (nbledger trust)")
+    if project.stranger_uri is not None:
+        where = scrub_url(project.stranger_uri)
+        notes.append(f"this project names {where} for its runs, which is not asked until you trust it (nbledger trust)")
+    return notes
 
 
 def _code(project: Project, notes: list[str]) -> CodeState:

@@ -111,11 +111,14 @@ def require(project: Project, deed: str) -> None:
 
 
 def _place(root: Path, repo: GitRepo | None) -> _Place | None:
-    """None for a work tree that only claims to belong to a repository: linked ones are named by their main one."""
+    """None for a work tree that only claims to belong to a repository: linked ones are named by their main one. A submodule
+    shares the trust of the repository around it.
+    """
     if repo is None:
         return _Place(root, root)
     if repo.git_dir == repo.common_dir:
-        return _Place(root, repo.git_dir)
+        above = _superproject(root, repo.git_dir)
+        return _Place(root, repo.git_dir) if above is None else _Place(above.parent, above)
     try:
         back = Path((repo.git_dir / "gitdir").read_text(encoding="utf-8", errors="surrogateescape").rstrip("\n"))
         known = repo.git_dir.parent == repo.common_dir / "worktrees" and back.resolve() == (root / ".git").resolve()
@@ -124,6 +127,14 @@ def _place(root: Path, repo: GitRepo | None) -> _Place | None:
     if not known:
         return None
     return _Place(repo.common_dir.parent if repo.common_dir.name == ".git" else root, repo.common_dir)
+
+
+def _superproject(root: Path, git_dir: Path) -> Path | None:
+    """Git folder of the repository in whose work tree, and in whose Git folder, this submodule lies."""
+    for folder in git_dir.parents:
+        if folder.name == "modules" and folder.parent.name == ".git" and folder.parent.parent in root.parents:
+            return folder.parent
+    return None
 
 
 def _holds(place: _Place | None) -> bool:

@@ -32,7 +32,10 @@ def context(project: Project) -> dict[str, Any]:
 def project_of(where: Mapping[str, Any]) -> Project:
     """The project that ``context`` described."""
     words.check(where, schemas.CONTEXT, "the context")
+    from nbledger.core import mlflow
+
     project = find(Path(str(where["cwd"])))
+    mlflow.remember_login(str(where["uri"]))
     settings = dataclasses.replace(
         project.settings, tracking_uri=str(where["uri"]), experiment=str(where["experiment"])
     )

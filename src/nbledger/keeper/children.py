@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from nbledger.core import mlflow
 from nbledger.core.errors import LedgerError, UsageError, from_dict
 from nbledger.core.project import Project, find
 from nbledger.keeper import calls
@@ -197,7 +198,8 @@ def _unanswered(job: Job, process: subprocess.Popen[bytes], said: bytes) -> Ledg
 
 def _environment(project: Project) -> dict[str, str]:
     """This process's own, without what belongs to a kernel; the store and experiment that the project was asked for with."""
-    env = {k: v for k, v in os.environ.items() if not k.startswith(("NBLEDGER_", "JPY_")) and k != "MLFLOW_RUN_ID"}
+    own = mlflow.persons_environment()
+    env = {k: v for k, v in own.items() if not k.startswith(("NBLEDGER_", "JPY_")) and k != "MLFLOW_RUN_ID"}
     plain = find(project.root)
     if plain.tracking_uri != project.tracking_uri:
         env["MLFLOW_TRACKING_URI"] = project.tracking_uri

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import nbledger
+from nbledger.core import secrets
 from nbledger.core.errors import LedgerError, Unreachable, from_dict
 from nbledger.core.project import Project
 from nbledger.keeper import calls, endpoint, journal
@@ -99,6 +100,9 @@ def spawn(project: Project) -> None:
         for k, v in os.environ.items()
         if k not in ("MLFLOW_RUN_ID", "MLFLOW_TRACKING_URI") and not k.startswith(("JPY_", "NBLEDGER_"))
     }
+    uri = project.tracking_uri
+    if secrets.without_login(uri) != uri:
+        environment["NBLEDGER_STORE"] = uri  # journals name it without its password
     process = subprocess.Popen(
         [sys.executable, "-P", "-m", "nbledger.keeper", str(project.home), "--detach"],  # -P: nothing of the project
         stdin=subprocess.DEVNULL,

@@ -28,10 +28,11 @@ from pathlib import Path
 from typing import Any
 
 import nbledger
-from nbledger.core import mlflow
+from nbledger.core import mlflow, trust
 from nbledger.core.errors import Busy, LedgerError, Unreachable, UsageError
 from nbledger.core.files import lock
 from nbledger.core.project import Project, find
+from nbledger.core.secrets import scrub
 from nbledger.keeper import calls, changes, endpoint, jobs, reception, table, watching
 from nbledger.keeper import journal as journals
 from nbledger.keeper import publish as publisher
@@ -109,7 +110,8 @@ class Keeper:
         if self._calls or changes.watched() or jobs.busy():
             self.touched = time.monotonic()
             return False
-        return time.monotonic() - self.touched > minutes * 60 and not any(journals.pending(self.project))
+        waits = trust.trusted(self.project) and any(journals.pending(self.project))
+        return time.monotonic() - self.touched > minutes * 60 and not waits
 
     def _admit(self, connection: socket.socket) -> None:
         """Give the connection a thread of its own, if it may have one."""
@@ -165,6 +167,7 @@ class Keeper:
                 self._wake()
             return "true"
         if name == "notify":
+            mlflow.remember_login(str(request.get("context", {}).get("uri", "")))
             self.work.set()
             return "true"
         if name not in calls.TABLE:
@@ -198,7 +201,7 @@ class Keeper:
             self.work.clear()
             try:
                 dead: set[str] = set()
-                for path in journals.pending(self.project):
+                for path in journals.pending(self.project) if trust.trusted(self.project) else ():
                     self._look_after(path, dead)
             except Exception:
                 log.exception("publishing")
@@ -272,13 +275,21 @@ def _dismissed(project: Project) -> bool:
     return True
 
 
+class _Scrubbing(logging.Formatter):
+    """Lines of the log without credentials, tracebacks included."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return scrub(super().format(record))
+
+
 def main(home: str) -> int:
     """Run the keeper of the project whose main work tree is ``home``; 0 also when one is running already."""
     os.chdir(home)
+    mlflow.refuse_pickles()
     project = find(Path(home))
     project.ensure_state()
     handler = logging.handlers.RotatingFileHandler(project.state / "keeper.log", maxBytes=1_000_000, backupCount=1)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    handler.setFormatter(_Scrubbing("%(asctime)s %(levelname)s %(message)s"))
     logging.getLogger().addHandler(handler)
     log.setLevel(logging.INFO)
     with contextlib.suppress(OSError, AttributeError):

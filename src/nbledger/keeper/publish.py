@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nbledger.core import files, lineage, manifest, mlflow, mlflow_runs, modules, snapshot, values
+from nbledger.core import files, lineage, manifest, mlflow, mlflow_runs, modules, snapshot, trust, values
 from nbledger.core.errors import LedgerError, ToolFailed, Unreachable
 from nbledger.core.project import Project
 from nbledger.keeper import frames, keeping
@@ -46,8 +46,11 @@ def publish(project: Project, path: Path) -> bool:
     """Publish what the journal at ``path`` holds so far; True when the run is closed and the journal removed.
 
     Raises ``Unreachable`` when the store does not answer; the journal then stays as it is. A database that another
-    process has locked is tried again for some seconds.
+    process has locked is tried again for some seconds. Journals that came with a project that is not trusted are not
+    published: they name a server, and models to be loaded.
     """
+    if project.scratch is None:
+        trust.require(project, "publishing a run")
     for pause in (*_PAUSES, None):
         if not path.is_dir():
             return True
@@ -122,10 +125,11 @@ def _create(project: Project, path: Path, api: Any, begun: Event, state: dict[st
     if parent and run_id_of(project, str(parent)) is None:
         publish(project, journals.folder(project) / str(parent))  # a child names its parent's run, so that comes first
     experiment = mlflow.experiment_id(api, project, str(begun["experiment"]), uri)
-    tags, run_id, creating = _start_tags(project, api, experiment, begun), None, path / "creating"
-    if creating.exists() or state.get("creating"):
+    tags, creating = _start_tags(project, api, experiment, begun), path / "creating"
+    run_id = _continued(project, api, experiment, begun)
+    if run_id is None and (creating.exists() or state.get("creating")):
         run_id = mlflow.find_by_journal(api, uri, experiment, path.name)
-    else:
+    elif run_id is None:
         with open(creating, "wb") as file:
             os.fsync(file.fileno())
     if run_id is None:
@@ -134,6 +138,20 @@ def _create(project: Project, path: Path, api: Any, begun: Event, state: dict[st
     _remember(project, path.name, run_id)
     journals.save_state(path, state)
     return state
+
+
+def _continued(project: Project, api: Any, experiment: str, begun: Event) -> str | None:
+    """The run that a journal goes on with, open again; what earlier journals hold of it comes first."""
+    uri, run_id = str(begun["uri"]), None
+    for earlier in map(str, begun.get("continues") or ()):
+        if not publish(project, journals.folder(project) / earlier):
+            raise LedgerError(
+                f"the run goes on before its earlier part is closed (journal {earlier})", "nbledger doctor"
+            )
+        run_id = run_id or run_id_of(project, earlier) or mlflow.find_by_journal(api, uri, experiment, earlier)
+    if run_id is not None:
+        mlflow.reopen(api, uri, run_id)
+    return run_id
 
 
 def _start_tags(project: Project, api: Any, experiment: str, begun: Event) -> dict[str, str]:
@@ -276,7 +294,8 @@ def _close(
             journals.save_state(path, state)
     for event in events:
         if event["t"] == "model" and event["blob"] not in uploaded:
-            state["notices"] += _log_model(uri, run_id, path, event)
+            login = mlflow.with_login(project, uri)
+            state["notices"] += _log_model(uri, login, run_id, path, event)
             if (path / "blobs" / "unlogged").exists():
                 mlflow.log_folder(api, uri, run_id, path / "blobs" / "unlogged", "nbledger/unlogged")
             state["uploaded"] = sorted(uploaded := uploaded | {event["blob"]})
@@ -284,6 +303,8 @@ def _close(
     if reading.damaged:
         many = "1 line" if reading.damaged == 1 else f"{reading.damaged} lines"
         state["notices"].append(f"{many} of the journal could not be read: damaged, or cut off by a crash")
+    if ended.get("lost"):
+        state["notices"].append(str(ended["lost"]))
     state["notices"] = values.told(state["notices"])
     tags = {"nbledger.manifest": _manifest(project, api, uri, run_id, path, events, state)}
     if state["notices"]:
@@ -349,7 +370,11 @@ def _manifest(
     return sealed
 
 
-def _log_model(uri: str, run_id: str, path: Path, event: Event) -> list[str]:
+_MODEL_PATIENCE = 600.0
+"""Seconds that a model may take to be logged."""
+
+
+def _log_model(uri: str, login: str, run_id: str, path: Path, event: Event) -> list[str]:
     """Log the model in a process of its own (it unpickles the user's object); what failed, in words."""
     spec = path / "model.json"
     spec.write_text(
@@ -361,21 +386,27 @@ def _log_model(uri: str, run_id: str, path: Path, event: Event) -> list[str]:
                 "name": event["name"],
                 "requirements": event["requirements"],
                 "paths": event["paths"],
+                "key": f"{path.name}/{event['blob']}",
+                "lock": str(path / "model.lock"),
             }
         )
     )
-    done = subprocess.run(
-        [sys.executable, "-m", "nbledger.core.mlflow_model", str(spec)],
-        capture_output=True,
-        stdin=subprocess.DEVNULL,
-        text=True,
-        errors="replace",
-        timeout=600,
-        check=False,
-    )
-    if done.returncode == 0:
-        return []
-    said = [line for line in done.stderr.splitlines() if line.strip()]
+    try:
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", "nbledger.core.mlflow_model", str(spec)],
+            env=mlflow.persons_environment() | ({mlflow.LOGIN: login} if login != uri else {}),
+            capture_output=True,
+            stdin=subprocess.DEVNULL,
+            text=True,
+            errors="replace",
+            timeout=_MODEL_PATIENCE,
+            check=False,
+        )
+        said = [line for line in done.stderr.splitlines() if line.strip()]
+        if done.returncode == 0:
+            return []
+    except subprocess.TimeoutExpired:
+        said = [f"it took more than {_MODEL_PATIENCE / 60:.0f} minutes"]
     keep = path / "blobs" / "unlogged"
     keep.mkdir(exist_ok=True)
     shutil.copyfile(path / event["blob"], keep / Path(event["blob"]).name)
@@ -390,15 +421,22 @@ def orphaned(path: Path) -> bool:
     return not any(e["t"] == "end" for e in journals.read(path).events)
 
 
+_CUT_SHORT = "the cell had finished, but its kernel ended while the run was being recorded: files may be missing"
+
+
 def close_orphan(path: Path) -> None:
-    """End a journal whose kernel is gone: with the cell's outcome if that was noted, else KILLED at its last sign of life."""
+    """End a journal whose kernel is gone: with the outcome of the cell if that had failed, else KILLED at its last sign of
+    life. A cell that had finished is no finished run: what was to be recorded of it is not whole.
+    """
     with files.lock(path / "publish.lock", timeout=60, what=f"journal {path.name}"):
         if not orphaned(path):
             return  # another process has closed it meanwhile
         last = int((path / "events.jsonl").stat().st_mtime * 1000)
         known = next((e for e in journals.read(path).events if e["t"] == "outcome"), None)
         end: Event = {"status": "KILLED", "error": "the kernel ended before the run did", "ended": last}
-        if known is not None:
+        if known is not None and known["status"] == "FINISHED":
+            end |= {"ended": known["ended"], "lost": _CUT_SHORT}
+        elif known is not None:
             end = {key: known[key] for key in ("status", "error", "ended")}
         log = journals.Journal(path)
         try:
@@ -412,6 +450,9 @@ def flush(project: Project) -> tuple[int, list[str]]:
     reasons: list[str] = []
     dead: set[str] = set()
     left = 0
+    if project.scratch is None and not trust.trusted(project):
+        left = sum(1 for _ in journals.pending(project))
+        return left, ["this project is not trusted (nbledger trust)"] if left else []
     for path in journals.pending(project):
         try:
             if (uri := store_of(path)) in dead:

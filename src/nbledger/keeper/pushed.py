@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from nbledger.core import dvcremote
+from nbledger.core import dvcremote, trust
 from nbledger.core.dvcfiles import Out
 from nbledger.core.errors import LedgerError
 from nbledger.core.project import Project
@@ -53,6 +53,8 @@ def known(project: Project, outs: Sequence[Out]) -> tuple[tuple[str, ...] | None
     remote = dvcremote.default_remote(project)
     if remote is None:
         return None, ""
+    if not trust.trusted(project):
+        return None, f"the data remote {remote[0]} is not asked until you trust this project (nbledger trust)"
     key, root, now = _key(remote, outs), str(project.root), time.monotonic()
     with _lock:
         asked = _asked.get(root)

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nbledger.core import git, reads, snapshot, trust, values
+from nbledger.core import git, reads, secrets, snapshot, trust, values
 from nbledger.core.curve import Curve
 from nbledger.core.errors import LedgerError
 from nbledger.core.lineage import FileRecord, Lineage, fix
@@ -110,14 +110,24 @@ class Recording:
         fresh = {str(k): values.param_text(v) for k, v in params.items() if str(k) not in self.params}
         self.params |= fresh
         if fresh:
-            self.journal.write("params", params=fresh)
+            shown, hidden = secrets.hide(fresh)
+            self.journal.write("params", params=shown)
+            self.params |= shown
+            self._hidden("parameter", hidden)
 
     def log_tags(self, tags: Mapping[str, Any]) -> None:
         if tags:
-            self.journal.write("tags", tags={str(k): str(v) for k, v in tags.items()})
+            shown, hidden = secrets.hide({str(k): str(v) for k, v in tags.items()})
+            self.journal.write("tags", tags=shown)
+            self._hidden("tag", hidden)
+
+    def _hidden(self, kind: str, names: Sequence[str]) -> None:
+        if names:
+            self.notice(secrets.notice(kind, names))
 
     def notice(self, text: str, *, shown: bool = True) -> None:
         """A line the user should read; kept with the run as well. Not ``shown`` where it was said already."""
+        text = secrets.scrub(text)
         if text not in self.notices:
             if shown:
                 self.notices.append(text)
@@ -188,7 +198,7 @@ class Recording:
     def outcome(self, status: str, error: str = "") -> None:
         """Note how the cell ended, before anything that could fail: the run's end carries this time and status."""
         self.status = status
-        self._outcome = {"status": status, "error": error, "ended": now_ms()}
+        self._outcome = {"status": status, "error": secrets.scrub(error), "ended": now_ms()}
         self.journal.write("outcome", **self._outcome)
 
     def end(self) -> None:
@@ -230,6 +240,9 @@ def start(project: Project, plan: Plan) -> Recording:
     journal = Journal.create(project, plan.journal_id or new_id())
     recording = Recording(project, plan, journal)
     try:
+        if project.scratch is None:
+            with contextlib.suppress(Exception):  # else it is asked when something is to be executed
+                trust.trust(project)  # whoever runs its cells has executed its code
         _write_start(recording)
     except BaseException as err:
         journal.discard()
@@ -237,9 +250,6 @@ def start(project: Project, plan: Plan) -> Recording:
             raise unwritable(project, err) from err
         raise
     try:
-        if project.scratch is None:
-            with contextlib.suppress(Exception):  # else it is asked when something is to be executed
-                trust.trust(project)  # whoever runs its cells has executed its code
         _guarded(recording, "tags", lambda: recording.log_tags(plan.tags))
         _guarded(recording, "parameters", lambda: recording.log_params(plan.params))
         if not plan.continues:
@@ -268,7 +278,7 @@ def _write_start(recording: Recording) -> None:
         id=recording.id,
         name=recording.name,
         experiment=plan.experiment or project.experiment,
-        uri=project.tracking_uri,
+        uri=secrets.without_login(project.tracking_uri),
         owner=plan.owner or owner(),
         notebook=plan.notebook,
         source=plan.source,

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from nbledger.core import mlflow
+from nbledger.core import mlflow, secrets
 from nbledger.core.errors import LedgerError
 from nbledger.core.owners import owner
 from nbledger.core.project import Project
@@ -69,7 +69,7 @@ def _hand_over(
     """Move a journal into the project's ledger, under a hidden name until it is whole."""
     row = record.row
     changes = {
-        "uri": project.tracking_uri,
+        "uri": secrets.without_login(project.tracking_uri),
         "experiment": row.experiment,
         "root": str(project.root),
         "owner": owner(),
