@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from nbledger.core import secrets
 from nbledger.core.defuse import names_of
 from nbledger.core.errors import LedgerError, UsageError, nearest
-from nbledger.core.kernels import quickly
+from nbledger.core.kernels import kernel_name, quickly
 
-_HOLDER = "parameters"
+_HOLDER, _INJECTED = "parameters", "injected-parameters"
 
 
 def literal(text: Any) -> Any:
@@ -78,6 +80,25 @@ def parameterised(notebook: Any, values: Mapping[str, Any], *, kernel: str = "",
     for cell in made.cells:
         if not cell.metadata["tags"]:
             del cell.metadata["tags"]
+    return made
+
+
+def masked(notebook: Any, values: Mapping[str, Any]) -> Any:
+    """``notebook`` as it may be kept: secrets among its injected ``values`` are hidden, its other cells are shared."""
+    from papermill.translators import translate_parameters
+
+    hidden = {key: secrets.HIDDEN if secrets.secret(key, value) else value for key, value in values.items()}
+    kernel = kernel_name(notebook)
+    language = notebook.metadata.get("kernelspec", {}).get("language") or notebook.metadata.get(
+        "language_info", {}
+    ).get("name")
+    made = copy.copy(notebook)
+    made.metadata = copy.deepcopy(notebook.metadata)
+    made.metadata["papermill"]["parameters"] = hidden
+    made.cells = [copy.copy(cell) for cell in notebook.cells]
+    for cell in made.cells:
+        if _INJECTED in cell.metadata.get("tags", ()):
+            cell.source = translate_parameters(kernel, language or "python", hidden, "Parameters")
     return made
 
 

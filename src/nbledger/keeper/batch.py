@@ -12,15 +12,15 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from nbledger.core import batch as plans
-from nbledger.core import cells, files, kernels, papermill
+from nbledger.core import cells, files, kernels, papermill, secrets
 from nbledger.core.batch import FAILED, FINISHED, KILLED, Batch, Options, Task
-from nbledger.core.errors import LedgerError
+from nbledger.core.errors import LedgerError, UsageError
 from nbledger.core.project import Project
 from nbledger.keeper import batches, client, guard, recorder
 from nbledger.keeper import journal as journals
@@ -110,6 +110,11 @@ def resume(
             raise LedgerError(f"the journal of batch {batch} cannot be read", f"see {book.path}")
         wanted = options(found.options)
         digests = {task.notebook: cells.notebook_digest(project.root / task.notebook) for task in found.tasks}
+        other = sorted(given.keys() - {key for task in found.tasks for key in task.withheld})
+        if other:
+            raise UsageError(
+                f"a batch goes on with its own parameters: -p {other[0]}", "begin a new one, or leave it out"
+            )
         decision = plans.decide(found, digests, retries=wanted.retries, failed=failed)
         tasks = [_with_secrets(task, given) for task in found.tasks]
         missing = sorted({key for n in decision.todo for key in tasks[n].withheld if key not in tasks[n].params})
@@ -234,7 +239,7 @@ class Runner:
             {
                 "notebook": task.notebook,
                 "name": task.name,
-                "params": {**task.params, **dict.fromkeys(task.withheld, "…")},
+                "params": _told(task),
                 "status": now.status(task.number),
                 "journals": [attempt.journal for attempt in now.attempts.get(task.number, ())],
             }
@@ -396,7 +401,7 @@ class Runner:
             now.tried(task.number),
             publisher.run_id_of(self.project, last.journal) if last else None,
             task.output if last and last.status and task.output else None,
-            {**task.params, **dict.fromkeys(task.withheld, "…")},
+            _told(task),
             kept,
             task.number in self.edited,
         )
@@ -470,9 +475,21 @@ def _was_begun(project: Project, journal: str) -> bool:
     return journals.first(path) is not None or publisher.run_id_of(project, journal) is not None
 
 
+def _told(task: Task) -> dict[str, Any]:
+    """The task's parameters as they may be shown."""
+    return {
+        **_without_secrets(task).params,
+        **dict.fromkeys((*task.withheld, *_without_secrets(task).withheld), secrets.HIDDEN),
+    }
+
+
 def _without_secrets(task: Task) -> Task:
-    return task
+    """The task as its journal may hold it."""
+    withheld = tuple(key for key, value in task.params.items() if secrets.secret(key, value))
+    kept = {key: value for key, value in task.params.items() if key not in withheld}
+    return replace(task, params=kept, withheld=withheld)
 
 
 def _with_secrets(task: Task, given: Mapping[str, Any]) -> Task:
-    return task
+    """The task with the values that were withheld, as far as they are given again."""
+    return replace(task, params={**task.params, **{key: given[key] for key in task.withheld if key in given}})

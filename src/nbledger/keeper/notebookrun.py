@@ -8,6 +8,7 @@ the start, and is written anew after each cell, so that a run that is cut short 
 from __future__ import annotations
 
 import contextlib
+import html
 import json
 import os
 import threading
@@ -17,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nbledger.core import kernels
+from nbledger.core import kernels, papermill, secrets
 from nbledger.core.errors import LedgerError
 from nbledger.core.project import Project
 from nbledger.keeper import journal as journals
@@ -29,6 +30,7 @@ INTERRUPTED = "interrupted"
 Step = Callable[[int, int, str], None]
 _SHARE = 0.05
 """Of the time that passes, how much may be spent on writing the notebook after a cell."""
+_SHORT = 5
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,7 @@ class NotebookRun:
         self._log: journals.Journal | None = None
         self._blob: Path | None = None
         self._due = 0.0
+        self._secrets = [str(value) for key, value in job.params.items() if secrets.secret(key, value)]
         self.notes: list[str] = []
 
     @property
@@ -147,6 +150,7 @@ class NotebookRun:
             "NBLEDGER_BATCH": self.job.journal,
             "NBLEDGER_NOTEBOOK": str(self.job.source),
             OWNER: json.dumps(journals.owner()),
+            **({"NBLEDGER_EXPERIMENT": self.job.experiment} if self.job.experiment else {}),  # its tracked cells', too
         }
 
     def _begin(self, running: kernels.Running) -> None:
@@ -195,7 +199,7 @@ class NotebookRun:
             self._log = journals.Journal(self.path)
             blob = self._log.blob(self.job.source.name)
             self._blob = blob
-            self._write(kernels.text(self.notebook))
+            self._write(self._text())
             self._log.write("artifact", blob=str(blob.relative_to(self.path)), place="")
         except OSError as err:
             self._blob = None
@@ -207,6 +211,20 @@ class NotebookRun:
             draft = self.path / "executed.tmp"
             draft.write_text(text, encoding="utf-8", errors="surrogatepass")
             os.replace(draft, self._blob)
+
+    def _text(self) -> str:
+        """The notebook as it may be kept."""
+        return self._without_secrets(kernels.text(self._masked()))
+
+    def _masked(self) -> Any:
+        return papermill.masked(self.notebook, self.job.params) if self._secrets else self.notebook
+
+    def _without_secrets(self, text: str) -> str:
+        """Also where a cell has printed one; short ones could be anything."""
+        for value in self._secrets:
+            for form in {value, json.dumps(value)[1:-1], html.escape(value)}:
+                text = text.replace(form, secrets.HIDDEN) if len(form) > _SHORT else text
+        return text
 
     def _cells(self, running: kernels.Running) -> tuple[str, str]:
         """Execute them; (status, what went wrong)."""
@@ -242,13 +260,13 @@ class NotebookRun:
         if self._blob is None or began < self._due:
             return
         with contextlib.suppress(OSError):
-            self._write(kernels.text(self.notebook))
+            self._write(self._text())
         spent = time.monotonic() - began
         self._due = began + spent + spent / _SHARE
 
     def _kept(self, status: str, problem: str) -> tuple[str, str]:
         """Keep the executed notebook and its HTML, before the run is closed: a run that finished has both."""
-        kept = Kept(kernels.text(self.notebook), self._html())
+        kept = Kept(self._text(), self._html())
         with contextlib.suppress(OSError):
             self._write(kept.notebook)
             if kept.html and self._log is not None and self._blob is not None:
@@ -267,7 +285,7 @@ class NotebookRun:
         if self._render is None:
             return ""
         try:
-            return self._render(self.notebook)
+            return self._without_secrets(self._render(self._masked()))
         except Exception as err:  # a page that cannot be made is no reason to lose the run
             self.notes.append(f"no HTML was made: {' '.join(str(err).split())[:200]}")
             return ""
@@ -290,7 +308,7 @@ class NotebookRun:
             if not events:
                 return self._published()
             if not any(e["t"] == "end" for e in events):
-                self._write(kernels.text(self.notebook))
+                self._write(self._text())
                 log = journals.Journal(self.path)
                 log.write("end", status=status, error=problem, ended=journals.now_ms(), durable=True)
                 log.close()
