@@ -87,7 +87,7 @@ def test_misspelt_option(work: Path, verb: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("typed", "meant"), [("statsu", "status"), ("trakc", "track"), ("run", "runs"), ("zzz", "there are: ")]
+    ("typed", "meant"), [("statsu", "status"), ("trakc", "track"), ("rusn", "runs"), ("zzz", "there are: ")]
 )
 def test_misspelt_verb(work: Path, typed: str, meant: str) -> None:
     one_line(cli(work, typed), 2, typed, meant)

@@ -28,7 +28,8 @@ from nbledger.keeper import publish as publisher
 from nbledger.keeper.batches import Book
 from nbledger.keeper.notebookrun import INTERRUPTED, Ended, Job, Kept, NotebookRun
 
-BATCH_TAG, ATTEMPT_TAG = "nbledger.batch", "nbledger.attempt"
+BATCH_TAG = "nbledger.batch"
+ATTEMPT_TAG = "nbledger.attempt"
 _PATIENCE = 20.0
 """Seconds that interrupted notebooks have to close their runs before their kernels are killed."""
 
