@@ -106,7 +106,7 @@ def fetched(source: Path, clone: Path) -> dict[str, str]:
     clone.mkdir(parents=True)
     kind = raw(source, "rev-parse", "--show-object-format").decode().strip()
     git(clone, "init", "-q", f"--object-format={kind}")
-    git(clone, "fetch", "-q", str(source), "refs/nbledger/*:refs/nbledger/*")
+    git(clone, "fetch", "-q", "--update-shallow", str(source), "refs/nbledger/*:refs/nbledger/*")
     lines = git(clone, "for-each-ref", "--format=%(refname:lstrip=3) %(objectname)", "refs/nbledger/runs").splitlines()
     return dict(line.split() for line in lines)
 
