@@ -206,6 +206,11 @@ def _refuse_elsewhere(project: Project, place: str) -> None:
         )
 
 
+def _place(folder: Path) -> str:
+    """Where MLflow's first experiment keeps artifacts; escaped where the name would end the SQL that MLflow makes of it."""
+    return str(folder) if re.fullmatch(r"[\w/. -]*", str(folder), re.ASCII) else folder.as_uri()
+
+
 @contextlib.contextmanager
 def _no_stray_folder(uri: str) -> Iterator[None]:
     """MLflow also makes the folder that a SQLite URI would name if its escapes were none: it goes again."""
@@ -245,7 +250,7 @@ def ensure_embedded(project: Project) -> None:
             leftover.unlink(missing_ok=True)
         uri = store_uri(draft)
         with _translated(uri), _no_stray_folder(uri), _quiet():
-            store = SqlAlchemyStore(uri, str(project.state / "artifacts"))
+            store = SqlAlchemyStore(uri, _place(project.state / "artifacts"))
             store.engine.dispose()
         _put(draft, database)
 
