@@ -29,10 +29,13 @@ def _hash(path: Path) -> str:
 
 
 def _files(root: Path, skip: tuple[str, ...]) -> dict[str, str]:
-    """All files but those below folders called ``skip`` and DVC's own ``.dvc/tmp``, where its locks are."""
+    """All files but those below folders called ``skip``, DVC's own ``.dvc/tmp``, where its locks are, and the ledger's own
+    folder in the cache.
+    """
+    own = {(".dvc", "tmp"), ("cache", "nbledger")}
     found: dict[str, str] = {}
     for folder, folders, names in os.walk(root):
-        folders[:] = sorted(f for f in folders if f not in skip and not (f == "tmp" and folder.endswith("/.dvc")))
+        folders[:] = sorted(f for f in folders if f not in skip and (Path(folder).name, f) not in own)
         for name in [*names, *(f for f in folders if (Path(folder) / f).is_symlink())]:
             path = Path(folder) / name
             found[str(path.relative_to(root))] = _hash(path)
