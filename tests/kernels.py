@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -43,13 +43,17 @@ class Kernel:
         env: Mapping[str, str] | None = None,
         python: Path | None = None,
         sockets: Path | None = None,
+        before: Sequence[str] = (),
     ) -> None:
-        """``python`` instead of this interpreter; ``sockets``: how the names of Unix sockets begin, instead of ports."""
+        """``python`` instead of this interpreter; ``sockets``: how the names of Unix sockets begin, instead of ports;
+        ``before``: words before the command, which must end in executing it.
+        """
         self.manager = KernelManager(kernel_name="python3")
         if sockets is not None:
             self.manager.transport, self.manager.ip = "ipc", str(sockets)
         if python is not None:
             self.manager.kernel_spec.argv[0] = str(python)
+        self.manager.kernel_spec.argv[:0] = before
         self.manager.start_kernel(cwd=str(cwd), env={**os.environ, **(env or {})})
         self.client = self.manager.client()
         self.client.start_channels()
@@ -107,9 +111,11 @@ class Kernel:
 
 
 @contextmanager
-def kernel(cwd: Path, env: Mapping[str, str] | None = None, *, load: bool = True) -> Iterator[Kernel]:
+def kernel(
+    cwd: Path, env: Mapping[str, str] | None = None, *, load: bool = True, before: Sequence[str] = ()
+) -> Iterator[Kernel]:
     """A kernel in ``cwd`` with the extension loaded."""
-    started = Kernel(cwd, env)
+    started = Kernel(cwd, env, before=before)
     try:
         if load:
             assert started.run("%load_ext nbledger").status == "ok"

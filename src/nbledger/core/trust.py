@@ -64,18 +64,18 @@ def repository_trusted(repo: GitRepo) -> bool:
 
 
 def trust(project: Project) -> None:
-    """Trust the project from now on. Where the list cannot be written, this process does so to its end."""
+    """Trust the project from now on. Where the list cannot be written, this process does so, until a later call can."""
     place = _place(project.root, project.git)
     if place is None:
         raise LedgerError(
             f"{project.root}/.git leads to a repository that does not know this work tree",
             "git worktree repair, in the main work tree",
         )
-    if _holds(place):
+    if _is_listed(place):
         return
     try:
         with _list_locked() as known:
-            if not _holds(place):  # another process may have been first
+            if not _is_listed(place):  # another process may have been first
                 mark = secrets.token_hex(16)
                 _write_mark(place.home, mark)
                 known[str(place.home)] = _entry(place, mark)
@@ -138,12 +138,11 @@ def _superproject(root: Path, git_dir: Path) -> Path | None:
 
 
 def _holds(place: _Place | None) -> bool:
-    if place is None:
-        return False
-    path, mark = str(place.home), _mark_of(place)
-    if (path, mark) in _given:
-        return True
-    entry = _list().get(path)
+    return place is not None and ((str(place.home), _mark_of(place)) in _given or _is_listed(place))
+
+
+def _is_listed(place: _Place) -> bool:
+    mark, entry = _mark_of(place), _list().get(str(place.home))
     try:
         return bool(
             entry and mark and entry.get("mark") == _digest(mark) and entry.get("inode") == place.anchor.stat().st_ino
