@@ -131,26 +131,6 @@ def test_an_orphan_whose_cell_had_ended_keeps_its_outcome(here: Project) -> None
     assert [r.info.status for r in runs(here.root)] == ["FAILED"]
 
 
-def test_a_recycled_process_id_is_another_process(here: Project) -> None:
-    """0 of 100 closed wrongly: the living are told from the dead by when they started, not by number alone."""
-    sleepers = [subprocess.Popen([sys.executable, "-c", "import time; time.sleep(120)"]) for _ in range(4)]
-    try:
-        owners = [{"pid": p.pid, "created": journal.process_started(p.pid), "host": journal.host()} for p in sleepers]
-        for n in range(100):
-            who = owners[n % 4]
-            assert journal.alive(who)
-            assert not journal.alive({**who, "created": float(str(who["created"])) - 1 - n})
-        path = record(here, "living", 1, end=False, owner=owners[0])
-        other = record(here, "recycled", 1, end=False, owner={**owners[1], "created": 12.0})
-        assert not publish.orphaned(path) and publish.orphaned(other)
-    finally:
-        for p in sleepers:
-            p.kill()
-            p.wait()
-    assert not journal.alive(owners[0])
-    assert publish.orphaned(path)
-
-
 def test_a_zombie_is_dead() -> None:
     child = subprocess.Popen([sys.executable, "-c", "pass"])
     who = {"pid": child.pid, "created": journal.process_started(child.pid), "host": journal.host()}

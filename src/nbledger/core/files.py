@@ -72,8 +72,29 @@ def lock(path: Path, timeout: float = 10.0, what: str = "the project") -> Iterat
         os.close(descriptor)
 
 
+def share(descriptor: int) -> None:
+    """Hold an open file together with others, for as long as it is open; nothing where the system has no such locks."""
+    with contextlib.suppress(OSError):
+        _share(descriptor)
+
+
+def shared(path: Path) -> bool | None:
+    """Whether a process, in whichever namespace, holds the file by ``share``; None where that cannot be known."""
+    try:
+        descriptor = os.open(path, os.O_RDWR)
+    except OSError:
+        return None
+    try:
+        return not _try_lock(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 try:
     import fcntl
+
+    def _share(descriptor: int) -> None:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
 
     def _try_lock(descriptor: int) -> bool:
         try:
@@ -84,6 +105,9 @@ try:
 
 except ImportError:  # Windows
     import msvcrt
+
+    def _share(descriptor: int) -> None:
+        """A locked part of a file could not be written there."""
 
     def _try_lock(descriptor: int) -> bool:
         try:

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 
 def owner() -> dict[str, Any]:
-    """Who writes: process id with its start time (a recycled id is another process) and host with boot id."""
-    return {"pid": os.getpid(), "created": process_started(os.getpid()), "host": host()}
+    """Who writes: process id with its start time (a recycled id is another process), host with boot id, and the process
+    namespace (a container's) in which the id means something.
+    """
+    return {"pid": os.getpid(), "created": process_started(os.getpid()), "host": host(), "namespace": _namespace()}
+
+
+def _namespace() -> str:
+    try:
+        return os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return ""
 
 
 def host() -> str:
@@ -40,9 +50,15 @@ def process_started(pid: int) -> float | None:
         return None
 
 
-def alive(who: dict[str, Any]) -> bool:
-    """False only when the owner ran on this machine in this boot and is certainly gone, or the machine rebooted."""
+def alive(who: dict[str, Any], held: Callable[[], bool | None] = lambda: None) -> bool:
+    """False only when the owner ran on this machine in this boot and is certainly gone, or the machine rebooted.
+
+    In another process namespace ids say nothing: then ``held`` tells whether somebody still holds what only the owner
+    does; where that is not known (None), the namespace is taken for one that ended, as a container's that was started anew.
+    """
     here, there = host(), str(who.get("host", ""))
     if there != here:
         return there.partition("/")[0] != here.partition("/")[0]
+    if who.get("namespace", _namespace()) != _namespace():
+        return bool(held())
     return process_started(int(who.get("pid", 0))) == who.get("created")

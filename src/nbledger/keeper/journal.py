@@ -35,6 +35,7 @@ from nbledger.keeper import frames
 __all__ = [
     "Journal",
     "Reading",
+    "abandoned",
     "alive",
     "first",
     "folder",
@@ -85,6 +86,7 @@ class Journal:
         self._descriptor = os.open(path / "events.jsonl", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         self._waiting = bytearray(b"\n" if _ends_torn(path / "events.jsonl") else b"")
         self._lock = threading.RLock()
+        files.share(self._descriptor)
 
     @classmethod
     def create(cls, project: Project, journal_id: str) -> Journal:
@@ -156,6 +158,11 @@ class Journal:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
+
+
+def abandoned(path: Path, begun: Event) -> bool:
+    """Whether the process that the run which ``begun`` starts belongs to is gone."""
+    return not alive(begun["owner"], lambda: files.shared(path / "events.jsonl"))
 
 
 def _ends_torn(events: Path) -> bool:

@@ -416,7 +416,7 @@ def _log_model(uri: str, login: str, run_id: str, path: Path, event: Event) -> l
 def orphaned(path: Path) -> bool:
     """Whether the journal is still open and everyone who could end it is gone."""
     begun = journals.first(path)
-    if begun is None or journals.alive(begun["owner"]):
+    if begun is None or not journals.abandoned(path, begun):
         return False
     return not any(e["t"] == "end" for e in journals.read(path).events)
 
