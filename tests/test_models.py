@@ -9,12 +9,18 @@ from typing import Any
 
 import pytest
 
-from nbledger.core import mlflow_registry
+from nbledger.core import mlflow_registry, trust
 from nbledger.core.errors import LedgerError, Refused, UsageError
 from nbledger.core.project import find
 from nbledger.keeper import deeds_models
 from servers import Server, mlflow_server, postgres
 from test_run_views import api, ask, made
+
+
+@pytest.fixture(autouse=True)
+def trusted(project: Path) -> None:
+    """Where a project's own store says that artifacts are is believed of a trusted one."""
+    trust.trust(find(project))
 
 
 @pytest.fixture(scope="module")
@@ -137,7 +143,7 @@ def test_what_cannot_be_promoted_is_refused_before_anything_is_made(project: Pat
         ({}, "logged 2 models"),
         ({"logged": "clg"}, "no model 'clg' — did you mean clf"),
         ({"logged": "clf", "model": "a/b"}, "cannot be a model's name"),
-        ({"logged": "clf", "model": ""}, "cannot be a model's name"),
+        ({"logged": "clf", "model": " "}, "cannot be a model's name"),
         ({"logged": "clf", "alias": "latest"}, "cannot be an alias"),
         ({"logged": "clf", "alias": "v1"}, "cannot be an alias"),
         ({"logged": "clf", "alias": "a b"}, "cannot be an alias"),

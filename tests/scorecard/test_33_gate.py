@@ -22,6 +22,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import pytest
 
 import ledger
@@ -191,23 +192,23 @@ def command_line(there: Ledger) -> None:
 
 
 def test_cells_out_of_order_and_a_pickle_that_nobody_loads(project: Path, seen: Callable[[str], None]) -> None:
-    commit_all(project)
-    with kernel(project) as k:
+    book = project / "nb.ipynb"
+    nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("x = 1")]), book)
+    with kernel(project, {"NBLEDGER_NOTEBOOK": str(book)}) as k:
         k.run("x = 1")
-        k.run("y = x")
-        record(k, "jumbled", "accuracy = y")
+        nbformat.write(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("x = 2")]), book)
+        commit_all(project)
+        record(k, "jumbled", "accuracy = x")
     run = ledger.run(project, "jumbled").info.run_id
-    there = Ledger(project)
-    canary = project.parent / "canary"
+    there, canary = Ledger(project), project.parent / "canary"
     there.model(run, b"cos\nsystem\n(S'touch " + str(canary).encode() + b"'\ntR.")
-    there.sql("update tags set value = 'out-of-order' where run_uuid = ? and key = 'nbledger.order'", run)
-    kinds = {d.kind for d in there.promote(run, "accuracy > 0", first="accuracy > 0").denials}
-    assert kinds == {"edited"}
-    there.sql("update tags set value = 'clean' where run_uuid = ? and key = 'nbledger.order'", run)
-    assert there.promote(run, "accuracy > 0").passed
-    assert calls.perform(find(project), "models", {}).models[0].versions[0].gate["verdict"] == "passed"
+    (denied,) = there.promote(run, "accuracy > 0").denials
+    assert (denied.kind, denied.text) == ("order", "the run's cells are edited-since (--allow order)")
+    assert there.promote(run, "accuracy > 0", allow=["order"]).passed
+    (version,) = calls.perform(find(project), "models", {}).models[0].versions
+    assert (version.gate["verdict"], version.gate["allowed"]) == ("passed", "order")
     assert not canary.exists()
-    seen("a pickle canary as the model is silent")
+    seen("cells that ran out of order are denied; a pickle canary as the model is silent")
 
 
 def test_random_conditions(count: Callable[[int, int], int], seen: Callable[[str], None]) -> None:
