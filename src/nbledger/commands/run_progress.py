@@ -65,6 +65,9 @@ class Bars:
                 if self._whole is not None:
                     self._progress.advance(self._whole)
                 self._print(told)
+            elif told.kind == "publishing":
+                if self._whole is not None:
+                    self._progress.update(self._whole, cell=told.text)
             else:
                 self._print(told)
 
@@ -103,6 +106,7 @@ def shown(*, quiet: bool = False) -> Iterator[Lines | Bars]:
         TimeElapsedColumn(),
         TextColumn("{task.fields[cell]}", markup=False),
         console=Console(stderr=True),
+        refresh_per_second=4,
         transient=True,
     )
     try:

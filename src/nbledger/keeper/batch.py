@@ -36,7 +36,7 @@ _PATIENCE = 20.0
 
 @dataclass(frozen=True)
 class Told:
-    """Something to show. ``kind``: plan, begun, cell, ended or note. ``done`` and ``total`` count cells, in a plan notebooks."""
+    """Something to show. ``kind``: plan, begun, cell, ended, note or publishing. ``done`` and ``total`` count cells, in a plan notebooks."""
 
     kind: str
     task: Task | None
@@ -372,7 +372,7 @@ class Runner:
     # ── the end ──────────────────────────────────────────────────────────────────────────────────────────────
 
     def _flush(self) -> None:
-        self._tell(Told("note", None, "publishing"))
+        self._tell(Told("publishing", None, "publishing"))
         try:
             done = client.call(self.project, "flush")
         except (LedgerError, OSError) as err:

@@ -243,8 +243,8 @@ class NotebookRun:
                 return FAILED, f"cell {number + 1}: {err}"
             except kernels.OutOfTime:
                 problem = f"cell {number + 1} took longer than {self.job.timeout} s"
+                running.settle()  # the traceback of the interrupt shows where the cell was
                 kernels.failure(cells[index], "TimeoutError", problem)
-                running.settle()
                 return KILLED, problem
             except kernels.KernelDied as err:
                 kernels.failure(cells[index], "DeadKernelError", str(err))
