@@ -93,11 +93,13 @@ def foresee(project: Project, wanted: Wanted, runs: Runs) -> Plan:
     found.refs = {run: refs[run] for run in found.runs if run in refs}
     by_runs = {md5 for one in noted.values() if one.run_id not in set(found.runs) for md5 in one.md5s}
     by_runs |= set(runs.pending).union(*runs.stored.values())
-    by_runs |= _of_commits(project, {commit for run, commit in refs.items() if run not in found.refs})
-    needed = by_runs | _of_work_trees(project) | _of_scopes(project, wanted)
+    snapshots = {commit for run, commit in refs.items() if run not in found.refs}
+    by_runs |= _of_commits(project, snapshots)
+    needed = by_runs | _of_work_trees(project) | _of_scopes(project, wanted, snapshots)
     for other in wanted.projects:
         there = _other(other)
-        needed |= _of_work_trees(there) | _of_scopes(there, wanted) | _of_commits(there, _run_commits(there))
+        theirs = _run_commits(there)
+        needed |= _of_work_trees(there) | _of_scopes(there, wanted, theirs) | _of_commits(there, theirs)
     where = kept.place(project)
     run_objects = _expanded(project, by_runs, where, set())
     unknown: set[str] = set()
@@ -150,10 +152,10 @@ def _of_work_trees(project: Project) -> set[str]:
     return found
 
 
-def _of_scopes(project: Project, wanted: Wanted) -> set[str]:
+def _of_scopes(project: Project, wanted: Wanted, commits: Iterable[str]) -> set[str]:
     assert project.git is not None
     if not wanted.scopes or "commits" in wanted.scopes:
-        return _of_blobs(project, pointers.blobs_of_history(project.git))
+        return _of_blobs(project, pointers.blobs_of_history(project.git, pointers.EVERYTHING, commits))
     patterns = {"branches": ["refs/heads", "refs/remotes"], "tags": ["refs/tags"], "workspace": []}
     heads = pointers.heads(project.git, [p for scope in wanted.scopes for p in patterns[scope]])
     return _of_commits(project, heads)
@@ -175,7 +177,7 @@ def _expanded(project: Project, md5s: set[str], where: kept.Place | None, unknow
     """With the files of folders; those whose list is nowhere here are added to ``unknown``."""
     root = dvc.cache_dir(project)
     places = [root / "files" / "md5", root]
-    places += [where.root / "md5", where.root / "legacy", where.root / "partial"] if where is not None else []
+    places += [where.root / part for part in kept.PARTS] if where is not None else []
     found = set(md5s)
     for md5 in md5s:
         if md5.endswith(".dir"):
@@ -202,12 +204,7 @@ def _cache(project: Project, needed: set[str], found: Plan) -> None:
 
 
 def _kept_by_others(project: Project) -> set[str]:
-    return {
-        md5
-        for folder in kept.others(project)
-        for part in ("md5", "legacy", "partial")
-        for md5 in kept.listed(folder / part)
-    }
+    return {md5 for folder in kept.others(project) for part in kept.PARTS for md5 in kept.listed(folder / part)}
 
 
 def _objects(store: Path) -> Iterator[tuple[str, str, int]]:
@@ -224,7 +221,7 @@ def _objects(store: Path) -> Iterator[tuple[str, str, int]]:
 
 def _links(project: Project, needed: set[str], where: kept.Place | None, found: Plan) -> None:
     """Links that no run needs; bytes that no other name holds are freed with them."""
-    for part in ("md5", "legacy", "partial") if where is not None else ():
+    for part in kept.PARTS if where is not None else ():
         assert where is not None
         for md5, path, size in _objects(where.root / part):
             if md5 not in needed:
@@ -242,7 +239,7 @@ def _remote(project: Project, needed: set[str], unknown: set[str], found: Plan) 
     found.remote_name = remote[0]
     lists = dvcremote.read_lists(project, sorted(unknown))
     needed = needed.union(*(recorded.named(text) for text in lists.values()))
-    unknown -= lists.keys()
+    unknown.difference_update(lists)
     found.remote = dvcremote.unneeded(project, needed)
 
 

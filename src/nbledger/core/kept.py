@@ -6,7 +6,7 @@ no copy: it takes no space while the object is there, and holds the bytes when D
 ``nbledger gc`` removes links that no run needs.
 
   md5/ab/cdef…, legacy/ab/cdef…   the links; that of a folder's list is made last, when all its files are kept
-  partial/ab/cdef….dir            lists of folders of which the cache did not hold every file
+  md5-partial/ab/cdef….dir        lists of folders of which the cache did not hold every file
   runs.jsonl                      of each closed run: its id, its store, and the objects that it stands on
   owner.json                      whose folder this is: several projects may share one cache
 """
@@ -30,6 +30,7 @@ from nbledger.core.project import Project
 from nbledger.core.records import KeptData
 
 FOLDER = "nbledger"
+PARTS = ("md5", "md5-partial", "legacy", "legacy-partial")
 _FICLONE = 0x40049409
 _ABOUT = (
     "Data that recorded runs need: hard links, kept from dvc gc. `nbledger gc` removes what no run needs any more.\n"
@@ -92,6 +93,11 @@ def place(project: Project, *, make: bool = False) -> Place | None:
             (root / FOLDER / "README").write_text(_ABOUT)
         files.write_atomic(found.root / "owner.json", mine)
     return found
+
+
+def partial(links: Path) -> Path:
+    """Where lists of folders are of which not every file was there: they stand for nothing that is whole."""
+    return links.with_name(f"{links.name}-partial")
 
 
 def _text(path: Path) -> str:
@@ -190,7 +196,10 @@ def _keep(project: Project, where: Place, md5s: list[str], done: Done) -> None:
         for md5 in md5s:
             if not _kept(where, md5) and os.path.exists(f"{objects}/{md5[:2]}/{md5[2:]}"):
                 kept = [linker.link(objects, links, name) for name in entries(objects, md5)]
-                linker.link(objects, links if all(kept) else where.root / "partial", md5)
+                linker.link(objects, links if all(kept) else partial(links), md5)
+                if all(kept):
+                    with contextlib.suppress(OSError):
+                        (partial(links) / md5[:2] / md5[2:]).unlink()
     done.absent |= {md5 for md5 in md5s if not _kept(where, md5) and not _held(where.cache, md5)}
     if linker.renewed:
         with hashes.opened(project) as known:
@@ -290,7 +299,7 @@ def bring_back(project: Project, wanted: Iterable[str] | None = None) -> tuple[l
         for md5 in _wanted(where, objects, links, wanted):
             held, final = links / md5[:2] / md5[2:], objects / md5[:2] / md5[2:]
             if not held.exists():
-                held = where.root / "partial" / md5[:2] / md5[2:]
+                held = partial(links) / md5[:2] / md5[2:]
             if final.exists() or not held.exists():
                 continue
             if not _is(held, md5, legacy=objects == where.cache):
@@ -306,11 +315,11 @@ def bring_back(project: Project, wanted: Iterable[str] | None = None) -> tuple[l
 def _wanted(where: Place, objects: Path, links: Path, wanted: Iterable[str] | None) -> Iterator[str]:
     """Files before the lists that name them, so that a list never stands for files that are not there."""
     if wanted is None:
-        found = {md5: None for root in (links, where.root / "partial") for md5 in listed(root)}
+        found = {md5: None for root in (links, partial(links)) for md5 in listed(root)}
         yield from sorted(found, key=lambda md5: md5.endswith(".dir"))
         return
     for md5 in wanted:
-        for root in (links, where.root / "partial", objects):
+        for root in (links, partial(links), objects):
             yield from entries(root, md5)
         yield md5
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from nbledger.core import git
@@ -19,8 +19,12 @@ def is_pointer(path: str) -> bool:
     return name == "dvc.lock" or (name.endswith(".dvc") and name != ".dvc")
 
 
-def blobs_of_history(repo: GitRepo, refs: Sequence[str] = ("--all", "--reflog")) -> set[str]:
-    """Ids of every content that a pointer has in any commit of these refs: of any ref or reflog, of linked work trees too.
+EVERYTHING = ("--exclude=refs/nbledger/*", "--all", "--exclude=refs/nbledger/*", "--reflog")
+"""All refs and reflogs, those of linked work trees too, but not the ledger's own, which belong to runs."""
+
+
+def blobs_of_history(repo: GitRepo, refs: Sequence[str], commits: Iterable[str] = ()) -> set[str]:
+    """Ids of every content that a pointer has in any commit of these refs, and in these commits and those before them.
 
     A content that a commit has was brought by it or by one before: all changes, against each parent, name them all.
     """
@@ -32,8 +36,9 @@ def blobs_of_history(repo: GitRepo, refs: Sequence[str] = ("--all", "--reflog"))
         repo,
         *("-c", "log.diffMerges=separate", "log", *refs, "-m", "--full-history", "--root"),
         *("--no-renames", "--no-ext-diff", "--no-textconv", "--no-show-signature"),
-        *("--raw", "--no-abbrev", "-z", "--format=", "--", *_POINTERS),
+        *("--raw", "--no-abbrev", "-z", "--format=", "--stdin", "--", *_POINTERS),
         env=_MAGIC,
+        stdin="".join(f"{commit}\n" for commit in sorted(set(commits))).encode(),
     ).stdout
     return {word.split(b" ")[3].decode() for word in out.split(b"\0") if word.startswith(b":")} - {"0" * 40, "0" * 64}
 

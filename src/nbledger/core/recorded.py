@@ -143,7 +143,7 @@ def _of_refs(project: Project) -> set[str]:
 
 
 def _names(objects: Path, links: Path | None, md5: str) -> set[str]:
-    roots = (objects,) if links is None else (objects, links, links.parent / "partial")
+    roots = (objects,) if links is None else (objects, links, kept.partial(links))
     return {md5}.union(*(kept.entries(root, md5) for root in roots))
 
 
@@ -157,7 +157,7 @@ def _examine(found: Exam, objects: Path, links: Path | None, md5: str, common: s
     size, roots = sizes[0][1], {root for root, _ in sizes}
     found.needed.add(md5)
     found.bytes += size
-    if links not in roots and not (links and os.path.exists(links.parent / "partial" / md5[:2] / md5[2:])):
+    if links not in roots and not (links and os.path.exists(kept.partial(links) / md5[:2] / md5[2:])):
         found.bare.add(md5)
         found.bare_bytes += size
     elif objects not in roots:
