@@ -184,6 +184,50 @@ def test_what_was_done_beside_computing_is_skipped_and_the_work_tree_is_not_writ
     assert "nothing is written to the project's own work tree" in " ".join(found.notes)
 
 
+def test_git_that_cells_start_as_a_program_moves_nothing_of_the_users(project: Path, tmp_path: Path) -> None:
+    remote = tmp_path / "remote.git"
+    git(tmp_path, "init", "-q", "--bare", str(remote))
+    git(project, "remote", "add", "origin", str(remote))
+    branch = git(project, "branch", "--show-current")
+    words = (
+        ("push", "origin", f"HEAD:refs/heads/{branch}"),
+        ("push", str(remote), "HEAD:refs/heads/elsewhere"),
+        ("commit", "--allow-empty", "-m", "by the cell"),
+        ("branch", "-f", "made"),
+        ("tag", "-f", "marked"),
+        ("stash", "push", "-u"),
+        ("-C", str(project), "add", "new.txt"),
+        ("-C", str(project), "commit", "--allow-empty", "-m", "there"),
+        ("config", "user.nickname", "x"),
+        ("remote", "set-url", "origin", "/nowhere"),
+        ("gc", "--prune=now"),
+        ("update-ref", "refs/heads/other", "HEAD"),
+    )
+    by_git = ("push", "commit", "branch", "tag", "update-ref")  # refused by Git itself, whichever program is started
+    code = (
+        "%%mlrun pushes -m n\nimport os, subprocess, shutil\nopen('new.txt', 'w').write('x')\nn = 0\n"
+        f"for words in {words!r}:\n"
+        "    for program in ('git', {real!r})[: 2 if words[0] in {refused!r} else 1]:\n"
+        "        done = subprocess.run([program, *words], capture_output=True, text=True)\n"
+        "        n += done.returncode == 0\n"
+        "        if 'NBLEDGER_SCRATCH' in os.environ: print(program, words[:3], done.returncode, done.stderr.strip())\n"
+        "subprocess.run('git init -q own && cd own && git commit -q --allow-empty -m own', shell=True, check=True)\n"
+    )
+    with kernel(project) as k:
+        ran(k, code.replace("{real!r}", repr(shutil.which("git"))).replace("{refused!r}", repr(by_git)))
+    ledger.flush(project)
+    git(project, "remote", "set-url", "origin", str(remote))
+    (project / "again.txt").write_text("mine")
+    before, there = Snap.take(project), git(remote, "for-each-ref")
+    config = (project / ".git/config").read_bytes()
+    found = again(project, "pushes", keep=False)
+    check_same(before, Snap.take(project))
+    assert git(remote, "for-each-ref") == there
+    assert (project / ".git/config").read_bytes() == config
+    assert found.metrics["n"].reproduced is not None, found
+    assert leftovers(project) == []
+
+
 def test_the_cells_own_mlflow_calls_are_compared_and_recorded(project: Path) -> None:
     with kernel(project) as k:
         ran(

@@ -9,6 +9,7 @@ import click
 from nbledger.commands.answer import Answer, Face
 from nbledger.commands.progress import lines
 from nbledger.commands.shared import ended_gently, json_option
+from nbledger.commands.trust import settle, trust_option
 from nbledger.core.errors import UsageError
 
 
@@ -32,6 +33,7 @@ from nbledger.core.errors import UsageError
     "--keep/--no-keep", default=None, help="Keep the restored folder (default: with --into, or if different)."
 )
 @click.option("--no-record", is_flag=True, help="Record neither the verdict nor a new run.")
+@trust_option
 @json_option
 @click.pass_obj
 def reproduce(
@@ -47,6 +49,7 @@ def reproduce(
     timeout: int | None,
     keep: bool | None,
     no_record: bool,
+    trusting: bool,
     as_json: bool,
 ) -> Answer:
     """Bring a run back beside the work tree, execute it again, and give a verdict.
@@ -58,7 +61,7 @@ def reproduce(
         raise UsageError("--restore-only executes nothing, so --times has no meaning", "leave one of them out")
     from nbledger.commands import reproduce_text
     from nbledger.core.verdict import DIFFERENT, NOT_RESTORABLE, Tolerance
-    from nbledger.keeper.reproduce import Wanted
+    from nbledger.keeper.reproduce import DEED, Wanted
     from nbledger.keeper.reproduce import reproduce as work
 
     wanted = Wanted(
@@ -72,6 +75,9 @@ def reproduce(
         keep=keep,
         record=not no_record,
     )
+    project = face.project()
+    if not restore_only:
+        settle(project, DEED, trusting=trusting)
     with ended_gently():
-        done = work(face.project(), run, wanted, lines())
+        done = work(project, run, wanted, lines())
     return Answer(done, reproduce_text.reproduction(done), int(done.verdict in (DIFFERENT, NOT_RESTORABLE)))

@@ -14,6 +14,7 @@ import json
 import os
 import re
 import shutil
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,6 +78,17 @@ def against_this(recorded: Environment, imported: Mapping[str, str]) -> Comparis
         f", {count} of them imported by the run" if used else ""
     )
     return Comparison((f"{head}: {', '.join(parts)}{rest}",), tuple(missing))
+
+
+def without_kernel() -> tuple[Missing, ...]:
+    """The kernel that this interpreter lacks."""
+    if importlib.util.find_spec("ipykernel") is not None:
+        return ()
+    return (
+        Missing(
+            "kernel", "ipykernel", f"{sys.executable} has no kernel to execute cells with", "pip install ipykernel"
+        ),
+    )
 
 
 def of_record(project: Project, record: Record, *, progress: Progress | None = None) -> Rebuilt:

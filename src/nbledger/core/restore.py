@@ -26,6 +26,7 @@ from nbledger.core.restored import Missing, NotRestorable, Restored, remove
 __all__ = ["Missing", "NotRestorable", "Restored", "put_back", "remove", "restore"]
 
 Progress = Callable[[int, int, str], None]
+_NAMED = 20
 
 
 def restore(
@@ -107,7 +108,7 @@ def put_back(project: Project, record: Record, restored: Restored, written: Iter
         if not os.path.isabs(path) and worktrees.inside(restored.into, full):
             with contextlib.suppress(OSError):
                 full.unlink()
-    worktrees.reset(restored.into)
+    worktrees.reset(restored.into, restored.commit)
     work = _Work(project, _project_at(project, restored.into), record, None, again=True)
     work.data(everything=False)
     work.inputs()
@@ -126,6 +127,7 @@ class _Work:
         self.touched = {r.path for r in record.inputs} | {path for cell in record.cells for path in cell.reads}
         self.written = {path for cell in record.cells for path in cell.writes} | {r.path for r in record.outputs}
         self.placed: dict[str, str] = {}  # path: md5, of what came out of the cache
+        self.lost: set[str] = set()  # files of folders whose objects nobody has
 
     def submodules(self) -> None:
         assert self.project.git is not None
@@ -189,12 +191,39 @@ class _Work:
             dvc.fetch(self.there, [out.path for out in absent])
         except LedgerError as err:
             reason, hint = f"it is not in the cache, and {err.message}", err.hint
-        gone = {out.path for out in absent if not self._at_hand(out)}
-        for out in absent:
-            if out.path in gone:
-                needed = any(_below(path, out.path) or _below(out.path, path) for path in self.needed)
-                self.missing.append(Missing("data", f"{out.path} ({out.md5})", reason, hint, needed))
-        return [out for out in wanted if out.path not in gone]
+        whole = {out.path for out in absent if self._lost(out, reason, hint)}
+        return [out for out in wanted if out.path not in whole]
+
+    def _lost(self, out: dvc.Out, reason: str, hint: str) -> bool:
+        """Name what of an output is not to be had, file by file; whether nothing of it is."""
+        if not os.path.exists(dvc.object_path(self.there, out)):
+            needed = any(_below(path, out.path) or _below(out.path, path) for path in self.needed)
+            what = f"{out.path} ({out.md5})"
+            why = f"the list of its files is gone: {reason}" if out.is_dir else reason
+            self.missing.append(Missing("data", what, why, hint, needed))
+            return True
+        if not out.is_dir:
+            return False
+        entries = dvc.folder_entries(self.there, out)
+        held = self._held(out, set(entries.values()))
+        lost = {f"{out.path}/{name}": md5 for name, md5 in sorted(entries.items()) if md5 not in held}
+        self.lost |= lost.keys()
+        # a program whose reads were not seen may have read any of them
+        needed_ones = [p for p in lost if self.record.unseen or any(_below(p, path) for path in self.needed)]
+        named = [*needed_ones, *(path for path in lost if path not in set(needed_ones))]
+        for path in named[:_NAMED]:
+            self.missing.append(Missing("data", f"{path} ({lost[path]})", reason, hint, path in needed_ones))
+        if len(named) > _NAMED:
+            rest = f"{out.path}: {len(named) - _NAMED:,} more files"
+            self.missing.append(Missing("data", rest, reason, hint, len(needed_ones) > _NAMED))
+        return False
+
+    def _held(self, out: dvc.Out, objects: set[str]) -> set[str]:
+        """Which of a folder's objects are in the cache."""
+        if out.legacy:
+            root = dvc.cache_dir(self.there)
+            return {md5 for md5 in objects if (root / md5[:2] / md5[2:]).exists()}
+        return set(dvc.store(self.there).among(objects))
 
     def _at_hand(self, out: dvc.Out) -> bool:
         if not os.path.exists(dvc.object_path(self.there, out)):
@@ -202,10 +231,7 @@ class _Work:
         if not out.is_dir:
             return True
         entries = set(dvc.folder_entries(self.there, out).values())
-        if out.legacy:
-            root = dvc.cache_dir(self.there)
-            return all((root / md5[:2] / md5[2:]).exists() for md5 in entries)
-        return len(dvc.store(self.there).among(entries)) == len(entries)
+        return len(self._held(out, entries)) == len(entries)
 
     def _place(self, out: dvc.Out, placer: Placer) -> None:
         target = self.there.root / out.path
@@ -217,7 +243,8 @@ class _Work:
             return
         manifest = dvc.object_path(self.there, out)
         _verify_manifest(manifest, out.md5)
-        entries = dvc.folder_entries(self.there, out)
+        every = dvc.folder_entries(self.there, out)
+        entries = {name: md5 for name, md5 in every.items() if f"{out.path}/{name}" not in self.lost}
         if not all(worktrees.inside(self.there.root, target / folder / "any") for folder in _folders(entries)):
             self.missing.append(Missing("data", out.path, "a folder of it is a link that leads out of the work tree"))
             return

@@ -20,7 +20,9 @@ from nbledger.core.project import Project
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,80}")
 
-Kind = Literal["commit", "object", "submodule", "data", "input", "external", "python", "package", "code"]
+Kind = Literal[
+    "run", "record", "commit", "object", "submodule", "data", "input", "external", "python", "package", "kernel", "code"
+]
 
 
 @dataclass(frozen=True)

@@ -29,14 +29,15 @@ def add(repo: git.GitRepo, place: Path, commit: str) -> None:
     _patiently(place, place, "read-tree", "--reset", "-u", "HEAD")
 
 
-def reset(place: Path) -> None:
-    """Put every tracked file of a linked work tree back as its commit has it, and remove those that are in no version
+def reset(place: Path, commit: str) -> None:
+    """Put every tracked file of a linked work tree back as ``commit`` has it, and remove those that are in no version
     and not ignored. ``ToolFailed`` where it is a work tree no more: Git would take the one around it, the user's own.
     """
     found = git.discover(place)
     if found is None or not os.path.samefile(found.root, place):
         raise ToolFailed(f"{place} is no work tree of Git any more: what ran in it removed its .git", "")
-    _patiently(place, place, "read-tree", "--reset", "-u", "HEAD")
+    git.call(place, *_WHOLE, "update-ref", "--no-deref", "HEAD", commit)  # the cells may have committed
+    _patiently(place, place, "read-tree", "--reset", "-u", commit)
     git.call(place, *_WHOLE, "checkout-index", "--all", "--force", "--quiet")
     git.call(place, *_WHOLE, "clean", "-ffdq")
 

@@ -22,6 +22,7 @@ from nbledger.core.errors import Refused, ToolFailed
 from nbledger.core.lineage import FileRecord
 from nbledger.core.project import SCRATCH, SKIPPED, Project
 from nbledger.core.record import ExecutedCell, Point
+from nbledger.keeper import gitfence
 from nbledger.keeper import journal as journals
 from nbledger.keeper.publish import close_orphan, run_id_of
 
@@ -153,6 +154,7 @@ def _variables(
     kept |= {SCRATCH: str(there.state), "MLFLOW_TRACKING_URI": there.tracking_uri}
     if notebook and not os.path.isabs(notebook):
         kept["NBLEDGER_NOTEBOOK"] = str(there.root / notebook)
+    kept |= gitfence.environment(there.root, there.state / "fence", kept)
     if batch:
         kept |= {"NBLEDGER_BATCH": journals.new_id(), "NBLEDGER_OWNER": json.dumps(journals.owner())}
     return kept

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from nbledger.core import rebuild, restored
+from nbledger.core import git, rebuild, restored, trust
 from nbledger.core import record as records
 from nbledger.core.differences import Cause
-from nbledger.core.errors import LedgerError, Refused
+from nbledger.core.errors import LedgerError, Refused, UsageError
 from nbledger.core.project import Project
 from nbledger.core.record import Record
 from nbledger.core.restore import Missing, NotRestorable, Restored, put_back, restore
@@ -29,6 +30,13 @@ from nbledger.core.verdict import (
 from nbledger.keeper import client, reproductions
 from nbledger.keeper.execute import Batch, Executed, execute
 from nbledger.keeper.judging import Counts, judged
+
+DEED = "reproducing a run"
+"""What executes the project's code, in words."""
+
+_EXECUTING = ("package", "python", "kernel")
+_OF_CELLS = ("nbledger/session.ipynb", "nbledger/session.json", "nbledger/outputs.json", "nbledger/manifest.json")
+"""What is not needed where nothing is executed: kinds of ``Missing``, and artifacts."""
 
 Turn = tuple[Executed, Judgement, Counts]
 _MUCH = 200_000_000
@@ -79,11 +87,23 @@ class Reproduction:
 
 
 def reproduce(project: Project, name: str, wanted: Wanted, progress: Progress | None = None) -> Reproduction:
-    """Reproduce the run that ``name`` means. What cannot be had is a verdict, what goes wrong here an error."""
-    record = read(project, name)
+    """Reproduce the run that ``name`` means. What cannot be had is a verdict, what goes wrong here an error; ``Untrusted``
+    where cells are to be executed and the person has not trusted the project.
+    """
+    if not wanted.restore_only:
+        trust.require(project, DEED)
+    try:
+        record = read(project, name)
+    except UsageError as err:
+        known = _only_a_snapshot(project, name)
+        if known is None:
+            raise
+        gone = Missing("run", f"run {known[0]}", _GONE.format(known[1][:12]), f"git show {known[1][:12]}")
+        raise NotRestorable((gone,)) from err
     if record.row.status == "RUNNING":
         raise Refused(f"the run {record.row.name!r} is still running", "wait for its end")
     surroundings, lacking, python = _environment(project, record, wanted, progress)
+    lacking = (*_unrecorded(record), *lacking)
     outcome = Reproduction(record.run_id, record.row.name, None, environment=surroundings, tolerance=wanted.tolerance)
     try:
         place = restore(project, record, wanted.into, everything=wanted.all_data, progress=_bytes(progress))
@@ -107,6 +127,27 @@ def reproduce(project: Project, name: str, wanted: Wanted, progress: Progress | 
             _drop_scratch(place)
         else:
             restored.remove(project, place)
+
+
+_GONE = "the store has no such run any more (mlflow gc?); its code is kept as the snapshot {}"
+
+
+def _only_a_snapshot(project: Project, name: str) -> tuple[str, str] | None:
+    """(run id, commit) where a snapshot is all that is left of the run that ``name`` is the id of."""
+    if project.git is None or not re.fullmatch(r"[0-9a-f]{6,32}", name):
+        return None
+    found = [(run, commit) for run, commit in git.run_refs(project.git).items() if run.startswith(name)]
+    return found[0] if len(found) == 1 else None
+
+
+def _unrecorded(record: Record) -> tuple[Missing, ...]:
+    """Artifacts that nbledger wrote for the run and the store has not. Without some of them one can still execute, but
+    would not know what the run had read or given.
+    """
+    if record.row.tags.get("nbledger.schema", "1") == "1":
+        return ()
+    why, hint = "the store has no such artifact of the run", "bring the store's artifacts back from a backup"
+    return tuple(Missing("record", n, why, hint, n != "nbledger/environment.json") for n in record.lacking)
 
 
 def _bytes(progress: Progress | None) -> Progress | None:
@@ -146,12 +187,14 @@ def _environment(
 ) -> tuple[tuple[str, ...], tuple[Missing, ...], Path | None]:
     """(differences in words, what is missing, the interpreter to use: None for this one)."""
     if record.environment is None:
-        return ("the run's environment was not recorded",), (), None
+        return ("the run's environment was not recorded",), rebuild.without_kernel(), None
     if wanted.env == "rebuild" and not wanted.restore_only:
         made = rebuild.of_record(project, record, progress=progress)
         return made.notes, made.missing, made.python
     found = rebuild.against_this(record.environment, record.imported)
-    return found.lines, found.missing, None
+    kernel = rebuild.without_kernel()
+    packages = [one for one in found.missing if not (kernel and one.what.startswith("ipykernel "))]
+    return found.lines, (*packages, *kernel), None
 
 
 def _executed(
@@ -166,13 +209,13 @@ def _executed(
     """Execute as often as asked for, judge, record and explain."""
     blocking = [m for m in outcome.missing if m.needed]
     if wanted.restore_only:
-        blocking = [m for m in blocking if m.kind not in ("package", "python")]
+        blocking = [m for m in blocking if m.kind not in _EXECUTING and m.what not in _OF_CELLS]
         return outcome if not blocking else replace(outcome, verdict=NOT_RESTORABLE)
+    if blocking:
+        return _concluded(project, wanted, replace(outcome, verdict=NOT_RESTORABLE))
     if not record.cells:
         gone = Missing("code", "the executed cells", "the run recorded none: it was not made in a notebook by nbledger")
         return _concluded(project, wanted, replace(outcome, verdict=NOT_RESTORABLE, missing=(*outcome.missing, gone)))
-    if blocking:
-        return _concluded(project, wanted, replace(outcome, verdict=NOT_RESTORABLE))
     done: list[Turn] = []
     for turn in range(wanted.times):
         if turn:
