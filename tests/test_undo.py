@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -121,3 +125,20 @@ def test_what_only_the_undone_commit_names_is_told(project: Path) -> None:
     (said,) = undo.lost(find(project), newest)
     assert said.startswith("data.csv: no commit names the version ")
     assert perform(find(project), "preview", {"kind": "undo", "commit": newest}).overwrites == (said,)
+
+
+def test_of_two_commits_at_once_both_can_be_undone(project: Path) -> None:
+    """Eight threads and two processes note commits at the same time; a torn last line costs only itself."""
+    root = find(project)
+    undo.remember(root, "0" * 40, "first")
+    with (project / ".nbledger" / "commits").open("a") as file:
+        file.write('{"commit": "torn')
+    noting = "import sys; from nbledger.core import undo; from nbledger.core.project import find\n"
+    noting += "for n in range(20): undo.remember(find(), f'{sys.argv[1]}{n:039x}', 'x')"
+    others = [subprocess.Popen([sys.executable, "-c", noting, word], cwd=project) for word in "ab"]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda n: undo.remember(root, f"c{n:039x}", "y"), range(20)))
+    assert [other.wait(60) for other in others] == [0, 0]
+    lines = (project / ".nbledger" / "commits").read_text().splitlines()
+    known = [json.loads(line)["commit"] for line in lines if line.endswith("}")]
+    assert len(lines) == 62 and len(set(known)) == 61 and known[0] == "0" * 40

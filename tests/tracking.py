@@ -84,7 +84,8 @@ class World:
             self.kept, "diff", "--cached", "--", "code.py", "new.py"
         )
         check_objects(root)
-        if not any((root / ".nbledger/tracking").glob("*.json")) and objects(root) == objects(self.kept):
+        noted = any(note.stat().st_size for note in (root / ".nbledger/tracking").glob("*.json"))
+        if not noted and objects(root) == objects(self.kept):
             return  # nothing had begun
         state = status(find(root))
         shown = {path.rstrip("/") for path in (*state.code.changed, *state.code.untracked, *state.data.changed)}

@@ -6,11 +6,8 @@ import hashlib
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
-import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -424,41 +421,6 @@ def test_dvc_lock_is_respected(root: Path, monkeypatch: pytest.MonkeyPatch) -> N
     do(root, "x")
 
 
-def test_two_at_once(root: Path) -> None:
-    names = [f"f{i}" for i in range(4)]
-    for name in names:
-        (root / name).write_bytes(os.urandom(100_000))
-    racing = [background(root, name) for name in names]
-    assert [p.wait(60) for p in racing] == [0] * 4
-    assert {f"{n}.dvc" for n in names} <= set(git(root, "ls-files").split())
-    clean(root)
-
-
-def test_file_appended_to_meanwhile(root: Path) -> None:
-    path = root / "big"
-    path.write_bytes(os.urandom(64 << 20))
-    stop = threading.Event()
-
-    def append() -> None:
-        with path.open("ab") as file:
-            while not stop.is_set():
-                file.write(b"more")
-                file.flush()
-                time.sleep(0.001)
-
-    writer = threading.Thread(target=append)
-    writer.start()
-    try:
-        with pytest.raises(Refused, match="changed while it was being read"):
-            do(root, "big")
-    finally:
-        stop.set()
-        writer.join()
-    assert not (root / "big.dvc").exists() and not [p for p in (root / ".dvc/cache").rglob("*") if p.is_file()]
-    do(root, "big")
-    clean(root)
-
-
 def test_folder_that_grows_meanwhile(root: Path) -> None:
     (root / "d").mkdir()
     (root / "d" / "big").write_bytes(os.urandom(64 << 20))
@@ -469,32 +431,6 @@ def test_folder_that_grows_meanwhile(root: Path) -> None:
     with pytest.raises(Refused, match="late changed while"):
         do(root, "d", progress=grow)
     assert not (root / "d.dvc").exists()
-
-
-@pytest.mark.slow
-def test_killed_anywhere(root: Path) -> None:
-    """Whenever it dies, the bytes are there, and doing it again ends well."""
-    (root / "small").mkdir()
-    for i in range(300):
-        (root / "small" / str(i)).write_text(str(i))
-    (root / "big").write_bytes(os.urandom(96 << 20))
-    digest = hashlib.md5((root / "big").read_bytes()).hexdigest()
-    for delay in (0.15, 0.22, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.7, 0.8):
-        process = background(root, "small", "big")
-        time.sleep(delay)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        assert hashlib.md5((root / "big").read_bytes()).hexdigest() == digest
-        assert len(list((root / "small").iterdir())) == 300
-        for stored in (root / ".dvc/cache/files/md5").glob("??/*"):
-            assert stored.name.endswith(".dir") or hashlib.md5(stored.read_bytes()).hexdigest() == (
-                stored.parent.name + stored.name
-            )
-        for lock in (".git/index.lock", ".git/HEAD.lock", ".git/refs/heads/main.lock"):
-            (root / lock).unlink(missing_ok=True)  # Git's own children may have died with it
-    do(root, "small", "big")
-    clean(root)
-    assert not list((root / ".dvc/cache/files/md5").glob(".nbledger-*"))
 
 
 def test_killed_between_commit_and_index(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -537,23 +473,6 @@ def test_signing_that_fails_says_what_is_done(root: Path) -> None:
     with pytest.raises(ToolFailed, match="tracked, but not committed"):
         do(root, "x")
     assert (root / "x.dvc").is_file()
-
-
-def test_full_disk(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import errno
-
-    from nbledger.core import cache
-
-    (root / "x").write_bytes(os.urandom(3 << 20))
-
-    def full(*args: object) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(cache, "_write_all", full)
-    with pytest.raises(LedgerError, match="disk is full"):
-        do(root, "x")
-    assert not (root / "x.dvc").exists() and (root / "x").stat().st_size == 3 << 20
-    assert not [p for p in (root / ".dvc/cache").rglob("*") if p.is_file()]
 
 
 def test_progress_counts_bytes(root: Path) -> None:

@@ -57,7 +57,10 @@ def test_its_git_killed_at_each_call(
     for at in every:
         world.restore()
         done = git_killed_at(at, COMMAND, project, tmp_path / "git", os.environ, whole=whole)
-        assert done.returncode and (whole or ("Traceback" not in done.stderr and done.stderr.count("\n") <= 2)), at
+        if done.returncode == 0:  # the branch had moved by then
+            assert not whole and "commit" in done.stdout
+        elif not whole:
+            assert "Traceback" not in done.stderr and done.stderr.count("\n") <= 2, at
         world.check_nothing_lost()
         told += bool(door.locks(find(project).git))
         world.check_converges()

@@ -15,9 +15,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-from nbledger.core import cache, dvcfiles, files, git, hashes
+from nbledger.core import cache, dvcfiles, files, git, hashes, trust
 from nbledger.core.dvcfiles import Damaged, Out, Problem
-from nbledger.core.errors import Busy, LedgerError, Refused, ToolFailed, Unreachable
+from nbledger.core.errors import Busy, LedgerError, Refused, ToolFailed, Unreachable, Untrusted
 from nbledger.core.project import STATE, Project
 from nbledger.core.records import DataState
 
@@ -483,7 +483,9 @@ def stale_stages(project: Project) -> list[str]:
 
 
 def status_of_stages(project: Project) -> list[str]:
-    """Names of stages that ``dvc status`` lists, asked of DVC itself."""
+    """Names of stages that ``dvc status`` lists, asked of DVC itself. It asks other hosts, and clones, what imports name."""
+    if not trust.trusted(project):
+        raise Untrusted("which stages are stale is not asked of DVC until you trust this project", "nbledger trust")
 
     def ask() -> list[str]:
 
@@ -507,7 +509,7 @@ def _stage_address(root: Path, address: str) -> str:
 
 def push(project: Project, paths: Sequence[str] | None = None) -> int:
     """Send the data of ``paths`` (outputs, relative to the root; None: of all) to the default remote; files sent."""
-    return int(_transfer(project, paths, "push"))
+    return sum(int(done) for done in _transfer(project, paths, "push"))
 
 
 def pull(project: Project, paths: Sequence[str] | None = None) -> int:
@@ -515,8 +517,7 @@ def pull(project: Project, paths: Sequence[str] | None = None) -> int:
 
     Files in the work tree that differ and are in no cache are left alone: DVC refuses then.
     """
-    done = _transfer(project, paths, "pull")
-    return int(done.get("stats", {}).get("fetched", 0)) if isinstance(done, dict) else int(done)
+    return sum(int(done.get("stats", {}).get("fetched", 0)) for done in _transfer(project, paths, "pull"))
 
 
 def fetch(project: Project, paths: Sequence[str]) -> None:
@@ -607,18 +608,23 @@ def verify(path: Path, out: Out) -> str:
     return files.md5_of(path)
 
 
-def _transfer(project: Project, paths: Sequence[str] | None, verb: str) -> Any:
+def _transfer(project: Project, paths: Sequence[str] | None, verb: str) -> list[Any]:
+    """What DVC says of it, once for pointers and once for outputs: together, it took a backslash in a pointer's name for a
+    slash.
+    """
     root = require_root(project)
-    targets = None if paths is None else [_target(project, path) for path in paths]
-    if targets == []:
-        return 0
+    targets = [_target(project, path) for path in paths or ()]
+    pointers = [target for target in targets if target.endswith(".dvc")]
+    others = [target for target in targets if not target.endswith(".dvc")]
+    groups = [None] if paths is None else [group for group in (pointers, others) if group]
+    if not groups:
+        return []
 
-    def transfer() -> Any:
-
+    def transfer() -> list[Any]:
         with opened(root) as repo:
             # a push or pull that was killed leaves a list of a part of the files there, which DVC would take for the whole
             repo.drop_data_index()
-            return getattr(repo, verb)(targets=targets)
+            return [getattr(repo, verb)(targets=group) for group in groups]
 
     return guarded(transfer, verb)
 

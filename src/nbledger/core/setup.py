@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 from nbledger.core import dvc, git, trust, undo
@@ -16,6 +17,7 @@ def initialise(project: Project, remote: str | None = None, tracking_uri: str | 
     done: list[str] = []
     _check(remote, tracking_uri)
     root = project.root
+    _check_name(root)
     git.require_identity(project.git or root)
     if project.git is None:
         git.init(root)
@@ -46,6 +48,7 @@ def initialise(project: Project, remote: str | None = None, tracking_uri: str | 
 def foreseen(project: Project, remote: str | None = None, tracking_uri: str | None = None) -> list[str]:
     """What ``initialise`` would do, one line a step."""
     _check(remote, tracking_uri)
+    _check_name(project.root)
     git.require_identity(project.git or project.root)
     lines = [f"make a Git repository in {project.root}"] if project.git is None else []
     if project.dvc_root is None:
@@ -57,6 +60,14 @@ def foreseen(project: Project, remote: str | None = None, tracking_uri: str | No
     if lines:
         lines.append("commit what was made, and only that; your files stay as they are")
     return lines or ["everything is there already"]
+
+
+def _check_name(root: Path) -> None:
+    try:
+        str(root).encode()
+    except UnicodeEncodeError as err:
+        name = os.fsencode(root)
+        raise Refused(f"the folder's name {name!r} is not UTF-8, which DVC and MLflow need", "rename it") from err
 
 
 def _check(remote: str | None, tracking_uri: str | None) -> None:

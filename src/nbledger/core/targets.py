@@ -16,6 +16,7 @@ from nbledger.core.dvcfiles import Damaged, Out, Problem
 from nbledger.core.errors import Refused, UsageError, nearest
 from nbledger.core.project import STATE, Project
 
+_LONGEST = 255  # bytes of a file's name
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _INTERNAL = {".git", ".dvc", ".hg", STATE}
 _OWN_FILES = {"dvc.yaml", "dvc.lock", ".gitignore", ".dvcignore", ".gitattributes", ".gitmodules"}
@@ -151,6 +152,12 @@ def _refuse_names(project: Project, root: Path, path: Path, rel: str) -> None:
         rel.encode()
     except UnicodeEncodeError as err:
         raise Refused(f"{os.fsencode(rel)!r} is not UTF-8, which DVC needs", "rename it") from err
+    if len(os.fsencode(path.name)) + len(".dvc") > _LONGEST:
+        raise Refused(f"{rel[:80]}… has so long a name that there can be no {rel[:20]}….dvc beside it", "rename it")
+    if "\\" in rel and {":", "@"} & set(str(project.root / rel)):
+        raise Refused(
+            f"{rel} has a backslash and a colon or an @ in its path: DVC cannot be asked for that", "rename it"
+        )
     if parts & _INTERNAL:
         raise Refused(f"{rel} belongs to {min(parts & _INTERNAL)}, which is not data", "track your own files")
     if path.name in _OWN_FILES or (path.name.endswith(".dvc") and path.is_file()):

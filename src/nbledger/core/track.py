@@ -328,7 +328,7 @@ def _message(done: Sequence[_Done], message: str | None) -> str:
 
 
 def _blobs(repo: git.GitRepo, pointers: Sequence[str]) -> dict[str, str]:
-    listed = "".join(f"{repo.root / pointer}\n" for pointer in pointers).encode()
+    listed = "".join(f"{pointer}\n" for pointer in pointers).encode()  # the root's own name may hold a line break
     ids = git.call(repo, "hash-object", "-w", "--no-filters", "--stdin-paths", stdin=listed).stdout.decode().split()
     return dict(zip(pointers, ids, strict=True))
 
@@ -388,11 +388,14 @@ def _advance(
         try:
             subject = message.strip().splitlines()[0]
             git.update_ref(repo, "HEAD", commit, head.commit or "0" * len(commit), f"commit: {subject}")
-            return _Commit(commit, frozenset(path for path, blob in pointers.items() if before.get(path) != blob))
         except (Busy, ToolFailed):
-            if attempt > 3 and git.head(repo).commit == head.commit:
+            now = git.head(repo).commit
+            if attempt > 3 and now == head.commit:
                 raise
-            time.sleep(0.02 * attempt)
+            if now != commit:  # else Git was killed when all was done
+                time.sleep(0.02 * attempt)
+                continue
+        return _Commit(commit, frozenset(path for path, blob in pointers.items() if before.get(path) != blob))
     raise Busy("HEAD keeps moving", "try again when the other Git process is done")
 
 
