@@ -12,6 +12,7 @@ import click
 from nbledger.commands.answer import Face
 from nbledger.commands.progress import lines
 from nbledger.commands.shared import ended_gently
+from nbledger.commands.trust import settle
 from nbledger.core import record
 from nbledger.core.differences import Comparison
 from nbledger.core.errors import UsageError
@@ -29,6 +30,7 @@ def proven(face: Face, found: Comparison, metric: str | None, *, confirmed: bool
     from nbledger.keeper import prove
 
     project = face.project()
+    settle(project, "proving a comparison", trusting=False)
     rows = [overview.run(project, run.run_id) for run in found.runs]
     with ended_gently():
         a, b = (record.load(project, row) for row in rows)
