@@ -39,16 +39,19 @@ def test_each_is_resumed_or_marked(
     names = [f"n{number:02}" for number in range(books)]
     for number, name in enumerate(names):
         writes = f"open('{name}.txt', 'w').write('{name}' * 1000)" if number % 5 == 0 else "number = 1"
-        notebook(project / f"books/{name}.ipynb", writes, "1 / 0" if number == BAD else f"print('{name} is done')")
+        notebook(
+            project / f"books/{name}.ipynb",
+            writes,
+            "1 / 0" if number == BAD else f"import time; time.sleep(0.3)\nprint('{name} is done')",
+        )
     dice = random.Random(18)
     words = [f"books/{name}.ipynb" for name in names] + ["--output", "out", "--no-html"]
     kept: dict[Path, bytes] = {}
     begun, ended = Counter[str](), Counter[str]()
     slowest = 0.0
     for kill in range(kills):
-        said = _killed(
-            project, words if kill == 0 else ["--resume"], dice.randint(1, max(1, (books - 4) // kills)), dice
-        )
+        after = dice.randint(1, max(1, (books - 4) // kills))
+        said = _killed(project, words if kill == 0 else ["--resume"], after, dice, in_a_cell=kill % 2 == 1)
         slowest = max(slowest, none_left(project))
         begun.update(_BEGUN.findall(said))
         ended.update(name for name, _ in _ENDED.findall(said))
@@ -94,14 +97,17 @@ def test_each_is_resumed_or_marked(
     assert Counter(run.info.status for run in children)["RUNNING"] == 0
     slowest = max(slowest, none_left(project))
     cut = sum(number["KILLED"] for number in statuses.values())
+    assert cut
     seen(
         f"{kills} kills: {books - 1} of {books - 1} good notebooks finished exactly once, {cut} cut short are KILLED, "
         f"the bad one FAILED, none RUNNING; {len(kept)} finished files unchanged; kernels gone after {slowest:.1f} s"
     )
 
 
-def _killed(root: Path, words: list[str], after: int, dice: random.Random) -> str:
-    """Run until ``after`` notebooks have ended and a random moment more; kill the runner; what it had said."""
+def _killed(root: Path, words: list[str], after: int, dice: random.Random, *, in_a_cell: bool) -> str:
+    """Run until ``after`` notebooks have ended and a random moment more, or a moment after the next cell has begun; kill the
+    runner; what it had said.
+    """
     said = root.parent / "said"
     with open(said, "w") as stream:
         process = subprocess.Popen([*RUN, *words, "--jobs", "2"], cwd=root, stdout=subprocess.DEVNULL, stderr=stream)
@@ -109,7 +115,10 @@ def _killed(root: Path, words: list[str], after: int, dice: random.Random) -> st
     while len(_ENDED.findall(said.read_text())) < after:
         assert time.monotonic() < deadline and process.poll() is None, said.read_text()
         time.sleep(0.01)
-    time.sleep(dice.uniform(0, 2.5))
+    while in_a_cell and set(_BEGUN.findall(text := said.read_text())) <= {name for name, _ in _ENDED.findall(text)}:
+        assert time.monotonic() < deadline and process.poll() is None, said.read_text()
+        time.sleep(0.01)
+    time.sleep(dice.uniform(0, 0.2 if in_a_cell else 2.5))
     process.send_signal(signal.SIGKILL)
     process.wait()
     return said.read_text()
