@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import os
-import random
 import shutil
-import signal
 import socket
 import subprocess
 import sys
-import time
 import uuid
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+import kills
 from conftest import commit_all, git, run
 from nbledger.core import git as door
 from nbledger.core import snapshot, trust
@@ -523,34 +520,61 @@ def test_two_at_once(project: Path) -> None:
     check_whole(project, capture(project))
 
 
-@pytest.fixture
-def killed(project: Path) -> Iterator[Path]:
-    mess(project)
-    for n in range(300):
-        (project / f"many{n}").write_text(f"{n}")
-    yield project
-    run("git", "fsck", "--no-dangling", cwd=project)
+FULL = os.environ.get("NBLEDGER_SCORECARD") == "full"
+ONCE = (sys.executable, "-c", PROGRAM)
 
 
-def test_killed_anywhere_and_the_next_works(killed: Path) -> None:
-    """SIGKILL at random moments, the tree changing in between."""
-    before = Snap.take(killed)
-    seed = random.randrange(10**6)
-    chance = random.Random(seed)
-    for n in range(20):
-        doomed = program(killed, f"doomed{n}-", 50)
-        assert doomed.stdout is not None and doomed.stdout.readline() == "ready\n"
-        time.sleep(chance.random() * 0.25)
-        os.killpg(doomed.pid, signal.SIGKILL) if doomed.pid == os.getpgid(doomed.pid) else doomed.kill()
-        doomed.wait()
-        doomed.stdout.close()
-        assert doomed.stderr is not None
-        doomed.stderr.close()
-        if n % 4 == 3:
-            check_same(before, Snap.take(killed))
-            check_whole(killed, capture(killed))
-            (killed / f"many{n}").write_text(f"changed {seed}")
-            before = Snap.take(killed)
+class Doomed:
+    """A work tree with a changed submodule in which snapshots are killed. Each begins with the same private index (none:
+    ``cold``) and a change that no other had, so that each makes the same calls.
+    """
+
+    def __init__(self, root: Path, *, cold: bool) -> None:
+        self.root, self.cold, self.count = root, cold, 0
+        self.kept = root.with_name("private-index")
+        mess(root)
+        (root / "süb/lib.py").write_text("lib = 2\n")
+        capture(root)
+        shutil.copytree(root / ".git/nbledger", self.kept)
+
+    def command(self) -> list[str]:
+        self.count += 1
+        for path in ("untracked.py", "süb/lib.py"):
+            (self.root / path).write_text(f"n = {self.count:06}\n")
+        for folder in (self.root / ".git/nbledger", self.root / ".git/modules/süb/nbledger"):
+            shutil.rmtree(folder, ignore_errors=True)
+        if not self.cold:
+            shutil.copytree(self.kept, self.root / ".git/nbledger")
+        self.before = Snap.take(self.root)
+        return [*ONCE, str(self.root), f"doomed{self.count}-", "1"]
+
+    def check(self) -> None:
+        """Nothing of the user's moved, and the next snapshot is whole."""
+        check_same(self.before, Snap.take(self.root))
+        taken = capture(self.root)
+        assert taken.left_out == ()
+        assert {path for path in listed(self.root, str(taken.commit)) if path.startswith("süb/")} == {"süb/lib.py"}
+        for path in ("untracked.py", "both", "süb/lib.py"):
+            assert raw(self.root, "show", f"{taken.commit}:{path}") == (self.root / path).read_bytes()
+
+
+@pytest.mark.parametrize("cold", [True, False], ids=["cold", "warm"])
+def test_killed_at_each_system_call_and_the_next_works(nested: Path, tmp_path: Path, cold: bool) -> None:
+    """Its own calls, and those of the Git processes that it starts: Git alone dies, or both."""
+    doomed = Doomed(nested, cold=cold)
+    own = [c for c in kills.calls(doomed.command(), nested, tmp_path / "log") if "pipe:" not in c.words.split(",")[0]]
+    assert len(own) > 8
+    for call in kills.spread(own, len(own) if FULL else 6):
+        kills.killed_at(call, doomed.command(), nested)
+        doomed.check()
+    by_git = kills.git_calls(doomed.command(), nested, tmp_path / "git", os.environ)
+    assert {"update-index", "write-tree", "commit-tree", "update-ref", "read-tree"} <= {at.verb for at in by_git}
+    for number, at in enumerate(kills.spread(by_git, len(by_git) if FULL else 10)):
+        whole = number % 2 == 0
+        done = kills.git_killed_at(at, doomed.command(), nested, tmp_path / "git", os.environ, whole=whole)
+        assert whole or done.returncode == 0, (at, done.stderr)  # a Git that died is started again
+        doomed.check()
+    assert "missing" not in run("git", "fsck", "--connectivity-only", cwd=nested)
 
 
 def test_a_stale_lock_of_the_private_index_is_no_obstacle(project: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -57,8 +58,11 @@ def here(root: Path) -> list[str]:
 
 def work_trees(repo: GitRepo) -> list[Path]:
     """The main work tree and the linked ones that are there."""
-    out = git.call(repo, "worktree", "list", "--porcelain", "-z").stdout
-    found = [Path(os.fsdecode(word[9:])) for word in out.split(b"\0") if word.startswith(b"worktree ")]
+    said = git.call(repo, "worktree", "list", "--porcelain").stdout.splitlines()
+    found = [Path(os.fsdecode(line[9:])) for line in said if line.startswith(b"worktree ")]
+    for entry in (repo.common_dir / "worktrees").glob("*/gitdir"):  # a name of several lines is told whole here
+        with contextlib.suppress(OSError):
+            found.append((entry.parent / os.fsdecode(entry.read_bytes().rstrip(b"\n"))).parent)
     return [root for root in dict.fromkeys([repo.root, *found]) if (root / ".git").exists()]
 
 

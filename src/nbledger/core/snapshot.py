@@ -17,7 +17,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from nbledger.core import files, git, secrets, submodules
-from nbledger.core.errors import ToolFailed
+from nbledger.core.errors import Busy, ToolFailed
 from nbledger.core.project import Project
 
 _MANY = 2000
@@ -50,8 +50,12 @@ def capture(project: Project, run_id: str) -> Snapshot:
         )
     try:
         return _capture(project, repo, run_id)
-    except ToolFailed:
-        # A broken private index, or objects that only it knew and `git gc` pruned: start afresh, once.
+    except (ToolFailed, Busy) as err:
+        # A broken private index, objects that only it knew and `git gc` pruned, a Git that was killed: start afresh, once.
+        own = repo.common_dir / f"{git.RUN_REFS}{run_id}.lock"  # nobody else's: the run is new
+        if isinstance(err, Busy) and not own.exists():
+            raise
+        own.unlink(missing_ok=True)
         return _capture(project, repo, run_id, afresh=True)
 
 

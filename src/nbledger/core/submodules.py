@@ -91,13 +91,19 @@ def _whole(repo: git.GitRepo, tree: str) -> bool:
 
 def _join(repo: git.GitRepo, index: Path, inner: dict[str, str]) -> str:
     scratch = index.with_name("index-joined")
-    shutil.copyfile(index, scratch)
     try:
+        _clear(scratch)
+        shutil.copyfile(index, scratch)
         gone = b"".join(os.fsencode(path) + b"\0" for path in inner)
         git.call(repo, "update-index", "--force-remove", "-z", "--stdin", index=scratch, stdin=gone)
         for path, tree in inner.items():
             git.call(repo, "read-tree", f"--prefix={path}/", tree, index=scratch)
         return git.text(repo, "write-tree", index=scratch)
     finally:
-        for name in (scratch, scratch.with_name(f"{scratch.name}.lock")):
-            name.unlink(missing_ok=True)
+        _clear(scratch)
+
+
+def _clear(scratch: Path) -> None:
+    """With the lock that a killed Git left: whoever comes here holds the lock of the folder."""
+    for name in (scratch, scratch.with_name(f"{scratch.name}.lock")):
+        name.unlink(missing_ok=True)
