@@ -294,7 +294,7 @@ def cells(
     ``reasons``: what of its state is hidden; ``warned``: what was said of it before the cell ran, not shown again.
     """
     executed, notebook = session.cells, session.notebook()
-    _write(folder / "session.ipynb", session_cells.session_notebook(executed))
+    _write(folder / "session.ipynb", recording.concealed(session_cells.session_notebook(executed)))
     current = executed[-1].cell_id if executed else None
     order = session_cells.order(executed, notebook, current, needed)
     recording.log_tags(
@@ -311,7 +311,7 @@ def cells(
         "hidden": list(reasons),
         "cells": facts,
     }
-    _write(folder / "session.json", json.dumps(noted))
+    _write(folder / "session.json", recording.concealed(json.dumps(noted)))
     if reasons:
         recording.notice(text := hidden.line(reasons), shown=text != warned)
     elif order.state != "clean" and (notebook is None or scope.first is not None):

@@ -83,12 +83,47 @@ def load_yaml(text: str) -> Any:
     """Parse YAML with every scalar as a string: YAML 1.1 and 1.2 (DVC's) differ in what ``yes`` or ``1_0`` mean."""
     import yaml
 
+    refuse_bomb(text)
     try:
         return yaml.load(text, Loader=_loader())  # noqa: S506
     except (yaml.YAMLError, RecursionError) as err:
         mark = getattr(err, "problem_mark", None)
         where = f" (line {mark.line + 1})" if mark is not None else ""
         raise Damaged(f"not valid YAML{where}") from err
+
+
+_LARGEST, _DEEPEST, _MOST_ALIASES = 64_000_000, 100, 1000
+_ALIAS = re.compile(r"[\[,:\s-]\*[A-Za-z0-9_]+\s*(?=[,\]}\n])")
+
+
+def refuse_bomb(text: str) -> None:
+    """``Damaged`` for YAML that would take a reader down: too large, nested too deep, or unfolding from aliases."""
+    if len(text) > _LARGEST:
+        raise Damaged("too large for a file of DVC")
+    if text.count("*") > _MOST_ALIASES and len(_ALIAS.findall(text)) > _MOST_ALIASES:
+        raise Damaged("too many aliases")
+    if "&" in text and "*" in text and _unfolded(text) > _LARGEST:
+        raise Damaged("its aliases unfold without measure")
+    if text.count("[") + text.count("{") > _DEEPEST:
+        depth = 0
+        for bracket in re.findall(r"[\[\]{}]", text):
+            depth += 1 if bracket in "[{" else -1
+            if depth > _DEEPEST:
+                raise Damaged("nested too deep")
+    if "- " * _DEEPEST in text or "? " * _DEEPEST in text:
+        raise Damaged("nested too deep")
+
+
+def _unfolded(text: str) -> int:
+    """About how many values the document has when each alias stands for what its anchor holds (line by line)."""
+    sizes: dict[str, int] = {}
+    total = 0
+    for line in text.splitlines():
+        names = re.findall(r"(?<![\w'\"])([&*])([A-Za-z0-9_]+)", line)
+        size = 1 + line.count(",") + sum(sizes.get(name, 1) for kind, name in names if kind == "*")
+        sizes |= {name: size for kind, name in names if kind == "&"}
+        total += size
+    return total
 
 
 @lru_cache(1)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from nbledger.core import dvc, git
+from nbledger.core import dvc, dvcfiles, git
 from nbledger.core.project import Project
 
 _STAGES = 5000
@@ -63,6 +63,9 @@ def _load(project: Project, names: Sequence[str]) -> tuple[list[Stage], list[str
     with dvc.opened(dvc.require_root(project)) as repo:
         for name in names:
             try:
+                for path in (project.root / name, (project.root / name).with_name("params.yaml")):
+                    if path.is_file():
+                        dvcfiles.refuse_bomb(dvcfiles.read_text(path))
                 stages = _stages(repo, str(project.root / name))
                 keys = list(stages)
             except Exception as err:  # whatever a parser makes of a broken file

@@ -188,6 +188,9 @@ def _made(text: str, into: Path, progress: Progress | None) -> Rebuilt:
     return Rebuilt(python_of(into), tuple(missing), tuple(notes))
 
 
+_OPTIONS = re.compile(r"^-(?!e\s)|\s--?[A-Za-z]|^-e\s+-")
+
+
 def _requirements(text: str, missing: list[Missing]) -> tuple[list[str], list[tuple[str, str, Path]]]:
     """(requirements to install, local editable packages as (name, version, folder)); what is not there is missing."""
     wanted: list[str] = []
@@ -207,6 +210,9 @@ def _requirements(text: str, missing: list[Missing]) -> tuple[list[str], list[tu
             else:
                 why = f"it was installed from {path}, which is not there"
                 missing.append(Missing("package", f"{name} {version}".strip(), why, "put the folder back"))
+            continue
+        if _OPTIONS.search(bare):  # a record may come from a store that others write to
+            missing.append(Missing("package", bare[:100], "an option is no package", ""))
             continue
         name = canonical(re.split(r"[\s=@]", bare.removeprefix("-e ").strip(), maxsplit=1)[0])
         if name == "nbledger":

@@ -101,7 +101,7 @@ def history(project: Project, path: str, pointer: str) -> list[tuple[gitlog.Logg
     texts = gitlog.blobs(project.git, [(logged.commit, pointer) for logged in commits])
     rows = [datachange.pointer_row(text, pointer, path) for text in texts]
     found: list[tuple[gitlog.Logged, Row]] = []
-    for logged, row, older in zip(commits, rows, [*rows[1:], None], strict=True):
+    for logged, row, older in zip(commits, rows, [*rows[1:], None][: len(rows)], strict=True):
         if row is not None and row.md5 and (older is None or older.md5 != row.md5):
             found.append((logged, row))
     return found

@@ -27,6 +27,7 @@ from nbledger.keeper.journal import SCHEMA, Journal, new_id, now_ms, owner, unwr
 
 _AGAIN = 1.0
 _MOST_DATASETS = 200
+_SHORT = 5  # characters: a shorter secret could be any word
 _LOOSE = ("untracked", "external", "changed-since-read", "dvc-changed")
 
 
@@ -65,6 +66,7 @@ class Recording:
         self.closed = self._ending = False
         self._outcome: dict[str, Any] = {"status": "KILLED", "error": "", "ended": 0}
         self._steps: dict[str, int] = {}
+        self._concealed: set[str] = set()
         self._lock = threading.Lock()
 
     @property
@@ -113,17 +115,28 @@ class Recording:
             shown, hidden = secrets.hide(fresh)
             self.journal.write("params", params=shown)
             self.params |= shown
-            self._hidden("parameter", hidden)
+            self._hidden("parameter", hidden, fresh)
 
     def log_tags(self, tags: Mapping[str, Any]) -> None:
         if tags:
-            shown, hidden = secrets.hide({str(k): str(v) for k, v in tags.items()})
+            given = {str(k): str(v) for k, v in tags.items()}
+            shown, hidden = secrets.hide(given)
             self.journal.write("tags", tags=shown)
-            self._hidden("tag", hidden)
+            self._hidden("tag", hidden, given)
 
-    def _hidden(self, kind: str, names: Sequence[str]) -> None:
+    def _hidden(self, kind: str, names: Sequence[str], values: Mapping[str, str]) -> None:
         if names:
+            self._concealed |= {values[name] for name in names if len(values[name]) > _SHORT}
             self.notice(secrets.notice(kind, names))
+
+    def concealed(self, text: str) -> str:
+        """``text`` (cells, as JSON) without the values that were not recorded as parameters or tags: they stand in the cell
+        that a batch injects.
+        """
+        for value in self._concealed:
+            for form in {value, json.dumps(value)[1:-1], json.dumps(repr(value)[1:-1])[1:-1]}:
+                text = text.replace(form, secrets.HIDDEN)
+        return text
 
     def notice(self, text: str, *, shown: bool = True) -> None:
         """A line the user should read; kept with the run as well. Not ``shown`` where it was said already."""
