@@ -117,7 +117,7 @@ def _quiet() -> Iterator[None]:
 def _imported() -> Any:
     """``mlflow``, imported once, with few retries: the keeper retries by itself and must stay responsive."""
     with _import_lock:
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+        os.environ.setdefault(_RETRIES, "1")
         os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
         import mlflow
 
@@ -297,9 +297,37 @@ def create_run(
     api: MlflowClient, uri: str, experiment: str, journal_id: str, name: str, started: int, tags: Mapping[str, str]
 ) -> str:
     """Create a run (``started`` in ms) marked with its journal's id; its run id."""
-    with _translated(uri):
+    with _translated(uri), _asked_once():
         run = api.create_run(experiment, start_time=started, tags={**tags, JOURNAL_TAG: journal_id}, run_name=name)
         return str(run.info.run_id)
+
+
+_RETRIES = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
+_retries_lock = threading.Lock()
+
+
+@contextlib.contextmanager
+def _asked_once() -> Iterator[None]:
+    """Without MLflow's retries: a server that did what it was asked, and whose answer was lost, would do it twice."""
+    with _retries_lock:
+        before = os.environ.get(_RETRIES)
+        os.environ[_RETRIES] = "0"
+        try:
+            yield
+        finally:
+            if before is None:
+                del os.environ[_RETRIES]
+            else:
+                os.environ[_RETRIES] = before
+
+
+def drop_doubles(api: MlflowClient, uri: str, run_id: str, journal_id: str) -> None:
+    """Delete other runs of this journal: what a server made that was asked in vain and went on with it later."""
+    with _translated(uri):
+        experiment = api.get_run(run_id).info.experiment_id
+        for run in api.search_runs([experiment], f"tags.`{JOURNAL_TAG}` = '{journal_id}'", max_results=100):
+            if run.info.run_id != run_id:
+                api.delete_run(run.info.run_id)
 
 
 def find_by_journal(api: MlflowClient, uri: str, experiment: str, journal_id: str) -> str | None:

@@ -1,19 +1,40 @@
 """Make a ledger run MLflow's active run in this process, so that the user's own ``mlflow`` calls land in it.
 
-Works on MLflow's per-thread stack of active runs without calling the store: pushing and popping cost nothing and
-cannot fail for want of a server. ``mlflow.start_run()`` inside the cell, which would raise beside an active run, is
+Works on MLflow's per-thread stack of active runs. Pushing asks the store for the run, once and for a second at most
+(MLflow's own retries would hold the cell for minutes where a server dies in that moment); popping asks nothing. What the
+user's own calls then meet is theirs: with a server that has died since, they wait as long as MLflow's settings say,
+tracked or not. ``mlflow.start_run()`` inside the cell, which would raise beside an active run, is
 given the ledger's run the first time and a nested run after that, so that code written for a plain cell runs as is.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 _URI = "MLFLOW_TRACKING_URI"
+
+
+_IMPATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0", "MLFLOW_HTTP_REQUEST_TIMEOUT": "1"}
+
+
+@contextlib.contextmanager
+def _impatient() -> Iterator[None]:
+    """One try of one second, instead of MLflow's seven of two minutes."""
+    before = {name: os.environ.get(name) for name in _IMPATIENT}
+    os.environ.update(_IMPATIENT)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 class Active:
@@ -27,8 +48,9 @@ class Active:
         self._mlflow, self._fluent = mlflow, fluent
         self._environment = os.environ.get(_URI)
         self._adopted = False
+        with _impatient():
+            self._entry = mlflow.ActiveRun(mlflow.MlflowClient(tracking_uri=uri).get_run(run_id))
         os.environ[_URI] = uri
-        self._entry = mlflow.ActiveRun(mlflow.MlflowClient(tracking_uri=uri).get_run(run_id))
         self._stack().append(self._entry)
         self._originals: tuple[Any, Any] | None = (fluent.start_run, mlflow.set_tracking_uri)
         fluent.start_run = mlflow.start_run = self._wrapped_start(fluent.start_run)

@@ -129,6 +129,7 @@ def _create(project: Project, path: Path, api: Any, begun: Event, state: dict[st
     run_id = _continued(project, api, experiment, begun)
     if run_id is None and (creating.exists() or state.get("creating")):
         run_id = mlflow.find_by_journal(api, uri, experiment, path.name)
+        state["doubtful"] = True
     elif run_id is None:
         with open(creating, "wb") as file:
             os.fsync(file.fileno())
@@ -280,6 +281,8 @@ def _close(
         with contextlib.suppress(LedgerError):
             snapshot.rename_ref(project, path.name, run_id, taken["commit"])
     mlflow.terminate(api, uri, run_id, str(ended["status"]), int(ended.get("ended") or ended["at"]))
+    if state.get("doubtful"):
+        mlflow.drop_doubles(api, uri, run_id, path.name)
     uploaded = set(state.get("uploaded", []))
     for event in events:
         if event["t"] == "lineage" and event.get("pending"):
