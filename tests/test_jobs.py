@@ -15,7 +15,8 @@ from conftest import commit_all, data_remote, git
 from kernels import kernel
 from nbledger.commands.answer import Face
 from nbledger.commands.tree import run
-from nbledger.core.errors import LedgerError, Refused, UsageError
+from nbledger.core import trust
+from nbledger.core.errors import LedgerError, Refused, Untrusted, UsageError
 from nbledger.core.project import find
 from nbledger.keeper import client, jobs
 
@@ -55,6 +56,12 @@ def preview(root: Path, kind: str, **words: Any) -> tuple[str, list[str], Any]:
 
 
 def test_the_way_of_a_change(project: Path, tmp_path: Path) -> None:
+    with pytest.raises(Untrusted, match="executes code that came with"):
+        ask(project, "job_start", kind="reproduce", run="x")
+    assert "executes the code that came with it" in preview(project, "trust")[0]
+    assert ask(project, "state")["trusted"] is False
+    assert ask(project, "trust") is True
+    assert ask(project, "state")["trusted"] is True
     git(tmp_path, "init", "-q", "--bare", "bare.git")
     git(project, "remote", "add", "origin", str(tmp_path / "bare.git"))
     data_remote(project, tmp_path / "store")
@@ -148,6 +155,7 @@ def test_without_a_keeper_the_work_is_done_at_once(project: Path) -> None:
 
 
 def test_stopping_and_waiting(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trust.trust(find(project))  # its own hook is to run
     git(tmp_path, "init", "-q", "--bare", "bare.git")
     git(project, "remote", "add", "origin", str(tmp_path / "bare.git"))
     hook = project / ".git" / "hooks" / "pre-push"

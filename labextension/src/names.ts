@@ -14,6 +14,7 @@ export const Commands = {
   pull: `${NAME}:pull`,
   flush: `${NAME}:flush`,
   setRemote: `${NAME}:set-remote`,
+  trust: `${NAME}:trust`,
   // files
   track: `${NAME}:track`, // {paths: string[]} of the project; without: what the file browser has selected
   versions: `${NAME}:show-versions`, // {path: string, project?: string}

@@ -1,4 +1,4 @@
-"""An authorizer for a real server: everybody may look, nobody may change anything."""
+"""An authorizer for a real server: it denies the actions that a request's own header ``X-Deny`` names."""
 
 from __future__ import annotations
 
@@ -7,6 +7,6 @@ from typing import Any
 from jupyter_server.auth import Authorizer
 
 
-class OnlyLooking(Authorizer):
+class Denies(Authorizer):
     def is_authorized(self, handler: Any, user: Any, action: str, resource: str) -> bool:
-        return action == "read" or resource != "nbledger"
+        return action not in handler.request.headers.get("X-Deny", "").split()

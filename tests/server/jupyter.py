@@ -24,7 +24,7 @@ from conftest import isolated_environment, short_folder, stop_keepers
 from nbledger.server.routes import PREFIX, Route
 
 _OTHERS = ("jupyterlab", "jupyter_lsp", "jupyter_server_terminals", "nbdime", "notebook", "notebook_shim")
-EXTENSIONS = dict.fromkeys(_OTHERS, False) | {"nbledger.server": True}
+EXTENSIONS = dict.fromkeys((*_OTHERS, "nbledger.server"), False)
 
 
 @dataclass(frozen=True)
@@ -102,9 +102,14 @@ def _spelt(value: Any) -> Any:
 
 @contextmanager
 def started(
-    root: Path, home: Path, *options: str, base: str = "/", env: Mapping[str, str] | None = None
+    root: Path,
+    home: Path,
+    *options: str,
+    base: str = "/",
+    env: Mapping[str, str] | None = None,
+    extension: str = "nbledger.server",
 ) -> Iterator[Server]:
-    """Jupyter Server on ``root``, alone with nbledger's extension."""
+    """Jupyter Server on ``root``, alone with nbledger's extension (or another one)."""
     runtime = short_folder()
     environment = isolated_environment(home, runtime) | dict(env or {})
     token, port = secrets.token_hex(16), _free_port()
@@ -112,7 +117,7 @@ def started(
     words = (
         sys.executable, "-m", "jupyter_server", "--no-browser", "--allow-root", f"--ServerApp.root_dir={root}",
         f"--ServerApp.port={port}", "--ServerApp.port_retries=0", f"--IdentityProvider.token={token}",
-        f"--ServerApp.base_url={base}", f"--ServerApp.jpserver_extensions={EXTENSIONS}", *options,
+        f"--ServerApp.base_url={base}", f"--ServerApp.jpserver_extensions={EXTENSIONS | {extension: True}}", *options,
     )  # fmt: skip
     process = subprocess.Popen(words, cwd=root, env=environment, stdout=log, stderr=subprocess.STDOUT)
     server = Server(port, base, token, root, environment, process.pid)

@@ -89,6 +89,8 @@ export class Api {
   /** Point `alias` of `model` at `version`; null removes it. What it pointed at before is the answer. */
   alias = (model: string, alias: string, version: string | null) =>
     this.post<{ readonly previous: string | null }>('alias', { model, alias, version });
+  /** From now on what came with the project may be executed. */
+  trust = () => this.post<boolean>('trust', {});
   /** Put a version of tracked data in the place of the present one. */
   useVersion = (file: string, commit: string) =>
     this.post<readonly string[]>('versions/use', { file, commit });

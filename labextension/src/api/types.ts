@@ -12,6 +12,8 @@ export interface IProblem {
   readonly error: string;
   readonly hint: string;
   readonly code: number;
+  /** The error's class in Python; `Untrusted` asks for the person's trust. */
+  readonly kind?: string;
 }
 
 // ── state ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -27,6 +29,8 @@ export interface IState {
   readonly prefix: string;
   /** What `mlflow.user` of a run recorded now would be. */
   readonly user?: string;
+  /** Whether this person trusts the project: only then is anything executed that came with it. */
+  readonly trusted: boolean;
   readonly version: number;
   readonly clean: boolean;
   /** Why a run now could not be brought back, most important first; empty if `clean`. */

@@ -13,6 +13,7 @@ import { Api } from '../api/api';
 import { Commands, NAME } from '../names';
 import { ledgerIcon } from '../shared/icons';
 import { cut } from '../shared/text';
+import { trusting } from '../shared/trust';
 import { ILedger } from '../tokens';
 import { RunActions, type ISubject } from './actions';
 import { DetailModel } from './model';
@@ -39,7 +40,9 @@ const detailPlugin: JupyterFrontEndPlugin<void> = {
   ): void => {
     const { commands, shell } = app;
     const { trans } = ledger;
-    const reproductions = new Reproductions(ledger);
+    const reproductions = new Reproductions(ledger, (api, work) =>
+      trusting(ledger, api, ledger.trans.__('Trust and reproduce'), work)
+    );
     const actions = new RunActions(ledger, commands, reproductions);
     const tracker = new WidgetTracker<MainAreaWidget<RunPanel>>({ namespace: `${NAME}-run` });
     const api = (path: string) => new Api(app.serviceManager.serverSettings, () => path);

@@ -20,7 +20,14 @@ export interface IConclusion {
 
 /** The reproductions that were started here, by the run that is reproduced. */
 export class Reproductions {
-  constructor(private readonly ledger: ILedger) {
+  constructor(
+    private readonly ledger: ILedger,
+    /** Does the work; where it needs the person's trust, asks for it first. */
+    private readonly trusting: (
+      api: Api,
+      work: (words: Body) => Promise<IJob>
+    ) => Promise<IJob | null> = (_, work) => work({})
+  ) {
     ledger.jobs.changed.connect(this.look, this);
   }
 
@@ -34,7 +41,8 @@ export class Reproductions {
   }
 
   async start(api: Api, run: string, words: Body): Promise<IJob | null> {
-    const job = await this.ledger.attempt(() => api.start('reproduce', { run, ...words }));
+    const begin = (trust: Body) => api.start('reproduce', { run, ...words, ...trust });
+    const job = await this.ledger.attempt(() => this.trusting(api, begin));
     if (job) {
       this.followed.set(run, { job, api });
       this.signal.emit(run);

@@ -1,6 +1,7 @@
 import { Dialog, ReactWidget } from '@jupyterlab/apputils';
 import { useEffect, useState, type ReactElement, type ReactNode } from 'react';
 
+import type { Api } from '../api/api';
 import type { Query } from '../api/client';
 import type { IPreview, IProblem } from '../api/types';
 import type { ILedger } from '../tokens';
@@ -19,6 +20,8 @@ export interface IConfirm {
   readonly title: string;
   /** What the button says: a verb. */
   readonly button: string;
+  /** The project that it is about, where that need not be the one on screen. */
+  readonly api?: Api;
   /** Ask for one line of text as well. */
   readonly ask?: { readonly label: string; readonly value?: string; readonly required?: boolean };
   /** What else the dialog shows, above what will happen. */
@@ -136,7 +139,7 @@ function Confirmation({
   const [text, setText] = useState(options.ask?.value ?? '');
   const { trans } = ledger;
   useEffect(() => {
-    ledger.api.preview(options.kind, options.words).then(
+    (options.api ?? ledger.api).preview(options.kind, options.words).then(
       found => {
         setPreview(found);
         loaded(found);

@@ -103,6 +103,12 @@ function doing({ ledger, deeds, files }: ICommandOptions) {
       isEnabled: versioned,
       execute: () => deeds.setRemote()
     },
+    [Commands.trust]: {
+      label: trans.__('Trust this repository…'),
+      caption: trans.__('Let what came with this repository be executed'),
+      isEnabled: () => ledger.state.value?.trusted === false,
+      execute: () => deeds.trust()
+    },
     [Commands.track]: {
       label: trans.__('Track with DVC…'),
       caption: trans.__('Version files or folders with DVC and commit their pointers'),

@@ -6,6 +6,7 @@ import type { IJob, JobKind } from '../api/types';
 import { Commands } from '../names';
 import { confirm, type IConfirm } from '../shared/confirm';
 import { cut } from '../shared/text';
+import { askTrust } from '../shared/trust';
 import type { ILedger } from '../tokens';
 import { commitOf, JobWatch } from './jobWatch';
 import { checkpointPaths } from './stateModel';
@@ -113,6 +114,14 @@ export class Deeds {
       Notification.success(trans.__('Taken back; your files are as they were'), {
         autoClose: SOON
       });
+      void ledger.state.refresh();
+    }
+  }
+
+  async trust(): Promise<void> {
+    const { ledger, trans } = this;
+    if ((await askTrust(ledger, ledger.api)) && (await ledger.attempt(() => ledger.api.trust()))) {
+      Notification.success(trans.__('You trust this repository now'), { autoClose: SOON });
       void ledger.state.refresh();
     }
   }

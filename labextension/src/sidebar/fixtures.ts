@@ -20,6 +20,7 @@ export function calm(over: Partial<IState> = {}): IState {
     root: '/home/ada/wine',
     base: 'wine',
     prefix: '',
+    trusted: true,
     version: 1,
     clean: true,
     because: [],

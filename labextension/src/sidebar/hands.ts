@@ -31,6 +31,7 @@ const COMMAND: Readonly<Record<Deed, string>> = {
   pipeline: Commands.openPipeline,
   init: Commands.init,
   remote: Commands.setRemote,
+  trust: Commands.trust,
   save: Commands.saveAll
 };
 
@@ -70,6 +71,8 @@ export function verb(deed: Deed, trans: TranslationBundle): string {
       return trans.__('Set up…');
     case 'remote':
       return trans.__('Set…');
+    case 'trust':
+      return trans.__('Trust…');
     case 'save':
       return trans.__('Save');
   }

@@ -16,6 +16,7 @@ export type Deed =
   | 'pipeline'
   | 'init'
   | 'remote'
+  | 'trust'
   | 'save';
 
 /** One kind of thing that differs from what is recorded. */
@@ -153,6 +154,12 @@ function lines(state: IState, trans: TranslationBundle): readonly Part[] {
     id: 'no-dvc',
     label: trans.__('Data is not versioned yet'),
     deed: 'init'
+  });
+  say(!state.trusted && git.repository, {
+    id: 'untrusted',
+    label: trans.__('Not trusted: its filters, hooks and server are off'),
+    tone: 'quiet',
+    deed: 'trust'
   });
   say(tracking.reachable === false, {
     id: 'tracking-away',

@@ -30,6 +30,18 @@ def relative(project: Project, name: str) -> str:
     return path
 
 
+def folder(project: Project, name: str) -> Path:
+    """Where something new is to be put, inside the project wherever links lead, and not among what Git or DVC keeps."""
+    root = os.path.realpath(project.root)
+    place = os.path.realpath(os.path.join(root, name)) if "\0" not in name and _encodable(name) else ""
+    if place != root and not place.startswith(root.rstrip(os.sep) + os.sep):
+        raise UsageError(f"{name[:200]!r} is not inside the project", "name a folder in it that does not exist yet")
+    owner = _owner([part for part in os.path.relpath(place, root).split(os.sep) if part != STATE])
+    if owner:
+        raise UsageError(f"{name[:200]!r} belongs to {owner}", "name a folder of your own")
+    return Path(place)
+
+
 def _owner(parts: list[str]) -> str | None:
     """Which of the tools' folders a path leads into, what is the person's own there apart."""
     at = next((i for i, part in enumerate(parts) if part in _INTERNAL), None)

@@ -162,7 +162,7 @@ _VIEWS = {
     "nbledger.keeper.deeds_run": ("set_tags", "rename", "note", "delete", "bring_back"),
     "nbledger.keeper.deeds_models": ("models", "promote", "alias"),
     "nbledger.keeper.promote": ("promote_if",),
-    "nbledger.keeper.deeds_files": ("checkpoint", "undo", "use_version", "push", "pull", "sent"),
+    "nbledger.keeper.deeds_files": ("checkpoint", "undo", "use_version", "push", "pull", "sent", "trust"),
     "nbledger.keeper.collecting": ("gc",),
     "nbledger.keeper.jobs": ("jobs", "job_start", "job_stop"),
 }

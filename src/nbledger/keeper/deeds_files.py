@@ -72,6 +72,15 @@ def pull(project: Project, args: Args, progress: Progress | None) -> Pulled:
         changes.tell(project, "state", "runs", "pipeline")
 
 
+def trust(project: Project, args: Args, progress: Progress | None) -> bool:
+    """The person trusts the project: what came with it may be executed, and the server that it names be asked."""
+    from nbledger.core import trust as trusts
+
+    trusts.trust(project)
+    changes.tell(project, "state", "runs", "models", "pipeline")
+    return trusts.trusted(project)
+
+
 def sent(project: Project, args: Args, progress: Progress | None) -> None:
     """Another process pushed or pulled: what the remotes lack is asked anew."""
     from nbledger.keeper import pushed

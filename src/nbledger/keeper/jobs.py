@@ -15,10 +15,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from nbledger.core import inside, trust
 from nbledger.core.errors import LedgerError, Refused, UsageError
 from nbledger.core.project import Project
 from nbledger.core.records import plain
-from nbledger.keeper import changes, children, outcomes, table
+from nbledger.keeper import changes, children, outcomes, previews, table
 from nbledger.keeper.calls import Args, Progress
 
 KINDS = ("track", "push", "pull", "reproduce")
@@ -188,7 +189,13 @@ def _prepared(project: Project, kind: str, words: dict[str, Any]) -> tuple[str, 
         return kind.capitalize(), lambda job: children.call(job, kind, {})
     if kind == "reproduce":
         run = str(words.get("run") or "@last")
+        if words.get("into"):
+            words = {**words, "into": inside.folder(project, str(words["into"]))}
         argv = children.reproduce_words(project, run, words)
+        if not words.get("restore_only"):
+            if words.get("trust"):
+                trust.trust(project)
+            trust.require(project, "reproducing a run")
         verb = "Restore" if words.get("restore_only") else "Reproduce"
         return f"{verb} {_called(project, run)}", lambda job: children.verb(job, argv)
     raise UsageError(f"there is no work called {kind[:40]!r}", f"there are: {', '.join(KINDS)}")
@@ -203,6 +210,7 @@ def _called(project: Project, run: str) -> str:
 
 def _track(job: Job, paths: list[str], words: dict[str, Any]) -> Any:
     message = str(words["message"]) if words.get("message") else None
+    previews.there(job.project, {"paths": paths})
     if words.get("push"):  # sending can only be stopped from outside
         return children.call(job, "track", {"paths": paths, "message": message, "push": True})
     from nbledger.core.track import track

@@ -6,6 +6,7 @@ import dataclasses
 import os
 from collections.abc import Callable, Sequence
 
+from nbledger.core import inside
 from nbledger.core.errors import LedgerError, Refused, UsageError, nearest
 from nbledger.core.project import Project
 from nbledger.core.records import Preview
@@ -95,10 +96,40 @@ def _use_version(project: Project, args: Args) -> Preview:
 def _track(project: Project, args: Args) -> Preview:
     from nbledger.core import trackplan
 
-    paths = [str(path) for path in args.get("paths") or ()]
+    paths = there(project, args)
     return Preview(
         "", tuple(trackplan.told(project, paths, str(args.get("message") or ""), push=bool(args.get("push"))))
     )
+
+
+def there(project: Project, args: Args) -> list[str]:
+    """The ``paths`` that are to be tracked: files and folders of the project that exist, never patterns."""
+    paths = [inside.relative(project, str(path)) for path in args.get("paths") or ()]
+    missing = next((path for path in paths if not os.path.lexists(project.root / path)), None)
+    if missing is not None:
+        raise UsageError(f"there is no {missing[:200]}", "look at the file browser again")
+    return paths
+
+
+def _trust(project: Project, args: Args) -> Preview:
+    from nbledger.core import git, gitlog, trust
+
+    if trust.trusted(project):
+        return Preview("", ("you trust it already",))
+    lines = ["reproducing a run, or running a notebook, executes the code that came with it, with your rights"]
+    filters = git.switched_off(project.git) if project.git is not None else ()
+    if filters:
+        lines.append(
+            f"the programs that it names as Git filters run when files are looked at: {', '.join(_some(filters, 5))}"
+        )
+    if project.git is not None and (
+        hooks := gitlog.hooks(project.git, "pre-commit", "commit-msg", "post-commit", "pre-push")
+    ):
+        lines.append(f"its hooks run when you make a checkpoint or push: {', '.join(hooks)}")
+    if project.stranger_uri is not None:
+        lines.append(f"the tracking server that it names is asked: {git.scrub_url(project.stranger_uri)}")
+    lines.append("nothing is executed now; nbledger trust --remove takes it back")
+    return Preview("", tuple(lines))
 
 
 def _init(project: Project, args: Args) -> Preview:
@@ -111,7 +142,7 @@ def _reproduce(project: Project, args: Args) -> Preview:
     from nbledger.keeper.views_run import named
 
     row = named(project, str(args.get("run") or "@last"))
-    into = str(project.root / str(args["into"])) if args.get("into") else str(project.state / "reproduced")
+    into = str(inside.folder(project, str(args["into"])) if args.get("into") else project.state / "reproduced")
     name = f"{row.name} ({row.run_id[:8]})"
     if not (row.snapshot or row.commit):
         raise Refused(f"the run {name} names no commit: there is no code to bring back", "it was recorded without Git")
@@ -170,6 +201,7 @@ _KINDS: dict[str, tuple[str, Callable[[Project, Args], Preview]]] = {
     "undo": ("Take the newest commit back", _undo),
     "use_version": ("Use another version", _use_version),
     "init": ("Set up this folder", _init),
+    "trust": ("Trust this repository", _trust),
     "reproduce": ("Reproduce", _reproduce),
     "delete": ("Delete the run", _delete),
     "restore": ("Bring back", _restore),

@@ -132,7 +132,8 @@ _JOB: dict[str, Schema] = {
     "run": RUN,
     "times": whole(1, 100),
     "restore_only": FLAG,
-    "into": ANY_PATH,
+    "into": PATH,
+    "trust": FLAG,
 }
 
 CALLS: dict[str, Schema] = {
@@ -207,6 +208,7 @@ CALLS: dict[str, Schema] = {
     "push": words(),
     "pull": words(),
     "sent": words(),
+    "trust": words(),
     "gc": words(
         scopes=many({"type": "string", "enum": ["workspace", "branches", "tags", "commits"]}, 4),
         cloud=FLAG,

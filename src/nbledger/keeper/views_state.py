@@ -6,6 +6,7 @@ import threading
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from nbledger.core import trust
 from nbledger.core.project import Project
 from nbledger.core.records import plain
 from nbledger.keeper import changes, overview, watching
@@ -21,7 +22,7 @@ def state(project: Project, args: Args, progress: Progress | None) -> dict[str, 
     if trouble:
         found = {**found, "notes": [*found["notes"], f"files are looked at every 2 seconds, not watched: {trouble}"]}
     watched = not trouble and changes.serving()
-    place = {"project": project.key, "base": base, "prefix": prefix, "user": user()}
+    place = {"project": project.key, "base": base, "prefix": prefix, "user": user(), "trusted": trust.trusted(project)}
     return {**found, **place, "version": version, "watching": watched}
 
 

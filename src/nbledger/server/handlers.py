@@ -40,11 +40,14 @@ class LedgerHandler(APIHandler):
         self.service = service
 
     async def prepare(self) -> None:  # type: ignore[override]
-        """What Jupyter Server asks of requests that change something is asked of those that look, too: other sites must
-        not even make this one work.
+        """Nobody is let further whom the server does not know, whatever the method and whatever the server's settings;
+        and the XSRF token that it asks of requests that change something is asked of those that look, too: other sites
+        must not even make this one work.
         """
         await super().prepare()
-        if self.request.method == "GET":
+        if self.current_user is None:
+            raise web.HTTPError(403)
+        if self.request.method in ("GET", "HEAD"):
             self.check_xsrf_cookie()
 
     async def answer(self, route: Route) -> None:

@@ -75,7 +75,8 @@ _RUN_WORDS = {
     "run": RUN,
     "times": whole(1, 100),
     "restore_only": FLAG,
-    "into": text(4_096, 1),
+    "into": PATH,
+    "trust": FLAG,
 }
 _JOB_WORDS = {
     "kind": {"type": "string", "enum": ["track", "push", "pull", "reproduce"]},
@@ -156,6 +157,7 @@ ROUTES: tuple[Route, ...] = (
         "versions/use", "use_version", "Put a version of data in the place of the present one", "file", "commit",
         words={"file": PATH, "commit": COMMIT},
     ),
+    Route("POST", "trust", "trust", "execute", says="Trust the project: what came with it may be executed"),
     Route("POST", "jobs", "job_start", "execute", _JOB_WORDS, ("kind",), says="Begin work that takes a while"),
     Route("DELETE", "jobs", "job_stop", "execute", {"id": JOB_ID}, ("id",), says="Stop such work"),
 )  # fmt: skip

@@ -32,7 +32,7 @@ class Service:
             if route.call not in _WITHOUT_LEDGER:
                 raise UsageError("there is no ledger in this folder", "nbledger init makes one")
             return await bridge.alone(project, route.call, args, route.seconds)
-        if route.action == "execute" and not project.settings.keeper:
+        if route.path == "jobs" and not project.settings.keeper and route.action == "execute":
             raise UsageError(
                 "the settings want no keeper, which does work that takes a while",
                 "do it on the command line, or remove `keeper = false`",
