@@ -17,7 +17,7 @@ from batches import RUN, answer, none_left, notebook, owned, run
 from conftest import git
 from ledger import artifact, runs
 from nbledger.cli import main
-from nbledger.core.batch import KILLED, folded, plan
+from nbledger.core.batch import KILLED, Attempt, Batch, Options, decide, folded, plan
 from nbledger.keeper import batches, frames
 from snap import Snap, check_same
 
@@ -33,12 +33,13 @@ def test_one_notebook_with_parameters(project: Path) -> None:
         ("parameters", "n, rate, name = 1, 0.5, 'a'"),
         "open('made here.txt', 'w').write(str(n))",
         "%%mlrun inner -m double\ndouble = n * 2",
-        "print(n, rate, name)",
+        "print(n, rate, name, api_key)",
     )
     (project / "values.yaml").write_text("n: 4\nrate: 0.25\n")
-    before = Snap.take(project)
+    before, secret = Snap.take(project), "s3cret'<value>-0123"
     done = run(
-        project, "a folder/train it.ipynb", "-p", "n=9", "-p", "nmae=x", "--params", "values.yaml",
+        project, "a folder/train it.ipynb", "-p", "n=9", "-p", "nmae=x", "-p", f"api_key={secret}",
+        "--params", "values.yaml",
         "--output", "out", "--name", "tried", "-e", "elsewhere",
     )  # fmt: skip
     assert "✓  tried" in done.stdout
@@ -54,7 +55,9 @@ def test_one_notebook_with_parameters(project: Path) -> None:
     assert (project / "a folder/made here.txt").read_text() == "9"
     for name in ("train it.ipynb", "train it.html"):
         kept, written = artifact(project, outer.info.run_id, name).read_bytes(), (project / "out" / name).read_bytes()
-        assert b"9 0.25 a" in kept and kept == written
+        assert b"9 0.25 a ***" in kept and kept == written
+    for path in (p for p in project.rglob("*") if p.is_file() and ".git" not in p.parts):
+        assert secret[:6].encode() not in path.read_bytes(), path
     book = nbformat.read(project / "out/train it.ipynb", 4)
     assert [cell.execution_count for cell in book.cells] == [1, 2, 3, 4, 5]
     assert git(project, "show", f"{outer.data.tags['nbledger.snapshot']}:a folder/train it.ipynb")
@@ -336,6 +339,27 @@ def test_labels_tell_notebooks_apart() -> None:
     assert [task.label for task in plan(books, tables)] == ["a", "x/b", "y/b"]
     twice = plan([("a.ipynb", ""), ("a-1.ipynb", "")], [{}, {}], output="out")
     assert len({task.label for task in twice}) == len({task.output for task in twice}) == 4
+
+
+def test_what_a_resume_runs() -> None:
+    def known(*attempts: tuple[str | None, str, bool]) -> Batch:
+        (task,) = plan([("n.ipynb", "old")], [{}])
+        made = tuple(Attempt("j", digest, status, cut=cut) for status, digest, cut in attempts)
+        return Batch("id", "n", 0, Options(), (task,), {0: made})
+
+    never, half = known(), known((None, "old", False))
+    done, bad = known(("FINISHED", "old", False)), known(("FAILED", "old", False))
+    late, cut = known(("KILLED", "old", False)), known(("KILLED", "old", True), ("KILLED", "old", True))
+
+    def todo(batch: Batch, now: str | None = "old", retries: int = 0, *, failed: bool = False) -> bool:
+        return decide(batch, {"n.ipynb": now}, retries=retries, failed=failed).todo == (0,)
+
+    assert all(map(todo, (never, half, late, cut))) and not todo(done) and not todo(bad)
+    assert todo(bad, "new") and todo(bad, failed=True) and todo(bad, retries=1) and not todo(bad, None)
+    assert not todo(done, "new", 5, failed=True)
+    assert decide(done, {"n.ipynb": "new"}, retries=0).stale == (0,)
+    assert decide(never, {"n.ipynb": "new"}, retries=0).edited == (0,)
+    assert decide(bad, {"n.ipynb": "old"}, retries=0).failed == (0,)
 
 
 def test_a_torn_or_damaged_line_is_left_out(tmp_path: Path) -> None:

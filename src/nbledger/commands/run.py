@@ -106,16 +106,8 @@ class _Begun:
         tables = [{**table, **self.values} for table in tables]
         if any(tables):
             papermill.require()
-        settled: set[Path] = set()
-
-        def trusted(project: Project) -> None:
-            if project.home not in settled:
-                settle(project, _DEED, trusting=trusting)
-                settled.add(project.home)
-
-        trusted(here)
         planned = planning.planned(here, self.notebooks, tables, name=self.name, output=self.output, kernel=self.kernel)
-        trusted(planned.project)
+        settle(planned.project, _DEED, trusting=trusting)
         options = _changed(self.how)(Options(kernel=self.kernel, experiment=self.experiment))
         called = self.name or ("batch" if len(planned.tasks) > 1 else planned.tasks[0].name)
         return batch.begin(planned.project, called, options, planned.tasks, _renderer(options), progress)

@@ -3,7 +3,7 @@ read or executed here.
 
 The journal's events: ``batch`` (its name and options), ``task`` (one a notebook and set of parameters), ``planned`` (the
 plan is whole), ``runner`` (a process works on it), ``parent`` and ``parent-begun`` (the run that holds the others),
-``begun`` and ``ended`` (one attempt at a task), ``closed``.
+``begun`` and ``ended`` (one attempt at a task).
 """
 
 from __future__ import annotations
@@ -76,7 +76,6 @@ class Batch:
     attempts: Mapping[int, tuple[Attempt, ...]]
     parents: tuple[tuple[str, bool], ...] = ()
     planned: bool = False
-    closed: str = ""
 
     def last(self, number: int) -> Attempt | None:
         return next(reversed(self.attempts.get(number, ())), None)
@@ -87,7 +86,7 @@ class Batch:
         return last.status if last else None
 
     def tried(self, number: int) -> int:
-        """Attempts that came to an end of their own since the last success of a resume."""
+        """Attempts that came to an end of their own."""
         return sum(a.status is not None and not a.cut for a in self.attempts.get(number, ()))
 
     @property
@@ -102,7 +101,7 @@ def folded(events: Iterable[Event]) -> Batch | None:
     tasks: dict[int, Task] = {}
     attempts: dict[int, list[Attempt]] = {}
     parents: dict[str, bool] = {}
-    planned, closed = False, ""
+    planned = False
     for event in events:
         kind = event["t"]
         if kind == "batch":
@@ -112,8 +111,6 @@ def folded(events: Iterable[Event]) -> Batch | None:
             tasks[int(event["number"])] = Task(**{**known, "withheld": tuple(event.get("withheld", ()))})
         elif kind == "planned":
             planned = len(tasks) == int(event["tasks"])
-        elif kind == "runner":
-            closed = ""
         elif kind in ("parent", "parent-begun"):
             parents[str(event["journal"])] = kind == "parent-begun"
         elif kind == "begun":
@@ -122,8 +119,6 @@ def folded(events: Iterable[Event]) -> Batch | None:
             )
         elif kind == "ended":
             _end(attempts.get(int(event["number"]), []), event)
-        elif kind == "closed":
-            closed = str(event["status"])
     if head is None:
         return None
     options = Options(**{k: v for k, v in head["options"].items() if k in Options.__dataclass_fields__})
@@ -136,7 +131,6 @@ def folded(events: Iterable[Event]) -> Batch | None:
         {number: tuple(found) for number, found in attempts.items()},
         tuple(parents.items()),
         planned,
-        closed,
     )
 
 

@@ -203,6 +203,13 @@ def text(notebook: Any) -> str:
     return written if written.endswith("\n") else written + "\n"
 
 
+def parsed(text: str) -> Any:
+    """The notebook that ``text`` wrote."""
+    import nbformat
+
+    return nbformat.reads(text, as_version=4)
+
+
 def failure(cell: Any, name: str, value: str) -> None:
     """Add to a cell's outputs that it was cut short, where the kernel could not say so."""
     from nbformat.v4 import new_output

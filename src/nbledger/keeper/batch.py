@@ -135,7 +135,8 @@ def resume(
 
 def left(project: Project, batch: Batch, *, failed: bool = False) -> int:
     """How many notebooks a resume of the batch would run."""
-    digests = {task.notebook: cells.notebook_digest(project.root / task.notebook) for task in batch.tasks}
+    asked = [task.notebook for task in batch.tasks if batch.status(task.number) == FAILED]
+    digests = {path: cells.notebook_digest(project.root / path) for path in asked}
     return len(plans.decide(batch, digests, retries=batch.options.retries, failed=failed).todo)
 
 
@@ -190,7 +191,6 @@ class Runner:
         """The run that is the parent of the notebooks' runs, if there are several; ended as the batch ends."""
         if len(self.tasks) == 1:
             yield
-            self._conclude()
             return
         self._parent = self._open_parent()
         status = KILLED
@@ -225,14 +225,12 @@ class Runner:
         return recording
 
     def _conclude(self) -> str:
-        """How the batch ended, noted in its journal."""
+        """How the batch ended."""
         now = batches.read(self.project, self.book.id)
         statuses = [now.status(task.number) for task in self.tasks] if now else [None]
         if self._stopping or None in statuses:
             return KILLED
-        status = FINISHED if set(statuses) == {FINISHED} else FAILED
-        self.book.write("closed", status=status)
-        return status
+        return FINISHED if set(statuses) == {FINISHED} else FAILED
 
     def _summary(self) -> str:
         now = batches.read(self.project, self.book.id) or self.found

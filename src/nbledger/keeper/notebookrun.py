@@ -214,16 +214,12 @@ class NotebookRun:
 
     def _text(self) -> str:
         """The notebook as it may be kept."""
-        return self._without_secrets(kernels.text(self._masked()))
-
-    def _masked(self) -> Any:
-        return papermill.masked(self.notebook, self.job.params) if self._secrets else self.notebook
-
-    def _without_secrets(self, text: str) -> str:
-        """Also where a cell has printed one; short ones could be anything."""
-        for value in self._secrets:
-            for form in {value, json.dumps(value)[1:-1], html.escape(value)}:
-                text = text.replace(form, secrets.HIDDEN) if len(form) > _SHORT else text
+        if not self._secrets:
+            return kernels.text(self.notebook)
+        text = kernels.text(papermill.masked(self.notebook, self.job.params))
+        for value in self._secrets:  # where a cell has printed one, too; short ones could be anything
+            for form in {value, html.escape(value), html.escape(value, quote=False)}:
+                text = text.replace(json.dumps(form)[1:-1], secrets.HIDDEN) if len(form) > _SHORT else text
         return text
 
     def _cells(self, running: kernels.Running) -> tuple[str, str]:
@@ -266,7 +262,8 @@ class NotebookRun:
 
     def _kept(self, status: str, problem: str) -> tuple[str, str]:
         """Keep the executed notebook and its HTML, before the run is closed: a run that finished has both."""
-        kept = Kept(self._text(), self._html())
+        text = self._text()
+        kept = Kept(text, self._html(kernels.parsed(text) if self._secrets else self.notebook))
         with contextlib.suppress(OSError):
             self._write(kept.notebook)
             if kept.html and self._log is not None and self._blob is not None:
@@ -281,11 +278,11 @@ class NotebookRun:
                 return FAILED, f"cannot write {err.filename}: {err.strerror}"
         return status, problem
 
-    def _html(self) -> str:
+    def _html(self, notebook: Any) -> str:
         if self._render is None:
             return ""
         try:
-            return self._without_secrets(self._render(self._masked()))
+            return self._render(notebook)
         except Exception as err:  # a page that cannot be made is no reason to lose the run
             self.notes.append(f"no HTML was made: {' '.join(str(err).split())[:200]}")
             return ""

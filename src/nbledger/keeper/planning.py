@@ -12,7 +12,7 @@ from nbledger.core import batch as plans
 from nbledger.core import cells, kernels
 from nbledger.core.batch import Task
 from nbledger.core.errors import UsageError
-from nbledger.core.project import Project, find
+from nbledger.core.project import STATE, Project, find
 
 
 @dataclass(frozen=True)
@@ -63,11 +63,20 @@ def _named(project: Project, path: Path) -> str:
     return project.relative(path) or str(path)
 
 
+def _bare(here: Project, other: Project) -> bool:
+    """Whether a folder below ``here`` is a project only because nothing says that it is part of one."""
+    marks = (STATE, ".nbledger.toml", ".dvc")
+    below = here.git is None and other.root != here.root and here.relative(other.root) is not None
+    return below and other.git is None and not any((other.root / mark).exists() for mark in marks)
+
+
 def _project(here: Project, paths: Sequence[Path]) -> Project:
     """The one project that all are in: that of the working directory, or the one that they lie in elsewhere."""
-    if all(here.relative(path) for path in paths):
+    folders = list(dict.fromkeys(path.parent for path in paths))
+    projects = [find(folder) for folder in folders]
+    if any(project.root == folder and _bare(here, project) for folder, project in zip(folders, projects, strict=True)):
         here.ensure_state()  # folders below that nothing marks as a project are part of it from now on
-    projects = [find(folder) for folder in dict.fromkeys(path.parent for path in paths)]
+        projects = [find(folder) for folder in folders]
     found, uris = {project.state: project for project in projects}, {project.tracking_uri for project in projects}
     if len(found) > 1 or len(uris) > 1:
         names = ", ".join(sorted(str(project.home) for project in found.values()))
