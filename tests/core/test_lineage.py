@@ -2,6 +2,7 @@ import hashlib
 import json
 import os
 import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,15 @@ def test_a_file_that_changed_since_it_was_read(versioned: Path):
     assert states(found.inputs) == {"folder/b.csv": "changed-since-read", "new file.csv": "changed-since-read"}
     assert [r.md5 for r in found.inputs] == [None, None]
     assert [(r.path, r.md5, r.state) for r in found.outputs] == [("new file.csv", md5("rewritten"), "untracked")]
+
+
+def test_what_lay_in_a_temporary_folder_that_is_gone_is_no_input(versioned: Path):
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "passed on.txt"
+        path.write_text("x")
+        seen = observation(path)
+        assert states(describe(projects.find(), seen, hash_budget_mb=64).inputs) == {str(path): "external"}
+    assert describe(projects.find(), seen, hash_budget_mb=64).inputs == ()
 
 
 def test_over_the_budget_is_pending_and_finished_later(versioned: Path):

@@ -6,6 +6,7 @@ import contextlib
 import os
 import shlex
 import stat
+import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
@@ -85,6 +86,7 @@ def describe(
         at_once = dict(islice(earlier.items(), _MOST_CARRIED))
         reads = observation.reads | _stated(extra_in) | at_once
         writes = _stated([*observation.writes, *extra_out])
+        reads = {path: s for path, s in reads.items() if not _passing(project, path)}
         now = {path: found for path in reads if (found := _stat(path)) is not None} | writes
         moved = {p for p, s in reads.items() if not _same(p, s, now.get(p))}
         hashes = _hashed(project, {p: s for p, s in now.items() if p in writes or p not in moved}, hash_budget_mb)
@@ -97,6 +99,14 @@ def describe(
         inputs = tuple(sorted((*inputs, *waiting), key=lambda r: r.path)) if later else inputs
     modules = tuple(project.relative(Path(m)) or m for m in observation.modules)
     return Lineage(inputs, outputs, modules, _unseen(observation))
+
+
+def _passing(project: Project, path: str) -> bool:
+    """Whether it lay in a temporary folder that is gone: what a program passed to itself, as MLflow does."""
+    folder = os.path.dirname(path)
+    if not folder.startswith(tempfile.gettempdir() + os.sep) or project.relative(Path(path)) is not None:
+        return False
+    return not os.path.exists(folder)
 
 
 def _unseen(observation: Observation) -> tuple[str, ...]:
