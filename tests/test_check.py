@@ -162,7 +162,7 @@ def test_a_fresh_run_in_a_copy_proves_it_and_touches_nothing(project: Path) -> N
     commit_all(project)
     (project / "helper.py").write_text("VALUE = 3\n")  # neither committed nor ignored: the copy holds it all the same
     before = Snap.take(project)
-    code, text, error = nbledger("check", "--run", notebook.relative_to(project), cwd=project)
+    code, text, error = nbledger("check", "--trust", "--run", notebook.relative_to(project), cwd=project)
     assert (code, text) == (0, "notebooks/nb.ipynb: a fresh run shows the same in 3 cells"), error
     assert "[2/3] %%mlrun count -m n" in error
     check_same(before, Snap.take(project))
@@ -175,7 +175,7 @@ def test_a_fresh_run_in_a_copy_proves_it_and_touches_nothing(project: Path) -> N
         ("x = 1\nx += 1\nprint(x)", "3\n"),
         ("import sys\nsys.path.insert(0, '..')\nimport helper\nprint(helper.VALUE)", "3\n"),
     )
-    code, text, _ = nbledger("check", "--run", "--json", notebook, cwd=project)
+    code, text, _ = nbledger("check", "--trust", "--run", "--json", notebook, cwd=project)
     told = json.loads(text)
     assert code == 1
     assert told["clean"] is False
@@ -185,7 +185,7 @@ def test_a_fresh_run_in_a_copy_proves_it_and_touches_nothing(project: Path) -> N
 
 def test_a_notebook_that_fails_and_one_that_was_saved_failing(project: Path) -> None:
     write(project / "fails.ipynb", ("print(1)", "1\n"), ("ghost", ""), ("print(3)", "3\n"))
-    code, text, _ = nbledger("check", "--run", "fails.ipynb", cwd=project)
+    code, text, _ = nbledger("check", "--trust", "--run", "fails.ipynb", cwd=project)
     assert code == 1
     assert text.splitlines()[0] == "fails.ipynb: a fresh run fails"
     assert "NameError: name 'ghost' is not defined" in text
@@ -193,25 +193,27 @@ def test_a_notebook_that_fails_and_one_that_was_saved_failing(project: Path) -> 
     failed = nbformat.v4.new_output("error", ename="ZeroDivisionError", evalue="division by zero", traceback=[])
     cell = nbformat.v4.new_code_cell("1 / 0", execution_count=1, outputs=[failed])
     nbformat.write(nbformat.v4.new_notebook(cells=[cell]), project / "saved.ipynb")
-    code, text, _ = nbledger("check", "--run", "saved.ipynb", cwd=project)
+    code, text, _ = nbledger("check", "--trust", "--run", "saved.ipynb", cwd=project)
     assert (code, text) == (0, "saved.ipynb: a fresh run shows the same in 1 cell")
 
 
 def test_outside_of_a_repository_only_in_place(folder: Path) -> None:
     write(folder / "nb.ipynb", ("open('out.txt', 'w').write('x')\nprint(2)", "2\n"))
-    code, _, error = nbledger("check", "--run", "nb.ipynb", cwd=folder)
+    code, _, error = nbledger("check", "--trust", "--run", "nb.ipynb", cwd=folder)
     assert code == 3
     assert "--in-place" in error
     assert not (folder / "out.txt").exists()
-    code, text, _ = nbledger("check", "--run", "--in-place", "nb.ipynb", cwd=folder)
+    code, text, _ = nbledger("check", "--trust", "--run", "--in-place", "nb.ipynb", cwd=folder)
     assert (code, text) == (0, "nb.ipynb: a fresh run shows the same in 1 cell")
     assert (folder / "out.txt").read_text() == "x"
-    assert sorted(p.name for p in folder.iterdir()) == ["nb.ipynb", "out.txt"]
+    assert sorted(p.name for p in folder.iterdir()) == [".nbledger", "nb.ipynb", "out.txt"]
 
 
 def test_the_magic_runs_it_in_a_process_of_its_own(project: Path) -> None:
     write(project / "nb.ipynb", ("print(2)", "3\n"))
     with kernel(project) as started:
+        assert "trust" in started.run("%ledger check nb.ipynb --run").traceback
+        assert started.run("%ledger trust").status == "ok"
         shown = started.run("%ledger check nb.ipynb --run").shown
         named = started.run("%ledger check nb.ipynb").shown
     assert "nb.ipynb: a fresh run shows something else in 1 of 1 cell" in shown

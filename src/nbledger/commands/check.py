@@ -9,6 +9,7 @@ import click
 from nbledger.commands.answer import Answer, Face
 from nbledger.commands.progress import lines
 from nbledger.commands.shared import ended_gently, json_option
+from nbledger.commands.trust import settle, trust_option
 from nbledger.core import check as checks
 from nbledger.core.check import Check
 from nbledger.core.errors import UsageError
@@ -20,9 +21,12 @@ from nbledger.core.project import find
 @click.option("--run", is_flag=True, help="Prove it: run the notebook fresh in a copy and compare the outputs.")
 @click.option("--in-place", is_flag=True, help="With --run: run it in its own folder, where it may write files.")
 @click.option("--timeout", type=click.IntRange(min=1), metavar="SECONDS", help="With --run: the time a cell may take.")
+@trust_option
 @json_option
 @click.pass_obj
-def check(_face: Face, notebook: Path, run: bool, in_place: bool, timeout: int | None, as_json: bool) -> Answer:
+def check(
+    _face: Face, notebook: Path, run: bool, in_place: bool, timeout: int | None, trusting: bool, as_json: bool
+) -> Answer:
     """Say whether a saved notebook stands on state that a fresh run would not have.
 
     Exit code 0: nothing found; 1: something was, or the fresh run shows something else.
@@ -34,9 +38,11 @@ def check(_face: Face, notebook: Path, run: bool, in_place: bool, timeout: int |
     if run:
         from nbledger.keeper import fresh
 
+        project = find(notebook.parent.resolve())
+        settle(project, fresh.DEED, trusting=trusting)
         with ended_gently():
             found = fresh.run(
-                find(notebook.parent.resolve()),
+                project,
                 notebook,
                 book,
                 found,

@@ -218,7 +218,7 @@ def _toml(path: Path) -> dict[str, Any]:
 
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as err:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as err:
         raise UsageError(f"{path} is not valid TOML: {err}", "mend that line") from err
     except OSError as err:
         raise LedgerError(f"cannot read {path}: {err.strerror}") from err

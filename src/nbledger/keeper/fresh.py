@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from nbledger.core import git, outputs, restore, snapshot
+from nbledger.core import git, outputs, restore, snapshot, trust
 from nbledger.core.check import Check
 from nbledger.core.errors import LedgerError, Refused
 from nbledger.core.project import Project
@@ -32,6 +32,9 @@ class _Place:
     notes: tuple[str, ...] = ()
 
 
+DEED = "running a notebook"
+
+
 def run(
     project: Project,
     path: Path,
@@ -45,8 +48,10 @@ def run(
     """``known`` with what a fresh run of the notebook at ``path`` gave. It runs in a linked work tree that holds the
     project as it is now, and is removed afterwards; ``in_place`` in the notebook's own folder.
 
-    ``Refused`` outside of a Git repository unless ``in_place``: the notebook may write files.
+    ``Refused`` outside of a Git repository unless ``in_place``: the notebook may write files; ``Untrusted`` in a project
+    that is not trusted.
     """
+    trust.require(project, DEED)
     codes = [c for c in book["cells"] if c["cell_type"] == "code" and outputs.source(c).strip()]
     cells = [ExecutedCell(outputs.source(c), c.get("id"), ok=not _may_fail(c)) for c in codes]
     inner = project.relative(path.resolve())
