@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 
 
 @contextmanager
-def losing(port: int, words: bytes, times: int) -> Iterator[tuple[str, list[bytes]]]:
-    """(URI, requests whose answers were lost): the first ``times`` answers to requests that begin with ``words``."""
+def losing(port: int, times: Mapping[bytes, int]) -> Iterator[tuple[str, Counter[bytes]]]:
+    """(URI, what was lost): of ``{how a request begins: times}`` the first so many answers."""
     server = socket.create_server(("127.0.0.1", 0))
-    lost: list[bytes] = []
+    lost: Counter[bytes] = Counter()
 
     def serve(caller: socket.socket) -> None:
         with caller, socket.create_connection(("127.0.0.1", port)) as upstream, suppress(OSError):
             request = _message(caller)
             upstream.sendall(request)
             answer = b"".join(iter(lambda: upstream.recv(65536), b""))
-            if request.startswith(words) and len(lost) < times:
-                lost.append(request.split(b"\r\n")[0])
-                return
+            for words, most in times.items():
+                if request.startswith(words) and lost[words] < most:
+                    lost[words] += 1
+                    return
             caller.sendall(answer)
 
     def accept() -> None:

@@ -80,3 +80,26 @@ def test_each_of_its_functions(project: Path, count: Callable[[int, int], int], 
     assert not wrong, "\n".join(map(str, wrong[:20])) + f"\n{len(wrong)} of {caused}"
     assert not open_runs
     seen(f"{caused} of {caused} faults in {len(known)} functions: the cell is as it was untracked; no run left open")
+
+
+def test_plain(project: Path, plain: Callable[[bool, str], None]) -> None:
+    code = """import mlflow
+with mlflow.start_run():
+    mlflow.log_param('n', 3)
+    mlflow.log_metric('loss', 0.5)
+    mlflow.set_tag('a', 'b')
+    mlflow.log_artifact('in.txt')
+6 * 7"""
+    fails = """from unittest import mock
+def fails(*args, **words): raise OSError(28, 'No space left on device')
+patch = mock.patch.object(mlflow, {name!r}, fails); patch.start()"""
+    (project / "in.txt").write_text("some text")
+    names = ("start_run", "log_param", "log_metric", "set_tag", "log_artifact")
+    with kernel(project, load=False) as k:
+        assert k.run(code).result == "42"
+        outcomes = []
+        for name in names:
+            k.run(fails.format(name=name))
+            outcomes.append(k.run(code).result)
+            k.run("patch.stop()")
+    plain(outcomes == ["42"] * len(names), f"{outcomes.count('')} of {len(names)} calls that fail end the cell")

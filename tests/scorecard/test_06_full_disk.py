@@ -51,6 +51,12 @@ def warnings(cell: Cell) -> list[str]:
     return [*cell.stderr.splitlines(), *noted]
 
 
+def told(cell: Cell, project: Path) -> str:
+    """The one warning, without this machine's paths."""
+    (line,) = warnings(cell)
+    return line.strip(" !").removeprefix("nbledger: ").replace(f"{project}/", "").split(" — ")[0]
+
+
 def listing(k: Kernel, project: Path) -> list[str]:
     root = faults.seen_by(k.pid, project) / ".nbledger"
     return sorted(str(p.relative_to(root)) for p in root.rglob("*") if "journals" in p.parts and p.is_file())
@@ -81,7 +87,7 @@ def test_read_only(project: Path, seen: Callable[[str], None]) -> None:
         assert (first.status, first.result) == ("ok", "42") and len(warnings(first)) == 1, first
         assert "Read-only" in first.stderr and k.run("%%mlrun b\n1/0").ename == "ZeroDivisionError"
         assert listing(k, project) == []
-    seen(f"read-only: {first.stderr.strip()}")
+    seen(f"read-only: {told(first, project)}")
 
 
 def test_full_before_the_cell(project: Path, seen: Callable[[str], None]) -> None:
@@ -97,7 +103,7 @@ def test_full_before_the_cell(project: Path, seen: Callable[[str], None]) -> Non
         k.run("faults.fill('.nbledger')")
         again = k.run("%%mlrun c\n2")
         assert again.result == "2" and len(warnings(again)) == 1  # said anew, as runs were recorded in between
-    seen(f"full: {cell.stderr.strip()}; recorded again when there was room")
+    seen(f"full: {told(cell, project)}; recorded again when there was room")
 
 
 def test_filled_in_the_middle_of_the_cell(project: Path, seen: Callable[[str], None]) -> None:
@@ -119,7 +125,7 @@ def test_filled_in_the_middle_of_the_cell(project: Path, seen: Callable[[str], N
         history = sorted((m.step, m.value) for m in api.get_metric_history(run.info.run_id, "loss"))
         assert history == [(0, 0.5), *((i, i / 7) for i in range(1, 200))]
         whole_files(k, project, run)
-    seen(f"filled by the cell: {warnings(cell)[0].strip()[:160]}; afterwards 200 of 200 values exact, the run FINISHED")
+    seen(f"filled by the cell: {told(cell, project)}; then 200 of 200 values exact, the run FINISHED")
 
 
 def whole_files(k: Kernel, project: Path, run: Any) -> None:
@@ -154,7 +160,7 @@ def test_full_elsewhere(
             "a": "FINISHED",
             "b": "FINISHED",
         }
-    seen(f"full {where}: recorded in {took:.1f} s{': ' + said[0] if said else ''}")
+    seen(f"full {where}: recorded in {took:.1f} s{', with one warning' if said else ''}")
 
 
 def test_plain(project: Path, plain: Callable[[bool, str], None]) -> None:
