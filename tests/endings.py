@@ -69,8 +69,7 @@ def kernels(cwd: Path, count: int, *, load: bool = True) -> Iterator[list[Kernel
     started: list[Kernel] = []
     try:
         with ThreadPoolExecutor(count) as pool:
-            for future in [pool.submit(Kernel, cwd) for _ in range(count)]:
-                started.append(future.result())
+            started.extend(future.result() for future in [pool.submit(Kernel, cwd) for _ in range(count)])
         for k in started if load else ():
             assert k.run("%load_ext nbledger").status == "ok"
         yield started

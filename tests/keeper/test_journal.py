@@ -15,6 +15,7 @@ import pytest
 
 from conftest import git
 from ledger import client, flush, runs, uri
+from nbledger.core import trust
 from nbledger.core.project import Project, find
 from nbledger.keeper import journal, publish, recorder
 from nbledger.keeper.journal import Journal
@@ -27,7 +28,9 @@ def here(project: Path) -> Project:
     (project / ".nbledger.toml").write_text("keeper = false\nexperiment = 'journal'\n")
     git(project, "add", "-A")
     git(project, "commit", "-qm", "No keeper")
-    return find(project)
+    found = find(project)
+    trust.trust(found)  # as any recorded run does
+    return found
 
 
 def record(here: Project, name: str, points: int = 5, *, end: bool = True, **plan: object) -> Path:
@@ -123,7 +126,7 @@ def _hostname() -> str:
     return journal.host().split("/")[0]
 
 
-def test_an_orphan_whose_cell_had_ended_keeps_its_outcome(here: Project) -> None:
+def test_an_orphan_whose_cell_had_failed_keeps_its_outcome(here: Project) -> None:
     recording = recorder.start(here, recorder.Plan(name="nearly", owner=dead()))
     recording.outcome("FAILED", "ValueError: x")
     recording.journal.close()
@@ -251,3 +254,121 @@ for n in range(10**9):
     steps = [e["s"] for e in reading.events if e["t"] == "metric"]
     assert steps == list(range(len(steps))) and len(steps) > told
     assert publish.orphaned(path)
+
+
+def flipped(data: bytes, bit: int) -> bytes:
+    damaged = bytearray(data)
+    damaged[bit // 8] ^= 1 << bit % 8
+    return bytes(damaged)
+
+
+def test_a_flipped_bit_anywhere_costs_at_most_the_lines_it_touches(here: Project) -> None:
+    """Nothing is read that was not written, and all else is: of 2,000 bits, wherever they are."""
+    path = record(here, "flips", 20)
+    events = path / "events.jsonl"
+    whole, written = events.read_bytes(), journal.read(path).events
+    chance = random.Random(5)
+    for bit in chance.sample(range(8 * (len(whole) - 1)), 2000):  # without the last newline the last line is torn
+        events.write_bytes(flipped(whole, bit))
+        reading = journal.read(path)
+        assert all(event in written for event in reading.events)
+        assert len(reading.events) >= len(written) - 2 and (reading.damaged or reading.events == written)
+
+
+def test_lines_without_a_checksum_are_read(here: Project) -> None:
+    """As versions before this one wrote them; a line that lacks what its type has is damaged."""
+    path = record(here, "old")
+    events = path / "events.jsonl"
+    written = journal.read(path).events
+    old = [json.dumps(event).encode() for event in written]
+    events.write_bytes(b"\n".join([*old[:-1], b'{"t":"metric","at":1,"j":"loss","v":1.0,"s":0}', old[-1], b""]))
+    reading = journal.read(path)
+    assert reading.events == written and reading.damaged == 1
+    assert publish.flush(here) == (0, [])
+    assert history(here, "old") == [(n, n / 7) for n in range(5)]
+
+
+@pytest.mark.parametrize("damage", ["removed", "emptied", "garbage", "a bit"])
+def test_a_lost_state_doubles_nothing(here: Project, damage: str) -> None:
+    recording = recorder.start(here, recorder.Plan(name="once", params={"n": 1}))
+    for step in range(5):
+        recording.log(step, {"loss": step / 7})
+    path = recording.journal.path
+    assert publish.publish(here, path) is False
+    state = path / "state.json"
+    known = state.read_bytes()
+    for _ in range(3):
+        if damage == "removed":
+            state.unlink()
+        else:
+            place = 8 * known.index(b'"offset":') + 8 * 10
+            state.write_bytes({"emptied": b"", "garbage": b"\0" * 99}.get(damage) or flipped(known, place))
+            assert journal.load_state(path) == {}
+        assert publish.publish(here, path) is False
+    recording.log(5, {"loss": 5 / 7})
+    recording.outcome("FINISHED")
+    recording.end()
+    assert publish.flush(here) == (0, [])
+    assert len(runs(here.root)) == 1
+    assert history(here, "once") == [(n, n / 7) for n in range(6)]
+
+
+def test_a_damaged_start_is_known_from_the_state(here: Project) -> None:
+    recording = recorder.start(here, recorder.Plan(name="headless", owner=dead()))
+    path = recording.journal.path
+    assert publish.publish(here, path) is False
+    recording.journal.close()
+    events = path / "events.jsonl"
+    events.write_bytes(flipped(events.read_bytes(), 300))
+    assert publish.orphaned(path)
+    assert publish.flush(here) == (0, [])
+    (found,) = runs(here.root)
+    assert found.info.status == "KILLED" and "could not be read" in found.data.tags["nbledger.notices"]
+
+
+def test_a_damaged_index_of_what_was_published(here: Project) -> None:
+    """A torn or damaged line is no answer, spoils no other, and the parent of a run is then asked of the store."""
+    parent = record(here, "parent")
+    publish.flush(here)
+    index = here.state / "published.jsonl"
+    known = index.read_bytes()
+    run_id = publish.run_id_of(here, parent.name)
+    assert run_id is not None
+    for bad in (b"", known[:-20], b"17\n", b"\xff\xfe\n", flipped(known, 8 * known.index(run_id.encode()))):
+        index.write_bytes(bad)
+        assert publish.run_id_of(here, parent.name) is None
+    index.write_bytes(json.dumps([parent.name, run_id]).encode() + b"\n")
+    assert publish.run_id_of(here, parent.name) == run_id
+    index.write_bytes(known[:-20])
+    child = record(here, "child", parent=parent.name)
+    assert publish.flush(here) == (0, [])
+    assert publish.run_id_of(here, child.name) is not None
+    found = {r.info.run_name: r for r in runs(here.root)}
+    assert found["child"].data.tags["mlflow.parentRunId"] == run_id
+
+
+def test_a_locked_database_is_tried_again(here: Project) -> None:
+    """Another program holds SQLite's write lock longer than one attempt waits."""
+    import sqlite3
+    import threading
+
+    record(here, "first")
+    assert publish.flush(here) == (0, [])
+    record(here, "second")
+    held = sqlite3.connect(here.state / "mlflow.db", isolation_level=None, check_same_thread=False)
+    held.execute("begin exclusive")
+    release = threading.Timer(21.0, held.rollback)
+    release.start()
+    assert publish.flush(here) == (0, [])
+    release.join()
+    held.close()
+    assert len(runs(here.root)) == 2
+
+
+def test_an_orphan_that_had_finished_is_killed_and_says_why(here: Project) -> None:
+    recording = recorder.start(here, recorder.Plan(name="nearly", owner=dead()))
+    recording.outcome("FINISHED")
+    recording.journal.close()
+    publish.flush(here)
+    (found,) = runs(here.root)
+    assert found.info.status == "KILLED" and "the cell had finished" in found.data.tags["nbledger.notices"]

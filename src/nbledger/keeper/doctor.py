@@ -138,13 +138,13 @@ def _keeper(project: Project, fix: bool) -> Iterator[Finding]:
 def _journals(project: Project, fix: bool) -> Iterator[Finding]:
     count = 0
     with contextlib.suppress(FileNotFoundError):
-        for leftover in journals.folder(project).glob(".done-*"):
+        for leftover in journals.leftovers(project):
             if time.time() - leftover.stat().st_ctime < _BEING_REMOVED:
                 continue
             if fix:
-                shutil.rmtree(leftover, ignore_errors=True)
+                leftover.unlink() if leftover.is_file() else shutil.rmtree(leftover, ignore_errors=True)
             yield Finding(
-                "note", f"a published journal was not quite removed: {leftover.name}", "nbledger doctor --fix", fix
+                "note", f"{leftover.name} was left half-made or half-removed by a crash", "nbledger doctor --fix", fix
             )
     for path in journals.pending(project):
         reading = journals.read(path)

@@ -25,22 +25,23 @@ def sealed(fields: Mapping[str, Any], **options: Any) -> bytes:
     return seal(json.dumps(fields, separators=(",", ":"), **options)[:-1].encode())
 
 
-def is_sealed(line: bytes) -> bool:
-    """Whether a line (without its newline) bears a checksum, right or wrong."""
-    return line.endswith(_END) and line[-_TAIL:].startswith(_MARK)
-
-
 def opened(line: bytes) -> dict[str, Any] | None:
     """The object of a line; None where it is not what was written."""
     line = line.rstrip(b"\n")
-    checked = is_sealed(line)
-    if checked:
-        line, crc = line[:-_TAIL], line[-_TAIL:][len(_MARK) : -len(_END)]
-        if crc != b"%08x" % crc32(line):
+    tail = line[-_TAIL:]
+    if (tail.startswith(_MARK) and tail.endswith(_END)) or _nearly(tail):
+        body = line[:-_TAIL]
+        if tail != b"%b%08x%b" % (_MARK, crc32(body), _END):
             return None
-        line += b"}"
+        line = body + b"}"
     try:
         fields = json.loads(line)
     except ValueError:
         return None
     return fields if isinstance(fields, dict) else None
+
+
+def _nearly(tail: bytes) -> bool:
+    """Whether it is the end of a sealed line of which one byte was damaged."""
+    frame, held = _MARK + _END, tail[: len(_MARK)] + tail[-len(_END) :]
+    return len(held) == len(frame) and sum(a != b for a, b in zip(held, frame, strict=True)) <= 1

@@ -40,6 +40,7 @@ __all__ = [
     "first",
     "folder",
     "host",
+    "leftovers",
     "load_state",
     "new_id",
     "now_ms",
@@ -265,6 +266,15 @@ def pending(project: Project) -> Iterator[Path]:
                 aged.append((entry.stat().st_ctime_ns, entry.path))
     for _, path in sorted(aged):
         yield Path(path)
+
+
+def leftovers(project: Project) -> Iterator[Path]:
+    """What a crash leaves beside the journals: published ones half-removed, ones half-handed over, files half-written. Those
+    of a process at work look the same: only old ones are anybody's to remove.
+    """
+    place = folder(project)
+    yield from (*place.glob(".done-*"), *place.glob(".new-*"))
+    yield from (*place.glob("*/.*.tmp"), *project.state.glob(".*.tmp"), *project.state.glob("mlflow.db.new*"))
 
 
 def remove(path: Path) -> None:
