@@ -31,6 +31,8 @@ from nbledger.keeper import doctor
 from nbledger.keeper.reproduce import Wanted, reproduce
 from snap import Snap, check_same
 
+pytestmark = pytest.mark.timeout(1200)  # in full, on a busy machine
+
 CLI = (sys.executable, "-m", "nbledger.cli", "reproduce", "slow", "--times", "2")
 
 

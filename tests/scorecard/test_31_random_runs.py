@@ -16,6 +16,8 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 import ledger
 from conftest import commit_all, dvc, git
 from kernels import kernel
@@ -24,6 +26,8 @@ from nbledger.core.project import find
 from nbledger.core.restore import remove, restore
 from nbledger.core.track import track
 from snap import Snap, check_same
+
+pytestmark = pytest.mark.timeout(1200)  # in full, on a busy machine
 
 FILES = (
     *("train.py", "src/lib.py", "src/deep/er/model.py", "notes ü.txt", "conf/a.toml", "conf/b.toml", "run.sh", "empty"),

@@ -27,6 +27,8 @@ from conftest import commit_all, data_remote, dvc, git
 from kernels import Kernel
 from snap import Snap, check_same
 
+pytestmark = pytest.mark.timeout(1200)  # in full, on a busy machine
+
 READ, UNREAD = b"1\n2\n", b"3\n"
 
 

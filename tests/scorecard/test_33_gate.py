@@ -34,6 +34,8 @@ from nbledger.core.project import find
 from nbledger.keeper import calls
 from nbledger.keeper.promote import Decision
 
+pytestmark = pytest.mark.timeout(1200)  # in full, on a busy machine
+
 IF = "accuracy >= champion.accuracy + 0.005"
 
 

@@ -19,8 +19,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 import ledger
 from kernels import kernel
+
+pytestmark = pytest.mark.timeout(1200)  # in full, on a busy machine
 
 NAMES = (
     *("a=b", "a[0", "a]", "a,b", "50%", "", "..", "../up", ".", "/abs", "line\nbreak", "tail\n"),
