@@ -10,6 +10,7 @@ comes while `mlflow.log_metric` waits for the server.
 
 from __future__ import annotations
 
+import random
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -21,7 +22,7 @@ from deadcells import LIMIT
 from deadserver import KINDS, dead_server, use
 from kernels import Kernel, kernel
 from kills import spread
-from ledgerfiles import ends
+from ledgerfiles import ends, events, journals
 from scorecard.conftest import FULL
 from servers import free_port
 
@@ -62,6 +63,36 @@ def test_while_the_cell_sleeps(
         closed = ends(project)
         assert set(closed.values()) == {"KILLED"} and len(closed) == times, closed
     seen(f"{times} of {times} KeyboardInterrupt, slowest {max(took for took, _ in found):.2f} s; all runs KILLED")
+
+
+def test_whenever_it_comes(project: Path, count: Callable[[int, int], int], seen: Callable[[str], None]) -> None:
+    """As a front end sends it: to the kernel and the programs it started, Git among them."""
+    use(project, f"http://127.0.0.1:{free_port()}")
+    outcomes = Counter[str]()
+    with kernel(project) as k:
+        k.run("%%mlrun first\nimport time")
+        for number in range(count(60, 6)):
+            (project / "new.py").write_text(f"{number = }\n")  # a snapshot to take
+            message = k.send(f"%%mlrun random{number}\ntime.sleep(0.05)\n6 * 7")
+            time.sleep(random.uniform(0, 0.5))
+            k.interrupt()
+            cell = k.collect(message, 20)
+            assert cell.ename in ("", "KeyboardInterrupt") and (cell.ename or cell.result == "42"), cell
+            outcomes[cell.ename or "too early or too late"] += 1
+            status = recorded(project, f"random{number}")
+            ended = "the cell had ended" in cell.traceback  # perhaps only its summary was still to be shown
+            assert status == "FINISHED" if not cell.ename else status in ("KILLED", "none") or ended, (status, cell)
+        assert k.run("%%mlrun last\n6 * 7").displays[-1].startswith("✓ last FINISHED")
+        assert None not in ends(project).values()
+    seen("at random moments: " + ", ".join(f"{n} {name}" for name, n in outcomes.most_common()) + "; no run left open")
+
+
+def recorded(project: Path, name: str) -> str:
+    """How the run of that name was closed; ``none`` where its start was not written."""
+    for journal in journals(project):
+        if events(journal)[0]["name"] == name:
+            return str(ends(project)[journal.name])
+    return "none"
 
 
 @pytest.mark.parametrize("last", ["6 * 7", "1/0"], ids=["result", "error"])
