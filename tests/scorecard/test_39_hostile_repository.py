@@ -25,6 +25,9 @@ from conftest import git, isolated_environment, make_repository, short_folder
 from hostile import Hostile
 from nbledger.core import trust
 from nbledger.core.project import find
+from nbledger.server.routes import ROUTES
+from scorecard.conftest import FULL
+from server.jupyter import examples, started
 
 TESTS = Path(__file__).parents[1]
 CLI = [sys.executable, "-P", "-m", "nbledger.cli"]
@@ -90,7 +93,7 @@ def foreign(programs: list[str]) -> list[str]:
     return [p for p in programs if not (p.endswith(GIT) or "/git-core/" in p or p in SYSTEM)]
 
 
-@pytest.mark.parametrize("how", ["here", "keeper"])
+@pytest.mark.parametrize("how", ["here", "keeper"] if FULL else ["here"])
 def test_looking_executes_nothing(
     made: Hostile, server: tuple[int, list[bytes]], how: str, seen: Callable[[str], None]
 ) -> None:
@@ -110,6 +113,28 @@ def test_looking_executes_nothing(
     )
 
 
+def test_jupyter_opens_the_folder(
+    made: Hostile, server: tuple[int, list[bytes]], isolated: Path, tmp_path: Path, seen: Callable[[str], None]
+) -> None:
+    """A Jupyter Server whose folder it is: what the sidebar asks when it is opened, the files as the file browser shows them."""
+    trace = tmp_path / "trace"
+    python = ["strace", "-D", "-f", "--seccomp-bpf", "-qq", "-e", "trace=execve", "-e", "signal=none", "-o", str(trace)]
+    python += [sys.executable, "-P"]
+    token = {"MLFLOW_TRACKING_TOKEN": TOKEN}
+    with started(made.root, isolated, python=python, cwd=tmp_path, env=token) as jupyter:
+        chosen = [r for r in ROUTES if r.method == "GET"]
+        chosen = chosen if FULL else [r for r in chosen if r.call in ("state", "pipeline")]
+        kinds = [jupyter.call(route, examples(route)).status for route in chosen]
+        kinds += [
+            jupyter.ask("GET", f"api/contents/{path}", jupyter.known).status for path in ("", "note.ipynb", "a.py")
+        ]
+    assert made.fired == []
+    assert foreign(hostile.executed(trace)) == []
+    assert server[1] == []
+    assert kinds[0] == 200
+    seen(f"Jupyter Server opens it: {len(kinds)} requests, 0 canaries")
+
+
 def test_what_executes_asks_first(made: Hostile, server: tuple[int, list[bytes]], seen: Callable[[str], None]) -> None:
     deeds = [
         ["reproduce", "run-local"],
@@ -118,7 +143,7 @@ def test_what_executes_asks_first(made: Hostile, server: tuple[int, list[bytes]]
         ["push"],
         ["pull"],
     ]
-    for words in deeds:
+    for words in deeds if FULL else deeds[:3]:
         done = subprocess.run([*CLI, *words], cwd=made.root, capture_output=True, text=True, check=False, timeout=120)
         assert done.returncode == 3, (words, done)
         assert "trust" in done.stderr, (words, done.stderr)
@@ -173,7 +198,9 @@ def test_trust_is_the_persons_and_of_this_repository(project: Path, tmp_path: Pa
     assert listed.stat().st_mode & 0o777 == 0o600
 
 
-@pytest.mark.parametrize("name", ["keeper.log", "keeper.lock", "mlflow.db", "journals", "hashes.db", "share.lock"])
+@pytest.mark.parametrize(
+    "name", ["keeper.log", "keeper.lock", "mlflow.db", "journals", "share.lock"][: None if FULL else 2]
+)
 def test_links_in_the_ledgers_folder(project: Path, tmp_path: Path, name: str) -> None:
     """A link that came along leads nothing of ours out of the project."""
     mine = tmp_path / "mine"

@@ -108,18 +108,20 @@ def started(
     base: str = "/",
     env: Mapping[str, str] | None = None,
     extension: str = "nbledger.server",
+    python: Sequence[str] = (sys.executable,),
+    cwd: Path | None = None,
 ) -> Iterator[Server]:
-    """Jupyter Server on ``root``, alone with nbledger's extension (or another one)."""
+    """Jupyter Server on ``root``, alone with nbledger's extension (or another one); ``python``: how it is started."""
     runtime = short_folder()
     environment = isolated_environment(home, runtime) | dict(env or {})
     token, port = secrets.token_hex(16), _free_port()
     log = (home / "server.log").open("w")
     words = (
-        sys.executable, "-m", "jupyter_server", "--no-browser", "--allow-root", f"--ServerApp.root_dir={root}",
+        *python, "-m", "jupyter_server", "--no-browser", "--allow-root", f"--ServerApp.root_dir={root}",
         f"--ServerApp.port={port}", "--ServerApp.port_retries=0", f"--IdentityProvider.token={token}",
         f"--ServerApp.base_url={base}", f"--ServerApp.jpserver_extensions={EXTENSIONS | {extension: True}}", *options,
     )  # fmt: skip
-    process = subprocess.Popen(words, cwd=root, env=environment, stdout=log, stderr=subprocess.STDOUT)
+    process = subprocess.Popen(words, cwd=cwd or root, env=environment, stdout=log, stderr=subprocess.STDOUT)
     server = Server(port, base, token, root, environment, process.pid)
     try:
         _wait(server, process, home / "server.log")
