@@ -25,7 +25,7 @@ RECORDERS = (
     "src/nbledger/keeper/publish.py",
     "src/nbledger/keeper/recorder.py",
     "src/nbledger/keeper/reproductions.py",
-    "src/nbledger/keeper/batch.py",
+    "src/nbledger/core/batch.py",
     "src/nbledger/keeper/promote.py",
     "src/nbledger/core/mlflow.py",
     "src/nbledger/core/mlflow_active.py",

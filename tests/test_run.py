@@ -15,6 +15,7 @@ import pytest
 
 from batches import RUN, answer, none_left, notebook, owned, run
 from conftest import git
+from kernels import kernel
 from ledger import artifact, runs
 from nbledger.cli import main
 from nbledger.core.batch import KILLED, Attempt, Batch, Options, decide, folded, plan
@@ -82,9 +83,8 @@ def test_outside_of_a_project_and_as_json(folder: Path) -> None:
     assert row["notebook"] == "sub/n.ipynb" and row["seconds"] > 0
 
 
-@pytest.mark.parametrize("way", ["run", "nbconvert"])
-def test_the_record_is_that_of_the_exporter(project: Path, way: str, tmp_path: Path) -> None:
-    """Field by field, against what a first run left; of what differs by nature only the kind is compared."""
+def test_the_record_is_that_of_the_exporter(project: Path, tmp_path: Path) -> None:
+    """Field by field; of what differs by nature (ids, times, digests of them) only the presence is compared."""
     notebook(
         project / "n.ipynb",
         ("parameters", "n = 1"),
@@ -92,12 +92,9 @@ def test_the_record_is_that_of_the_exporter(project: Path, way: str, tmp_path: P
         "%%mlrun inner -m x --tag k=v\nx = len(open('n.ipynb').read()) + n",
     )
     run(project, "n.ipynb", "-p", "n=5")
-    if way == "run":
-        run(project, "n.ipynb", "-p", "n=5")
-    else:
-        words = ["nbconvert", "--log-level=WARN", "--to", "ledger", "--LedgerExporter.parameters=n=5"]
-        where = ["--output-dir", str(tmp_path), "n.ipynb"]
-        subprocess.run([sys.executable, "-m", *words, *where], cwd=project, check=True, timeout=200)
+    words = ["nbconvert", "--log-level=WARN", "--to", "ledger", "--LedgerExporter.parameters=n=5"]
+    where = ["--output-dir", str(tmp_path), "n.ipynb"]
+    subprocess.run([sys.executable, "-m", *words, *where], cwd=project, check=True, timeout=200)
     first, first_inner, second, second_inner = (_record(project, found) for found in runs(project))
     assert first == second
     assert first_inner == second_inner
@@ -147,6 +144,39 @@ def _content(path: Path) -> Any:
     if path.suffix == ".json":
         return sorted(json.loads(path.read_text()))
     return ""
+
+
+def test_from_a_notebook(project: Path) -> None:
+    notebook(project / "n.ipynb", "print('here')")
+    with kernel(project) as k:
+        assert k.run("%load_ext nbledger").status == "ok"
+        done = k.run("%ledger run n.ipynb --trust --no-html")
+        assert done.status == "ok" and "✓  n" in done.result, done
+    (found,) = runs(project)
+    assert (found.info.run_name, found.info.status) == ("n", "FINISHED")
+
+
+def test_a_kernel_without_nbledger(project: Path, isolated: Path) -> None:
+    """It is recorded from outside: code, parameters, the executed notebook, and that the rest is missing."""
+    start = (
+        "import sys; sys.modules['nbledger'] = None; from ipykernel.kernelapp import launch_new_instance as go; go()"
+    )
+    spec = {
+        "argv": [sys.executable, "-c", start, "-f", "{connection_file}"],
+        "display_name": "Bare",
+        "language": "python",
+    }
+    place = isolated / ".local/share/jupyter/kernels/bare"
+    place.mkdir(parents=True)
+    (place / "kernel.json").write_text(json.dumps(spec))
+    notebook(project / "n.ipynb", ("parameters", "n = 1"), "print('got', n)", "1 / 0")
+    run(project, "n.ipynb", "--kernel", "bare", "-p", "n=3", code=1)
+    (found,) = runs(project)
+    assert (found.info.status, found.data.params) == ("FAILED", {"n": "3"})
+    said = artifact(project, found.info.run_id, "nbledger/manifest.json").read_text()
+    assert "recorded without what its cells read" in said
+    assert found.data.tags["nbledger.snapshot"] and found.data.tags["mlflow.source.name"] == "n.ipynb"
+    assert "got 3" in artifact(project, found.info.run_id, "n.ipynb").read_text()
 
 
 # ── what goes wrong ──────────────────────────────────────────────────────────────────────────────────────────
@@ -204,6 +234,13 @@ def test_retries_and_a_list_of_parameters(project: Path) -> None:
     ]  # fmt: skip
     assert {r.data.tags["mlflow.parentRunId"] for r in children} == {parent.info.run_id}
     assert parent.data.tags["nbledger.batch"] == said["batch"]
+    again = subprocess.run(
+        [sys.executable, "-m", "nbledger.cli", "reproduce", parent.info.run_id],
+        cwd=project,
+        capture_output=True,
+        text=True,
+    )
+    assert again.returncode == 3 and "reproduce one of these" in again.stderr
 
 
 def test_control_c_closes_what_runs_and_resume_goes_on(project: Path) -> None:

@@ -15,6 +15,10 @@ from pathlib import PurePosixPath
 from typing import Any
 
 FINISHED, FAILED, KILLED = "FINISHED", "FAILED", "KILLED"
+BATCH_TAG = "nbledger.batch"
+"""Tag of the run that holds those of a batch's notebooks: the batch's id."""
+ATTEMPT_TAG = "nbledger.attempt"
+"""Tag of the run of a notebook that had not finished before in the same batch: which attempt it is."""
 Event = Mapping[str, Any]
 
 

@@ -19,7 +19,7 @@ from typing import Any
 
 from nbledger.core import batch as plans
 from nbledger.core import cells, files, kernels, papermill, secrets
-from nbledger.core.batch import FAILED, FINISHED, KILLED, Batch, Options, Task
+from nbledger.core.batch import ATTEMPT_TAG, BATCH_TAG, FAILED, FINISHED, KILLED, Batch, Options, Task
 from nbledger.core.errors import LedgerError, UsageError
 from nbledger.core.project import Project
 from nbledger.keeper import batches, client, guard, recorder
@@ -28,8 +28,6 @@ from nbledger.keeper import publish as publisher
 from nbledger.keeper.batches import Book
 from nbledger.keeper.notebookrun import INTERRUPTED, Ended, Job, Kept, NotebookRun
 
-BATCH_TAG = "nbledger.batch"
-ATTEMPT_TAG = "nbledger.attempt"
 _PATIENCE = 20.0
 """Seconds that interrupted notebooks have to close their runs before their kernels are killed."""
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from nbledger.core import git, rebuild, restored, trust
 from nbledger.core import record as records
+from nbledger.core.batch import BATCH_TAG
 from nbledger.core.differences import Cause
 from nbledger.core.errors import LedgerError, Refused, UsageError
 from nbledger.core.project import Project
@@ -102,6 +103,8 @@ def reproduce(project: Project, name: str, wanted: Wanted, progress: Progress | 
         raise NotRestorable((gone,)) from err
     if record.row.status == "RUNNING":
         raise Refused(f"the run {record.row.name!r} is still running", "wait for its end")
+    if BATCH_TAG in record.row.tags:
+        raise Refused(f"{record.row.name!r} only holds the runs of a batch's notebooks", "reproduce one of these")
     surroundings, lacking, python = _environment(project, record, wanted, progress)
     lacking = (*_unrecorded(record), *lacking)
     outcome = Reproduction(record.run_id, record.row.name, None, environment=surroundings, tolerance=wanted.tolerance)
