@@ -168,3 +168,75 @@ def test_changes_and_the_upstream(repo: GitRepo, tmp_path: Path) -> None:
     (root / ".dvcignore").write_text("changed")
     assert door.changes(repo) == ([".dvcignore"], ["new dir/"])
     assert door.changes(repo, every_file=True) == ([".dvcignore"], ["new dir/ü"])
+
+
+def test_the_persons_own_filters_stay_in_a_strangers_repository(repo: GitRepo, tmp_path: Path) -> None:
+    """The repository redefines a filter that the person has: theirs is the one that runs. Its own are emptied."""
+    root, log = repo.root, tmp_path / "log"
+    own, theirs = f"echo own >> {log}; cat", f"echo theirs >> {log}; cat"
+    git(root, "config", "--global", "filter.both.clean", own)
+    for name in ("both", "a=b", "only"):
+        git(root, "config", f"filter.{name}.clean", theirs)
+        git(root, "config", f"filter.{name}.required", "true")
+    (root / "included").write_text(f'[filter "inc"]\n\tclean = {theirs}\n')
+    git(root, "config", "include.path", "../included")
+    (root / ".gitattributes").write_text("*.1 filter=both\n*.2 filter=a=b\n*.3 filter=only\n*.4 filter=inc\n")
+    for number in "1234":
+        (root / f"f.{number}").write_text("x")
+    git(root, "add", "-A")
+    git(root, "commit", "-qm", "x")
+    assert set(log.read_text().split()) == {"theirs"}
+    log.unlink()
+    for number in "1234":
+        (root / f"f.{number}").write_text("y")
+    assert door.changes(repo)[0] == ["f.1", "f.2", "f.3", "f.4"]
+    assert set(log.read_text().split()) == {"own"}
+    assert door.switched_off(repo) == ("a=b", "both", "inc", "only")
+    assert door.named_by(repo).executes == (
+        "filter.a=b.clean",
+        "filter.both.clean",
+        "filter.inc.clean",
+        "filter.only.clean",
+    )
+    (root / "included").write_text("")  # a change is seen, wherever it was made
+    assert "inc" not in door.switched_off(repo)
+    trust.trust(find(root))
+    assert door.switched_off(repo) == ()
+
+
+def test_a_work_tree_elsewhere_is_not_followed(repo: GitRepo, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "private.txt").write_text("x")
+    git(repo.root, "config", "core.worktree", str(tmp_path / "elsewhere"))
+    (repo.root / "here.txt").write_text("x")
+    assert door.changes(repo)[1] == ["here.txt"]
+
+
+@pytest.mark.parametrize("name", ["main", "feature/x-1", "refs/nbledger/runs/" + "a" * 32, "v1.0", "über", "a@b"])
+def test_names_of_refs(name: str) -> None:
+    assert door.ref_name(name) == name
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "-x",
+        "--output=/x",
+        "a b",
+        "a\nb",
+        "a..b",
+        "x@{1}",
+        "ext::sh -c x",
+        "a//b",
+        "a/",
+        "x.lock",
+        "@",
+        "a/.b",
+        "a~1",
+        "a:b",
+    ],
+)
+def test_no_names_of_refs(name: str) -> None:
+    with pytest.raises(Refused):
+        door.ref_name(name)

@@ -35,7 +35,7 @@ def _asked(project: Project, deed: str) -> bool:
 @json_option
 @click.pass_obj
 def trust(face: Face, remove: bool, listing: bool, as_json: bool) -> Answer:
-    """Trust the code that came with this project: reproduce, run and repro may execute it."""
+    """Trust the code that came with this project: reproduce, run and others may execute it."""
     if listing:
         found = trusts.listed()
         lines = [f"{each.path!r}, since {each.since}" for each in found]

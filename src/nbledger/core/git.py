@@ -106,7 +106,7 @@ def call(
     trusted and its own configuration names something to execute.
     """
     root = repo.root if isinstance(repo, GitRepo) else repo
-    stranger = _stranger(repo)
+    stranger = None if "--no-index" in args else _stranger(repo)
     if stranger is not None:
         found = named_by(stranger)
         if hooks or network:
