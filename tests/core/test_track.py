@@ -12,9 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from conftest import commit_all, dvc, git, make_repository, run
+from conftest import commit_all, data_remote, dvc, git, make_repository, run
+from kills import Call, killed_at
 from nbledger.core import dvc as door
 from nbledger.core import project as projects
+from nbledger.core import push as shared
 from nbledger.core import trust
 from nbledger.core.errors import Busy, LedgerError, Refused, ToolFailed, UsageError
 from nbledger.core.track import track
@@ -481,3 +483,31 @@ def test_progress_counts_bytes(root: Path) -> None:
     seen: list[tuple[int, int, str]] = []
     do(root, "x", "y", progress=lambda *a: seen.append(a))
     assert seen[-1] == ((9 << 20) + 100, (9 << 20) + 100, "y") and len(seen) >= 3
+
+
+def test_a_push_after_a_plain_one_that_was_killed_sends_everything(root: Path, tmp_path: Path) -> None:
+    """``dvc push`` keeps a list of a folder's files; killed as it writes it, it takes the part for the whole from then on, and
+    when it has sent that and the folder's own object, takes the remote for complete.
+    """
+    (root / "d").mkdir()
+    for place in range(600):
+        (root / "d" / str(place)).write_text(str(place))
+    do(root, "d")
+    push = (sys.executable, "-m", "dvc", "push", "-q")
+
+    def killed_push(remote: str) -> None:
+        data_remote(root, tmp_path / remote)
+        shutil.rmtree(os.environ["DVC_SITE_CACHE_DIR"])
+        assert killed_at(Call("fdatasync", 80, ""), push, root)
+
+    def sent(remote: str) -> int:
+        return sum(1 for path in (tmp_path / remote).rglob("*") if path.is_file())
+
+    killed_push("one")
+    door.push(projects.find(root))
+    assert sent("one") == 601
+    killed_push("two")
+    run(*push, cwd=root)
+    assert sent("two") < 601, "the fault was not caused: DVC sent everything by itself"
+    shared.push(projects.find(root))
+    assert sent("two") == 601

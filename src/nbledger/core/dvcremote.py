@@ -77,10 +77,14 @@ def push_objects(project: Project, md5s: Iterable[str], legacy: Iterable[str] = 
     root, named = dvc.require_root(project), list(md5s)
 
     def send() -> tuple[int, list[str]]:
+        from dvc_data.hashfile.db import get_index
         from dvc_data.hashfile.hash_info import HashInfo
 
         wanted = [HashInfo("md5", md5) for md5 in named] + [HashInfo("md5-dos2unix", md5) for md5 in legacy]
         with dvc.opened(root) as repo:
+            # What DVC remembers of the remote counts a folder's files as there once its list is: after a push that was
+            # killed, some are not. The remote itself is asked.
+            get_index(repo.cloud.get_remote_odb(command="push")).clear()
             # Files by name and before their lists: asked for a list alone, DVC sent to S3 the list without its files.
             files: Any = repo.cloud.push([HashInfo("md5", md5) for md5 in _inside(project, named)])
             lists: Any = repo.cloud.push(wanted)
