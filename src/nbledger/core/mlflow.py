@@ -351,12 +351,34 @@ def log(
 
     refused: list[str] = []
     batches: list[dict[str, list[Any]]] = []
-    batches += [{"params": [Param(k, v) for k, v in part]} for part in _parts(list((params or {}).items()), 100)]
+    every = [Param(k, v) for k, v in (params or {}).items()]
+    if len(every) <= _MANY or not _at_once(api, run_id, every):
+        batches += [{"params": part} for part in _parts(every, 100)]
     batches += [{"tags": [RunTag(k, v) for k, v in part]} for part in _parts(list((tags or {}).items()), 100)]
     batches += [{"metrics": [Metric(k, v, t, s) for k, v, t, s in part]} for part in _parts(list(metrics), 1000)]
     for batch in batches:
         refused += _log_batch(api, uri, run_id, batch)
     return refused
+
+
+_MANY = 300
+
+
+def _at_once(api: MlflowClient, run_id: str, params: list[Any]) -> bool:
+    """Write very many parameters in one step, where the store is a database on this machine: with each batch MLflow reads
+    all parameters that the run has already. False where it cannot, or refused one: batches tell which.
+    """
+    from mlflow.utils import validation
+
+    store: Any = vars(api)["_tracking_client"].store
+    if not type(store).__module__.startswith("mlflow.store.tracking.sqlalchemy_store"):
+        return False
+    try:
+        _, checked, _ = validation._validate_batch_log_data([], params, [])  # noqa: SLF001 - what log_batch does
+        store._log_params(run_id, checked)  # noqa: SLF001
+    except Exception:
+        return False
+    return True
 
 
 def _parts(items: list[Any], size: int) -> list[list[Any]]:
