@@ -78,6 +78,11 @@ def kernels(cwd: Path, count: int, *, load: bool = True) -> Iterator[list[Kernel
             k.close()
 
 
+def no_keeper(root: Path) -> None:
+    """Whoever is started then publishes by itself."""
+    (root / ".nbledger.toml").write_text("keeper = false\n")
+
+
 def plain_store(root: Path) -> str:
     """The URI of a store that plain MLflow has made."""
     where = uri(root)

@@ -71,7 +71,7 @@ MOMENTS = (at_first_line, while_files_are_written, in_a_storm, between_cells)
 def test_sigkill(project: Path, count: Callable[[int, int], int], seen: Callable[[str], None]) -> None:
     found: dict[str, End] = {}
     cut_short = ""
-    while len(found) < (wanted := count(20, 4)):
+    while len(found) < (wanted := count(20, 2)):
         killed: dict[str, float] = {}
         with kernels(project, min(4, wanted - len(found))) as started:
             if not found:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from endings import plain_store, statuses, wait_running
+from endings import no_keeper, plain_store, statuses, wait_running
 from forked import FLUSH, shared
 from kernels import Kernel, kernel
 from ledger import run
@@ -30,12 +30,17 @@ def interrupted(k: Kernel, code: str, again: float | None = None) -> None:
     if again is not None:
         time.sleep(again)
         os.kill(k.pid, signal.SIGINT)
+        # The second may cost the cell its reply, which is ipykernel's to send; what is queued behind it does not run.
+        while k.run("1 + 1").result != "2":
+            time.sleep(0.2)
+        return
     cell = k.collect(message, 30)
     assert cell.ename == "KeyboardInterrupt", cell
 
 
 def test_interrupts(project: Path, count: Callable[[int, int], int], seen: Callable[[str], None]) -> None:
     turns = count(10, 2)
+    no_keeper(project)  # the kernel itself says how the run ended
     with kernel(project) as k:
         for turn in range(turns):
             interrupted(k, f"%%mlrun once{turn}\n{LONG}")
@@ -45,7 +50,6 @@ def test_interrupts(project: Path, count: Callable[[int, int], int], seen: Calla
             assert "KILLED" in k.run("%mlrun stop").shown
         k.run("%mlrun start again")
         interrupted(k, LONG, again=0.01)
-        assert k.run("1 + 1").result == "2"
         k.run("%mlrun stop --status FINISHED")
     assert shared().run(FLUSH, project).code == 0
     found = statuses(project)
