@@ -81,12 +81,23 @@ def _expand(project: Project, words: Sequence[str], cwd: Path, outs: Sequence[Ou
         if os.path.lexists(path):
             paths.append(path)
             continue
-        matches = glob.glob(word, root_dir=cwd, recursive=True) if glob.has_magic(word) else []
+        matches = glob.glob(word, root_dir=cwd, recursive=True) if _listable(project, cwd, word) else []
         kept = [m for m in sorted(matches) if not m.endswith(".dvc") and os.path.basename(m) not in _OWN_FILES]
         if not kept:
             raise _nothing_there(project, word, path, outs)
         paths += [Path(os.path.normpath(cwd / match)) for match in kept]
     return paths
+
+
+def _listable(project: Project, cwd: Path, word: str) -> bool:
+    """Whether ``word`` is a pattern whose folder lies inside the project, wherever links lead: no other is listed."""
+    magic = next((at for at, part in enumerate(Path(word).parts) if glob.has_magic(part)), None)
+    return magic is not None and _inside(project, cwd.joinpath(*Path(word).parts[:magic]))
+
+
+def _inside(project: Project, folder: Path) -> bool:
+    real, root = os.path.realpath(folder), os.path.realpath(project.root)
+    return real == root or real.startswith(root.rstrip(os.sep) + os.sep)
 
 
 def _nothing_there(project: Project, word: str, path: Path, outs: Sequence[Out]) -> UsageError:
@@ -96,7 +107,8 @@ def _nothing_there(project: Project, word: str, path: Path, outs: Sequence[Out])
     folder, name = path.parent, path.name
     while not folder.is_dir():
         folder, name = folder.parent, folder.name
-    hint = "" if glob.has_magic(word) else nearest(name, (n for n in os.listdir(folder) if not n.endswith(".dvc")))
+    names = os.listdir(folder) if _inside(project, folder) and not glob.has_magic(word) else []
+    hint = nearest(name, (n for n in names if not n.endswith(".dvc")))
     return UsageError(
         f"nothing matches {word}" if glob.has_magic(word) else f"{word} is not there",
         hint or "check the spelling; paths are relative to where you are",
