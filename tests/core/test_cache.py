@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from conftest import dvc, git
-from nbledger.core import cache
+from nbledger.core import cache, owners, underway
 from nbledger.core import dvc as door
 from nbledger.core.project import find
 from nbledger.core.track import track
@@ -102,3 +102,30 @@ def test_a_hash_that_status_knows_is_not_taken_for_a_stored_object(tracked: Fold
     time.sleep(0.05)
     assert door.data_status(find(tracked.root)).changed == ("sub/data",)
     tracked.check()
+
+
+def test_objects_that_a_power_cut_left_damaged_are_not_trusted(project: Path) -> None:
+    """The note of a tracking in another boot of this machine: what was written since is hashed once, and goes if it is cut."""
+    objects, texts = project / ".dvc/cache/files/md5", ("whole", "empty", "zeros")
+    (project / "d").mkdir()
+    for text in texts:
+        (project / "d" / text).write_text(text)
+    (project / "old").write_text("old")
+    track(find(project), ["old"])
+    since = time.time_ns()
+    damaged = {"empty": b"", "zeros": bytes(5)}
+    for text in texts:
+        path = objects / md5(text)[:2] / md5(text)[2:]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(damaged.get(text, text.encode()))
+        path.chmod(0o444)
+    who = {"pid": 1, "created": 1.0, "host": f"{owners.host().partition('/')[0]}/another-boot"}
+    note = project / ".nbledger/tracking/1-aa.json"
+    note.write_text(json.dumps({"owner": who, "root": str(project), "since": since, "paths": ["d", "gone"]}))
+    assert underway.cut_short(find(project), door.outputs(find(project))[0]) == ["d"]
+    track(find(project), ["old"])
+    assert sorted(path.read_text() for path in objects.rglob("*") if path.is_file()) == ["old", "whole"]
+    assert json.loads(note.read_text())["since"] == 0 and underway.cut_short(find(project), []) == ["d"]
+    track(find(project), ["d"])
+    assert {path.read_text() for path in objects.rglob("*") if path.is_file()} >= {"old", *texts}
+    assert json.loads(note.read_text())["paths"] == ["gone"] and underway.cut_short(find(project), []) == []
