@@ -29,11 +29,12 @@ RECORDERS = (
     "src/nbledger/keeper/promote.py",
     "src/nbledger/core/mlflow.py",
     "src/nbledger/core/mlflow_active.py",
+    "src/nbledger/core/mlflow_model.py",
     "src/nbledger/core/runs.py",
     "magics/nbledger_magics/collect.py",
     "magics/nbledger_magics/tracked_cell.py",
 )
-NAMED_TAGS = ("JOURNAL_TAG", "BATCH_TAG", "ATTEMPT_TAG", "REPRODUCES", "VERDICT", "REPRODUCED_BY")
+NAMED_TAGS = ("JOURNAL_TAG", "MODEL_TAG", "BATCH_TAG", "ATTEMPT_TAG", "REPRODUCES", "VERDICT", "REPRODUCED_BY")
 
 
 def sections(page: str) -> dict[str, str]:
@@ -120,7 +121,11 @@ def test_every_artifact_of_the_ledger() -> None:
     source = "".join((ROOT / path).read_text() for path in RECORDERS)
     written = set(re.findall(r'folder / "([a-z]+\.[a-z]+)"', source)) | {"manifest.json"}
     documented = {n for n in named(sections("how-it-works.md")["Artifacts"]) if n.startswith("nbledger/")}
-    assert documented == {f"nbledger/{name}" for name in written} | {"nbledger/unlogged/", "nbledger/gate/", "nbledger/batch.json"}
+    assert documented == {f"nbledger/{name}" for name in written} | {
+        "nbledger/unlogged/",
+        "nbledger/gate/",
+        "nbledger/batch.json",
+    }
 
 
 def test_every_link_and_picture_is_there() -> None:
