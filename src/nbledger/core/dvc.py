@@ -171,7 +171,7 @@ def store(project: Project) -> cache.Store:
 
 
 @contextlib.contextmanager
-def lock(project: Project, timeout: float = 6.0) -> Iterator[None]:
+def lock(project: Project, timeout: float = 5.0) -> Iterator[None]:
     """Hold DVC's own repository lock, so that a plain ``dvc`` waits for us and we for it; ``Busy`` after ``timeout``
     seconds names the holder.
     """
