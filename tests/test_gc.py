@@ -322,6 +322,24 @@ def test_a_folder_that_is_here_in_part_is_completed_later(here: Project) -> None
     assert kept.has(here, found.md5)
 
 
+def test_a_list_that_names_what_is_no_hash_leads_nowhere(here: Project, tmp_path: Path) -> None:
+    """A hostile repository can bring any list of a folder's files."""
+    secret = tmp_path / "secret"
+    secret.write_text("secret")
+    up = os.path.relpath(secret, object_of(here, b"").parents[1] / "..")
+    listing = json.dumps([{"md5": f"..{up}", "relpath": "x"}, {"md5": None, "relpath": "y"}]).encode()
+    held = object_of(here, listing)
+    held = held.with_name(held.name + ".dir")
+    held.parent.mkdir(parents=True)
+    held.write_bytes(listing)
+    name = held.parent.name + held.name
+    for wanted in (name, f"..{up}", "../../x", "a" * 31):
+        kept.keep(here, [wanted])
+        kept.bring_back(here, [wanted])
+    assert kept.has(here, name) and not kept.has(here, f"..{up}")
+    assert os.stat(secret).st_nlink == 1
+
+
 def test_damaged_bytes_do_not_come_back(here: Project) -> None:
     held = tracked(here, b"sound")
     record(here, reads=["data.bin"])

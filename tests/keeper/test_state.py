@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from conftest import commit_all, dvc, git
-from nbledger.core import dvcremote, reads
+from nbledger.core import dvcremote, reads, trust
 from nbledger.core.checkpoint import checkpoint
 from nbledger.core.errors import Unreachable
 from nbledger.core.project import find
@@ -169,6 +169,7 @@ def test_what_the_remote_lacks_is_asked_beside_and_known_for_these_versions(
     assert data["remote"] == {"name": "far", "url": str(tmp_path / "far")}
     assert (data["pushed_known"], data["not_pushed"]) == (False, [])  # nobody watches: nobody waits for a network
     here = find(project)
+    trust.trust(here)
 
     def known() -> dict[str, Any]:
         """The state once the remote has answered; while it has not, the state does not wait."""
