@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 
 import ledger
-from kernels import kernel
+from kernels import Kernel, kernel
 
 pytestmark = pytest.mark.timeout(1200)  # in full, on a busy machine
 
@@ -45,12 +45,16 @@ run.log_tags({{"big": {TAG!r}}})
 """
 
 
-def test_every_value_comes_back_exactly(project: Path, seen: Callable[[str], None]) -> None:
+def test_every_value_comes_back_exactly(
+    project: Path, count: Callable[[int, int], int], seen: Callable[[str], None]
+) -> None:
     with kernel(project) as k:
         assert k.run(RECORDING).status == "ok"
         other = LONG[:-1] + "z"
         cell = "from nbledger.keeper import recorder\nrecorder.current().log_params({'long': " + repr(other) + "})"
         assert k.run("%%mlrun other\n" + cell).status == "ok"
+        ledger.flush(project)
+        many = ten_thousand_parameters(project, k, count(10_000, 2_000))
     found = shown(project)
     numbers = {name: number / 3 for number, name in enumerate(NAMES)} | NUMBERS | {"loss": 0.125}
     assert {k: float(v) for k, v in found["metrics"].items() if k != "nan"} == {
@@ -71,9 +75,8 @@ def test_every_value_comes_back_exactly(project: Path, seen: Callable[[str], Non
     assert len(store.metrics) == len(found["metrics"])  # no two became one
     told = json.loads(cli(project, "compare", "odd", "other", "--json").stdout)
     assert told["params"]["long"] == [LONG, other]  # equal in the store
-    seen(
-        f"{len(numbers) + len(found['params'])} of {len(numbers) + len(found['params'])} values exact, {len(changed) + 4} notices"
-    )
+    exact = len(numbers) + len(found["params"])
+    seen(f"{exact} of {exact} values exact, {len(changed) + 4} notices; {many}")
     changed_later(project)
 
 
@@ -95,26 +98,23 @@ def changed_later(project: Path) -> None:
     assert "changed in the store since the run ended" in cli(project, "show", "odd").stdout
 
 
-def test_ten_thousand_parameters(project: Path, count: Callable[[int, int], int], seen: Callable[[str], None]) -> None:
-    many = count(10_000, 2_000)
-    with kernel(project) as k:
-        cell = f"recorder.current().log_params({{f'p[{{i}}]': i for i in range({many})}})"
-        assert k.run(f"%%mlrun odd\nfrom nbledger.keeper import recorder\n{cell}").status == "ok"
-        begun = time.monotonic()
-        assert "published" in ledger.flush(project)
-        took = time.monotonic() - begun
-    found = shown(project)
+def ten_thousand_parameters(project: Path, k: Kernel, many: int) -> str:
+    cell = f"recorder.current().log_params({{f'p[{{i}}]': i for i in range({many})}})"
+    assert k.run(f"%%mlrun many\nfrom nbledger.keeper import recorder\n{cell}").status == "ok"
+    begun = time.monotonic()
+    assert "published" in ledger.flush(project)
+    took = time.monotonic() - begun
+    found = shown(project, "many")
     assert found["params"] == {f"p[{i}]": str(i) for i in range(many)}
-    assert len(ledger.run(project, "odd").data.params) == many
+    assert len(ledger.run(project, "many").data.params) == many
     (summary,) = [line for line in found["notices"] if line.startswith("and ")]
     assert f"{many - 20:,} of a parameter" in summary
     assert len(found["notices"]) == 21
-    seen(f"{many:,} of {many:,} parameters exact, published in {took:.1f} s, one line for {many - 20:,} notices")
+    return f"{many:,} of {many:,} parameters exact, published in {took:.1f} s, one line for {many - 20:,} notices"
 
 
-def shown(project: Path) -> dict[str, Any]:
-    ledger.flush(project)
-    found: dict[str, Any] = json.loads(cli(project, "show", "odd", "--json").stdout)
+def shown(project: Path, name: str = "odd") -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(cli(project, "show", name, "--json").stdout)
     return found
 
 
