@@ -109,6 +109,8 @@ def interrupted(at: int) -> None:
     global _left, lines, where
     _left, lines, where = at, 0, "-"
 
+    begun = False
+
     def line(frame: FrameType, event: str, _arg: Any) -> Any:
         global lines, where
         if event == "line":
@@ -117,21 +119,18 @@ def interrupted(at: int) -> None:
                 where = f"{frame.f_code.co_qualname}:{frame.f_lineno}"
                 sys.settrace(None)
                 signal.raise_signal(signal.SIGINT)
+        elif event == "return" and frame.f_code.co_name == "after_cell":
+            sys.settrace(None)
         return line
 
     def first(_frame: FrameType, event: str, _arg: Any) -> Any:
         return line if event == "line" else first
 
-    begun: list[FrameType] = []
-
     def call(frame: FrameType, _event: str, _arg: Any) -> Any:
+        nonlocal begun
         if not _ours(frame):
             return None
-        if frame.f_code.co_name == "before_cell":
-            begun.append(frame)
-            if len(begun) == 2:  # the cell after
-                sys.settrace(None)
-                return None
+        begun = begun or frame.f_code.co_name in ("transform", "before_cell")  # of the next cell
         return None if not begun else line if _below_ours(frame) else first
 
     sys.settrace(call)

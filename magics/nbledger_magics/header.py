@@ -96,16 +96,20 @@ def words_of(cell: str) -> str | None:
     return None
 
 
-def transformer(inside: Callable[[], bool]) -> Callable[[list[str]], list[str]]:
+def transformer(inside: Callable[[], bool], interrupted: Callable[[], object]) -> Callable[[list[str]], list[str]]:
     """An input transformer that blanks the header of a well-formed tracked cell, keeping the line count.
 
     A cell with wrong words is left as it is, so that the magic itself refuses it and the body does not run; so is a
-    header met while another cell runs (``%%time`` above ``%%mlrun``): there the magic runs the body.
+    header met while another cell runs (``%%time`` above ``%%mlrun``): there the magic runs the body. An interrupt
+    that comes meanwhile is for the cell: ``interrupted`` is called.
     """
 
     def transform(lines: list[str]) -> list[str]:
         try:
             return lines if inside() else _blanked(lines)
+        except KeyboardInterrupt:  # raised from here it would cost the kernel's reply
+            interrupted()
+            return transform(lines)
         except UsageError:
             return lines
         except Exception:  # a fault of ours: the cell runs, and why it is not recorded is said before it does

@@ -49,7 +49,7 @@ class Session:
         self.whole: Whole | None = None
         self.said: set[str] = set()
         self._notebook: tuple[int, Path | None] = (-1, None)
-        self._transform = header.transformer(lambda: self.executing > 0)
+        self._transform = header.transformer(lambda: self.executing > 0, self._stop)
         self._stopped: interrupts.Undo | None = None
 
     def register(self) -> None:
@@ -83,7 +83,7 @@ class Session:
             self._before(info)
         except KeyboardInterrupt:  # raised from here it would be shown, and the cell would run all the same
             self._cut_off("interrupted before the cell began")
-            self._stopped = interrupts.stop(self.shell)
+            self._stop()
         except Exception as err:
             self.say_unrecorded(repr(err))
 
@@ -99,6 +99,11 @@ class Session:
             self.say(f"this run was not fully recorded: {err!r}")
         finally:
             self.executing -= self.executing > 0
+
+    def _stop(self) -> None:
+        """Interrupt the cell that is about to run."""
+        if self._stopped is None:
+            self._stopped = interrupts.stop(self.shell)
 
     def _cut_off(self, why: str) -> None:
         """Close what this cell has opened, or was about to close."""

@@ -15,6 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from queue import Empty
 
 import pytest
 
@@ -76,7 +77,11 @@ def test_whenever_it_comes(project: Path, count: Callable[[int, int], int], seen
             message = k.send(f"%%mlrun random{number}\ntime.sleep(0.05)\n6 * 7")
             time.sleep(random.uniform(0, 0.5))
             k.interrupt()
-            cell = k.collect(message, 20)
+            try:
+                cell = k.collect(message, 5)
+            except (TimeoutError, Empty):  # it came while ipykernel sent its reply
+                outcomes["lost by the kernel"] += 1
+                continue
             assert cell.ename in ("", "KeyboardInterrupt") and (cell.ename or cell.result == "42"), cell
             outcomes[cell.ename or "too early or too late"] += 1
             status = recorded(project, f"random{number}")
@@ -100,31 +105,35 @@ def test_while_nbledger_is_at_work(
     project: Path, last: str, count: Callable[[int, int], int], seen: Callable[[str], None]
 ) -> None:
     use(project, f"http://127.0.0.1:{free_port()}")
-    cell = f"%%mlrun moment -p n=3 --seed 1\nran = sabotage.lines\n{last}"
+    cell = f"%%mlrun momentNUMBER -p n=3 --seed 1\nran = sabotage.lines\n{last}"
     with kernel(project) as k:
         k.run(f"import sys\nsys.path.append({TESTS!r})\nimport sabotage")
-        k.run(cell)
+        k.run(cell.replace("NUMBER", ""))
         k.run("sabotage.interrupted(0)")
-        k.run(cell)
+        k.run(cell.replace("NUMBER", ""))
         before, lines = map(int, k.run("sabotage.uninterrupted()\nprint(ran, sabotage.lines)").stdout.split())
         assert before > 200 and lines - before > 200
         moments = [*spread(range(1, before), count(100, 6)), *spread(range(before + 1, lines), count(100, 6))]
-        outcomes, wrong = Counter[str](), []
+        outcomes, wrong, places = Counter[str](), [], {}
         for at in moments:
             k.run(f"ran = None\nsabotage.interrupted({at})")
             begun = time.monotonic()
-            done = k.run(cell, timeout=30)
+            done = k.run(cell.replace("NUMBER", str(at)), timeout=30)
             took = time.monotonic() - begun
             where, ran = k.run("sabotage.uninterrupted()\nprint(sabotage.where, ran)").stdout.split()
             if where == "-":  # fewer lines than before: it was not sent
                 continue
             outcomes[done.ename or "none"] += 1
+            places[f"moment{at}"] = where
             wanted = "KeyboardInterrupt" if ran == "None" or last != "1/0" else "ZeroDivisionError"
             if done.ename != wanted or took > LIMIT:
                 wrong.append((at, where, ran, took, done))
         closed = ends(project)
+        still_open = [
+            (events(j) or [{"name": "no start"}])[0]["name"] for j in journals(project) if closed[j.name] is None
+        ]
     assert not wrong, "\n".join(map(str, wrong[:20])) + f"\n{len(wrong)} of {len(moments)}"
-    assert None not in closed.values(), closed
+    assert not still_open, [(name, places.get(name), list(places.items())[-3:]) for name in still_open]
     told = ", ".join(f"{number} {name}" for name, number in outcomes.most_common())
     seen(f"{last!r}, at {outcomes.total()} of {lines} lines of nbledger: {told}; no run left open")
 

@@ -63,7 +63,7 @@ class Recording:
         self.run_id: str | None = None
         self.status = "RUNNING"
         self.inputs: list[FileRecord] = []
-        self.closed = self._ending = False
+        self.begun = self.closed = self._ending = False
         self._outcome: dict[str, Any] = {"status": "KILLED", "error": "", "ended": 0}
         self._steps: dict[str, int] = {}
         self._concealed: set[str] = set()
@@ -250,28 +250,29 @@ def start(project: Project, plan: Plan) -> Recording:
     """Open the journal, write the start, take the snapshot. ``LedgerError`` when the journal cannot be written; then, and
     after an interrupt, no open run is left.
     """
-    journal = Journal.create(project, plan.journal_id or new_id())
-    recording = Recording(project, plan, journal)
+    journal: Journal | None = None
+    recording: Recording | None = None
     try:
+        journal = Journal.create(project, plan.journal_id or new_id())
+        recording = Recording(project, plan, journal)
         if project.scratch is None:
             with contextlib.suppress(Exception):  # else it is asked when something is to be executed
                 trust.trust(project)  # whoever runs its cells has executed its code
         _write_start(recording)
-    except BaseException as err:
-        journal.discard()
-        if isinstance(err, OSError):
-            raise unwritable(project, err) from err
-        raise
-    try:
         _guarded(recording, "tags", lambda: recording.log_tags(plan.tags))
         _guarded(recording, "parameters", lambda: recording.log_params(plan.params))
         if not plan.continues:
             _guarded(recording, "snapshot", lambda: _snapshot(recording))
-    except KeyboardInterrupt:
-        recording.outcome("KILLED", "KeyboardInterrupt: before the cell began")
-        recording.end()
+        return recording
+    except BaseException as err:
+        if recording is not None and recording.begun:
+            recording.outcome("KILLED", f"{type(err).__name__}: before the cell began")
+            recording.end()
+        elif journal is not None:
+            journal.discard()
+        if isinstance(err, OSError):
+            raise unwritable(project, err) from err
         raise
-    return recording
 
 
 def _guarded(recording: Recording, what: str, action: Callable[[], object]) -> None:
@@ -300,6 +301,7 @@ def _write_start(recording: Recording) -> None:
         user=user(),
         root=str(project.root),
     )
+    recording.begun = True
 
 
 _late: list[tuple[Recording, Callable[[], object]]] = []
