@@ -3,7 +3,7 @@ read or executed here.
 
 The journal's events: ``batch`` (its name and options), ``task`` (one a notebook and set of parameters), ``planned`` (the
 plan is whole), ``runner`` (a process works on it), ``parent`` and ``parent-begun`` (the run that holds the others),
-``begun`` and ``ended`` (one attempt at a task).
+``begun`` and ``ended`` (one attempt at a task), ``closed`` (all have ended, the run that holds them too).
 """
 
 from __future__ import annotations
@@ -80,6 +80,7 @@ class Batch:
     attempts: Mapping[int, tuple[Attempt, ...]]
     parents: tuple[tuple[str, bool], ...] = ()
     planned: bool = False
+    closed: bool = False
 
     def last(self, number: int) -> Attempt | None:
         return next(reversed(self.attempts.get(number, ())), None)
@@ -105,7 +106,7 @@ def folded(events: Iterable[Event]) -> Batch | None:
     tasks: dict[int, Task] = {}
     attempts: dict[int, list[Attempt]] = {}
     parents: dict[str, bool] = {}
-    planned = False
+    planned = closed = False
     for event in events:
         kind = event["t"]
         if kind == "batch":
@@ -115,6 +116,8 @@ def folded(events: Iterable[Event]) -> Batch | None:
             tasks[int(event["number"])] = Task(**{**known, "withheld": tuple(event.get("withheld", ()))})
         elif kind == "planned":
             planned = len(tasks) == int(event["tasks"])
+        elif kind in ("runner", "closed"):
+            closed = kind == "closed"
         elif kind in ("parent", "parent-begun"):
             parents[str(event["journal"])] = kind == "parent-begun"
         elif kind == "begun":
@@ -135,6 +138,7 @@ def folded(events: Iterable[Event]) -> Batch | None:
         {number: tuple(found) for number, found in attempts.items()},
         tuple(parents.items()),
         planned,
+        closed,
     )
 
 

@@ -131,11 +131,13 @@ def resume(
         return runner.run(decision.todo)
 
 
-def left(project: Project, batch: Batch, *, failed: bool = False) -> int:
-    """How many notebooks a resume of the batch would run."""
+def left(project: Project, batch: Batch, *, failed: bool = False) -> bool:
+    """Whether a resume of the batch has something to do."""
+    if not batch.closed:
+        return True
     asked = [task.notebook for task in batch.tasks if batch.status(task.number) == FAILED]
     digests = {path: cells.notebook_digest(project.root / path) for path in asked}
-    return len(plans.decide(batch, digests, retries=batch.options.retries, failed=failed).todo)
+    return bool(plans.decide(batch, digests, retries=batch.options.retries, failed=failed).todo)
 
 
 class Runner:
@@ -165,14 +167,15 @@ class Runner:
     def run(self, todo: tuple[int, ...]) -> Report:
         """Run the tasks of these numbers. An interrupt ends them as KILLED, and is told by the report's status."""
         began = time.monotonic()
-        if todo:
+        wanted = bool(todo) or not self.found.closed
+        if wanted:
             self._todo.extend(todo)
             self._tell(Told("plan", None, done=len(self.tasks) - len(todo), total=len(self.tasks)))
             self.book.write("runner", owner=journals.owner())
             with guard.watching(), self._holding():
                 self._work(min(self.options.jobs, len(todo)))
         seconds = time.monotonic() - began
-        if todo:
+        if wanted:
             self._flush()
         return self._report(set(todo), seconds)
 
@@ -189,6 +192,8 @@ class Runner:
         """The run that is the parent of the notebooks' runs, if there are several; ended as the batch ends."""
         if len(self.tasks) == 1:
             yield
+            if self._conclude() != KILLED:
+                self.book.write("closed")
             return
         self._parent = self._open_parent()
         status = KILLED
@@ -203,6 +208,8 @@ class Runner:
                     parent.outcome(status)
                     parent.end()
                 client.notify(self.project)
+        if status != KILLED:
+            self.book.write("closed")
 
     def _open_parent(self) -> recorder.Recording | None:
         journal = journals.new_id()

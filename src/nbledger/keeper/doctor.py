@@ -258,7 +258,7 @@ def _reproductions(project: Project, fix: bool) -> Iterator[Finding]:
 def _batches(project: Project, fix: bool) -> Iterator[Finding]:
     """Batches of notebooks that were cut short: only a person knows whether they are to go on."""
     for batch in batches.known(project):
-        if not batch.unfinished:
+        if not batch.unfinished and batch.closed:
             continue
         count = f"{len(batch.unfinished)} of {len(batch.tasks)} notebooks"
         if batches.busy(project, batch.id):
