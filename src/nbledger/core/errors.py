@@ -7,8 +7,11 @@ Every face maps them once: the command line to an exit code, a notebook to one l
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 from typing import ClassVar
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 class LedgerError(Exception):
@@ -26,7 +29,9 @@ class LedgerError(Exception):
         self.hint = hint
 
     def __str__(self) -> str:
-        return f"{self.message} — {self.hint}" if self.hint else self.message
+        """One line, whatever the names in it hold: what would move a terminal's cursor is shown escaped."""
+        text = f"{self.message} — {self.hint}" if self.hint else self.message
+        return text if text.isprintable() else _CONTROL.sub(lambda found: repr(found[0])[1:-1], text)
 
     def as_dict(self) -> dict[str, object]:
         """The ``error`` shape of ``--json``, plus the class, so that a client can raise the same error."""
