@@ -306,7 +306,7 @@ def _python(made: Hostile) -> None:
 
 def _dvc(made: Hostile, port: int) -> None:
     root = made.root
-    subprocess.run([sys.executable, "-P", __file__, "dvc", str(root), str(made.log)], check=True, timeout=120)
+    subprocess.run([sys.executable, "-P", __file__, "dvc", str(root), str(made.log)], check=True, timeout=250)
     made.names += ["dvc-links-pickle", "dvc-hashes-pickle", "dvc-index-pickle", "dvc-tmp-pickle"]
     aws = made.canary("aws.credential_process")
     (root / "aws").write_text(f"[default]\ncredential_process = {aws}\n[profile evil]\ncredential_process = {aws}\n")
@@ -347,7 +347,7 @@ def _dvc(made: Hostile, port: int) -> None:
 def _mlflow(made: Hostile, port: int) -> None:
     root = made.root
     (root / ".nbledger.toml").write_text(f'tracking_uri = "http://127.0.0.1:{port}"\n')
-    subprocess.run([sys.executable, "-P", __file__, "mlflow", str(root), str(port)], check=True, timeout=120)
+    subprocess.run([sys.executable, "-P", __file__, "mlflow", str(root), str(port)], check=True, timeout=250)
     journal = root / ".nbledger" / "journals" / JOURNAL
     (journal / "blobs" / "1").mkdir(parents=True)
     (journal / "blobs" / "1" / "model.pkl").write_bytes(made.pickle("journal-model-pickle"))

@@ -69,6 +69,7 @@ def looked(made: Hostile, how: str) -> tuple[dict[str, str], list[str]]:
     trace = made.bin.parent / f"trace-{how}"
     command = [
         "strace",
+        "-D",
         "-f",
         "--seccomp-bpf",
         "-qq",
@@ -82,11 +83,13 @@ def looked(made: Hostile, how: str) -> tuple[dict[str, str], list[str]]:
         trace,
     ]
     command += [sys.executable, "-P", TESTS / "looks.py", how, made.root]
-    done = subprocess.run(
-        [str(word) for word in command], cwd=made.root, capture_output=True, text=True, check=False, timeout=280
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    return json.loads(done.stdout), hostile.executed(trace)
+    said, errors = made.bin.parent / "said", made.bin.parent / "errors"
+    with said.open("w") as out, errors.open("w") as err:  # no pipes: strace may outlive what it traces
+        done = subprocess.run(
+            [str(word) for word in command], cwd=made.root, stdout=out, stderr=err, check=False, timeout=280
+        )
+    assert done.returncode == 0, errors.read_text()[-3000:]
+    return json.loads(said.read_text()), hostile.executed(trace)
 
 
 def foreign(programs: list[str]) -> list[str]:
