@@ -199,6 +199,7 @@ class _Execution:
                 break
             except kernels.OutOfTime as err:
                 self._stopped(index, "KILLED", str(err))
+                running.settle()
                 break
             self.count = index + 1
             self._judge(index, cell)
