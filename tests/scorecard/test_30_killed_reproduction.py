@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -90,54 +91,57 @@ def check_nothing_left(project: Path, before: Snap) -> None:
     check_same(before, Snap.take(project))
 
 
-def test_killed_at_random_moments(
-    recorded: Path, count: Callable[[int, int], int], seen: Callable[[str], None]
+def test_killed_and_interrupted(
+    recorded: Path, tmp_path: Path, count: Callable[[int, int], int], seen: Callable[[str], None]
 ) -> None:
-    before, chance, many = Snap.take(recorded), random.Random(30), count(20, 1)
+    before = Snap.take(recorded)
+    interrupted_in_one_line(recorded, before)
+    moments, halfway = killed_at_random_moments(recorded, before, count(20, 1))
+    assert again(recorded) == "identical"
+    kills_done, calls = killed_at_system_calls(recorded, before, tmp_path / "log", count(14, 2))
+    assert again(recorded) == "identical"
+    seen(
+        f"{moments} of {moments} kills at random moments ({halfway} of them in the midst of it), {kills_done} of "
+        f"{kills_done} at changing system calls (of {calls}), Ctrl-C in one line: nothing moved, nothing left"
+    )
+
+
+def killed_at_random_moments(project: Path, before: Snap, many: int) -> tuple[int, int]:
+    """Kill ``many``; (kills, those that left something half-made)."""
+    chance = random.Random(30)
     begun = time.monotonic()
-    subprocess.run(CLI, cwd=recorded, check=True, capture_output=True, timeout=240)
+    subprocess.run(CLI, cwd=project, check=True, capture_output=True, timeout=240)
     whole = time.monotonic() - begun
     halfway = 0
     for _ in range(many):
-        process = subprocess.Popen(CLI, cwd=recorded, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(CLI, cwd=project, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         with suppress(subprocess.TimeoutExpired):
             process.wait(chance.uniform(0.1, 0.95) * whole)
         process.kill()
         process.wait()
-        halfway += bool(list((recorded / ".nbledger" / "reproductions").glob("*")))
-        check_nothing_left(recorded, before)
-    assert again(recorded) == "identical"
-    seen(f"{many} of {many} kills, {halfway} of them in the midst of it: nothing moved, nothing left")
+        halfway += bool(list((project / ".nbledger" / "reproductions").glob("*")))
+        check_nothing_left(project, before)
+    return many, halfway
 
 
-def test_killed_at_system_calls(
-    recorded: Path, tmp_path: Path, count: Callable[[int, int], int], seen: Callable[[str], None]
-) -> None:
-    before = Snap.take(recorded)
-    only = re_of(recorded)
-    found = kills.calls(CLI, recorded, tmp_path / "log", only=only)
+def killed_at_system_calls(project: Path, before: Snap, log: Path, most: int) -> tuple[int, int]:
+    """Kill at calls that change files of the project, spread evenly; (kills, such calls)."""
+    found = kills.calls(CLI, project, log, only=re.escape(str(project)))
     assert len(found) > 20
-    check_nothing_left(recorded, before)
+    check_nothing_left(project, before)
     killed = 0
-    chosen = kills.spread(found, count(14, 2))
+    chosen = kills.spread(found, most)
     for call in chosen:
-        killed += kills.killed_at(call, CLI, recorded)
-        check_nothing_left(recorded, before)
-    assert killed >= 0.5 * len(chosen)
-    assert again(recorded) == "identical"
-    seen(f"killed at {killed} of {len(found)} changing system calls: nothing moved, nothing left")
+        killed += kills.killed_at(call, CLI, project)
+        check_nothing_left(project, before)
+    assert killed >= 0.5 * len(chosen)  # a run may take another way
+    return killed, len(found)
 
 
-def re_of(project: Path) -> str:
-    import re
-
-    return re.escape(str(project))
-
-
-def test_ctrl_c_is_one_line(recorded: Path) -> None:
-    before = Snap.take(recorded)
+def interrupted_in_one_line(project: Path, before: Snap) -> None:
+    """Ctrl-C, as a terminal does it: to all of the foreground."""
     process = subprocess.Popen(
-        CLI, cwd=recorded, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+        CLI, cwd=project, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
     )
     assert process.stdout is not None
     said = ""
@@ -145,11 +149,11 @@ def test_ctrl_c_is_one_line(recorded: Path) -> None:
         said = line
         if "%%mlrun slow" in line:
             break
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does it: to all of the foreground
+    os.killpg(process.pid, signal.SIGINT)
     rest, _ = process.communicate(timeout=60)
     assert process.returncode == 130
     assert rest.strip() == "nbledger: interrupted", said + rest  # below the ^C of a terminal
-    check_nothing_left(recorded, before)
+    check_nothing_left(project, before)
 
 
 def test_plain_script(folder: Path, project: Path, plain: Callable[[bool, str], None]) -> None:
