@@ -45,9 +45,9 @@ def ends(root: Path, killed: Mapping[str, float], limit: float = LIMIT) -> dict[
         time.sleep(0.2)
 
 
-def check_ends(found: Mapping[str, End]) -> str:
+def check_ends(found: Mapping[str, End], limit: float = LIMIT) -> str:
     """Each has a final status that is not FINISHED, in time; the figures."""
-    wrong = {name: end for name, end in found.items() if end.status not in ("KILLED", "FAILED") or end.seconds > LIMIT}
+    wrong = {name: end for name, end in found.items() if end.status not in ("KILLED", "FAILED") or end.seconds > limit}
     assert not wrong, wrong
     told = sorted({end.status for end in found.values()})
     return f"{len(found)} of {len(found)} {' or '.join(told)}, slowest {max(e.seconds for e in found.values()):.1f} s"

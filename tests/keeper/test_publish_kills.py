@@ -18,6 +18,7 @@ from conftest import git
 from forked import FLUSH, Warm, shared
 from kills import spread
 from ledger import client, flush, runs, uri
+from nbledger.core import trust
 from nbledger.core.project import Project, find
 from nbledger.keeper import journal, publish, recorder
 
@@ -89,6 +90,7 @@ def kept(project: Path, tmp_path: Path, ready: Warm) -> tuple[Path, Path, int]:
 def restore(project: Path, copy: Path) -> None:
     shutil.rmtree(project)
     shutil.copytree(copy, project, symlinks=True)
+    trust.trust(find(project))  # a project put in the place of another is a stranger
 
 
 def check_whole(ready: Warm, project: Path, ended: int) -> None:

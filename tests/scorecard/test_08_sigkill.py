@@ -16,10 +16,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from endings import End, check_ends, ends, kernels, plain_store, statuses, wait_running
 from forked import shared
 from kernels import Kernel
 from ledger import run, wait_for_status
+
+pytestmark = pytest.mark.timeout(1200)
 
 STORM = "%%mlrun {}\nfrom nbledger import log\nprint('in', flush=True)\nn = 0\nwhile True:\n    log(loss=n / 7); n += 1"
 FIRST = "%%mlrun {}\nprint('in', flush=True)\nimport time\ntime.sleep(300)"

@@ -13,10 +13,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from endings import no_keeper, plain_store, statuses, wait_running
 from forked import FLUSH, shared
 from kernels import Kernel, kernel
 from ledger import run
+
+pytestmark = pytest.mark.timeout(1200)
 
 LONG = "import time\nprint('in', flush=True)\ntime.sleep(60)"
 

@@ -12,9 +12,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from endings import no_keeper, plain_store
 from kernels import Kernel, kernel
 from ledger import client, runs, uri
+
+pytestmark = pytest.mark.timeout(1200)
 
 OUTER = """
 import mlflow

@@ -14,11 +14,18 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from endings import End, check_ends, ends, plain_store, statuses, wait_running
 from forked import FLUSH, shared
 from kernels import kernel
 from nbledger.core.project import find
 from nbledger.keeper import client
+
+pytestmark = pytest.mark.timeout(1200)
+
+PATIENCE = 120.0
+"""Seconds for a whole start: the criterion names none."""
 
 
 def kill_both(root: Path, name: str) -> None:
@@ -53,8 +60,8 @@ def test_the_next_start_closes(project: Path, count: Callable[[int, int], int], 
         kill_both(project, way.__name__)
         begun = time.monotonic()
         way(project)
-        closed |= ends(project, {way.__name__: begun})
-    told = check_ends(closed)
+        closed |= ends(project, {way.__name__: begun}, PATIENCE)
+    told = check_ends(closed, PATIENCE)
     assert {end.status for end in closed.values()} == {"KILLED"}
     seen(f"by {', '.join(way.__name__[3:].replace('_', ' ') for way in ways)}: {told} after the next start began")
 

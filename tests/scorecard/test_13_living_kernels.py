@@ -18,9 +18,13 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from endings import no_keeper, plain_store, statuses, wait_running
 from forked import FLUSH, shared
 from kernels import kernel
+
+pytestmark = pytest.mark.timeout(1200)
 
 LOOKS = """
 from nbledger.core.project import find

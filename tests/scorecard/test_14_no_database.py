@@ -13,9 +13,13 @@ import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from endings import kernels
 from forked import FLUSH, Warm, shared
 from ledger import client, runs, uri
+
+pytestmark = pytest.mark.timeout(1200)
 
 EIGHT = 8
 OURS = """

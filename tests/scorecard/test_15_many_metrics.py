@@ -11,11 +11,15 @@ import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import pytest
+
 from endings import kernels, plain_store
 from forked import FLUSH, shared
 from ledger import client, runs, uri
 from nbledger.core.project import find
 from nbledger.keeper import client as keeper
+
+pytestmark = pytest.mark.timeout(1200)
 
 EIGHT, POINTS, LIMIT_MS = 8, 200, 100.0
 TIMED = """
