@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 
 import { MOST_CELLS, MOST_CHARACTERS, safeNotebook } from './safe';
-import { confined } from './sanitizer';
+import { confined } from '../shared/sanitizer';
 
 const code = (outputs: unknown[], more: object = {}) => ({
   cell_type: 'code',

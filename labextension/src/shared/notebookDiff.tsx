@@ -6,6 +6,7 @@ import { useLayoutEffect, useRef, useState, type ReactElement } from 'react';
 
 import type { INotebookDiff } from '../api/types';
 import { Busy } from './parts';
+import { passive } from './passive';
 
 export interface INotebookDiffProps {
   readonly diff: INotebookDiff;
@@ -61,5 +62,9 @@ async function madeWidget(
     import('nbdime/lib/diff/widget')
   ]);
   const model = new NotebookDiffModel(base as INotebookContent, diff as never);
-  return new NotebookDiffWidget({ model, rendermime, collapseIdentical: true });
+  return new NotebookDiffWidget({
+    model,
+    rendermime: passive(rendermime),
+    collapseIdentical: true
+  });
 }
