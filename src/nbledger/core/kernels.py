@@ -17,6 +17,8 @@ from nbledger.core.errors import ToolFailed, UsageError, nearest
 
 _STUCK = 10.0
 """Seconds that an interrupted kernel has to come back before it is killed."""
+_STARTS, _TAKEN = 4, "Address already in use"
+"""A kernel's ports are chosen before it takes them: where many start at once, another may have been faster."""
 
 
 @dataclass
@@ -140,21 +142,27 @@ def started(
     options: dict[str, Any] = {"timeout_func": lambda cell: timeout, "resources": {"metadata": {"path": str(cwd)}}}
     if kernel_name:
         options["kernel_name"] = kernel_name
-    if python is not None:
-        options["km"] = _manager(python)
-    client = NotebookClient(notebook, **options)
     with contextlib.ExitStack() as stack:
-        printed = stack.enter_context(tempfile.TemporaryFile())  # what is no output of a cell: the kernel's own words
-        try:
-            stack.enter_context(
-                client.setup_kernel(env=dict(environment), cleanup_kc=True, stdout=printed, stderr=printed)
-            )
-        except NoSuchKernel as err:
-            raise _no_kernel(err.name) from err
-        except (RuntimeError, OSError) as err:
-            words = " ".join(f"{err} {_last_line(printed)}".split())[:300]
-            hint = f"is ipykernel installed there? {python} -m pip install ipykernel" if python else ""
-            raise ToolFailed(f"no kernel could be started: {words}", hint) from err
+        for attempt in range(1, _STARTS + 1):
+            own = {"km": _manager(python)} if python is not None else {}
+            client = NotebookClient(notebook, **options, **own)
+            printed = stack.enter_context(
+                tempfile.TemporaryFile()
+            )  # what is no output of a cell: the kernel's own words
+            try:
+                stack.enter_context(
+                    client.setup_kernel(env=dict(environment), cleanup_kc=True, stdout=printed, stderr=printed)
+                )
+                break
+            except NoSuchKernel as err:
+                raise _no_kernel(err.name) from err
+            except (RuntimeError, OSError) as err:
+                said = _last_line(printed)
+                if _TAKEN in said and attempt < _STARTS:
+                    continue
+                words = " ".join(f"{err} {said}".split())[:300]
+                hint = f"is ipykernel installed there? {python} -m pip install ipykernel" if python else ""
+                raise ToolFailed(f"no kernel could be started: {words}", hint) from err
         yield Running(client)
 
 
