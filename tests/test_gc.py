@@ -360,7 +360,7 @@ def test_doctor_says_and_mends(here: Project) -> None:
     tracked(here, b"old")
     record(here, reads=["data.bin"])
     tracked(here, b"new")
-    assert any("1 data object (3e-06 MB) of recorded runs protected" in f.text for f in doctor.examine(here))
+    assert any("1 data object (3 B) of recorded runs protected" in f.text for f in doctor.examine(here))
     dvc_gc(here, workspace=True)
     assert any("were removed from the cache" in f.text and not f.fixed for f in doctor.examine(here))
     assert any("had been removed from the cache" in f.text and f.fixed for f in doctor.examine(here, fix=True))
@@ -435,6 +435,24 @@ def test_objects_of_another_user_are_told(here: Project, tmp_path: Path) -> None
         env = {**os.environ, "HOME": str(here.root)}
         said = run(*words, str(here.root), md5(b"of somebody else"), cwd=here.root, env=env)
         assert "links to files of another user" in said
+
+
+def test_a_cache_on_a_read_only_disk_is_told(here: Project) -> None:
+    tracked(here, b"read-only")
+    where = kept.dvc.cache_dir(here)
+    script = (
+        "import sys; from nbledger.core import kept; from nbledger.core.project import find;"
+        "kept.keep(find(), [sys.argv[1]]); print(kept.told(kept.summary(find())))"
+    )
+    mount = f'mount --bind {where} {where} && mount -o remount,ro,bind {where} && exec "$@"'
+    user = [] if os.getuid() == 0 else ["--map-root-user"]
+    words = ["unshare", *user, "--mount", "sh", "-c", mount, "sh", sys.executable, "-c", script, md5(b"read-only")]
+    assert (
+        "take 1 data object (9 B) that recorded runs need: they are not protected, the cache is on a read-only"
+        in run(*words, cwd=here.root)
+    )
+    kept.keep(here, [md5(b"read-only")])
+    assert kept.told(kept.summary(here)) == ""  # type: ignore[arg-type]
 
 
 def test_legacy_objects(here: Project) -> None:

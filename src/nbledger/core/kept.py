@@ -456,11 +456,19 @@ def told(kept: KeptData) -> str:
     if not kept.bare_objects:
         return ""
     return (
-        f"dvc gc would take {_amount(kept.bare_objects, kept.bare_bytes)} that recorded runs need: "
+        f"dvc gc would take {amount(kept.bare_objects, kept.bare_bytes)} that recorded runs need: "
         f"they are not protected, {kept.reason} (nbledger gc spares them)"
     )
 
 
-def _amount(objects: int, size: int) -> str:
-    megabytes = f"{size / 1e6:,.0f}" if size >= 1e7 else f"{size / 1e6:,.2g}"
-    return f"{objects:,} data object{'' if objects == 1 else 's'} ({megabytes} MB)"
+def amount(objects: int, size: float | None = None) -> str:
+    """``3 data objects (1.2 MB)``."""
+    said = f"{objects:,} data object{'' if objects == 1 else 's'}"
+    if size is None:
+        return said
+    unit = "B"
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if size < 1000 or unit == "TB":
+            break
+        size /= 1000
+    return f"{said} ({size:.3g} {unit})"

@@ -190,7 +190,9 @@ def _recorded(project: Project, fix: bool) -> Iterator[Finding]:
     if fix:
         back, damaged = kept.bring_back(project)
         if back:
-            yield Finding("problem", f"{_amount(len(back))} of recorded runs had been removed from the cache", "", True)
+            yield Finding(
+                "problem", f"{kept.amount(len(back))} of recorded runs had been removed from the cache", "", True
+            )
         for md5 in damaged[:5]:
             yield Finding(
                 "problem", f"the kept object {md5} is damaged: its bytes are not what its name says", "dvc pull"
@@ -203,7 +205,7 @@ def _recorded(project: Project, fix: bool) -> Iterator[Finding]:
     if found.lost and not fix:
         yield Finding(
             "problem",
-            f"{_amount(len(found.lost))} of recorded runs were removed from the cache (by dvc gc?), and are kept",
+            f"{kept.amount(len(found.lost))} of recorded runs were removed from the cache (by dvc gc?), and are kept",
             "nbledger doctor --fix gives them back",
         )
     if found.bare:
@@ -211,7 +213,7 @@ def _recorded(project: Project, fix: bool) -> Iterator[Finding]:
         why = summary.reason if summary is not None else ""
         yield Finding(
             "problem",
-            f"dvc gc would take {_amount(len(found.bare), found.bare_bytes)} that recorded runs need"
+            f"dvc gc would take {kept.amount(len(found.bare), found.bare_bytes)} that recorded runs need"
             + (f": {why}" if why else ""),
             "nbledger gc spares them; nbledger push keeps them elsewhere"
             if fix
@@ -220,19 +222,14 @@ def _recorded(project: Project, fix: bool) -> Iterator[Finding]:
     if found.needed:
         count, size = len(found.needed) - len(found.bare), found.bytes - found.bare_bytes
         where = "" if dvcremote.default_remote(project) else ", and only in this cache: there is no data remote"
-        yield Finding("ok", f"{_amount(count, size)} of recorded runs protected from dvc gc{where}")
+        yield Finding("ok", f"{kept.amount(count, size)} of recorded runs protected from dvc gc{where}")
     if found.only and dvcremote.default_remote(project):
         yield Finding(
             "note",
-            f"{_amount(len(found.only), found.only_bytes)} of recorded runs are named by no commit of a branch or tag: dvc "
+            f"{kept.amount(len(found.only), found.only_bytes)} of recorded runs are named by no commit of a branch or tag: dvc "
             "gc -c would remove them from the remote, even with -A",
             "nbledger gc --cloud spares them",
         )
-
-
-def _amount(count: int, size: int | None = None) -> str:
-    megabytes = "" if size is None else f" ({size / 1e6:,.3g} MB)"
-    return f"{count:,} data object{'' if count == 1 else 's'}{megabytes}"
 
 
 def _reproductions(project: Project, fix: bool) -> Iterator[Finding]:
