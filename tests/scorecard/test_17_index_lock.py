@@ -2,7 +2,7 @@
 another version of data put back, the newest commit undone, and commits pulled.
 
 nbledger waits a second, then refuses in one line that names the lock file and how to remove it, before anything is
-written (*Snap*). When the other process is done, the same call completes. The plain way is `dvc add`, `git add`, `git commit`.
+written (*Snap*). When the other process is done, the same call completes. The plain way is `dvc add` with `core.autostage`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import commit_all, data_remote, data_status, git
+from conftest import commit_all, data_remote, data_status, dvc, git
 from nbledger.core.errors import Busy
 from nbledger.core.project import find
 from nbledger.core.track import track
@@ -118,8 +118,7 @@ def test_each_refuses_then_completes(work: Path, tmp_path: Path, seen: Callable[
 
 def test_plain(work: Path, plain: Callable[[bool, str], None]) -> None:
     (work / "more.csv").write_text("more\n")
-    git(work, "config", "core.pager", "cat")
-    (work / ".dvc" / "config").write_text((work / ".dvc" / "config").read_text() + "[core]\n    autostage = true\n")
+    dvc(work, "config", "core.autostage", "true")
     with held(work):
         before = Snap.take(work)
         command = [sys.executable, "-m", "dvc", "add", "-q", "more.csv"]
