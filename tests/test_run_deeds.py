@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from mlflow.entities import ViewType
 
+from nbledger.core import trust
 from nbledger.core.errors import LedgerError, Refused, UsageError
 from nbledger.core.project import find
 from nbledger.core.records import Preview
@@ -134,6 +135,13 @@ def test_looking_makes_no_store_and_one_that_is_away_is_said(project: Path) -> N
         assert ask(project, "preview", kind=kind, run="first", model="m", alias="a")["refused"]
     assert not (project / ".nbledger").exists()
     (project / ".nbledger.toml").write_text('tracking_uri = "http://127.0.0.1:9"\n')
-    for call in ("set_tags", "rename", "note", "delete", "bring_back", "promote"):
+    trust.trust(find(project))
+    needed = {
+        "set_tags": {"tags": {"a": "b"}},
+        "rename": {"name": "n"},
+        "note": {"text": "t"},
+        "promote": {"model": "m"},
+    }
+    for call, words in ({"delete": {}, "bring_back": {}} | needed).items():
         with pytest.raises(LedgerError, match="does not answer"):
-            ask(project, call, run="x", tags={"a": "b"}, name="n", text="t", model="m", alias="a")
+            ask(project, call, run="x", **words)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from conftest import commit_all, dvc, git
+from nbledger.core import trust
 from nbledger.core.errors import UsageError
 from nbledger.core.project import find
 
@@ -78,6 +79,11 @@ def test_tracking_uri_setting_then_environment_then_embedded(project: Path, monk
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://environment")
     assert find().tracking_uri == "http://environment" and not find().embedded
     (project / "pyproject.toml").write_text('[tool.nbledger]\ntracking-uri = "http://pyproject"\n')
+    assert (find().tracking_uri, find().stranger_uri) == (
+        "http://environment",
+        "http://pyproject",
+    )  # until it is trusted
+    trust.trust(find())
     assert find().tracking_uri == "http://pyproject"
     (project / ".nbledger.toml").write_text('tracking_uri = "http://own"\n')
     assert find().tracking_uri == "http://own"

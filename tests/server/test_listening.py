@@ -17,6 +17,7 @@ from tornado.httpclient import HTTPRequest
 from tornado.websocket import websocket_connect
 
 from conftest import make_repository
+from nbledger.core import trust
 from nbledger.core.project import Project, find
 from nbledger.keeper import client
 from nbledger.server import bridge, listening
@@ -140,6 +141,7 @@ def test_another_store_is_another_stream_and_its_viewers_look_at_everything(proj
         ears.wanted(find(project))
         await _until(heard, lambda e: e["parts"] == ["state"])
         (project / ".nbledger.toml").write_text("tracking_uri = 'http://127.0.0.1:9'\n")
+        trust.trust(find(project))
         ears.wanted(find(project))
         ears.wanted(find(project))
         assert len(ears._streams) == 2
