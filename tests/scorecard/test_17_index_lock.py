@@ -124,5 +124,6 @@ def test_plain(work: Path, plain: Callable[[bool, str], None]) -> None:
         command = [sys.executable, "-m", "dvc", "add", "-q", "more.csv"]
         done = subprocess.run(command, cwd=work, capture_output=True, text=True, check=False, timeout=120)
         moved = Snap.take(work).files != before.files
-    said = " ".join(done.stderr.split())[:70] or f"exit code {done.returncode}"
+    told = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
+    said = told[0][:60] if told else f"exit code {done.returncode}"
     plain(bool(done.returncode) and not moved, f"{said}; {'the pointer is written' if moved else 'nothing moved'}")
