@@ -88,11 +88,15 @@ def _translated(uri: str) -> Iterator[None]:
         raise ToolFailed(f"MLflow: {first}") from err
 
 
-def locked(err: BaseException) -> bool:
-    """Whether an operation failed because another process had locked the database: it may be done again."""
+def overtaken(err: BaseException) -> bool:
+    """Whether an operation failed because of another process, which had locked the database or wrote the same row (the
+    data set that two runs read) in the same moment: it may be done again.
+    """
     told: BaseException | None = err
     while told is not None:
-        if "database is locked" in str(told):
+        if any(
+            words in str(told) for words in ("database is locked", "UNIQUE constraint failed", "duplicate key value")
+        ):
             return True
         told = told.__cause__
     return False

@@ -45,8 +45,8 @@ class _Batch:
 def publish(project: Project, path: Path) -> bool:
     """Publish what the journal at ``path`` holds so far; True when the run is closed and the journal removed.
 
-    Raises ``Unreachable`` when the store does not answer; the journal then stays as it is. A database that another
-    process has locked is tried again for some seconds. Journals that came with a project that is not trusted are not
+    Raises ``Unreachable`` when the store does not answer; the journal then stays as it is. What another process
+    had locked, or wrote in the same moment, is tried again for some seconds. Journals that came with a project that is not trusted are not
     published: they name a server, and models to be loaded.
     """
     if project.scratch is None:
@@ -60,14 +60,14 @@ def publish(project: Project, path: Path) -> bool:
         except FileNotFoundError:
             return not path.is_dir()
         except ToolFailed as err:
-            if pause is None or not mlflow.locked(err):
+            if pause is None or not mlflow.overtaken(err):
                 raise
             time.sleep(pause)
     return False
 
 
 _PAUSES = (0.1, 0.3, 1.0, 3.0)
-"""Seconds between the attempts at a locked database; SQLite itself has waited each time."""
+"""Seconds between the attempts; at a locked database SQLite itself has waited each time."""
 
 
 def _publish(project: Project, path: Path) -> bool:
