@@ -45,9 +45,9 @@ class _Batch:
 def publish(project: Project, path: Path) -> bool:
     """Publish what the journal at ``path`` holds so far; True when the run is closed and the journal removed.
 
-    Raises ``Unreachable`` when the store does not answer; the journal then stays as it is. What another process
-    had locked, or wrote in the same moment, is tried again for some seconds. Journals that came with a project that is not trusted are not
-    published: they name a server, and models to be loaded.
+    Raises ``Unreachable`` when the store does not answer; the journal then stays as it is. What another process had
+    locked, or wrote in the same moment, is tried again for some seconds. Journals that came with a project that is
+    not trusted are not published: they name a server, and models to be loaded.
     """
     if project.scratch is None:
         trust.require(project, "publishing a run")
