@@ -25,7 +25,17 @@ from nbledger.keeper import calls, collecting, doctor, publish, recorder
 def here(project: Path) -> Project:
     (project / ".nbledger.toml").write_text("keeper = false\n")
     commit_all(project)
-    return find(project)
+    found = find(project)
+    if _store:
+        found.ensure_state()
+        (found.state / "mlflow.db").write_bytes(_store[0])
+    else:  # made once: it takes seconds
+        mlflow.ensure_embedded(found)
+        _store.append((found.state / "mlflow.db").read_bytes())
+    return found
+
+
+_store: list[bytes] = []
 
 
 def md5(data: bytes) -> str:
