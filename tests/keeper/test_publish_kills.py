@@ -23,6 +23,7 @@ from nbledger.core.project import Project, find
 from nbledger.keeper import journal, publish, recorder
 
 FULL = os.environ.get("NBLEDGER_SCORECARD") == "full"
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600 if FULL else 300)]
 LOOK = """
 import json, mlflow
 from pathlib import Path
@@ -115,28 +116,26 @@ def check_whole(ready: Warm, project: Path, ended: int) -> None:
     assert publish.run_id_of(find(project), found["tags"]["nbledger.journal"]) == found["id"]
 
 
-@pytest.mark.slow
 def test_killed_at_each_mutating_system_call(ready: Warm, kept: tuple[Path, Path, int], tmp_path: Path) -> None:
     project, copy, ended = kept
     calls = ready.traced(FLUSH, project, tmp_path / "trace")
     check_whole(ready, project, ended)
     assert len(calls) > 100
     killed = 0
-    for call in calls if FULL else spread(calls, 14):
+    for call in calls if FULL else spread(calls, 12):
         restore(project, copy)
         killed += ready.killed_at(call, FLUSH, project)
         check_whole(ready, project, ended)
-    assert killed > (0.9 * len(calls) if FULL else 10)
+    assert killed > (0.9 * len(calls) if FULL else 8)
 
 
-@pytest.mark.slow
 def test_killed_while_it_makes_the_database(ready: Warm, kept: tuple[Path, Path, int], tmp_path: Path) -> None:
     project, copy, ended = kept
     (copy / ".nbledger/mlflow.db").unlink()
     restore(project, copy)
     calls = ready.traced(FLUSH, project, tmp_path / "trace")
     made = next(n for n, call in enumerate(calls) if call.name.startswith("link") and "mlflow.db" in call.words)
-    for call in spread(calls[: made + 1], 40 if FULL else 3):
+    for call in spread(calls[: made + 1], 40 if FULL else 2):
         restore(project, copy)
         ready.killed_at(call, FLUSH, project)
         check_whole(ready, project, ended)
@@ -159,7 +158,6 @@ def models(root: Path) -> list[Any]:
     return list(api.search_logged_models([e.experiment_id for e in api.search_experiments()]))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("whole", ["PENDING", "READY", "child"] if FULL else ["PENDING"])
 def test_a_model_is_logged_once(project: Path, whole: str) -> None:
     """The publisher is killed with its child when the model is begun, or alone: when it is there, or while its child works."""
