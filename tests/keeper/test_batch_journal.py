@@ -34,6 +34,21 @@ main(["run", "--trust", "--no-html", "one.ipynb", "two.ipynb"])
 
 
 @pytest.mark.slow
+def test_a_failure_that_was_not_noted_is_not_run_again(project: Path) -> None:
+    notebook(project / "one.ipynb", "1 / 0")
+    notebook(project / "two.ipynb", "print('two')")
+    done = subprocess.run([sys.executable, "-c", _KILLED, "6"], cwd=project, capture_output=True, check=False)
+    assert done.returncode == -9
+    again = run(project, "--resume", code=1)
+    assert "one: begins" not in again.stderr and "a cell failed; its run says which" in again.stdout
+    assert [(r.info.run_name, r.info.status) for r in runs(project)] == [
+        ("batch", "FAILED"),
+        ("one", "FAILED"),
+        ("two", "FINISHED"),
+    ]
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("line", [4, 6, 9])
 def test_killed_before_a_line_is_written(project: Path, line: int) -> None:
     """The parent's run has begun, or a notebook's run has finished, or all has, and nothing says so."""

@@ -443,9 +443,11 @@ def _settle(project: Project, book: Book) -> None:
                 number=number,
                 journal=attempt.journal,
                 status=status or KILLED,
-                error="" if status == FINISHED else "the runner was killed",
+                error={FINISHED: "", FAILED: "a cell failed; its run says which"}.get(
+                    status or "", "the runner was killed"
+                ),
                 seconds=seconds,
-                cut=status != FINISHED,
+                cut=status not in (FINISHED, FAILED),
             )
     for journal, _ in found.parents if found else ():
         path = journals.folder(project) / journal
