@@ -30,6 +30,7 @@ v = {'n': len(text)}
 v['n'] + 1"""
 FAILING = "w = 1\nprint('said')\n1/0"
 HEADER = "%%mlrun kept -p n=3 -m v -a in.txt --tag a=b --seed 3\n"
+OURS = 'class="nbledger"'
 PLAINLY = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -38,7 +39,11 @@ def outcome(k: Kernel, code: str, fault: str = "") -> tuple[object, ...]:
     k.run(f"for name in ('v', 'w', 'text', 'file', 'name'): globals().pop(name, None)\n{fault}")
     cell = k.run(code)
     said = "".join(line for line in cell.stderr.splitlines(True) if not line.startswith("nbledger: "))
-    shown = [text for text in cell.displays if "kept" not in text.split("\n")[0]]
+    shown = [
+        text
+        for text, markup in zip(cell.displays, cell.html[len(cell.html) - len(cell.displays) :], strict=True)
+        if OURS not in markup and "kept" not in text.split("\n")[0]
+    ]
     names = k.run("sabotage.mended()\nprint(json.dumps(sabotage.names(get_ipython())))").stdout
     return cell.status, cell.result, cell.stdout, said, shown, cell.ename, last_line(cell), names
 
