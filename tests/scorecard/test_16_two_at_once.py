@@ -26,7 +26,7 @@ HERE = (
     "-c",
     "import sys; from nbledger.core import project, track; track.track(project.find(), sys.argv[1:])",
 )
-DVC = (sys.executable, "-m", "dvc", "add", "-q")
+DVC = (sys.executable, "-m", "dvc", "add")
 LARGE = 48 << 20
 
 

@@ -121,7 +121,7 @@ def test_plain(work: Path, plain: Callable[[bool, str], None]) -> None:
     dvc(work, "config", "core.autostage", "true")
     with held(work):
         before = Snap.take(work)
-        command = [sys.executable, "-m", "dvc", "add", "-q", "more.csv"]
+        command = [sys.executable, "-m", "dvc", "add", "more.csv"]
         done = subprocess.run(command, cwd=work, capture_output=True, text=True, check=False, timeout=120)
         moved = Snap.take(work).files != before.files
     told = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
