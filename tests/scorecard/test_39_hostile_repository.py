@@ -146,7 +146,8 @@ def test_what_executes_asks_first(made: Hostile, server: tuple[int, list[bytes]]
         ["push"],
         ["pull"],
     ]
-    for words in deeds if FULL else deeds[:3]:
+    deeds = deeds if FULL else deeds[:3]
+    for words in deeds:
         done = subprocess.run([*CLI, *words], cwd=made.root, capture_output=True, text=True, check=False, timeout=120)
         assert done.returncode == 3, (words, done)
         assert "trust" in done.stderr, (words, done.stderr)
