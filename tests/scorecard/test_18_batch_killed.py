@@ -97,7 +97,7 @@ def test_each_is_resumed_or_marked(
     assert Counter(run.info.status for run in children)["RUNNING"] == 0
     slowest = max(slowest, none_left(project))
     cut = sum(number["KILLED"] for number in statuses.values())
-    assert cut
+    assert cut or kills < 10  # of two kills both may fall where no run is open
     seen(
         f"{kills} kills: {books - 1} of {books - 1} good notebooks finished exactly once, {cut} cut short are KILLED, "
         f"the bad one FAILED, none RUNNING; {len(kept)} finished files unchanged; kernels gone after {slowest:.1f} s"
@@ -115,7 +115,9 @@ def _killed(root: Path, words: list[str], after: int, dice: random.Random, *, in
     while len(_ENDED.findall(said.read_text())) < after:
         assert time.monotonic() < deadline and process.poll() is None, said.read_text()
         time.sleep(0.01)
-    while in_a_cell and set(_BEGUN.findall(text := said.read_text())) <= {name for name, _ in _ENDED.findall(text)}:
+    while in_a_cell and set(_BEGUN.findall(text := said.read_text())) - {f"n{BAD:02}"} <= {
+        name for name, _ in _ENDED.findall(text)
+    }:
         assert time.monotonic() < deadline and process.poll() is None, said.read_text()
         time.sleep(0.01)
     time.sleep(dice.uniform(0, 0.2 if in_a_cell else 2.5))
