@@ -1,10 +1,12 @@
-"""The project's tracking server refuses connections: a real `mlflow server` was there and is gone (in `make test`
-a port or a stopped process stands for it, which a client cannot tell from it). Tracked cells run beside the same cells
-untracked, in one kernel; the first tracked cell of a fresh kernel counts too. What tracking adds is all the time between.
+"""The project's tracking server refuses connections: a real `mlflow server` was there and is gone (in `make test` a
+port or a stopped process stands for it, which a client cannot tell from it). Tracked cells run beside the same
+cells untracked, in one kernel; the first tracked cell of a fresh kernel counts too. What tracking adds is all the
+time between.
 
-nbledger writes a run's journal in the kernel and leaves the server to the keeper. A cell that calls `mlflow` itself meets
-the dead server as it would untracked: those calls are the user's, nbledger adds one look (1 s at most) and says that they
-are not part of the run. The plain way: the same cell with `mlflow` calls and its default retries, cut off after 20 s.
+nbledger writes a run's journal in the kernel and leaves the server to the keeper. A cell that calls `mlflow` itself
+meets the dead server as it would untracked: those calls are the user's, nbledger adds one look (1 s at most) and says
+that they are not part of the run. The plain way: the same cell with `mlflow` calls and its default retries, cut off
+after 20 s.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """`1/0` in a tracked cell, deep in the user's functions too, while the tracking server is dead: once it refuses
 connections, once it accepts and never answers (a real `mlflow server`, killed and stopped; in `make test` stand-ins).
 
-The traceback is that of the same cell untracked, line for line, and ends in the user's line; the run is closed as FAILED in
-the journal. The plain way: `with mlflow.start_run():` around it, begun while the server was there, with the default retries.
+The traceback is that of the same cell untracked, line for line, and ends in the user's line; the run is closed as
+FAILED in the journal. The plain way: `with mlflow.start_run():` around it, begun while the server was there, with the
+default retries.
 """
 
 from __future__ import annotations

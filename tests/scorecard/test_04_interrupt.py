@@ -1,11 +1,11 @@
-"""SIGINT for a kernel whose tracking server is dead (refusing, or silent), while the tracked cell sleeps; and while nbledger
-itself is at work before the cell's first line or after its last: the signal is sent as a chosen line of nbledger's is about
-to run, at lines spread over all of them, the cell's own result and a failing cell among them.
+"""SIGINT for a kernel whose tracking server is dead (refusing, or silent), while the tracked cell sleeps; and while
+nbledger itself is at work before the cell's first line or after its last: the signal is sent as a chosen line of
+nbledger's is about to run, at lines spread over all of them, the cell's own result and a failing cell among them.
 
-The cell is KeyboardInterrupt within 2 s, and stays so when it had ended and was being recorded: whoever interrupts hears of
-it, and cells queued behind it do not run. No run is left open (the very first instruction of IPython's call into
-nbledger is IPython's: an interrupt there is shown, and the run is closed with the next cell). The plain way: the interrupt
-comes while `mlflow.log_metric` waits for the server.
+The cell is KeyboardInterrupt within 2 s, and stays so when it had ended and was being recorded: whoever interrupts
+hears of it, and cells queued behind it do not run. No run is left open (the very first instruction of IPython's call
+into nbledger is IPython's: an interrupt there is shown, and the run is closed with the next cell). The plain way: the
+interrupt comes while `mlflow.log_metric` waits for the server.
 """
 
 from __future__ import annotations

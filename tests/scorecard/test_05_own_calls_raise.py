@@ -1,10 +1,11 @@
-"""A tracked cell is traced in a real kernel: every function of nbledger that runs for it, before, during and after, is
-found so. Then each of them in turn is made to raise whenever it is called, once a `RuntimeError` and once `OSError(ENOSPC)`,
-and the cell is run again; the same with a cell that ends in `1/0`. Its result, output, exception and names are compared
-with those of the same cell untracked. Left out are the functions that Python or IPython call themselves (the hooks, `log`).
+"""A tracked cell is traced in a real kernel: every function of nbledger that runs for it, before, during and after,
+is found so. Then each of them in turn is made to raise whenever it is called, once a `RuntimeError` and once
+`OSError(ENOSPC)`, and the cell is run again; the same with a cell that ends in `1/0`. Its result, output,
+exception and names are compared with those of the same cell untracked. Left out are the functions that Python or
+IPython call themselves (the hooks, `log`).
 
-What fails is said with the run; afterwards no run is open. The plain way: each call of a cell that logs by `mlflow` raises
-in turn.
+What fails is said with the run; afterwards no run is open. The plain way: each call of a cell that logs by `mlflow`
+raises in turn.
 """
 
 from __future__ import annotations

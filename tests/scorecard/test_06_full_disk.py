@@ -2,9 +2,9 @@
 begins; filled to the last byte by the cell itself after the run has begun, with metrics, an artifact and a model to
 come; and a full disk only where the system keeps temporary files, or only where Jupyter keeps its sockets.
 
-The cell succeeds, nbledger says one thing and leaves nothing half-written; once there is room, the next cell is recorded.
-A run that had begun loses no value: they wait in memory and are written, the run's end too, when there is room. The plain
-way: the same with MLflow's SQLite store on such a disk.
+The cell succeeds, nbledger says one thing and leaves nothing half-written; once there is room, the next cell is
+recorded. A run that had begun loses no value: they wait in memory and are written, the run's end too, when there is
+room. The plain way: the same with MLflow's SQLite store on such a disk.
 """
 
 from __future__ import annotations

@@ -1,10 +1,12 @@
-"""A real `mlflow server` goes away (killed, or stopped by SIGSTOP so that it takes requests and is silent) and comes back.
-Runs are recorded before, while and after it is away, runs over several cells begin before or during the outage and end
-during or after it, the keeper is killed by SIGKILL in the middle, and once more while it catches up.
+"""A real `mlflow server` goes away (killed, or stopped by SIGSTOP so that it takes requests and is silent) and comes
+back. Runs are recorded before, while and after it is away, runs over several cells begin before or during the
+outage and end during or after it, the keeper is killed by SIGKILL in the middle, and once more while it catches
+up.
 
-Afterwards plain MLflow says what has arrived: each run once, every parameter, every value of every metric equal to the last
-bit, the statuses. Then the server is stopped at random moments in which a run is being published, which leaves requests
-that it does when it goes on; and answers of the server are lost after it did what was asked. The plain way: a cell that logs by `mlflow` while the server is away, with few retries.
+Afterwards plain MLflow says what has arrived: each run once, every parameter, every value of every metric equal to
+the last bit, the statuses. Then the server is stopped at random moments in which a run is being published, which
+leaves requests that it does when it goes on; and answers of the server are lost after it did what was asked. The
+plain way: a cell that logs by `mlflow` while the server is away, with few retries.
 """
 
 from __future__ import annotations
