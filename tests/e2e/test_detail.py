@@ -222,7 +222,7 @@ def test_a_run_is_shown_whole_and_what_means_harm_is_inert(lab: Lab, recorded: R
     assert page.evaluate("window.harm") is None
 
 
-def test_what_is_done_with_a_run_is_what_mlflow_says(lab: Lab, recorded: Recorded, page: Any) -> None:
+def test_what_is_done_with_a_run_is_what_mlflow_says(lab: Lab, python: Path, recorded: Recorded, page: Any) -> None:
     mlflow, run_id = plain(lab), recorded.line
     open_lab(lab, page)
     execute(page, "open-run", run=run_id)
@@ -279,10 +279,20 @@ def test_what_is_done_with_a_run_is_what_mlflow_says(lab: Lab, recorded: Recorde
     sync_api.expect(panel.get_by_role("toolbar")).to_be_visible()
     assert mlflow.get_run(run_id).info.lifecycle_stage == "active"
 
+    run(python, "-m", "nbledger.cli", "trust", "--remove", cwd=lab.root, env=lab.env)
+    open_lab(lab, page)
+    open_sidebar(page)
+    untrusted = section(page, "state").locator('[data-group="untrusted"]')
+    sync_api.expect(untrusted).to_contain_text("Not trusted")
+    execute(page, "open-run", run=run_id)
     act(page, "Reproduce…")
     sync_api.expect(page.locator(".jp-Dialog")).to_contain_text("Its code is executed there")
     picture(page, "reproduce")
     accept(page, "Reproduce")
+    sync_api.expect(page.locator(".jp-Dialog")).to_contain_text("executes the code that came with it")
+    picture(page, "trust")
+    accept(page, "Trust and reproduce")
+    sync_api.expect(untrusted).to_have_count(0)
     sync_api.expect(panel).to_contain_text("Verdict: identical", timeout=PATIENCE)
     (again,) = mlflow.search_runs(["1"], f"tags.`nbledger.reproduces` = '{run_id}'")
     assert again.data.tags["nbledger.verdict"] == "identical"
