@@ -128,7 +128,7 @@ def _trust(project: Project, args: Args) -> Preview:
         lines.append(f"its hooks run when you make a checkpoint or push: {', '.join(hooks)}")
     if project.stranger_uri is not None:
         lines.append(f"the tracking server that it names is asked: {git.scrub_url(project.stranger_uri)}")
-    lines.append("nothing is executed now; nbledger trust --remove takes it back")
+    lines.append("nbledger trust --remove takes the trust back")
     return Preview("", tuple(lines))
 
 
