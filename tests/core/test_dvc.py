@@ -13,7 +13,7 @@ import pytest
 
 from conftest import commit_all, dvc, git, make_repository
 from nbledger.core import dvc as door
-from nbledger.core import hashes
+from nbledger.core import hashes, trust
 from nbledger.core import project as projects
 from nbledger.core.errors import Refused
 
@@ -36,7 +36,9 @@ stages:
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    return make_repository(tmp_path / "repo").resolve()
+    made = make_repository(tmp_path / "repo").resolve()
+    trust.trust(projects.find(made))  # else DVC itself is not asked
+    return made
 
 
 @pytest.fixture
