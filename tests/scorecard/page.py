@@ -5,8 +5,10 @@ from __future__ import annotations
 import ast
 import os
 import platform
+import re
 import subprocess
 import sys
+import tempfile
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -83,7 +85,12 @@ def table(results: Sequence[Result]) -> str:
 
 
 def _said(result: Result) -> list[tuple[str, list[str]]]:
-    return [("nbledger", result.seen), ("plain", result.plain_seen)]
+    """What was seen, each text once; where the tests' own temporary folder stood in it, an ellipsis."""
+    sides = (("nbledger", result.seen), ("plain", result.plain_seen))
+    return [(side, [_SCRATCH.sub("…", text) for text in dict.fromkeys(texts)]) for side, texts in sides]
+
+
+_SCRATCH = re.compile(re.escape(tempfile.gettempdir()) + r"/pytest-of-[^\s;'\"]*")
 
 
 def page(results: Sequence[Result], minutes: float) -> str:
