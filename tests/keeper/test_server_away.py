@@ -11,6 +11,7 @@ import pytest
 from conftest import git
 from kernels import kernel
 from ledger import client, flush, runs
+from nbledger.core import trust
 from nbledger.core.project import find
 from nbledger.keeper import client as keeper
 from servers import Server, mlflow_server, postgres
@@ -75,6 +76,7 @@ def test_the_table_of_runs_of_a_server_that_comes_and_goes(project: Path, server
     """Others' runs are found by looking; what waits in the journals while it is away is there under a journal's name."""
     use(project, server)
     here = find(project)
+    trust.trust(here)  # else a server that the project names is not asked
     api = client(server.uri)
     experiment = api.create_experiment(here.experiment)
     other = api.create_run(experiment, run_name="other").info.run_id
