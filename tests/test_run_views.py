@@ -163,9 +163,9 @@ def test_a_run_of_plain_mlflow_tells_what_it_has_and_what_it_lacks(project: Path
     ]
     assert [r["run_id"] for r in found["children"]] == [child]
     assert [r["run_id"] for r in found["reproductions"]] == [again]
-    for call in ("notebook", "compare_notebooks"):
+    for call, words in (("notebook", {"run": run}), ("compare_notebooks", {"a": run, "b": run})):
         with pytest.raises(Refused, match=r"no notebook|no cells"):
-            ask(project, call, run=run, a=run, b=run)
+            ask(project, call, **words)
 
     running = ask(project, "detail", run="other")
     assert running["run"]["status"] == "RUNNING"

@@ -46,6 +46,7 @@ class Session:
         self.executing = 0
         self.running: TrackedCell | None = None
         self.span: TrackedCell | None = None
+        self._left: list[TrackedCell] = []
         self.whole: Whole | None = None
         self.said: set[str] = set()
         self._notebook: tuple[int, Path | None] = (-1, None)
@@ -109,10 +110,28 @@ class Session:
         """Close what this cell has opened, or was about to close."""
         running, self.running = self.running, None
         if running is not None:
-            running.cut_off(why)
+            self._left.append(running)
+        self._close_left(why)
         if self.whole is not None and self.whole.ended:
             self.whole.run.cut_off(why)
             self.whole = None
+
+    def close(self, run: TrackedCell, why: str) -> None:
+        """Close a run that goes no further; where that fails, again with the next cell."""
+        self._left.append(run)
+        self._close_left(why)
+
+    def _close_left(self, why: str) -> None:
+        left, self._left = self._left, []
+        while left:
+            run = left.pop()
+            try:
+                run.cut_off(why)
+            except Exception:
+                self._left.append(run)
+            except BaseException:
+                self._left += [run, *left]
+                raise
 
     def _before(self, info: Any) -> None:
         self.executing += 1

@@ -34,16 +34,16 @@ def begin(session: Session, options: argparse.Namespace, source: str) -> Tracked
     try:
         begun = TrackedCell(session, session.project(), options, source)
         begun.open(source)
-        session.recorded()
         return begun
     except KeyboardInterrupt:
         if begun is not None:
             begun.cut_off("interrupted before the cell began")
         raise
-    except LedgerError as err:
-        session.say_unrecorded(str(err))
     except Exception as err:
-        session.say_unrecorded(repr(err))
+        why = str(err) if isinstance(err, LedgerError) else repr(err)
+        session.say_unrecorded(why)
+        if begun is not None:
+            session.close(begun, f"it could not be recorded: {why}")
     return None
 
 
@@ -84,7 +84,8 @@ class TrackedCell:
         self.warned = self._step("hidden state", self._warn) or ""
         self._step("mlflow", self._join_mlflow)
         self._step("observation", lambda: self._observe(notebook))
-        self.follow()
+        self._step("panel", self.follow)
+        self._step("session", self.session.recorded)
 
     def _observe(self, notebook: Path | None) -> None:
         self.observer = observe.Observer(self.project, notebook)
@@ -217,19 +218,19 @@ class TrackedCell:
     ) -> None:
         recording, observer = self.recording, self.observer
         observation = self._step("observation", observer.stop) if observer is not None else None
-        self._leave()
+        self._step("mlflow", self._leave)
         said = self._step("error", lambda: "" if error is None else f"{type(error).__name__}: {error}"[:2000]) or ""
         self._step("outcome", lambda: recording.outcome(status, said))
         self._step("record", lambda: self._collect(observation, status, metrics, artifacts))
         self._step("notices", self._say_what_was_lost)
-        self._end()
+        self._close()
 
     def _leave(self) -> None:
         """The cell is over: what it does from now on is no longer this run's."""
         self._step("mlflow", lambda: forget("mlflow", self._on_import))
         if self.active is not None:
             self._step("mlflow", self.active.deactivate)
-        recorder.pop(self.recording)
+        self._step("session", lambda: recorder.pop(self.recording))
 
     def _say_what_was_lost(self) -> None:
         recording = self.recording
@@ -239,6 +240,13 @@ class TrackedCell:
             recording.notice(f"no room on the disk of {self.project.state}: {kept}{waits}")
         for line in self.lost:
             recording.notice(line)
+
+    def _close(self) -> None:
+        """``_end``, whatever it stumbles over."""
+        try:
+            self._end()
+        except Exception:
+            recorder.end_later(self.recording, lambda: client.notify(self.project))
 
     def _end(self) -> None:
         """Write the end; what cannot be written now is, as soon as it can."""
@@ -251,21 +259,22 @@ class TrackedCell:
         self._step("keeper", lambda: client.notify(self.project))
 
     def cut_off(self, why: str) -> None:
-        """Close the run as it is: an interrupt came while the ledger was at work."""
+        """Close the run as it is: an interrupt came while the ledger was at work, or the ledger itself failed."""
         recording = getattr(self, "recording", None)
         if recording is None:
             return
         if self.observer is not None:
             self._step("observation", self.observer.close)
-        self._leave()
+        self._step("mlflow", self._leave)
         if self.panel is not None:
             self._step("panel", self.panel.end)
         if recording.closed:
             return  # only its summary was still to be shown
         if recording.status != "FAILED":
-            self._step("outcome", lambda: recording.outcome("KILLED", f"KeyboardInterrupt: {why}"))
+            said = f"KeyboardInterrupt: {why}" if why.startswith("interrupted") else why
+            self._step("outcome", lambda: recording.outcome("KILLED", said))
         self._step("notices", lambda: recording.notice(why))
-        self._end()
+        self._close()
 
     def _collect(
         self, observation: observe.Observation | None, status: str, metrics: Sequence[str], artifacts: Sequence[str]

@@ -178,7 +178,8 @@ def test_a_model_is_logged_once(project: Path, whole: str) -> None:
     assert "is published" in flush(project)
     (model,) = models(project)
     (run,) = runs(project)
-    assert str(model.status) == "READY" and model.source_run_id == run.info.run_id
+    assert str(model.status) == "READY", run.data.tags.get("nbledger.notices")
+    assert model.source_run_id == run.info.run_id
     assert [m.model_id for m in run.outputs.model_outputs] == [model.model_id]
     assert "nbledger.notices" not in run.data.tags
     assert (Path(model.artifact_location.removeprefix("file://")) / "MLmodel").is_file()

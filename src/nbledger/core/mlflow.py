@@ -182,7 +182,7 @@ def client(project: Project, uri: str | None = None) -> MlflowClient:
 
 
 def _looking(api: MlflowClient, project: Project) -> MlflowClient:
-    """The client, with which only artifacts of the project's own ledger are read."""
+    """The client, with which only artifacts that lie in the project itself are read."""
 
     def within(ask: Callable[..., Any]) -> Callable[..., Any]:
         def asked(run_id: str, *words: Any, **options: Any) -> Any:
@@ -203,7 +203,7 @@ def _refuse_elsewhere(project: Project, place: str) -> None:
         return
     parts = urllib.parse.urlsplit(place)
     path = Path(os.path.realpath(urllib.parse.unquote(parts.path)))
-    if parts.scheme not in ("", "file") or parts.netloc or not path.is_relative_to(os.path.realpath(project.state)):
+    if parts.scheme not in ("", "file") or parts.netloc or not path.is_relative_to(os.path.realpath(project.home)):
         raise Untrusted(
             f"artifacts of this run are said to be at {display_uri(place)}, outside of a project that you do not trust yet",
             "nbledger trust",
