@@ -62,10 +62,15 @@ def log_model(spec: dict[str, Any]) -> str:
     module = getattr(mlflow, flavor[0])
     uri = os.environ.get("NBLEDGER_STORE") or spec["uri"]  # the latter without its password
     mlflow.set_tracking_uri(uri)
-    experiment = mlflow.get_run(spec["run_id"]).info.experiment_id
+    run = mlflow.get_run(spec["run_id"])
+    experiment = run.info.experiment_id
     begun = _begun(mlflow.MlflowClient(uri), experiment, spec)
     if begun is not None and begun.status == "READY":
         return str(begun.model_uri)
+    made = run.outputs.model_outputs if run.outputs is not None else []
+    if begun is not None and begun.model_id in [output.model_id for output in made]:
+        # A SQL store refuses to be told twice that the run made this model. This process logs no other.
+        mlflow.MlflowClient.log_outputs = lambda *words, **options: None
     mlflow.set_experiment(experiment_id=experiment)  # else the default one
     signature = None
     if example is not None and hasattr(model, "predict"):
