@@ -44,6 +44,10 @@ HOOKS = [
     "post-rewrite",
     "sendemail-validate",
     "fsmonitor-watchman",
+    "p4-changelist",
+    "p4-prepare-changelist",
+    "p4-post-changelist",
+    "p4-pre-submit",
     "post-index-change",
 ]
 MODULES = [

@@ -14,41 +14,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from conftest import commit_all, git, run
+from hostile import HOOKS
 from kernels import kernel
 from ledger import flush, runs
 from snap import Snap
-
-HOOKS = [
-    "applypatch-msg",
-    "pre-applypatch",
-    "post-applypatch",
-    "pre-commit",
-    "pre-merge-commit",
-    "prepare-commit-msg",
-    "commit-msg",
-    "post-commit",
-    "pre-rebase",
-    "post-checkout",
-    "post-merge",
-    "pre-push",
-    "pre-receive",
-    "update",
-    "proc-receive",
-    "post-receive",
-    "post-update",
-    "reference-transaction",
-    "push-to-checkout",
-    "pre-auto-gc",
-    "post-rewrite",
-    "sendemail-validate",
-    "fsmonitor-watchman",
-    "p4-changelist",
-    "p4-prepare-changelist",
-    "p4-post-changelist",
-    "p4-pre-submit",
-    "post-index-change",
-]
-
 
 REPRODUCE = (sys.executable, "-m", "nbledger.cli", "reproduce")
 
