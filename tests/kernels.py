@@ -48,16 +48,24 @@ class Kernel:
         """``python`` instead of this interpreter; ``sockets``: how the names of Unix sockets begin, instead of ports;
         ``before``: words before the command, which must end in executing it.
         """
-        self.manager = KernelManager(kernel_name="python3")
-        if sockets is not None:
-            self.manager.transport, self.manager.ip = "ipc", str(sockets)
-        if python is not None:
-            self.manager.kernel_spec.argv[0] = str(python)
-        self.manager.kernel_spec.argv[:0] = before
-        self.manager.start_kernel(cwd=str(cwd), env={**os.environ, **(env or {})})
-        self.client = self.manager.client()
-        self.client.start_channels()
-        self.client.wait_for_ready(timeout=60)
+        for more in (2, 1, 0):
+            self.manager = KernelManager(kernel_name="python3")
+            if sockets is not None:
+                self.manager.transport, self.manager.ip = "ipc", str(sockets)
+            if python is not None:
+                self.manager.kernel_spec.argv[0] = str(python)
+            self.manager.kernel_spec.argv[:0] = before
+            self.manager.start_kernel(cwd=str(cwd), env={**os.environ, **(env or {})})
+            self.client = self.manager.client()
+            self.client.start_channels()
+            try:
+                self.client.wait_for_ready(timeout=60)
+            except RuntimeError:  # another process took one of its ports before it did
+                self.close()
+                if not more:
+                    raise
+            else:
+                break
 
     def send(self, code: str, **extra: Any) -> str:
         return str(self.client.execute(code, **extra))
