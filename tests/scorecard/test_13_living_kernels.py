@@ -93,8 +93,8 @@ def test_kernels_that_live(project: Path, count: Callable[[int, int], int], seen
         busy.run("%load_ext nbledger")
         stopped.run("%mlrun start stopped")
         busy.send(
-            "%%mlrun busy\nprint('in', flush=True)\nimport ctypes; ctypes.PyDLL(None).sleep(300)"
-        )  # holds the GIL
+            "%%mlrun busy\nprint('in', flush=True)\nimport ctypes, time; time.sleep(1); ctypes.PyDLL(None).sleep(300)"
+        )  # holds the GIL, once the kernel's own thread has sent what was printed
         while busy.client.get_iopub_msg(timeout=60)["msg_type"] != "stream":
             pass
         os.kill(stopped.pid, signal.SIGSTOP)
