@@ -482,7 +482,7 @@ def _take_large(source: BinaryIO, path: str, expected: Signature, store: Store |
         return md5
     _require_room(store, expected[1])
     with _temporary(store) as (temporary, target):
-        if _clone(source, target):
+        if share_blocks(source, target):
             with open(temporary, "rb", buffering=0) as clone:
                 md5 = _stream(clone, None, report)
         else:
@@ -536,7 +536,7 @@ def _require_room(store: Store, size: int) -> None:
             )
 
 
-def _clone(source: BinaryIO, target: BinaryIO) -> bool:
+def share_blocks(source: BinaryIO, target: BinaryIO) -> bool:
     """Share the blocks where the file system can (btrfs, XFS, …)."""
     try:
         import fcntl

@@ -31,7 +31,6 @@ from nbledger.core.records import KeptData
 
 FOLDER = "nbledger"
 PARTS = ("md5", "md5-partial", "legacy", "legacy-partial")
-_FICLONE = 0x40049409
 _ABOUT = (
     "Data that recorded runs need: hard links, kept from dvc gc. `nbledger gc` removes what no run needs any more.\n"
 )
@@ -273,13 +272,12 @@ def _cloned(source: str, target: str) -> bool:
     """A copy that shares its blocks with the object, where the file system can do that."""
     temporary = f"{target}.{os.getpid()}.tmp"
     try:
-        import fcntl
-
         with open(source, "rb") as object_, open(temporary, "xb") as copy:
-            fcntl.ioctl(copy.fileno(), _FICLONE, object_.fileno())
+            if not cache.share_blocks(object_, copy):
+                return False
             os.fchmod(copy.fileno(), 0o444)
         os.replace(temporary, target)
-    except (ImportError, OSError):
+    except OSError:
         return False
     finally:
         with contextlib.suppress(OSError):
