@@ -16,6 +16,8 @@ import pytest
 # Variables of the person's shell, editor or CI that would change what the tools under test do.
 LEAKY_PREFIXES = ("MLFLOW_", "JUPYTER", "IPYTHON", "DVC_", "GIT_", "NBLEDGER_", "PAPERMILL_", "XDG_")
 LEAKY = ("PYTHONDONTWRITEBYTECODE", "PYTHONSTARTUP", "PYTHONPATH", "AWS_PROFILE", "DATABRICKS_HOST")
+for _name in [name for name in os.environ if name.startswith(("MLFLOW_", "DVC_", "GIT_"))]:
+    del os.environ[_name]  # fixtures of modules and sessions begin before any test has a home of its own
 
 IDENTITY = """\
 [user]
@@ -147,7 +149,10 @@ def stop_keepers(runtime: Path) -> None:
 
 @pytest.fixture(autouse=True)
 def isolated(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Every test has a home of its own; the keepers it started end with it."""
+    """Every test has a home of its own; the keepers it started end with it, and so does what it left in the environment
+    (``mlflow.set_tracking_uri`` sets a variable, which the kernels of every later test would have).
+    """
+    before = dict(os.environ)
     home, runtime = tmp_path_factory.mktemp("home"), short_folder()
     wanted = isolated_environment(home, runtime)
     for name in os.environ.keys() - wanted.keys():
@@ -157,6 +162,9 @@ def isolated(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
     yield home
     stop_keepers(runtime)
     shutil.rmtree(runtime, ignore_errors=True)
+    monkeypatch.undo()
+    for name in os.environ.keys() - before.keys() - {"PYTEST_CURRENT_TEST"}:
+        del os.environ[name]
 
 
 @pytest.fixture(scope="session")

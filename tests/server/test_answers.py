@@ -58,8 +58,8 @@ def _fill(root: Path) -> None:
     commit_all(root)
     with kernel(root) as here:
         here.run("%load_ext nbledger")
-        here.run(CELL)
-        here.run(CELL.replace("first", "second").replace("depth=3", "depth=4"))
+        assert "first" in here.run(CELL).shown
+        assert "second" in here.run(CELL.replace("first", "second").replace("depth=3", "depth=4")).shown
 
 
 def route_of(method: str, path: str) -> Route:

@@ -224,12 +224,12 @@ class Keeper:
                 self._seen[path.name] = mark
                 self._failed_at.pop(path.name, None)
                 self._tell(path.name, state=begun or ended)
-        except FileNotFoundError:
-            return  # another process published it meanwhile
         except Unreachable as err:
             dead.add(uri)
             self._failed(path, err)
         except (LedgerError, OSError) as err:
+            if isinstance(err, FileNotFoundError) and not path.is_dir():
+                return  # another process published it meanwhile
             self._failed(path, err)
         except Exception:
             self._failed_at[path.name] = time.monotonic()

@@ -58,7 +58,11 @@ def publish(project: Project, path: Path) -> bool:
             with files.lock(path / "publish.lock", timeout=60, what=f"journal {path.name}"):
                 return _publish(project, path)
         except FileNotFoundError:
-            return not path.is_dir()
+            if not path.is_dir():
+                return True
+            if pause is None:
+                raise
+            time.sleep(pause)
         except ToolFailed as err:
             if pause is None or not mlflow.overtaken(err):
                 raise
@@ -464,9 +468,9 @@ def flush(project: Project) -> tuple[int, list[str]]:
             if orphaned(path):
                 close_orphan(path)
             publish(project, path)
-        except FileNotFoundError:
-            continue  # another process published it meanwhile
         except (LedgerError, OSError) as err:
+            if isinstance(err, FileNotFoundError) and not path.is_dir():
+                continue  # another process published it meanwhile
             left += 1
             dead |= {uri} if isinstance(err, Unreachable) else set()
             reasons.append(err.message if isinstance(err, LedgerError) else str(err))
