@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nbledger.commands.answer import Answer, Face
+from nbledger.commands.run_sweep import Asked, sweep_options
 from nbledger.commands.shared import ended_gently, json_option
 from nbledger.commands.trust import settle, trust_option
 from nbledger.core.errors import UsageError
@@ -37,6 +38,10 @@ _CODES = {"FINISHED": 0, "FAILED": 1, "KILLED": 130}
 @click.option("--html/--no-html", default=None, help="Keep each executed notebook as HTML, too (yes).")
 @click.option("--name", default="", help="The run's name, or that of the batch.")
 @click.option("-e", "--experiment", help="The MLflow experiment (default: the project's).")
+@click.option("--fresh/--reuse", default=None, help="A new interpreter each (yes), or forks of one that has imported.")
+@click.option("--on", metavar="dask://HOST:PORT", help="Run them on a Dask cluster.")
+@click.option("--stage", default="", metavar="NAME", help="Only what this stage of dvc.yaml needs of the notebook.")
+@sweep_options
 @trust_option
 @json_option
 @click.pass_obj
@@ -52,6 +57,8 @@ def run(
     output: Path | None,
     name: str,
     experiment: str | None,
+    stage: str,
+    sweep: Asked,
     trusting: bool,
     as_json: bool,
     **how: Any,
@@ -70,11 +77,17 @@ def run(
                 raise UsageError("no notebook is named", "nbledger run NB…, or --resume")
             if failed:
                 raise UsageError("--failed goes with --resume", "leave it out")
-            begun = _Begun(notebooks, values, file, kernel, output, name, experiment, how)
+            begun = _Begun(notebooks, values, file, kernel, output, name, experiment, stage, sweep, how)
             report = begun.run(face.project(), progress, trusting=trusting)
         else:
-            refused = {"NB": notebooks, "--params": file, "--kernel": kernel, "--output": output, "--name": name}
-            refused |= {"-e": experiment, "--html": how["html"]}
+            refused: dict[str, object] = {
+                "NB": notebooks,
+                "--params": file,
+                "--kernel": kernel,
+                "--output": output,
+                "--name": name,
+            }
+            refused |= {"-e": experiment, "--html": how["html"], "--stage": stage, "--sweep": sweep.given}
             report = _resumed(face.project(), resume, values, refused, how, progress, failed=failed, trusting=trusting)
     return Answer(report, run_text.report(report), _CODES[report.status])
 
@@ -91,11 +104,13 @@ class _Begun:
         output: Path | None,
         name: str,
         experiment: str | None,
+        stage: str,
+        sweep: Asked,
         how: Mapping[str, Any],
     ) -> None:
         self.notebooks, self.values, self.file = notebooks, values, file
         self.kernel, self.output, self.name, self.experiment = kernel, output, name, experiment
-        self.how = how
+        self.stage, self.sweep, self.how = stage, sweep, how
 
     def run(self, here: Project, progress: Any, *, trusting: bool) -> Report:
         from nbledger.core import papermill
@@ -103,12 +118,14 @@ class _Begun:
         from nbledger.keeper import batch, planning
 
         tables = papermill.tables_of(self.file) if self.file else [{}]
-        tables = [{**table, **self.values} for table in tables]
-        if any(tables):
+        tables = self.sweep.tables([{**table, **self.values} for table in tables])
+        if any(tables) or self.sweep.given:
             papermill.require()
         planned = planning.planned(here, self.notebooks, tables, name=self.name, output=self.output, kernel=self.kernel)
         settle(planned.project, _DEED, trusting=trusting)
-        options = _changed(self.how)(Options(kernel=self.kernel, experiment=self.experiment))
+        options = _changed(self.how)(
+            Options(kernel=self.kernel, experiment=self.experiment, search=self.sweep.search())
+        )
         called = self.name or ("batch" if len(planned.tasks) > 1 else planned.tasks[0].name)
         return batch.begin(planned.project, called, options, planned.tasks, _renderer(options), progress)
 
@@ -117,7 +134,7 @@ def _resumed(
     project: Project,
     wanted: str,
     values: Mapping[str, Any],
-    refused: Mapping[str, Any],
+    refused: Mapping[str, object],
     how: Mapping[str, Any],
     progress: Any,
     *,

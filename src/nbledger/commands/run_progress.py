@@ -12,7 +12,7 @@ from nbledger.commands.run_text import seconds
 from nbledger.commands.text import clip
 
 if TYPE_CHECKING:
-    from nbledger.keeper.batch import Told
+    from nbledger.keeper.executor import Told
 
 _NAME, _CELL = 32, 60
 

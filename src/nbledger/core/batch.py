@@ -26,7 +26,8 @@ Event = Mapping[str, Any]
 class Task:
     """One notebook with one set of parameters. ``notebook`` is its path from the project's root, ``digest`` that of its
     code when it was planned, ``name`` its run's, ``label`` tells it from the batch's others; ``output`` is the file for the
-    executed notebook. The values of ``withheld`` parameters are not kept.
+    executed notebook. The values of ``withheld`` parameters are not kept. ``stage``: only what that stage of ``dvc.yaml``
+    needs is executed.
     """
 
     number: int
@@ -37,11 +38,15 @@ class Task:
     params: Mapping[str, Any] = field(default_factory=dict)
     withheld: tuple[str, ...] = ()
     output: str | None = None
+    stage: str = ""
 
 
 @dataclass(frozen=True)
 class Options:
-    """How a batch is run. ``timeout``: the seconds a cell may take; ``retries``: further attempts at a notebook."""
+    """How a batch is run. ``timeout``: the seconds a cell may take; ``retries``: further attempts at a notebook; ``fresh``:
+    each notebook in an interpreter that was started for it; ``on``: the address of a cluster, empty for this machine;
+    ``search``: what chooses parameters as the batch goes, as ``core.sweep`` describes it.
+    """
 
     jobs: int = 1
     timeout: int | None = None
@@ -49,6 +54,9 @@ class Options:
     kernel: str = ""
     experiment: str | None = None
     html: bool = True
+    fresh: bool = True
+    on: str = ""
+    search: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)

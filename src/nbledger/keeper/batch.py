@@ -14,39 +14,22 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from nbledger.core import batch as plans
-from nbledger.core import cells, files, kernels, papermill, secrets
-from nbledger.core.batch import ATTEMPT_TAG, BATCH_TAG, FAILED, FINISHED, KILLED, Batch, Options, Task
+from nbledger.core import cells, secrets
+from nbledger.core.batch import BATCH_TAG, FAILED, FINISHED, KILLED, Batch, Options, Task
 from nbledger.core.errors import LedgerError, UsageError
 from nbledger.core.project import Project
-from nbledger.keeper import batches, client, guard, recorder
+from nbledger.keeper import batches, client, guard, local, recorder
 from nbledger.keeper import journal as journals
 from nbledger.keeper import publish as publisher
 from nbledger.keeper.batches import Book
-from nbledger.keeper.notebookrun import INTERRUPTED, Ended, Job, Kept, NotebookRun
+from nbledger.keeper.executor import Executor, Render, Tell, Told, Work
+from nbledger.keeper.notebookrun import Ended
 
 _PATIENCE = 20.0
 """Seconds that interrupted notebooks have to close their runs before their kernels are killed."""
-
-
-@dataclass(frozen=True)
-class Told:
-    """Something to show. ``kind``: plan, begun, cell, ended, note or publishing. ``done`` and ``total`` count cells, in a plan notebooks."""
-
-    kind: str
-    task: Task | None
-    text: str = ""
-    done: int = 0
-    total: int = 0
-    status: str = ""
-    seconds: float = 0.0
-
-
-Tell = Callable[[Told], None]
-Render = Callable[[Any], str]
 
 
 @dataclass(frozen=True)
@@ -158,7 +141,7 @@ class Runner:
         self.edited: frozenset[int] = frozenset()
         self.notes: list[str] = []
         self._todo: deque[int] = deque()
-        self._active: set[NotebookRun] = set()
+        self._executor: Executor = local.Local(project, options, render, self.say, tell)
         self._lock = threading.Lock()
         self._stopping = False
         self._broken: Exception | None = None
@@ -172,7 +155,7 @@ class Runner:
             self._todo.extend(todo)
             self._tell(Told("plan", None, done=len(self.tasks) - len(todo), total=len(self.tasks)))
             self.book.write("runner", owner=journals.owner())
-            with guard.watching(), self._holding():
+            with guard.watching(), contextlib.closing(self._executor), self._holding():
                 self._work(min(self.options.jobs, len(todo)))
         seconds = time.monotonic() - began
         if wanted:
@@ -269,18 +252,12 @@ class Runner:
         self._stopping = True
         self._tell(Told("note", None, "interrupted: closing what runs"))
         try:
-            for running in self._running():
-                running.stop()
+            self._executor.stop()
             _join(workers, _PATIENCE)
         except KeyboardInterrupt:
             pass
-        for running in self._running():
-            running.kill()
+        self._executor.kill()
         _join(workers, _PATIENCE)
-
-    def _running(self) -> list[NotebookRun]:
-        with self._lock:
-            return list(self._active)
 
     def _take(self) -> None:
         """One worker: take tasks until there are none."""
@@ -293,8 +270,7 @@ class Runner:
                 self._task(self.tasks[number])
             except Exception as err:  # its own journal cannot be written: nothing must be begun that is not noted
                 self._broken, self._stopping = err, True
-                for running in self._running():
-                    running.stop()
+                self._executor.stop()
 
     def _task(self, task: Task) -> None:
         """A task, as often as it may be tried."""
@@ -314,7 +290,9 @@ class Runner:
         self.book.write("begun", number=task.number, journal=journal, digest=digest, owner=journals.owner())
         self._tell(Told("begun", task, f"attempt {attempt}" if attempt > 1 else ""))
         try:
-            ended = self._execute(task, attempt, path, journal)
+            ended = self._executor.execute(
+                Work(task, attempt, path, journal, self._parent.id if self._parent else None)
+            )
         except LedgerError as err:  # it went, or is no notebook any more
             ended = Ended(FAILED, err.message, 0.0, recorded=False)
         for note in ended.notes:
@@ -332,45 +310,6 @@ class Runner:
         client.notify(self.project)
         self._tell(Told("ended", task, ended.error, status=ended.status, seconds=ended.seconds))
         return ended
-
-    def _execute(self, task: Task, attempt: int, path: Path, journal: str) -> Ended:
-        notebook = kernels.load(path)
-        kernel = self.options.kernel or kernels.kernel_name(notebook)
-        if task.params:
-            language = kernels.require(kernel)
-            for line in papermill.unknown(notebook, task.params) if attempt == 1 else ():
-                self.say(task, line)
-            notebook = papermill.parameterised(notebook, task.params, kernel=kernel, language=language)
-        job = Job(
-            path,
-            task.name,
-            self.options.experiment,
-            task.params,
-            tags={ATTEMPT_TAG: str(attempt)} if attempt > 1 else {},
-            parent=self._parent.id if self._parent else None,
-            timeout=self.options.timeout,
-            kernel=kernel,
-            journal=journal,
-        )
-
-        def keep(kept: Kept) -> None:
-            _write_output(self.project.root / str(task.output), kept)
-
-        def step(done: int, total: int, text: str) -> None:
-            self._tell(Told("cell", task, text, done, total))
-
-        work = NotebookRun(
-            self.project, notebook, job, render=self._render, keep=keep if task.output else None, step=step
-        )
-        with self._lock:
-            self._active.add(work)
-        try:
-            if self._stopping:
-                return Ended(KILLED, INTERRUPTED, 0.0, cut=True, recorded=False)
-            return work.execute()
-        finally:
-            with self._lock:
-                self._active.discard(work)
 
     # ── the end ──────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -416,14 +355,6 @@ def _join(workers: list[threading.Thread], patience: float | None = None) -> Non
     while any(worker.is_alive() for worker in workers) and (until is None or time.monotonic() < until):
         for worker in workers:
             worker.join(0.05)
-
-
-def _write_output(target: Path, kept: Kept) -> None:
-    """The executed notebook, and its page beside it: each is there whole, or as it was."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if kept.html:
-        files.write_atomic(target.with_suffix(".html"), kept.html)
-    files.write_atomic(target, kept.notebook)
 
 
 # ── what a killed runner left ────────────────────────────────────────────────────────────────────────────────
