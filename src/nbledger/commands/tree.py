@@ -10,6 +10,7 @@ import click
 from nbledger.commands import detail, text
 from nbledger.commands.answer import Answer, Face
 from nbledger.commands.check import check
+from nbledger.commands.code import code
 from nbledger.commands.compare import compare
 from nbledger.commands.gc import gc
 from nbledger.commands.pipeline import pipeline
@@ -164,6 +165,7 @@ def flush(face: Face, as_json: bool) -> Answer:
 
 
 ledger.add_command(check)
+ledger.add_command(code)
 ledger.add_command(compare)
 for verb in (gc, pipeline, promote, pull, push, reproduce, run_notebooks, trust, undo):
     ledger.add_command(verb)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nbledger.core import dvc, dvcfiles, files, git, stages
+from nbledger.core import dvc, dvcfiles, files, git, stagecode, stages
 from nbledger.core.dvcfiles import Damaged
 from nbledger.core.errors import LedgerError, Refused, UsageError
 from nbledger.core.project import Project
@@ -85,16 +85,10 @@ def _check(project: Project, plan: Plan) -> None:
                 f"leave it out: {FOLDER}/{plan.name}.py stands for its code",
             )
     own = project.root / stages.code_path(project, plan.name)
-    if own.is_file() and not written_by_us(own):
+    if own.is_file() and not stagecode.is_ours(own):
         raise Refused(
             f"{project.relative(own)} is not a file that nbledger wrote", "move it, or name the stage otherwise"
         )
-
-
-def written_by_us(path: Path) -> bool:
-    """Whether a file holds a stage's code, as ``nbledger code`` writes it."""
-    with open(path, "rb") as file:
-        return file.readline().startswith(b"# The code of the stage ")
 
 
 def _outside(path: str, base: str) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import re
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -123,6 +123,16 @@ def left_out(notebook: Any, chosen: Slice) -> list[str]:
     for at in chosen.indexes:
         found += [line.strip() for line in notebook.cells[at].source.splitlines() if _OWN.match(line)]
     return found
+
+
+def remarks(name: str, borrowed: Iterable[str], left_out: Iterable[str]) -> list[str]:
+    """What is to be known of a stage's cells: those of other stages that it needs, and what it skips."""
+    found = [
+        f"{name} needs what the stage {other} computes, and runs its cells, too: write that to a file there, and read it"
+        for other in borrowed
+    ]
+    skipped = list(left_out)
+    return [*found, f"skipped in a stage: {', '.join(skipped)}"] if skipped else found
 
 
 def code(notebook: Any, name: str) -> str:

@@ -32,12 +32,14 @@ __all__ = [
     "code_command",
     "code_path",
     "command",
+    "declared",
     "entry",
     "left_out",
     "names",
     "notebook_stages",
     "param_entries",
     "parameters",
+    "paths_of",
     "prefix",
     "slice_of",
     "sliced",
@@ -93,12 +95,11 @@ class Plan:
 def stages(project: Project) -> dict[str, Stage]:
     """All stages, by the name that ``dvc repro`` calls them. DVC is imported only for templates and ``foreach``."""
     found: dict[str, Stage] = {}
-    for file in _files(project):
-        declared = _read(project, file)
-        if any("foreach" in entry or "matrix" in entry or "${" in str(entry) for entry in declared.values()):
+    for file, table in declared(project).items():
+        if any("foreach" in entry or "matrix" in entry or "${" in str(entry) for entry in table.values()):
             found |= {_address(project, file, stage.name): stage for stage in _resolved(project, file)}
             continue
-        for name, entry in declared.items():
+        for name, entry in table.items():
             found[_address(project, file, name)] = _plain(file, name, entry)
     return found
 
@@ -112,11 +113,16 @@ def stage(project: Project, name: str) -> Stage:
     return known[name]
 
 
+def declared(project: Project) -> dict[str, dict[str, dict[str, Any]]]:
+    """{``dvc.yaml`` from the project's root: {stage: its entry as written, every scalar a string}}."""
+    return {file: _read(project, file) for file in _files(project)}
+
+
 def notebook_stages(project: Project, notebook: str) -> list[Stage]:
     """The stages that run ``notebook`` (a path from the project's root), as ``dvc.yaml`` files have them."""
     found = []
-    for file in _files(project):
-        for name, entry in _read(project, file).items():
+    for file, table in declared(project).items():
+        for name, entry in table.items():
             if "cmd" in entry and (plain := _plain(file, name, entry)).notebook == notebook:
                 found.append(plain)
     return found
@@ -159,7 +165,7 @@ def _plain(file: str, name: str, entry: Mapping[str, Any]) -> Stage:
     cmd = "\n".join(map(str, said)) if isinstance(said, list) else str(said)
     params = tuple((_joined(base, path), key) for path, key in _params(entry.get("params") or ()))
     deps, outs, metrics, plots = (
-        tuple(_joined(base, path) for path in _paths(entry.get(kind) or ()))
+        tuple(_joined(base, path) for path in paths_of(entry.get(kind) or ()))
         for kind in ("deps", "outs", "metrics", "plots")
     )
     always, frozen = (str(entry.get(key, "")).lower() == "true" for key in ("always_changed", "frozen"))
@@ -204,7 +210,7 @@ def _joined(base: str, path: str) -> str:
     return path if "://" in path else posixpath.normpath(posixpath.join(base, path))
 
 
-def _paths(entries: Any) -> list[str]:
+def paths_of(entries: Any) -> list[str]:
     """The paths of a list of ``deps``, ``outs``, ``metrics`` or ``plots``."""
     if isinstance(entries, dict):
         entries = [entries]

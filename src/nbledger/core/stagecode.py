@@ -1,0 +1,127 @@
+"""``code``: the code of a notebook's stages, a file each, on which the stages depend."""
+
+from __future__ import annotations
+
+import json
+import os
+import posixpath
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nbledger.core import files, stagecells, stages
+from nbledger.core.errors import LedgerError, Refused, UsageError
+from nbledger.core.project import Project, find
+
+_OURS = "# The code of the stage "
+
+
+@dataclass(frozen=True)
+class Code:
+    """The file of a stage's code, from the project's root; ``written``: it was not what it should be. ``borrowed``: stages
+    whose cells it needs; ``left_out``: nbledger's own line magics that a stage skips.
+    """
+
+    stage: str
+    path: str
+    written: bool
+    borrowed: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Cell:
+    cell_type: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Notebook:
+    """As much of a notebook as says which stages there are, read without nbformat, which takes long to import."""
+
+    cells: tuple[_Cell, ...]
+
+
+def read(path: Path) -> Notebook:
+    """The notebook of a file. ``UsageError`` where it is none, or is not there."""
+    try:
+        data = json.loads(path.read_bytes())
+        sheets = data.get("worksheets") or [data]
+        return Notebook(tuple(_cell(each) for sheet in sheets for each in sheet["cells"]))
+    except OSError as err:
+        raise UsageError(f"cannot read {path}: {err.strerror}", "name an .ipynb file") from err
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as err:
+        raise UsageError(f"{path} is not a notebook", "name an .ipynb file") from err
+
+
+def _cell(cell: Mapping[str, Any]) -> _Cell:
+    return _Cell(str(cell.get("cell_type")), "".join(cell.get("source", cell.get("input", ""))))
+
+
+def located(notebook: Path) -> tuple[Project, Path]:
+    """(the project, the notebook's file), a link in its last part not followed."""
+    whole = Path(os.path.abspath(notebook))
+    path = Path(os.path.realpath(whole.parent)) / whole.name
+    return find(path.parent), path
+
+
+def write(project: Project, path: Path) -> list[Code]:
+    """Write the code of every stage of ``dvc.yaml`` that runs this notebook, where a file does not hold it already."""
+    name = project.relative(path)
+    if name is None:
+        raise UsageError(f"{path} lies outside of the project", f"name a notebook below {project.root}")
+    notebook = read(path)
+    wanted = _wanted(project, name)
+    if not wanted:
+        raise UsageError(f"no stage of dvc.yaml runs {name}", f"nbledger stage {name} makes one")
+    made = [(stage, stages.code_path(project, stage), stages.code(notebook, stage)) for stage in wanted]
+    for _, place, _ in made:
+        target = project.root / place
+        if target.exists() and not is_ours(target):
+            raise Refused(f"{place} is not a file that nbledger wrote", "move it, or name the stage otherwise")
+    return [_written(project, notebook, *each) for each in made]
+
+
+def _wanted(project: Project, notebook: str) -> list[str]:
+    """The stages that run the notebook, and those whose files the stage that writes them promises."""
+    found = [stage.name for stage in stages.notebook_stages(project, notebook)]
+    base = stages.prefix(project)
+    command = stages.code_command(posixpath.relpath(notebook, base or "."))
+    for file, declared in stages.declared(project).items():
+        for entry in declared.values():
+            if posixpath.dirname(file) == base and str(entry.get("cmd")) == command:
+                found += [posixpath.basename(out).removesuffix(".py") for out in stages.paths_of(entry.get("outs"))]
+    return list(dict.fromkeys(found))
+
+
+def is_ours(path: Path) -> bool:
+    """Whether a file holds a stage's code as it is written here."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.readline().startswith(_OURS)
+    except OSError:
+        return False
+
+
+def _written(project: Project, notebook: Notebook, stage: str, place: str, text: str) -> Code:
+    target = project.root / place
+    chosen = stagecells.slice_of(notebook, stage)
+    told = (tuple(chosen.borrowed), tuple(stagecells.left_out(notebook, chosen)))
+    if _text(target) == text:
+        return Code(stage, place, False, *told)
+    if target.is_symlink():
+        target.unlink()  # a link into DVC's cache must not be written through
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        files.write_atomic(target, text)
+    except OSError as err:
+        raise LedgerError(f"cannot write {place}: {os.strerror(err.errno or 0)}", "make it writable") from err
+    return Code(stage, place, True, *told)
+
+
+def _text(path: Path) -> str | None:
+    try:
+        return path.read_bytes().decode("utf-8", "replace")
+    except OSError:
+        return None
