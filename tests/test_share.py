@@ -262,7 +262,7 @@ def test_verbs(project: Path, remote: Path) -> None:
     assert said("pull", "--dry-run")[0].startswith("commits: main has all of origin/main")
     assert said("pull")[0] == "up to date: main ← origin\nno data were missing"
     (project / "dvc.yaml").write_text("stages:\n  s:\n    cmd: echo\n    deps: [a.csv]\n    outs: [b]\n")
-    assert said("pipeline")[0] == "stale  s: a.csv → b\n       never run"
+    assert said("pipeline")[0] == "dvc.yaml: 1 stage, 1 stale\n1  stale    s  a.csv → b\n            never run"
     (project / "big.bin").write_bytes(b"x" * 10_000_001)
     with pytest.raises(Refused, match=r"big\.bin has 10\.0 MB"):
         run(["checkpoint", "-m", "x", "big.bin"], Face())

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nbledger.core.pipeline import Pipeline
     from nbledger.core.records import Preview
 
 
@@ -44,18 +43,6 @@ def foreseen(found: Preview) -> str:
     if found.overwrites:
         lines += ["replaced in the work tree:", *(f"  {line}" for line in found.overwrites)]
     return "\n".join(lines)
-
-
-def pipeline(found: Pipeline) -> str:
-    """The stages in order, each with what it reads and makes, and why it is stale."""
-    lines = []
-    for node in found.nodes:
-        if node.kind == "stage":
-            mark = "stale" if node.stale else "fresh"
-            lines.append(f"{mark}  {node.label}: {', '.join(node.deps) or '–'} → {', '.join(node.outs) or '–'}")
-            lines += [f"       {why}" for why in node.why]
-    lines += [f"problem: {problem}" for problem in found.problems]
-    return "\n".join(lines) or "there is no dvc.yaml"
 
 
 def _count(count: int, what: str) -> str:

@@ -6,10 +6,10 @@ What is not plain (templates, ``foreach``, parameters outside YAML, dependencies
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from nbledger.core import dvc, dvcfiles, hashes
+from nbledger.core import codestages, dvc, dvcfiles, hashes
 from nbledger.core.dvcfiles import Damaged, Out, Row
 from nbledger.core.project import Project
 
@@ -23,13 +23,24 @@ class _NotPlain(ValueError):
 def stale(project: Project, dvc_yamls: Sequence[str]) -> list[str]:
     """Names of stale stages of these ``dvc.yaml`` files (relative to the root)."""
     found: list[str] = []
+    codes: dict[str, str] = {}
     with hashes.opened(project) as known:
         try:
+            codes = _codes(project, dvc_yamls)
             for pointer in dvc_yamls:
-                found += [_name(project, pointer, stage) for stage in _stale_in(project, pointer, known)]
+                found += [_name(project, pointer, stage) for stage in _stale_in(project, pointer, known, codes)]
         except (_NotPlain, Damaged):
-            return sorted(dvc.status_of_stages(project))
+            return sorted(_by_dvc(project, codes))
     return sorted(found)
+
+
+def _by_dvc(project: Project, codes: Mapping[str, str]) -> list[str]:
+    """The stale stages as DVC itself finds them; it calls stages that write code stale because they always run."""
+    if not codes:
+        return list(dvc.status_of_stages(project))
+    from nbledger.core import pipeline
+
+    return [node.id for node in pipeline.pipeline(project).nodes if node.kind == pipeline.STAGE and node.stale]
 
 
 def _name(project: Project, pointer: str, stage: str) -> str:
@@ -38,21 +49,57 @@ def _name(project: Project, pointer: str, stage: str) -> str:
     return stage if relative == "dvc.yaml" else f"{relative}:{stage}"
 
 
-def _stale_in(project: Project, pointer: str, known: hashes.Hashes) -> list[str]:
+def _codes(project: Project, dvc_yamls: Sequence[str]) -> dict[str, str]:
+    """{path: MD5 of what the stages that write the code of notebooks would write to it now}."""
+    writing = [
+        (str(stage.get("cmd")), _base(pointer, stage), _outs(pointer, stage))
+        for pointer in dvc_yamls
+        for stage in dvcfiles.read_stages(project.root / pointer).values()
+        if _always(stage)
+    ]
+    return {path: code.md5 for path, code in codestages.all_written(project, writing, []).items()}
+
+
+def _always(stage: Mapping[str, Any]) -> bool:
+    return str(stage.get("always_changed", "")).lower() == "true"
+
+
+def _base(pointer: str, stage: Mapping[str, Any]) -> str:
+    """The folder that a stage's command runs in, from the root."""
+    return posixpath.normpath(posixpath.join(posixpath.dirname(pointer), stage.get("wdir") or "."))
+
+
+def _outs(pointer: str, stage: Mapping[str, Any]) -> list[str]:
+    base = _base(pointer, stage)
+    return [posixpath.normpath(posixpath.join(base, path)) for path in dvcfiles.stage_outs({**stage, "wdir": None})]
+
+
+def _stale_in(project: Project, pointer: str, known: hashes.Hashes, codes: Mapping[str, str]) -> list[str]:
     path = project.root / pointer
     stages = dvcfiles.read_stages(path)
     locks = dvcfiles.read_lock(path.with_suffix(".lock"))
-    return [name for name, stage in stages.items() if _is_stale(project, pointer, stage, locks.get(name), known)]
+    return [name for name, stage in stages.items() if _is_stale(project, pointer, stage, locks.get(name), known, codes)]
 
 
 def _is_stale(
-    project: Project, pointer: str, stage: dict[str, Any], locked: dict[str, Any] | None, known: hashes.Hashes
+    project: Project,
+    pointer: str,
+    stage: dict[str, Any],
+    locked: dict[str, Any] | None,
+    known: hashes.Hashes,
+    codes: Mapping[str, str],
 ) -> bool:
     if set(stage) - _KNOWN or "${" in str(stage):
         raise _NotPlain
-    if locked is None or str(stage.get("always_changed", "")).lower() == "true":
+    if locked is None:
         return True
-    base = posixpath.normpath(posixpath.join(posixpath.dirname(pointer), stage.get("wdir") or "."))
+    base = _base(pointer, stage)
+    if _always(stage):
+        made = _outs(pointer, stage)
+        if not made or not all(path in codes for path in made):
+            return True
+        there = [Out(path, codes[path], 0, 1, False, pointer) for path in made]
+        return any(h != o.md5 for h, o in zip(dvc.current_hashes(project, there, known), there, strict=True))
     rows = dvcfiles.lock_rows(locked)
     declared = {posixpath.normpath(p) for p in dvcfiles.stage_outs({**stage, "wdir": None})}
     if str(stage.get("frozen", "")).lower() != "true":
@@ -64,6 +111,9 @@ def _is_stale(
     if declared != {posixpath.normpath(row.path) for row in rows}:
         return True
     outs = [_out(pointer, base, row) for row in rows]
+    if any(codes.get(out.path, out.md5) != out.md5 for out in outs):
+        return True
+    outs = [out for out in outs if out.path not in codes]
     return any(now != out.md5 for now, out in zip(dvc.current_hashes(project, outs, known), outs, strict=True))
 
 
