@@ -121,7 +121,15 @@ class _Begun:
         tables = self.sweep.tables([{**table, **self.values} for table in tables])
         if any(tables) or self.sweep.given:
             papermill.require()
-        planned = planning.planned(here, self.notebooks, tables, name=self.name, output=self.output, kernel=self.kernel)
+        planned = planning.planned(
+            here,
+            self.notebooks,
+            tables,
+            name=self.name,
+            output=self.output,
+            kernel=self.kernel,
+            stage=self.stage,
+        )
         settle(planned.project, _DEED, trusting=trusting)
         options = _changed(self.how)(
             Options(kernel=self.kernel, experiment=self.experiment, search=self.sweep.search())

@@ -11,13 +11,16 @@ import posixpath
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nbledger.core import dvc, dvcfiles
 from nbledger.core.dvcfiles import Damaged
 from nbledger.core.errors import ToolFailed, UsageError, nearest
 from nbledger.core.project import Project
 from nbledger.core.stagecells import MAGIC, RUNNING, TAG, Slice, code, left_out, names, slice_of, sliced, stage_of
+
+if TYPE_CHECKING:
+    from nbledger.core import dvcgraph
 
 __all__ = [
     "FOLDER",
@@ -28,14 +31,17 @@ __all__ = [
     "Plan",
     "Slice",
     "Stage",
+    "as_loaded",
     "code",
     "code_command",
     "code_path",
     "command",
     "declared",
     "entry",
+    "given",
     "left_out",
     "names",
+    "notebook_of",
     "notebook_stages",
     "param_entries",
     "parameters",
@@ -169,7 +175,7 @@ def _plain(file: str, name: str, entry: Mapping[str, Any]) -> Stage:
         for kind in ("deps", "outs", "metrics", "plots")
     )
     always, frozen = (str(entry.get(key, "")).lower() == "true" for key in ("always_changed", "frozen"))
-    called = _notebook_of(cmd)
+    called = notebook_of(cmd)
     notebook = None if called is None else _joined(base, called)
     return Stage(
         name, cmd, file, deps, outs, metrics, plots, params, notebook, always, frozen, "" if base == "." else base
@@ -182,28 +188,27 @@ def _resolved(project: Project, file: str) -> list[Stage]:
     loaded, problems = dvcgraph.load(project, [file])
     if problems:
         raise ToolFailed(problems[0], "mend dvc.yaml")
-    base = posixpath.dirname(file)
-    found = []
-    for each in loaded:
-        called = _notebook_of(each.cmd)
-        pairs = [name.partition(":") for name in each.params]
-        found.append(
-            Stage(
-                each.name,
-                each.cmd,
-                file,
-                tuple(used.path for used in each.deps),
-                tuple(used.path for used in each.outs if not used.metric),
-                tuple(used.path for used in each.outs if used.metric),
-                (),
-                tuple((path, key) for path, _, key in pairs),
-                None if called is None else _joined(base, called),
-                each.always,
-                each.frozen,
-                base,
-            )
-        )
-    return found
+    return [as_loaded(each) for each in loaded]
+
+
+def as_loaded(each: dvcgraph.Stage) -> Stage:
+    """A stage as DVC's own loader has it."""
+    called = notebook_of(each.cmd)
+    pairs = [name.partition(":") for name in each.params]
+    return Stage(
+        each.name,
+        each.cmd,
+        each.file,
+        tuple(used.path for used in each.deps),
+        tuple(used.path for used in each.outs if not (used.metric or used.plot)),
+        tuple(used.path for used in each.outs if used.metric),
+        tuple(used.path for used in each.outs if used.plot),
+        tuple((path, key) for path, _, key in pairs),
+        None if called is None else _joined(each.wdir, called),
+        each.always,
+        each.frozen,
+        each.wdir,
+    )
 
 
 def _joined(base: str, path: str) -> str:
@@ -248,7 +253,7 @@ def _no_option(path: str) -> str:
     return f"./{path}" if path.startswith("-") else path
 
 
-def _notebook_of(cmd: str) -> str | None:
+def notebook_of(cmd: str) -> str | None:
     """The notebook of a command ``nbledger run NB … --stage NAME``."""
     try:
         words = shlex.split(cmd)
@@ -288,6 +293,20 @@ def parameters(project: Project, stage: Stage) -> dict[str, Any]:
 def variable(key: str) -> str:
     """The variable of a notebook that a parameter sets: the last part of its key."""
     return key.rpartition(".")[2]
+
+
+def given(project: Project, notebook: str, name: str) -> dict[str, Any]:
+    """{variable: value} of what the stage ``name`` of ``dvc.yaml`` sets in its notebook; empty where it has no such stage."""
+    found = next((each for each in notebook_stages(project, notebook) if each.name == name), None)
+    values: dict[str, Any] = {}
+    for key, value in (parameters(project, found) if found is not None else {}).items():
+        called = variable(key)
+        if not called.isidentifier():
+            raise UsageError(f"the parameter {key} of the stage {name} cannot be a variable", "give it another name")
+        if called in values:
+            raise UsageError(f"two parameters of the stage {name} would set the variable {called}", "rename one")
+        values[called] = value
+    return values
 
 
 def _table(project: Project, file: str) -> Mapping[str, Any]:

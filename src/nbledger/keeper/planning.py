@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from nbledger.core import batch as plans
-from nbledger.core import cells, kernels
+from nbledger.core import cells, kernels, stages
 from nbledger.core.batch import Task
 from nbledger.core.errors import UsageError
 from nbledger.core.project import STATE, Project, find
@@ -31,8 +31,9 @@ def planned(
     name: str = "",
     output: Path | None = None,
     kernel: str = "",
+    stage: str = "",
 ) -> Planned:
-    """The tasks for ``notebooks``, each with each of ``tables``. ``UsageError`` where one is not there or is no notebook, its
+    """The tasks for ``notebooks`` (or what ``stage`` is of them), each with each of ``tables``. ``UsageError`` where one is not there or is no notebook, its
     kernel is missing, it is another project's, or the output would take a notebook's place.
     """
     paths = [_placed(path) for path in notebooks]
@@ -42,10 +43,16 @@ def planned(
             kernels.require(kernel or kernels.kernel_name(book))
         except UsageError as err:
             raise UsageError(f"{path.name}: {err.message}", f"--kernel NAME chooses another; {err.hint}") from err
+        if stage:
+            stages.slice_of(book, stage)
     project = _project(here, paths)
     known = [(_named(project, path), cells.notebook_digest(path) or "") for path in paths]
     target = None if output is None else _named(project, _placed(output))
-    tasks = plans.plan(known, list(tables) or [{}], name, target)
+    if stage:
+        given = stages.given(project, known[0][0], stage)
+        tables = [{**given, **table} for table in list(tables) or [{}]]
+    tasks = plans.plan(known, list(tables) or [{}], name or stage, target)
+    tasks = [replace(task, stage=stage) for task in tasks] if stage else tasks
     sources = {os.path.realpath(path) for path in paths}
     for task in tasks:
         if task.output and os.path.realpath(project.root / task.output) in sources:
