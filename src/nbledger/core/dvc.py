@@ -37,6 +37,7 @@ __all__ = [
     "loaded_config",
     "lock",
     "lookup",
+    "machinery",
     "outputs",
     "pull",
     "push",
@@ -132,6 +133,17 @@ def opened(root: Path) -> Any:
     from dvc.repo import Repo
 
     return Repo(str(root), config={"core": {"site_cache_dir": site_cache()}})
+
+
+def machinery() -> tuple[Any, Any, Any]:
+    """What ``dvc repro`` is made of, for ``dvcrepro``: DVC's command line, the module that goes through the stages, and the
+    one that runs a stage's command.
+    """
+    import dvc.cli
+    import dvc.repo.reproduce as walking
+    import dvc.stage.run as running
+
+    return dvc.cli, walking, running
 
 
 def config(project: Project) -> dict[str, dict[str, str]]:

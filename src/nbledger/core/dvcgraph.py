@@ -19,7 +19,7 @@ _STAGES = 5000
 @dataclass(frozen=True)
 class Used:
     """A dependency or output: ``path`` from the project's root, or a URL. ``md5`` is what ``dvc.lock`` has (empty: none);
-    ``metric`` that it is one of the stage's metrics.
+    ``metric`` and ``plot`` that it is one of the stage's metrics, or plots.
     """
 
     path: str
@@ -27,12 +27,13 @@ class Used:
     legacy: bool
     local: bool
     metric: bool = False
+    plot: bool = False
 
 
 @dataclass(frozen=True)
 class Stage:
     """A stage as DVC sees it. ``file`` is its ``dvc.yaml``; ``params`` as ``file:key``; ``changed_params`` those whose values
-    are not those of the last run; ``locked``: it was run before.
+    are not those of the last run; ``locked``: it was run before; ``wdir``: the folder of its command, from the root.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Stage:
     frozen: bool
     always: bool
     cmd_changed: bool
+    wdir: str = ""
 
 
 def load(project: Project, files: Sequence[str]) -> tuple[list[Stage], list[str]]:
@@ -74,7 +76,7 @@ def _load(project: Project, names: Sequence[str]) -> tuple[list[Stage], list[str
             for key in keys[:_STAGES]:
                 try:
                     stage = stages[key]
-                    found.append(_described(project, name, key, stage, key in stages.lockfile_data))
+                    found.append(described(project, name, key, stage, key in stages.lockfile_data))
                     loaded.append(stage)
                 except Exception as err:
                     problems.append(f"{name}: {key}: {_words(err)}")
@@ -110,7 +112,8 @@ def _words(err: Exception) -> str:
     return git.scrub_url(": ".join(causes) or type(err).__name__)[:500]
 
 
-def _described(project: Project, file: str, name: str, stage: Any, locked: bool) -> Stage:
+def described(project: Project, file: str, name: str, stage: Any, locked: bool) -> Stage:
+    """A stage of DVC's in plain values. ``locked``: ``dvc.lock`` has it, so that changed parameters can be told."""
     from dvc.dependency.param import ParamsDependency
 
     params: list[Any] = []
@@ -129,6 +132,7 @@ def _described(project: Project, file: str, name: str, stage: Any, locked: bool)
         bool(stage.frozen),
         bool(stage.always_changed),
         bool(stage.cmd_changed),
+        "" if (wdir := _relative(project, stage.wdir)) == "." else wdir,
     )
 
 
@@ -138,7 +142,14 @@ def _used(project: Project, item: Any) -> Used:
     info = getattr(item, "hash_info", None)
     value = info.value if info is not None and isinstance(info.value, str) else ""
     legacy = info is not None and info.name == "md5-dos2unix"
-    return Used(path, value, legacy, local and "://" not in path, bool(getattr(item, "metric", False)))
+    return Used(
+        path,
+        value,
+        legacy,
+        local and "://" not in path,
+        bool(getattr(item, "metric", False)),
+        bool(getattr(item, "plot", False)),
+    )
 
 
 def _relative(project: Project, path: str) -> str:

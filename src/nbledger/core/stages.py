@@ -45,6 +45,7 @@ __all__ = [
     "notebook_stages",
     "param_entries",
     "parameters",
+    "parsed",
     "paths_of",
     "prefix",
     "slice_of",
@@ -320,7 +321,7 @@ def _table(project: Project, file: str) -> Mapping[str, Any]:
     except Damaged as err:
         raise UsageError(f"{file} cannot be read: {err}", "mend it") from err
     try:
-        table = _parsed(file, text)
+        table = parsed(file, text)
     except UsageError:
         raise
     except Exception as err:  # whatever a parser makes of a broken file
@@ -330,7 +331,8 @@ def _table(project: Project, file: str) -> Mapping[str, Any]:
     return table
 
 
-def _parsed(file: str, text: str) -> Any:
+def parsed(file: str, text: str) -> Any:
+    """What a YAML, JSON, TOML or Python file of parameters (or metrics) holds; whatever its parser raises."""
     kind = posixpath.splitext(file)[1].lower()
     if kind == ".json":
         return json.loads(text)
