@@ -8,10 +8,10 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
 from nbledger.core.errors import ToolFailed, UsageError, nearest
 
@@ -43,12 +43,31 @@ class OutOfTime(Exception):
     """A cell took longer than it may."""
 
 
-class Running:
-    """A kernel and the notebook that it executes; ``notebook`` receives the outputs."""
+class Process(Protocol):
+    """A process, as far as kernels are managed by it: what ``subprocess.Popen`` has."""
 
-    def __init__(self, client: Any) -> None:
+    @property
+    def pid(self) -> int: ...
+    def poll(self) -> int | None: ...
+    def wait(self, timeout: float | None = None) -> int | None: ...
+    def send_signal(self, number: int, /) -> None: ...
+    def kill(self) -> None: ...
+    def terminate(self) -> None: ...
+
+
+Launch = Callable[[Sequence[str], Mapping[str, str], Path, Sequence[int]], Process | None]
+"""Starts a kernel by other means: (command, environment, folder, descriptors of its standard output and error) → its process,
+which leads a group of its own; None where it is to be started as always.
+"""
+
+
+class Running:
+    """A kernel and the notebook that it executes; ``notebook`` receives the outputs. ``launched``: by other means."""
+
+    def __init__(self, client: Any, *, launched: bool = False) -> None:
         self._client = client
         self.notebook: Any = client.nb
+        self.launched = launched
 
     def execute(self, index: int) -> None:
         """Execute cell number ``index`` of the notebook. ``CellFailed``, ``KernelDied`` or ``OutOfTime``."""
@@ -131,9 +150,11 @@ def started(
     python: Path | None = None,
     kernel_name: str = "",
     timeout: int | None = None,
+    launch: Launch | None = None,
 ) -> Iterator[Running]:
     """A fresh kernel for ``notebook`` (of nbformat): that of the interpreter ``python``, or the kernel of that name
-    (default: the notebook's own). ``timeout``: seconds a cell may take. It ends with the block, whatever happens in it.
+    (default: the notebook's own). ``timeout``: seconds a cell may take; ``launch``: other means to start it. It ends with
+    the block, whatever happens in it.
     """
     with quickly():
         from jupyter_client.kernelspec import NoSuchKernel
@@ -145,11 +166,13 @@ def started(
     with contextlib.ExitStack() as stack:
         for attempt in range(1, _STARTS + 1):
             own = {"km": _manager(python)} if python is not None else {}
-            client = NotebookClient(notebook, **options, **own)
             printed = stack.enter_context(
                 tempfile.TemporaryFile()
             )  # what is no output of a cell: the kernel's own words
             try:
+                if launch is not None:
+                    own["km"] = _launching(own.get("km"), kernel_name, notebook, launch)
+                client = NotebookClient(notebook, **options, **own)
                 stack.enter_context(
                     client.setup_kernel(env=dict(environment), cleanup_kc=True, stdout=printed, stderr=printed)
                 )
@@ -163,7 +186,7 @@ def started(
                 words = " ".join(f"{err} {said}".split())[:300]
                 hint = f"is ipykernel installed there? {python} -m pip install ipykernel" if python else ""
                 raise ToolFailed(f"no kernel could be started: {words}", hint) from err
-        yield Running(client)
+        yield Running(client, launched=bool(getattr(client.km.provisioner, "launched", False)))
 
 
 def _last_line(printed: IO[bytes]) -> str:
@@ -276,6 +299,32 @@ def _manager(python: Path) -> Any:
     manager = AsyncKernelManager()
     words = [str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}", "--log-level=ERROR"]
     manager._kernel_spec = KernelSpec(argv=words, display_name="Python", language="python")  # noqa: SLF001 - no public way
+    return manager
+
+
+def _launching(manager: Any, name: str, notebook: Any, launch: Launch) -> Any:
+    """A manager of a kernel that ``launch`` starts, or where that cannot, as always."""
+    from jupyter_client.manager import AsyncKernelManager
+    from jupyter_client.provisioning import LocalProvisioner
+
+    class Launched(LocalProvisioner):  # type: ignore[misc]
+        """Starts the process through ``launch``; its signals, death and exit are as any other's."""
+
+        launched = False
+
+        async def launch_kernel(self, cmd: list[str], **words: Any) -> Any:
+            streams = [words[stream].fileno() for stream in ("stdout", "stderr")]
+            process = launch(cmd, words["env"], Path(words["cwd"]), streams)
+            if process is None:
+                return await super().launch_kernel(cmd, **words)
+            self.process, self.pid, self.pgid, self.launched = process, process.pid, process.pid, True
+            self.cwd = words["cwd"]
+            return self.connection_info
+
+    if manager is None:
+        manager = AsyncKernelManager(kernel_name=name or kernel_name(notebook))
+    if "kernel_provisioner" not in manager.kernel_spec.metadata:  # another has its own ways to start a kernel
+        manager.provisioner = Launched(kernel_spec=manager.kernel_spec, parent=manager)
     return manager
 
 
