@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nbledger.core import files, secrets, trust
+from nbledger.core import files, newstore, secrets, trust
 from nbledger.core.errors import LedgerError, Refused, ToolFailed, Unreachable, Untrusted, UsageError
 from nbledger.core.project import Project, store_uri
 
@@ -246,17 +246,24 @@ def ensure_embedded(project: Project) -> None:
     with files.lock(project.state / "store.lock", timeout=60, what="the run store"):
         if database.exists():
             return
-        _imported()
-        from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+        draft, place = project.state / "mlflow.db.new", _place(project.state / "artifacts")
+        _remove(draft)
+        if not newstore.copy_to(draft, place, version()):
+            _remove(draft)
+            _imported()
+            from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-        draft = project.state / "mlflow.db.new"
-        for leftover in (draft, draft.with_name(draft.name + "-journal")):
-            leftover.unlink(missing_ok=True)
-        uri = store_uri(draft)
-        with _translated(uri), _no_stray_folder(uri), _quiet():
-            store = SqlAlchemyStore(uri, _place(project.state / "artifacts"))
-            store.engine.dispose()
+            uri = store_uri(draft)
+            with _translated(uri), _no_stray_folder(uri), _quiet():
+                store = SqlAlchemyStore(uri, place)
+                store.engine.dispose()
+            newstore.keep(draft, version())
         _put(draft, database)
+
+
+def _remove(draft: Path) -> None:
+    for leftover in (draft, draft.with_name(draft.name + "-journal")):
+        leftover.unlink(missing_ok=True)
 
 
 def _put(draft: Path, database: Path) -> None:
