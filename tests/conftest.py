@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 import psutil
@@ -82,8 +84,20 @@ def make_repository(root: Path) -> Path:
     return root
 
 
+@cache
+def _empty_stores() -> Path:
+    """The folder of a home in which nbledger has made a run store before: later ones are copies."""
+    home = short_folder()
+    atexit.register(shutil.rmtree, home, ignore_errors=True)
+    code = "from nbledger.core import mlflow, project; mlflow.ensure_embedded(project.find())"
+    env = {"JUPYTER_DATA_DIR": str(home), "MLFLOW_DISABLE_TELEMETRY": "true"}
+    run(sys.executable, "-c", code, cwd=home, env=os.environ | env)
+    return home / "nbledger"
+
+
 def isolated_environment(home: Path, runtime: Path) -> dict[str, str]:
-    """This process's environment with every configuration, data and cache folder below ``home``.
+    """This process's environment with every configuration, data and cache folder below ``home``, which is that of a person
+    who has used nbledger before.
 
     ``runtime`` holds the sockets, whose paths must stay below 100 characters.
     """
@@ -107,6 +121,9 @@ def isolated_environment(home: Path, runtime: Path) -> dict[str, str]:
     }
     for folder in folders.values():
         folder.mkdir(parents=True, exist_ok=True)
+    (folders["JUPYTER_DATA_DIR"] / "nbledger").mkdir(mode=0o700, exist_ok=True)
+    for store in _empty_stores().glob("store-*.db"):
+        shutil.copy(store, folders["JUPYTER_DATA_DIR"] / "nbledger")
     kept = {k: v for k, v in os.environ.items() if not k.startswith(LEAKY_PREFIXES) and k not in LEAKY}
     return (
         kept
