@@ -113,7 +113,7 @@ def slice_of(notebook: Any, name: str) -> Slice:
 
 def _empty(source: str) -> bool:
     """Whether a cell holds nothing but comments and nbledger's own line magics."""
-    lines = _stripped(source).splitlines()
+    lines = plain(source).splitlines()
     return all(not line.strip() or line.lstrip().startswith("#") or line.strip() == "pass" for line in lines)
 
 
@@ -139,11 +139,11 @@ def code(notebook: Any, name: str) -> str:
     """What ``stages/NAME.py`` holds: equal byte for byte as long as the code is that the stage executes."""
     chosen = slice_of(notebook, name)
     parts = [f"# The code of the stage {name}, written by `nbledger code`: edit the notebook.\n"]
-    parts += [f"\n# %%\n{_stripped(notebook.cells[at].source)}\n" for at in chosen.indexes]
+    parts += [f"\n# %%\n{plain(notebook.cells[at].source)}\n" for at in chosen.indexes]
     return "".join(parts)
 
 
-def _stripped(source: str) -> str:
+def plain(source: str) -> str:
     """A cell's code without its ``%%stage`` line and without what a stage skips."""
     text = source
     if header(source) is not None:

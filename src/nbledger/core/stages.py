@@ -38,6 +38,7 @@ __all__ = [
     "command",
     "declared",
     "entry",
+    "file_table",
     "given",
     "left_out",
     "names",
@@ -272,7 +273,7 @@ def parameters(project: Project, stage: Stage) -> dict[str, Any]:
     """{dotted key: value} of the stage's parameters as their files have them now; those of a whole file by its top keys."""
     found: dict[str, Any] = {}
     for file, key in stage.params:
-        table = _table(project, file)
+        table = file_table(project, file)
         if not key:
             found.update({str(name): value for name, value in table.items()})
             continue
@@ -310,7 +311,7 @@ def given(project: Project, notebook: str, name: str) -> dict[str, Any]:
     return values
 
 
-def _table(project: Project, file: str) -> Mapping[str, Any]:
+def file_table(project: Project, file: str) -> Mapping[str, Any]:
     """The table that a file of parameters holds, its values typed as DVC types them."""
     try:
         text = dvcfiles.read_text(project.root / file)
