@@ -9,6 +9,7 @@ nothing. The plain way is `dvc add`; both are judged by the bytes in the cache a
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import random
@@ -53,6 +54,12 @@ def change(way: str, data: Path) -> None:
         other.rename(data)
 
 
+def wait_until_there(process: subprocess.Popen[bytes], data: Path) -> None:
+    """Until the file is there: `dvc add` takes it away for a moment."""
+    while not data.exists() and process.poll() is None:
+        time.sleep(0.0005)
+
+
 def md5_of(path: Path) -> str:
     return hashlib.md5(path.read_bytes()).hexdigest()
 
@@ -79,7 +86,13 @@ def raced(root: Path, command: tuple[str, ...], way: str, chance: random.Random)
     process = subprocess.Popen(command, cwd=root, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     wait_until_open(process, data)
     time.sleep(chance.random() * 0.06)
-    change(way, data)
+    while True:
+        wait_until_there(process, data)
+        assert data.exists(), f"{command} took the file away: {process.communicate()[1].decode()}"
+        with contextlib.suppress(FileNotFoundError):  # taken away between the look and the change
+            change(way, data)
+            break
+    wait_until_there(process, data)
     states.add(md5_of(data))
     said = process.communicate(timeout=120)[1].decode()
     if way == "append twice":
