@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from nbledger.core import files, git, secrets, submodules
+from nbledger.core import dvcexp, files, git, secrets, submodules
 from nbledger.core.errors import Busy, ToolFailed
 from nbledger.core.project import Project
 
@@ -81,6 +81,9 @@ def _capture(project: Project, repo: git.GitRepo, run_id: str, *, afresh: bool =
         commit = _commit(repo, tree, head.commit)
     ref = git.RUN_REFS + run_id
     git.update_ref(repo, ref, commit, "0" * len(commit))
+    if dvcexp.outer(project.root) is not None:  # this repository goes when the experiment has ended
+        specs = ("--no-tags", "--no-write-fetch-head", "--quiet", str(project.root), f"+{ref}:{ref}")
+        git.call(project.home, "fetch", *specs)
     return Snapshot(commit, head.commit, head.branch, dirty, tuple(left_out), ref, git.operation(repo))
 
 

@@ -22,6 +22,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nbledger.core import dvcexp
 from nbledger.core.errors import LedgerError, Untrusted
 from nbledger.core.files import lock, write_atomic
 
@@ -112,8 +113,14 @@ def require(project: Project, deed: str) -> None:
 
 def _place(root: Path, repo: GitRepo | None) -> _Place | None:
     """None for a work tree that only claims to belong to a repository: linked ones are named by their main one. A submodule
-    shares the trust of the repository around it.
+    shares the trust of the repository around it, and so does the folder in which DVC runs an experiment of it.
     """
+    around = dvcexp.outer(root)
+    if around is not None:
+        from nbledger.core import git
+
+        main = git.discover(around)
+        return _place(main.root if main else around, main)
     if repo is None:
         return _Place(root, root)
     if repo.git_dir == repo.common_dir:
