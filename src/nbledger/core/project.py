@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from nbledger.core import git, trust
+from nbledger.core import dvcexp, elsewhere, git, trust
 from nbledger.core.errors import LedgerError, Refused, UsageError, nearest
 
 STATE = ".nbledger"
@@ -180,6 +180,8 @@ def find_anyhow(start: Path | None = None) -> Project:
     if scratch:
         settings = replace(settings, keeper=False)
     uri = settings.tracking_uri
+    if (told := elsewhere.told()) is not None and not scratch:
+        settings = replace(settings, keeper=False, tracking_uri=told.uri, experiment=told.experiment)
     return Project(root, _home(root, repo), repo, dvc_root, settings, Path(scratch) if scratch else None, uri)
 
 
@@ -199,6 +201,10 @@ def _marked_folder(here: Path) -> Path:
 
 
 def _home(root: Path, repo: git.GitRepo | None) -> Path:
+    around = dvcexp.outer(root)
+    if around is not None:
+        main = git.discover(around)
+        return _home(main.root if main else around, main)
     linked = repo is not None and repo.git_dir != repo.common_dir
     if linked and repo is not None and repo.common_dir.name == ".git":
         return repo.common_dir.parent
@@ -226,7 +232,8 @@ def _toml(path: Path) -> dict[str, Any]:
 
 def _settings(here: Path, root: Path) -> Settings:
     values: dict[str, Any] = {}
-    for folder in reversed(_upward(here, root)):
+    around = dvcexp.outer(root)
+    for folder in (*((around,) if around else ()), *reversed(_upward(here, root))):
         values |= _validated(_pyproject_table(folder) or {}, folder / "pyproject.toml")
         own = folder / ".nbledger.toml"
         if own.is_file():

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nbledger.core import git, reads, secrets, snapshot, trust, values
+from nbledger.core import dvcexp, elsewhere, git, reads, secrets, snapshot, trust, values
 from nbledger.core.curve import Curve
 from nbledger.core.errors import LedgerError
 from nbledger.core.lineage import FileRecord, Lineage, fix
@@ -259,7 +259,7 @@ def start(project: Project, plan: Plan) -> Recording:
             with contextlib.suppress(Exception):  # else it is asked when something is to be executed
                 trust.trust(project)  # whoever runs its cells has executed its code
         _write_start(recording)
-        _guarded(recording, "tags", lambda: recording.log_tags(plan.tags))
+        _guarded(recording, "tags", lambda: recording.log_tags({**dvcexp.tags(), **plan.tags}))
         _guarded(recording, "parameters", lambda: recording.log_params(plan.params))
         if not plan.continues:
             _guarded(recording, "snapshot", lambda: _snapshot(recording))
@@ -331,6 +331,8 @@ def _end_late() -> None:
 
 def user() -> str:
     """Whom runs are recorded as made by."""
+    if (told := elsewhere.told()) is not None:
+        return told.user
     try:
         return getpass.getuser()
     except (KeyError, OSError):
@@ -340,7 +342,10 @@ def user() -> str:
 def _snapshot(recording: Recording) -> None:
     project = recording.project
     try:
-        taken = snapshot.capture(project, recording.id) if project.scratch is None else snapshot.restored(project)
+        if (told := elsewhere.told()) is not None and project.scratch is None:
+            taken = snapshot.Snapshot(**{**told.snapshot, "left_out": tuple(told.snapshot.get("left_out", ()))})
+        else:
+            taken = snapshot.capture(project, recording.id) if project.scratch is None else snapshot.restored(project)
     except Exception as err:
         said = err if isinstance(err, LedgerError | OSError) else repr(err)
         recording.notice(f"no snapshot of the code was taken: {said}")
