@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -15,10 +16,12 @@ from nbledger.commands.compare import compare
 from nbledger.commands.gc import gc
 from nbledger.commands.pipeline import pipeline
 from nbledger.commands.promote import promote
+from nbledger.commands.repro import repro
 from nbledger.commands.reproduce import reproduce
 from nbledger.commands.run import run as run_notebooks
 from nbledger.commands.share import pull, push, undo
 from nbledger.commands.shared import ask, json_option
+from nbledger.commands.stage import stage
 from nbledger.commands.trust import trust
 from nbledger.core.errors import UsageError, nearest
 from nbledger.keeper import client
@@ -97,11 +100,31 @@ def track(
     "-n", "--limit", default=50, show_default=True, type=click.IntRange(1, 100_000), help="How many runs at most."
 )
 @click.option("-e", "--experiment", help="Only this experiment.")
+@click.option("--parent", metavar="RUN", help="The runs inside this one: what varies, and what it did to a metric.")
+@click.option("--metric", default="", metavar="NAME", help="With --parent: the metric that is looked at.")
 @json_option
 @click.pass_obj
-def runs(face: Face, filter: tuple[str, ...], sort: str, limit: int, experiment: str | None, as_json: bool) -> Answer:
+def runs(
+    face: Face,
+    filter: tuple[str, ...],
+    sort: str,
+    limit: int,
+    experiment: str | None,
+    parent: str | None,
+    metric: str,
+    as_json: bool,
+) -> Answer:
     """List runs. FILTER: MLflow's syntax ("metrics.accuracy > 0.9") or plain words."""
-    rows = ask(face, "runs", {"text": " ".join(filter), "sort": sort, "limit": limit, "experiment": experiment})
+    words: dict[str, Any] = {"text": " ".join(filter), "experiment": experiment}
+    if parent is not None:
+        from nbledger.commands import sweep_text
+        from nbledger.core import sweepview
+
+        found = sweepview.looked(ask(face, "children", {**words, "run": parent}), metric, sort, limit)
+        return Answer(found.runs[:limit] if as_json else found, sweep_text.sweep(found))
+    if metric:
+        raise UsageError("--metric goes with --parent", "--sort METRIC sorts all runs by a metric")
+    rows = ask(face, "runs", {**words, "sort": sort, "limit": limit})
     return Answer(rows, text.runs(rows, " ".join(filter)))
 
 
@@ -166,8 +189,9 @@ def flush(face: Face, as_json: bool) -> Answer:
 
 ledger.add_command(check)
 ledger.add_command(code)
+ledger.add_command(stage)
 ledger.add_command(compare)
-for verb in (gc, pipeline, promote, pull, push, reproduce, run_notebooks, trust, undo):
+for verb in (gc, pipeline, promote, pull, push, repro, reproduce, run_notebooks, trust, undo):
     ledger.add_command(verb)
 
 

@@ -34,6 +34,7 @@ class Code:
 class _Cell:
     cell_type: str
     source: str
+    metadata: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,8 @@ def read(path: Path) -> Notebook:
 
 
 def _cell(cell: Mapping[str, Any]) -> _Cell:
-    return _Cell(str(cell.get("cell_type")), "".join(cell.get("source", cell.get("input", ""))))
+    source = "".join(cell.get("source", cell.get("input", "")))
+    return _Cell(str(cell.get("cell_type")), source, cell.get("metadata") or {})
 
 
 def located(notebook: Path) -> tuple[Project, Path]:

@@ -410,12 +410,12 @@ def param_entries(params: Sequence[str]) -> list[Any]:
     return plain + [{file: keys or None} for file, keys in by_file.items()]
 
 
-def text(plan: Plan) -> str:
+def text(plan: Plan, base: str = "") -> str:
     """The YAML that will be written for the stage, for showing."""
     from ruamel.yaml import YAML
 
     yaml = YAML()
     yaml.default_flow_style = False
     stream = io.StringIO()
-    yaml.dump({"stages": {plan.name: entry(plan)}}, stream)
+    yaml.dump({"stages": {plan.name: entry(plan, base)}}, stream)
     return stream.getvalue()
