@@ -83,7 +83,10 @@ class Repro:
         """What it tells, until it has ended."""
         assert self._process.stdout is not None
         for line in self._process.stdout:
-            fields = json.loads(line)
+            try:
+                fields = json.loads(line)
+            except ValueError:  # an interrupt took the beginning of the line
+                continue
             if "stages" in fields:
                 fields["stages"] = {name: known and _stage(known) for name, known in fields["stages"].items()}
             if fields["kind"] == "executed":

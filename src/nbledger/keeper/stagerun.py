@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 import posixpath
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -64,7 +65,7 @@ def locked(project: Project, stage: Stage) -> tuple[Entry, dict[str, str]] | Non
         if text is None:
             return None
         deps, outs = (
-            {posixpath.normpath(posixpath.join(stage.wdir, row.path)): row.md5 for row in rows}
+            {placed(stage.wdir, row.path): row.md5 for row in rows}
             for rows in (_rows(text, "deps"), _rows(text, "outs"))
         )
         said = text.get("cmd") or ""
@@ -73,6 +74,11 @@ def locked(project: Project, stage: Stage) -> tuple[Entry, dict[str, str]] | Non
     except (Damaged, OSError, AttributeError, TypeError, ValueError):
         return None
     return Entry(cmd, _named(deps.items()), params), _named(outs.items())
+
+
+def placed(wdir: str, path: str) -> str:
+    """A path of a stage's own folder, from the project's root."""
+    return posixpath.normpath(posixpath.join(wdir, path))
 
 
 def _rows(entry: Mapping[str, Any], key: str) -> list[dvcfiles.Row]:
@@ -94,6 +100,20 @@ def _named(pairs: Any) -> dict[str, str]:
 
 def _elsewhere(path: str) -> bool:
     return "://" in path or path.startswith(("../", "/"))
+
+
+def running(project: Project, notebook: str, name: str) -> tuple[str, Stage] | None:
+    """(how ``dvc repro`` calls it, the stage) that executes the stage ``name`` of a notebook here: the one that DVC says it
+    runs, else that of this name. None where no ``dvc.yaml`` has it.
+    """
+    called = os.environ.get("DVC_STAGE", "").rpartition(":")[2] or name
+    here = project.relative(Path.cwd())
+    found = [
+        (address, each)
+        for address, each in stages.stages(project).items()
+        if each.notebook == notebook and each.name in (called, name)
+    ]
+    return max(found, key=lambda pair: (pair[1].name == called, pair[1].wdir == here), default=None)
 
 
 # ── what is recorded ─────────────────────────────────────────────────────────────────────────────────────────────
