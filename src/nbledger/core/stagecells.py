@@ -6,15 +6,16 @@ whenever it is executed.
 
 from __future__ import annotations
 
+import ast
 import copy
 import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
-from nbledger.core import cells
+from nbledger.core import cells, defuse
 from nbledger.core.errors import UsageError, nearest
 
 MAGIC = "%%stage"
@@ -95,11 +96,17 @@ def slice_of(notebook: Any, name: str) -> Slice:
             )
         whole = tuple(at for at, source in code if not _empty(source))
         return Slice(whole, whole)
-    chosen = set(own)
+    chosen, modules = set(own), _modules(source for _, source in code)
+
+    def names_of(source: str) -> defuse.Names:
+        """What a cell needs and makes. `json.dump(…)` in another stage changes nothing that this one has of `json`."""
+        found = defuse.names_of(source)
+        return found if stage_of(source) in (None, name) else replace(found, may_bind=found.may_bind - modules)
+
     for target in own:
         before = [(at, source) for at, source in code if at <= target]
         ran = [cells.Cell(source, None, 0.0, None) for _, source in before]
-        chosen |= {before[position][0] for position in cells.slice_of(ran)}
+        chosen |= {before[position][0] for position in cells.slice_of(ran, names_of)}
     last = own[-1]
     chosen |= {at for at, source in code if at < last and borne[at] is None and _SETTING.search(source)}
     kept = tuple(at for at, source in code if at in chosen and (at in own or not _empty(source)))
@@ -109,6 +116,13 @@ def slice_of(notebook: Any, name: str) -> Slice:
         if bears is not None and bears != name:
             borrowed[bears] = (*borrowed.get(bears, ()), at)
     return Slice(kept, own, borrowed)
+
+
+def _modules(sources: Iterable[str]) -> frozenset[str]:
+    """Names that `import` statements of these cells give to modules."""
+    nodes = (node for source in sources for part in defuse.body_of(source) or () for node in ast.walk(part))
+    named = (alias for node in nodes if isinstance(node, ast.Import) for alias in node.names)
+    return frozenset(alias.asname or alias.name.partition(".")[0] for alias in named)
 
 
 def _empty(source: str) -> bool:
