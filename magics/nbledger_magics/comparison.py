@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from nbledger.commands import compare_text as words
 from nbledger.commands.answer import Answer
 from nbledger.commands.text import clip, number, numeric
+from nbledger.core import direction
 from nbledger.core.differences import Cause, CodeChange, Comparison, DataChange, Series
 from nbledger_magics import child
 from nbledger_magics.display import Shown, _box, _facts, escape
@@ -17,37 +18,6 @@ if TYPE_CHECKING:
     from nbledger_magics.session import Session
 
 _ROWS, _LINES, _AXES, _LINES_DRAWN, _NAMED = 50, 80, 8, 60, 12
-_LOWER = (
-    "loss",
-    "error",
-    "err",
-    "mae",
-    "mse",
-    "rmse",
-    "mape",
-    "deviance",
-    "perplexity",
-    "bic",
-    "aic",
-    "brier",
-    "duration",
-)
-_HIGHER = (
-    "acc",
-    "auc",
-    "f1",
-    "r2",
-    "precision",
-    "recall",
-    "score",
-    "kappa",
-    "mcc",
-    "iou",
-    "dice",
-    "bleu",
-    "rouge",
-    "map",
-)
 
 _STYLE = """<style>
 .nbledger .part { margin: 8px 0 2px; font-weight: 600 }
@@ -185,12 +155,10 @@ def _metrics(found: Comparison) -> Iterator[str]:
 def _best(name: str, values: Sequence[float | None]) -> int | None:
     """The side with the best value, where the metric's name says which way is better and the values differ."""
     known = [(v, i) for i, v in enumerate(values) if v is not None and math.isfinite(v)]
-    parts = name.lower().replace(".", "_").replace("-", "_").split("_")
-    lower = any(part.startswith(_LOWER) for part in parts)
-    higher = any(part.startswith(_HIGHER) for part in parts)
-    if len(known) < 2 or lower == higher or len({v for v, _ in known}) == 1:
+    way = direction.of(name)
+    if len(known) < 2 or way == direction.UNKNOWN or len({v for v, _ in known}) == 1:
         return None
-    return min(known)[1] if lower else max(known, key=lambda k: k[0])[1]
+    return min(known)[1] if way == direction.LOWER else max(known, key=lambda k: k[0])[1]
 
 
 def _parameters(found: Comparison) -> Iterator[str]:

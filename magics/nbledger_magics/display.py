@@ -80,6 +80,12 @@ class Shown:
             from nbledger_magics import comparison
 
             return comparison.html(self.data)
+        from nbledger.core.sweepview import Sweep
+
+        if isinstance(self.data, Sweep):
+            from nbledger_magics import sweepchart
+
+            return sweepchart.html(self.data)
         return _box("".join(_line(line) for line in self._text.split("\n")))
 
     def __len__(self) -> int:
@@ -143,11 +149,6 @@ def _runs(rows: Sequence[RunRow]) -> str:
     placed = text.arranged(rows[:_ROWS])
     columns = text.columns(placed)
     before = [_values_before([row for row, _ in placed], c) if c.kind in ("param", "data") else None for c in columns]
-    head = "".join(
-        f'<th{_classes(c, "num" if c.right else "")} title="{escape(text.clip(c.head, _TITLE))}">'
-        f"{escape(text.clip(c.head.rsplit('/', 1)[-1] if c.kind == 'data' else c.head))}</th>"
-        for c in columns
-    )
     body = []
     for index in range(len(placed)):
         cells = "".join(_cell(c, index, b[index] if b else None) for c, b in zip(columns, before, strict=True))
@@ -155,8 +156,26 @@ def _runs(rows: Sequence[RunRow]) -> str:
     notes = text.footnotes(rows[:_ROWS])
     if len(rows) > _ROWS:
         notes.insert(0, f"the first {_ROWS:,} of {len(rows):,} runs; a filter or --sort brings others up")
+    return _box(_table(columns, body) + "".join(f'<div class="soft">{escape(n)}</div>' for n in notes))
+
+
+def _table(columns: Sequence[text.Column], body: Iterable[str]) -> str:
+    head = "".join(
+        f'<th{_classes(c, "num" if c.right else "")} title="{escape(text.clip(c.head, _TITLE))}">'
+        f"{escape(text.clip(c.head.rsplit('/', 1)[-1] if c.kind == 'data' else c.head))}</th>"
+        for c in columns
+    )
     table = f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"
-    return _box(f'<div class="scroll">{table}</div>' + "".join(f'<div class="soft">{escape(n)}</div>' for n in notes))
+    return f'<div class="scroll">{table}</div>'
+
+
+def sweep_table(columns: Sequence[text.Column], best: str | None) -> str:
+    """The runs inside a run; ``best``: the id of the one that stands out."""
+    ids, body = columns[0].full[:_ROWS], []
+    for index, run in enumerate(ids):
+        cells = "".join(_cell(c, index, None) for c in columns)
+        body.append(f'<tr class="{"top" if run == best else "run"}">{cells}</tr>')
+    return _table(columns, body)
 
 
 def _values_before(rows: Sequence[RunRow], column: text.Column) -> list[int | None]:

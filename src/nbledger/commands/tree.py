@@ -21,6 +21,7 @@ from nbledger.commands.reproduce import reproduce
 from nbledger.commands.run import run as run_notebooks
 from nbledger.commands.share import pull, push, undo
 from nbledger.commands.shared import ask, json_option
+from nbledger.commands.split import split
 from nbledger.commands.stage import stage
 from nbledger.commands.trust import trust
 from nbledger.core.errors import UsageError, nearest
@@ -191,7 +192,7 @@ ledger.add_command(check)
 ledger.add_command(code)
 ledger.add_command(stage)
 ledger.add_command(compare)
-for verb in (gc, pipeline, promote, pull, push, repro, reproduce, run_notebooks, trust, undo):
+for verb in (gc, pipeline, promote, pull, push, repro, reproduce, run_notebooks, split, trust, undo):
     ledger.add_command(verb)
 
 

@@ -25,6 +25,7 @@ from nbledger.core.errors import Busy, LedgerError, ToolFailed
 from nbledger.core.records import Input, RunRow
 from nbledger.core.runrows import made, shown
 
+PARENT = "mlflow.parentRunId"
 AT_ONCE = 500
 """Runs that one reading asks for."""
 _PATIENCE = 10.0
@@ -148,6 +149,25 @@ class Tables:
             m.value {"desc" if descending else "asc"}, f.begun desc, f.id limit ?"""
         with self._reading():
             return [str(row[0]) for row in self._store.execute(query, (*self._only[1], metric, limit))]
+
+    def inside(self, parents: Sequence[str]) -> list[str]:
+        """Ids of the runs that are tied to one of these as their parent, the oldest first."""
+        found: list[tuple[Any, ...]] = []
+        for at in range(0, len(parents), AT_ONCE):
+            part = parents[at : at + AT_ONCE]
+            tied = f"select run_uuid from tags where key = ? and value in ({','.join('?' * len(part))})"
+            query = f"{_FACTS}{self._only[0]} and r.run_uuid in ({tied})"
+            with self._reading():
+                found += self._store.execute(query, (*self._only[1], PARENT, *part)).fetchall()
+        return [str(row[0]) for row in sorted(found, key=lambda row: (row[3] or 0, row[0]))]
+
+    def holders(self, limit: int) -> list[str]:
+        """Ids of the runs that others are tied to and that are tied to none themselves, the newest first."""
+        tied = "from tags where key = ? and value is not null"
+        query = f"""{_FACTS}{self._only[0]} and r.run_uuid in (select value {tied})
+            and r.run_uuid not in (select run_uuid {tied}) order by r.start_time desc, r.run_uuid limit ?"""
+        with self._reading():
+            return [str(row[0]) for row in self._store.execute(query, (*self._only[1], PARENT, PARENT, limit))]
 
     def read(self, ids: Sequence[str], keep: Callable[[str], bool] = shown) -> list[Read]:
         """The runs of these ids that are active, in this order; ``keep`` says which tags a row carries."""

@@ -33,14 +33,14 @@ def listed(
     ``text`` is MLflow's filter syntax, or plain words that must all occur in a run's name, parameters or tags.
     An embedded store shows all its experiments, a shared server the project's own.
     """
-    plain_words = bool(text) and not re.search(r"[<>=]|\b(I?LIKE|IN|IS)\b", text)
+    plain_words = is_words(text)
     words = text.split() if plain_words else []
     asked, most = ("", _MOST) if plain_words else (text, limit)
     rows = _from_tables(project, asked, sort, most, experiment)
     if rows is None:
         rows = _from_mlflow(project, asked, sort, most, experiment)
     _refuse_unknown(sort, rows)
-    return [r for r in rows if _holds(r, words)][:limit] if plain_words else rows
+    return [r for r in rows if holds(r, words)][:limit] if plain_words else rows
 
 
 def matching(project: Project, text: str, limit: int) -> list[str]:
@@ -125,7 +125,13 @@ def _refuse_unknown(sort: str, rows: Sequence[RunRow]) -> None:
         )
 
 
-def _holds(row: RunRow, words: Sequence[str]) -> bool:
+def is_words(text: str) -> bool:
+    """Whether a filter is plain words, not MLflow's syntax."""
+    return bool(text) and not re.search(r"[<>=]|\b(I?LIKE|IN|IS)\b", text)
+
+
+def holds(row: RunRow, words: Sequence[str]) -> bool:
+    """Whether each of ``words`` occurs in what names a run, its parameters or its tags."""
     text = " ".join(
         [
             row.name,

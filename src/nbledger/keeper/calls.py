@@ -156,7 +156,7 @@ TABLE: dict[str, Callable[[Project, Args, Progress | None], Any]] = {
 
 _VIEWS = {
     "nbledger.keeper.views_state": ("state",),
-    "nbledger.keeper.views_table": ("table", "table_changes", "search", "series"),
+    "nbledger.keeper.views_table": ("table", "table_changes", "search", "series", "children"),
     "nbledger.keeper.views_run": ("detail", "notebook", "compare_notebooks", "markdown"),
     "nbledger.keeper.views_files": ("diff", "versions", "pipeline", "preview"),
     "nbledger.keeper.deeds_run": ("set_tags", "rename", "note", "delete", "bring_back"),
@@ -216,6 +216,10 @@ def decode(name: str, result: Any) -> Any:
         from nbledger.keeper.exact import ExactRun
 
         kinds[name] = ExactRun
+    elif name == "children":
+        from nbledger.core.children import Family
+
+        kinds[name] = Family
     elif name == "promote_if":
         from nbledger.keeper.promote import Decision
 

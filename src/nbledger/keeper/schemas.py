@@ -159,6 +159,7 @@ CALLS: dict[str, Schema] = {
     "table": words(limit=whole(1, 100_000)),
     "table_changes": words("since", since=VERSION),
     "search": words("text", text=LINE),
+    "children": words("run", **_RUN, text=LINE, experiment=either(LINE)),
     "series": words("run", run=many(RUN, 2_000, 1), key=many(LINE, 1_000), points=whole(1, 10_000)),
     "detail": words("run", **_RUN),
     "notebook": words("run", **_RUN),

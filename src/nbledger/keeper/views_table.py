@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from nbledger.core import children as families
 from nbledger.core import git, runs
 from nbledger.core.project import Project
 from nbledger.core.records import TrackingState, plain
-from nbledger.keeper import overview, table_series
+from nbledger.keeper import overview, publish, table_series
 from nbledger.keeper import table as tables
 from nbledger.keeper.calls import Args, Encoded, Progress
 
@@ -35,6 +36,12 @@ def series(project: Project, args: Args, progress: Progress | None) -> dict[str,
     """Points of metrics that were logged more than once, evenly thinned to ``points``."""
     names, keys = [list(map(str, args.get(word) or ())) for word in ("run", "key")]
     return {"series": table_series.of(project, names, keys, int(args.get("points") or 40))}
+
+
+def children(project: Project, args: Args, progress: Progress | None) -> families.Family:
+    """The runs inside ``run``, with everything that is published by now."""
+    publish.flush(project)
+    return families.of(project, str(args["run"]), str(args.get("text", "")), args.get("experiment"))
 
 
 def _encoded(
