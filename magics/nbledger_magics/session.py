@@ -313,6 +313,7 @@ class Session:
         params: dict[str, Any],
         parent: str | None = None,
         tags: dict[str, str] | None = None,
+        inputs: list[str] | None = None,
     ) -> None:
         """Open the run of a whole notebook that another process executes in this kernel."""
         from nbledger.core import values
@@ -322,6 +323,7 @@ class Session:
         options.name, options.experiment, options.batch = name, experiment, True
         options.param = [f"{key}={values.param_text(value)}" for key, value in params.items()]
         options.parent, options.tag = parent, [f"{key}={value}" for key, value in (tags or {}).items()]
+        options.inputs = inputs or []
         run = tracked_cell.begin(self, options, source="")
         self.whole = None if run is None else whole.Whole(run)
 

@@ -276,7 +276,7 @@ class Runner:
             self._code.append(doing.name)
             status = "code"
         else:
-            self._rows[doing.name] = StageRow(doing.name, status, None, seconds if doing.executed else 0.0, error)
+            self._rows[doing.name] = StageRow(doing.name, status, None, seconds if doing.over else 0.0, error)
         over = len(self._rows) + len(self._code)
         self._tell(Told("ended", doing.name, error, status, seconds, over, len(self._plan)))
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from nbledger.core import dvc, dvcfiles, environment, hashes, lineage, stages, values
+from nbledger.core.batch import Task
 from nbledger.core.dvcfiles import Damaged, Out
 from nbledger.core.errors import LedgerError
 from nbledger.core.observe import Observation
@@ -116,12 +117,31 @@ def running(project: Project, notebook: str, name: str) -> tuple[str, Stage] | N
     return max(found, key=lambda pair: (pair[1].name == called, pair[1].wdir == here), default=None)
 
 
+class Declared:
+    """What ``dvc.yaml`` declares of the stage that a task executes, if it has it."""
+
+    def __init__(self, project: Project, task: Task) -> None:
+        self._project = project
+        found = running(project, task.notebook, task.stage) if task.stage else None
+        self._address, self.stage = (found[0], found[1]) if found else ("", None)
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Its dependencies, as files."""
+        deps = self.stage.deps if self.stage else ()
+        return tuple(str(self._project.root / path) for path in deps if not _elsewhere(path))
+
+    def record(self, journal: Path, status: str) -> None:
+        """Add it to the run of the task, which is open."""
+        if self.stage is not None:
+            recording = Recording(self._project, Plan(), journals.Journal(journal))
+            try:
+                record(recording, self.stage, status, self._address)
+            finally:
+                recording.journal.close()
+
+
 # ── what is recorded ─────────────────────────────────────────────────────────────────────────────────────────────
-def attached(project: Project, journal: Path) -> Recording:
-    """The recording of a run whose journal another process has begun, to add to it."""
-    return Recording(project, Plan(), journals.Journal(journal))
-
-
 def record(recording: Recording, stage: Stage, status: str, address: str = "") -> None:
     """After the stage's code, before its run is closed: its parameters and digest, and if it finished, what DVC's metrics
     files and plots files hold. What cannot be read is said with the run.
