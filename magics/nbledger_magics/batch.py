@@ -13,8 +13,7 @@ from nbledger_magics.display import escape
 if TYPE_CHECKING:
     from nbledger_magics.session import Session
 
-_MOST = 200
-_KINDS = {"FINISHED": "good", "FAILED": "bad", "KILLED": "bad", None: "soft"}
+_KINDS = {"FINISHED": "good", "PRUNED": "soft", "FAILED": "bad", "KILLED": "bad", None: "soft"}
 
 
 class Shown:
@@ -27,16 +26,18 @@ class Shown:
         return run_text.report(self.data)
 
     def _repr_html_(self) -> str:
-        heads, body, _ = run_text.cells(self.data.notebooks)
+        rows, left = run_text.listed(self.data)
+        heads, body, _ = run_text.cells(self.data, rows)
         marked = [
             f'<tr><td class="{_KINDS[row.status]}">{escape(line[0])}</td>'
             + "".join(f"<td>{escape(cell)}</td>" for cell in line[1:])
             + "</tr>"
-            for row, line in zip(self.data.notebooks[:_MOST], body, strict=False)
+            for row, line in zip(rows, body, strict=True)
         ]
         table = f"<table><tr>{''.join(f'<th>{escape(head)}</th>' for head in heads)}</tr>{''.join(marked)}</table>"
-        notes = "".join(f'<div class="soft">{escape(line)}</div>' for line in run_text.said(self.data))
-        return box(f"{table}{notes}<div>{escape(run_text.total(self.data))}</div>")
+        notes = "".join(f'<div class="soft">{escape(line)}</div>' for line in (*left, *run_text.said(self.data)))
+        best = "".join(f"<div>{escape(line)}</div>" for line in run_text.best(self.data))
+        return box(f"{table}{notes}{best}<div>{escape(run_text.total(self.data))}</div>")
 
 
 def run(session: Session, words: list[str]) -> Any:

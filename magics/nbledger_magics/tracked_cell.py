@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from nbledger_magics.session import Session
 
 _EMBEDDED_PATIENCE, _SERVER_PATIENCE = 20.0, 2.0
+_INNER = 200
+"""Metrics of a tracked cell that the run of its notebook is told."""
 
 
 def begin(session: Session, options: argparse.Namespace, source: str) -> TrackedCell | None:
@@ -222,8 +224,18 @@ class TrackedCell:
         said = self._step("error", lambda: "" if error is None else f"{type(error).__name__}: {error}"[:2000]) or ""
         self._step("outcome", lambda: recording.outcome(status, said))
         self._step("record", lambda: self._collect(observation, status, metrics, artifacts))
+        self._step("metrics", self._tell_around)
         self._step("notices", self._say_what_was_lost)
         self._close()
+
+    def _tell_around(self) -> None:
+        """The run of the whole notebook learns what this cell's measured: whoever runs many looks there."""
+        whole = self.session.whole
+        if whole is None or whole.run is self or not self.recording.metrics:
+            return
+        kept = list(self.recording.metrics.items())[-_INNER:]
+        told = {key: value if value - value == 0.0 else str(value) for key, value in kept}
+        whole.run.recording.journal.write("inner", journal=self.recording.id, metrics=told)
 
     def _leave(self) -> None:
         """The cell is over: what it does from now on is no longer this run's."""

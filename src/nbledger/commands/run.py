@@ -87,7 +87,7 @@ def run(
                 "--output": output,
                 "--name": name,
             }
-            refused |= {"-e": experiment, "--html": how["html"], "--stage": stage, "--sweep": sweep.given}
+            refused |= {"-e": experiment, "--html": how["html"], "--stage": stage, **sweep.said}
             report = _resumed(face.project(), resume, values, refused, how, progress, failed=failed, trusting=trusting)
     return Answer(report, run_text.report(report), _CODES[report.status])
 
@@ -118,9 +118,11 @@ class _Begun:
         from nbledger.keeper import batch, planning
 
         tables = papermill.tables_of(self.file) if self.file else [{}]
-        tables = self.sweep.tables([{**table, **self.values} for table in tables])
-        if any(tables) or self.sweep.given:
+        tables = self.sweep.tables([{**table, **self.values} for table in tables], len(self.notebooks))
+        if any(tables) or self.sweep.sweep:
             papermill.require()
+        if self.sweep.prune and self.how["on"]:
+            raise UsageError("--prune does not reach what runs on a cluster", "leave --prune or --on out")
         planned = planning.planned(
             here,
             self.notebooks,
@@ -129,11 +131,10 @@ class _Begun:
             output=self.output,
             kernel=self.kernel,
             stage=self.stage,
+            swept=self.sweep.names,
         )
         settle(planned.project, _DEED, trusting=trusting)
-        options = _changed(self.how)(
-            Options(kernel=self.kernel, experiment=self.experiment, search=self.sweep.search())
-        )
+        options = _changed(self.how)(Options(kernel=self.kernel, experiment=self.experiment, search=self.sweep.kept()))
         called = self.name or ("batch" if len(planned.tasks) > 1 else planned.tasks[0].name)
         return batch.begin(planned.project, called, options, planned.tasks, _renderer(options), progress)
 

@@ -74,7 +74,7 @@ class Bars:
     def _print(self, told: Told) -> None:
         from rich.text import Text
 
-        style = {"FINISHED": "green", "FAILED": "red", "KILLED": "red"}.get(told.status, "")
+        style = {"FINISHED": "green", "PRUNED": "yellow", "FAILED": "red", "KILLED": "red"}.get(told.status, "")
         self._progress.console.print(Text(words(told), style=style), highlight=False)
 
 

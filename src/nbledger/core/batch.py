@@ -3,22 +3,35 @@ read or executed here.
 
 The journal's events: ``batch`` (its name and options), ``task`` (one a notebook and set of parameters), ``planned`` (the
 plan is whole), ``runner`` (a process works on it), ``parent`` and ``parent-begun`` (the run that holds the others),
-``begun`` and ``ended`` (one attempt at a task), ``closed`` (all have ended, the run that holds them too).
+``chosen`` (the parameters that a search gave a task), ``begun`` and ``ended`` (one attempt at a task), ``closed`` (all have
+ended, the run that holds them too).
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Any
 
-FINISHED, FAILED, KILLED = "FINISHED", "FAILED", "KILLED"
+from nbledger.core import sweep
+
+FINISHED, FAILED, KILLED, PRUNED = "FINISHED", "FAILED", "KILLED", "PRUNED"
+"""How a notebook of a batch ends. ``PRUNED`` is one that was stopped as hopeless: that is as good as finished, though its
+run is KILLED.
+"""
+DONE = (FINISHED, PRUNED)
+PRUNED_TAG = "nbledger.pruned"
+"""Tag of the run of a notebook that was stopped as hopeless: the step at which it was."""
 BATCH_TAG = "nbledger.batch"
 """Tag of the run that holds those of a batch's notebooks: the batch's id."""
 ATTEMPT_TAG = "nbledger.attempt"
 """Tag of the run of a notebook that had not finished before in the same batch: which attempt it is."""
+TASK_TAG = "nbledger.task"
+"""Tag of the run of a notebook that was executed on a cluster: the batch's id and the task's number."""
+SUPERSEDED_TAG = "nbledger.superseded"
+"""Tag of such a run that does not count, because its worker was lost: the run that does, or why there is none."""
 Event = Mapping[str, Any]
 
 
@@ -43,12 +56,12 @@ class Task:
 
 @dataclass(frozen=True)
 class Options:
-    """How a batch is run. ``timeout``: the seconds a cell may take; ``retries``: further attempts at a notebook; ``fresh``:
+    """How a batch is run. ``jobs``: how many notebooks at a time, 0 for as many as the place takes (one here). ``timeout``: the seconds a cell may take; ``retries``: further attempts at a notebook; ``fresh``:
     each notebook in an interpreter that was started for it; ``on``: the address of a cluster, empty for this machine;
-    ``search``: what chooses parameters as the batch goes, as ``core.sweep`` describes it.
+    ``search``: what is swept, and what chooses parameters as the batch goes (``core.sweep.Search``).
     """
 
-    jobs: int = 1
+    jobs: int = 0
     timeout: int | None = None
     retries: int = 0
     kernel: str = ""
@@ -62,7 +75,7 @@ class Options:
 @dataclass(frozen=True)
 class Attempt:
     """One execution: the journal of its run, the digest of the code it ran; ``status`` is None while no end is known.
-    ``cut`` tells of one that was ended from outside: it counts for no attempt.
+    ``cut`` tells of one that was ended from outside: it counts for no attempt. ``metrics``: their last values.
     """
 
     journal: str
@@ -72,6 +85,7 @@ class Attempt:
     seconds: float = 0.0
     cut: bool = False
     owner: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -98,6 +112,11 @@ class Batch:
         last = self.last(number)
         return last.status if last else None
 
+    def last_metrics(self, number: int) -> Mapping[str, float]:
+        """What the task's last attempt has measured."""
+        last = self.last(number)
+        return last.metrics if last else {}
+
     def tried(self, number: int) -> int:
         """Attempts that came to an end of their own."""
         return sum(a.status is not None and not a.cut for a in self.attempts.get(number, ()))
@@ -105,7 +124,7 @@ class Batch:
     @property
     def unfinished(self) -> tuple[int, ...]:
         """Tasks that never began or were cut short."""
-        return tuple(t.number for t in self.tasks if self.status(t.number) not in (FINISHED, FAILED))
+        return tuple(t.number for t in self.tasks if self.status(t.number) not in (*DONE, FAILED))
 
 
 def folded(events: Iterable[Event]) -> Batch | None:
@@ -122,6 +141,8 @@ def folded(events: Iterable[Event]) -> Batch | None:
         elif kind == "task":
             known = {k: event[k] for k in Task.__dataclass_fields__ if k in event}
             tasks[int(event["number"])] = Task(**{**known, "withheld": tuple(event.get("withheld", ()))})
+        elif kind == "chosen" and (task := tasks.get(int(event["number"]))) is not None:
+            tasks[task.number] = chosen(task, event["params"], event.get("label", task.label), event.get("output"))
         elif kind == "planned":
             planned = len(tasks) == int(event["tasks"])
         elif kind in ("runner", "closed"):
@@ -161,7 +182,13 @@ def _end(attempts: list[Attempt], event: Event) -> None:
                 float(event.get("seconds", 0.0)),
                 bool(event.get("cut", False)),
                 known.owner,
+                {key: float(value) for key, value in event.get("metrics", {}).items()},
             )
+
+
+def chosen(task: Task, params: Mapping[str, Any], label: str, output: str | None = None) -> Task:
+    """The task with the parameters that a search gave it."""
+    return replace(task, params={**task.params, **params}, label=label, name=label, output=output or task.output)
 
 
 @dataclass(frozen=True)
@@ -188,7 +215,7 @@ def decide(batch: Batch, digests: Mapping[str, str | None], *, retries: int, fai
         last, now = batch.last(task.number), digests.get(task.notebook)
         ran = last.digest if last else task.digest
         changed = now is not None and now != ran
-        if last is not None and last.status == FINISHED:
+        if last is not None and last.status in DONE:
             kept.append(task.number)
             stale += [task.number] if changed else []
             continue
@@ -203,36 +230,61 @@ def decide(batch: Batch, digests: Mapping[str, str | None], *, retries: int, fai
 
 
 def plan(
-    notebooks: Sequence[tuple[str, str]], tables: Sequence[Mapping[str, Any]], name: str = "", output: str | None = None
+    notebooks: Sequence[tuple[str, str]],
+    tables: Sequence[Mapping[str, Any]],
+    name: str = "",
+    output: str | None = None,
+    swept: Sequence[str] = (),
 ) -> list[Task]:
     """The tasks for ``notebooks`` (path from the root, digest), each with each of ``tables`` (at least one); ``name`` is the
-    run's if there is but one, ``output`` the folder for executed notebooks.
+    run's if there is but one, ``output`` the folder for executed notebooks. Labels tell the values of ``swept`` parameters.
     """
     wanted = [(path, digest, table) for path, digest in notebooks for table in tables]
-    labels = _labels([path for path, _, _ in wanted])
+    labels = _labels([path for path, _, _ in wanted], [sweep.point_label(table, swept) for _, _, table in wanted])
     tasks = []
-    for number, ((path, digest, table), label) in enumerate(zip(wanted, labels, strict=True)):
+    for number, ((path, digest, table), (label, file)) in enumerate(zip(wanted, labels, strict=True)):
         called = name if name and len(wanted) == 1 else label
-        target = f"{output}/{label}.ipynb" if output is not None else None
+        target = f"{output}/{file}.ipynb" if output is not None else None
         tasks.append(Task(number, path, digest, called, label, dict(table), output=target))
     return tasks
 
 
-def _labels(paths: Sequence[str]) -> list[str]:
-    """What tells each of ``paths`` from the others: the file's name without ending, else the path, else with a number."""
+def told_point(task: Task, params: Mapping[str, Any]) -> tuple[str, str | None]:
+    """The label and the file of a task whose parameters were chosen just now: they tell them, too."""
+    point = sweep.point_label(params, tuple(params))
+    output = task.output
+    if output is not None:
+        output = f"{output.removesuffix('.ipynb')}_{sweep.file_part(point)}.ipynb"
+    return f"{task.label} {point}", output
+
+
+def _labels(paths: Sequence[str], points: Sequence[str]) -> list[tuple[str, str]]:
+    """What tells each of ``paths`` from the others: the file's name without ending, else the path; with its point of a sweep;
+    else with a number. The same as the name of a file.
+    """
     whole = {path: str(PurePosixPath(path).with_suffix("")) for path in paths}
     stems = Counter(PurePosixPath(path).stem for path in dict.fromkeys(paths))
     short = [PurePosixPath(p).stem if stems[PurePosixPath(p).stem] == 1 else whole[p].replace("../", "") for p in paths]
-    often, seen, taken = Counter(short), Counter[str](), set(short)
-    labels = []
-    for label in short:
-        if often[label] == 1:
-            labels.append(label)
+    labels = _told_apart([f"{label} {point}" if point else label for label, point in zip(short, points, strict=True)])
+    named = [f"{one}_{sweep.file_part(point)}" if point else "" for one, point in zip(short, points, strict=True)]
+    files = _told_apart([name or label for name, label in zip(named, labels, strict=True)])
+    return list(zip(labels, files, strict=True))
+
+
+def _told_apart(names: Sequence[str]) -> list[str]:
+    """``names`` with numbers where there are several of one, whatever their case: they are names of files, too."""
+    often, seen = Counter(name.casefold() for name in names), Counter[str]()
+    taken = set(often)
+    told = []
+    for name in names:
+        key = name.casefold()
+        if often[key] == 1:
+            told.append(name)
             continue
-        seen[label] += 1
-        made = f"{label}-{seen[label]}"
-        while made in taken:
+        seen[key] += 1
+        made = f"{name}-{seen[key]}"
+        while made.casefold() in taken:
             made += "x"
-        taken.add(made)
-        labels.append(made)
-    return labels
+        taken.add(made.casefold())
+        told.append(made)
+    return told

@@ -13,20 +13,21 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from typing import Any
 
 from nbledger.core import batch as plans
-from nbledger.core import cells, secrets
-from nbledger.core.batch import BATCH_TAG, FAILED, FINISHED, KILLED, Batch, Options, Task
+from nbledger.core import cells, cluster, secrets
+from nbledger.core.batch import BATCH_TAG, DONE, FAILED, FINISHED, KILLED, PRUNED, Batch, Options, Task
 from nbledger.core.errors import LedgerError, UsageError
 from nbledger.core.project import Project
-from nbledger.keeper import batches, client, guard, local, recorder
+from nbledger.core.sweep import Search, search_of
+from nbledger.keeper import batches, client, clusters, guard, local, recorder, searching, settling
 from nbledger.keeper import journal as journals
 from nbledger.keeper import publish as publisher
 from nbledger.keeper.batches import Book
 from nbledger.keeper.executor import Executor, Render, Tell, Told, Work
 from nbledger.keeper.notebookrun import Ended
+from nbledger.keeper.searching import Best, Searching
 
 _PATIENCE = 20.0
 """Seconds that interrupted notebooks have to close their runs before their kernels are killed."""
@@ -34,7 +35,9 @@ _PATIENCE = 20.0
 
 @dataclass(frozen=True)
 class Row:
-    """One notebook at the batch's end. ``status`` is None if it was not run; ``kept``: it had ended before this time."""
+    """One notebook at the batch's end. ``status`` is None if it was not run; ``kept``: it had ended before this time;
+    ``metrics``: their last values.
+    """
 
     notebook: str
     name: str
@@ -47,11 +50,14 @@ class Row:
     params: dict[str, Any] = field(default_factory=dict)
     kept: bool = False
     edited: bool = False
+    metrics: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Report:
-    """A batch, or what there is of it. ``run_id``: the run that holds the notebooks', None if there is but one."""
+    """A batch, or what there is of it. ``run_id``: the run that holds the notebooks', None if there is but one. Of a sweep:
+    which parameters are ``swept``, what it is to ``maximize`` or minimize (``objective``), and the ``best`` notebook.
+    """
 
     batch: str
     name: str
@@ -60,17 +66,21 @@ class Report:
     notebooks: tuple[Row, ...]
     notes: tuple[str, ...] = ()
     seconds: float = 0.0
+    swept: tuple[str, ...] = ()
+    objective: str = ""
+    best: Best | None = None
 
 
 def begin(
     project: Project, name: str, options: Options, tasks: list[Task], render: Render | None, tell: Tell
 ) -> Report:
     """Run a new batch to its end."""
+    ready = clusters.prepare(project, options, tasks) if options.on else None
     kept = [_without_secrets(task) for task in tasks]
     with batches.created(project, name, options, kept) as book:
         found = batches.read(project, book.id)
         assert found is not None
-        runner = Runner(project, book, found, tasks, options, render, tell)
+        runner = Runner(project, book, found, tasks, options, render, tell, ready)
         return runner.run(tuple(task.number for task in tasks))
 
 
@@ -86,7 +96,7 @@ def resume(
 ) -> Report:
     """Go on with a batch: what did not finish is run, as it is now. ``given`` are the values that were not kept."""
     with batches.held(project, batch) as book:
-        _settle(project, book)
+        settling.settle(project, book)
         found = batches.read(project, batch)
         if found is None:
             raise LedgerError(f"the journal of batch {batch} cannot be read", f"see {book.path}")
@@ -105,7 +115,9 @@ def resume(
                 f"secrets are not kept, so the batch needs them again: {', '.join(missing)}",
                 f"nbledger run --resume {batch} -p {missing[0]}=…",
             )
-        runner = Runner(project, book, found, tasks, wanted, render(wanted), tell)
+        todo = [tasks[number] for number in decision.todo]
+        ready = clusters.prepare(project, wanted, todo) if wanted.on and todo else None
+        runner = Runner(project, book, found, tasks, wanted, render(wanted), tell, ready)
         for number in decision.edited:
             runner.say(tasks[number], "edited since it was planned or ran; it runs as it is now")
         for number in decision.stale:
@@ -135,17 +147,24 @@ class Runner:
         options: Options,
         render: Render | None,
         tell: Tell,
+        ready: clusters.Ready | None = None,
     ) -> None:
+        self._lock = threading.Lock()
         self.project, self.book, self.found, self.tasks = project, book, found, tasks
         self.options, self._render, self._tell = options, render, tell
         self.edited: frozenset[int] = frozenset()
         self.notes: list[str] = []
         self._todo: deque[int] = deque()
-        self._executor: Executor = local.Local(project, options, render, self.say, tell)
-        self._lock = threading.Lock()
+        self._executor: Executor = (
+            clusters.Remote(project, book.id, options, ready, render, self.say, tell)
+            if ready is not None
+            else local.Local(project, options, render, self.say, tell)
+        )
         self._stopping = False
         self._broken: Exception | None = None
         self._parent: recorder.Recording | None = None
+        self.search: Search | None = search_of(options.search)
+        self._searching: Searching | None = None
 
     def run(self, todo: tuple[int, ...]) -> Report:
         """Run the tasks of these numbers. An interrupt ends them as KILLED, and is told by the report's status."""
@@ -155,8 +174,8 @@ class Runner:
             self._todo.extend(todo)
             self._tell(Told("plan", None, done=len(self.tasks) - len(todo), total=len(self.tasks)))
             self.book.write("runner", owner=journals.owner())
-            with guard.watching(), contextlib.closing(self._executor), self._holding():
-                self._work(min(self.options.jobs, len(todo)))
+            with guard.watching(), contextlib.closing(self._executor), self._sweeping(), self._holding():
+                self._work(min(self.options.jobs or self._executor.width, len(todo)))
         seconds = time.monotonic() - began
         if wanted:
             self._flush()
@@ -167,6 +186,18 @@ class Runner:
         with self._lock:
             self.notes.append(f"{task.label}: {text}" if task else text)
         self._tell(Told("note", task, text))
+
+    @contextlib.contextmanager
+    def _sweeping(self) -> Iterator[None]:
+        """What chooses parameters and stops hopeless notebooks, while the batch goes."""
+        if self.search is None:
+            yield
+            return
+        stop = getattr(self._executor, "prune", lambda journal, step: False)
+        with contextlib.closing(
+            Searching(self.project, self.book, self.found, self.search, self.options, self.say, stop)
+        ) as self._searching:
+            yield
 
     # ── the run that holds the others ────────────────────────────────────────────────────────────────────────
 
@@ -187,6 +218,7 @@ class Runner:
             parent = self._parent
             if parent is not None:
                 with contextlib.suppress(OSError):
+                    self._tell_best(parent)
                     parent.add_text("batch.json", self._summary(), "nbledger")
                     parent.outcome(status)
                     parent.end()
@@ -200,9 +232,11 @@ class Runner:
         plan = recorder.Plan(
             name=self.found.name,
             experiment=self.options.experiment,
-            tags={BATCH_TAG: self.book.id},
+            tags={BATCH_TAG: self.book.id, **(self.search.tags() if self.search else {})},
             journal_id=journal,
-            continues=tuple(known for known, begun in self.found.parents if begun or _was_begun(self.project, known)),
+            continues=tuple(
+                known for known, begun in self.found.parents if begun or settling.was_begun(self.project, known)
+            ),
         )
         try:
             recording = recorder.start(self.project, plan)
@@ -212,13 +246,21 @@ class Runner:
         self.book.write("parent-begun", journal=journal)
         return recording
 
+    def _tell_best(self, parent: recorder.Recording) -> None:
+        """The best notebook so far, on the run that holds all of them."""
+        now = batches.read(self.project, self.book.id)
+        found = searching.best(now) if now else None
+        if found is not None:
+            parent.log_tags({"nbledger.best": found.words, "nbledger.best.journal": found.journal})
+            parent.append(f"best_{found.metric}", found.value, 0)
+
     def _conclude(self) -> str:
         """How the batch ended."""
         now = batches.read(self.project, self.book.id)
         statuses = [now.status(task.number) for task in self.tasks] if now else [None]
         if self._stopping or None in statuses:
             return KILLED
-        return FINISHED if set(statuses) == {FINISHED} else FAILED
+        return FINISHED if set(statuses) <= set(DONE) else FAILED
 
     def _summary(self) -> str:
         now = batches.read(self.project, self.book.id) or self.found
@@ -228,6 +270,7 @@ class Runner:
                 "name": task.name,
                 "params": _told(task),
                 "status": now.status(task.number),
+                "metrics": {key: settling.plain(value) for key, value in now.last_metrics(task.number).items()},
                 "journals": [attempt.journal for attempt in now.attempts.get(task.number, ())],
             }
             for task in self.tasks
@@ -280,23 +323,31 @@ class Runner:
         for _ in range(tries):
             tried += 1
             ended = self._attempt(task, tried)
-            if ended.status == FINISHED or ended.cut or self._stopping:
+            if ended.status in DONE or ended.cut or self._stopping:
                 return
+            task = self.tasks[task.number]  # with the parameters that were chosen
 
     def _attempt(self, task: Task, attempt: int) -> Ended:
         path = self.project.root / task.notebook
         digest = cells.notebook_digest(path) or ""
         journal = journals.new_id()
+        if self._searching is not None:
+            task = self.tasks[task.number] = self._searching.begin(task, journal)
         self.book.write("begun", number=task.number, journal=journal, digest=digest, owner=journals.owner())
         self._tell(Told("begun", task, f"attempt {attempt}" if attempt > 1 else ""))
         try:
             ended = self._executor.execute(
                 Work(task, attempt, path, journal, self._parent.id if self._parent else None)
             )
+        except cluster.Lost:
+            raise
         except LedgerError as err:  # it went, or is no notebook any more
             ended = Ended(FAILED, err.message, 0.0, recorded=False)
         for note in ended.notes:
             self.say(task, note)
+        if ended.pruned is not None and not ended.cut:
+            ended = replace(ended, status=PRUNED, error=f"at step {ended.pruned}")
+        metrics = dict(ended.metrics) if self._searching is None else self._searching.measured(journal, ended)
         self.book.write(
             "ended",
             number=task.number,
@@ -306,7 +357,10 @@ class Runner:
             seconds=round(ended.seconds, 3),
             cut=ended.cut and ended.status == KILLED,
             output=task.output if ended.recorded else None,
+            metrics=settling.few(metrics, self.search),
         )
+        if self._searching is not None:
+            self._searching.end(task, journal, KILLED if ended.cut else ended.status, metrics)
         client.notify(self.project)
         self._tell(Told("ended", task, ended.error, status=ended.status, seconds=ended.seconds))
         return ended
@@ -328,10 +382,15 @@ class Runner:
         now = batches.read(self.project, self.book.id) or self.found
         rows = tuple(self._row(now, task, kept=task.number not in todo) for task in self.tasks)
         statuses = {row.status for row in rows}
-        status = KILLED if self._stopping else FINISHED if statuses == {FINISHED} else FAILED
+        status = KILLED if self._stopping else FINISHED if statuses <= set(DONE) else FAILED
         parents = [publisher.run_id_of(self.project, journal) for journal, _ in now.parents]
         parent = next((run for run in parents if run), None)
-        return Report(self.book.id, self.found.name, status, parent, rows, tuple(self.notes), seconds)
+        best = searching.best(now)
+        if best is not None:
+            best = replace(best, run_id=publisher.run_id_of(self.project, best.journal))
+        swept, objective = (self.search.swept, self.search.objective) if self.search else ((), "")
+        notes = tuple(self.notes)
+        return Report(self.book.id, self.found.name, status, parent, rows, notes, seconds, swept, objective, best)
 
     def _row(self, now: Batch, task: Task, *, kept: bool) -> Row:
         last = now.last(task.number)
@@ -347,6 +406,7 @@ class Runner:
             _told(task),
             kept,
             task.number in self.edited,
+            dict(now.last_metrics(task.number)),
         )
 
 
@@ -355,61 +415,6 @@ def _join(workers: list[threading.Thread], patience: float | None = None) -> Non
     while any(worker.is_alive() for worker in workers) and (until is None or time.monotonic() < until):
         for worker in workers:
             worker.join(0.05)
-
-
-# ── what a killed runner left ────────────────────────────────────────────────────────────────────────────────
-
-
-def _settle(project: Project, book: Book) -> None:
-    """Find out how the attempts ended whose end the killed runner could not note, and note it."""
-    found = batches.read(project, book.id)
-    for number, attempts in (found.attempts if found else {}).items():
-        for attempt in attempts:
-            if attempt.status is not None:
-                continue
-            guard.end_left(attempt.owner)
-            status, seconds = _outcome(project, attempt.journal)
-            book.write(
-                "ended",
-                number=number,
-                journal=attempt.journal,
-                status=status or KILLED,
-                error={FINISHED: "", FAILED: "a cell failed; its run says which"}.get(
-                    status or "", "the runner was killed"
-                ),
-                seconds=seconds,
-                cut=status not in (FINISHED, FAILED),
-            )
-    for journal, _ in found.parents if found else ():
-        path = journals.folder(project) / journal
-        if path.is_dir() and publisher.orphaned(path):
-            publisher.close_orphan(path)
-
-
-def _outcome(project: Project, journal: str) -> tuple[str | None, float]:
-    """How a run ended whose runner is gone, and after how long: by its journal, or where that is published, by the store. None
-    if it never began.
-    """
-    path = journals.folder(project) / journal
-    if path.is_dir() and publisher.orphaned(path):
-        publisher.close_orphan(path)
-    events = journals.read(path).events
-    end = next((e for e in events if e["t"] == "end"), None)
-    if end is not None:
-        return str(end["status"]), (int(end.get("ended") or end["at"]) - int(events[0]["at"])) / 1000
-    if path.is_dir():
-        return None, 0.0
-    rows = client.call(project, "runs", {"text": f"tags.`nbledger.journal` = '{journal}'", "limit": 1}, start=True)
-    if not rows:
-        return None, 0.0
-    began, ended = (datetime.fromisoformat(at) if at else None for at in (rows[0].start, rows[0].end))
-    return rows[0].status, (ended - began).total_seconds() if began and ended else 0.0
-
-
-def _was_begun(project: Project, journal: str) -> bool:
-    """Whether the run of a journal was begun, as far as this machine knows."""
-    path = journals.folder(project) / journal
-    return journals.first(path) is not None or publisher.run_id_of(project, journal) is not None
 
 
 def _told(task: Task) -> dict[str, Any]:

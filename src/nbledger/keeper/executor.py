@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -33,7 +33,7 @@ Render = Callable[[Any], str]
 @dataclass(frozen=True)
 class Work:
     """One attempt at a task: ``path`` is the notebook's file, ``journal`` the id of the journal of its run, ``parent`` that of
-    the run that holds it.
+    the run that holds it, ``tags`` those of its run.
     """
 
     task: Task
@@ -41,10 +41,15 @@ class Work:
     path: Path
     journal: str
     parent: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
 
 
 class Executor(Protocol):
-    """A place where notebooks are executed; its methods are called from several threads."""
+    """A place where notebooks are executed; its methods are called from several threads. ``width``: how many at a time it
+    takes by itself.
+    """
+
+    width: int
 
     def execute(self, work: Work) -> Ended:
         """Execute the notebook as a run and wait for its end. ``LedgerError`` where it could not be begun."""

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from pathlib import Path
 
-from nbledger.core import files, kernels, papermill
+from nbledger.core import files, kernels, papermill, stagecells
 from nbledger.core.batch import ATTEMPT_TAG, KILLED, Options
 from nbledger.core.project import Project
+from nbledger.keeper import stagerun
 from nbledger.keeper.executor import Render, Say, Tell, Told, Work
 from nbledger.keeper.notebookrun import INTERRUPTED, Ended, Job, Kept, NotebookRun
+from nbledger.keeper.warm import Warm
+
+PARENT = "NBLEDGER_PARENT"
+"""Variable that names the journal of the run whose children the notebooks' runs are."""
 
 
 class Local:
     """The executor of a batch without ``--on``."""
+
+    width = 1
 
     def __init__(self, project: Project, options: Options, render: Render | None, say: Say, tell: Tell) -> None:
         self._project, self._options, self._render = project, options, render
@@ -21,27 +29,36 @@ class Local:
         self._active: set[NotebookRun] = set()
         self._lock = threading.Lock()
         self._stopping = False
+        self._warm = None if options.fresh else Warm(lambda text: say(None, text))
 
     def execute(self, work: Work) -> Ended:
         """Execute the notebook with its parameters."""
         task = work.task
         notebook = kernels.load(work.path)
+        if task.stage:
+            notebook = stagecells.sliced(notebook, task.stage)
         kernel = self._options.kernel or kernels.kernel_name(notebook)
         if task.params:
             language = kernels.require(kernel)
             for line in papermill.unknown(notebook, task.params) if work.attempt == 1 else ():
                 self._say(task, line)
             notebook = papermill.parameterised(notebook, task.params, kernel=kernel, language=language)
+        declared = stagerun.Declared(self._project, task)
         job = Job(
             work.path,
             task.name,
             self._options.experiment,
             task.params,
-            tags={ATTEMPT_TAG: str(work.attempt)} if work.attempt > 1 else {},
-            parent=work.parent,
+            tags={
+                **work.tags,
+                **({stagecells.TAG: task.stage} if task.stage else {}),
+                **({ATTEMPT_TAG: str(work.attempt)} if work.attempt > 1 else {}),
+            },
+            parent=work.parent or os.environ.get(PARENT),
             timeout=self._options.timeout,
             kernel=kernel,
             journal=work.journal,
+            inputs=declared.inputs,
         )
 
         def keep(kept: Kept) -> None:
@@ -51,7 +68,14 @@ class Local:
             self._tell(Told("cell", task, text, done, total))
 
         running = NotebookRun(
-            self._project, notebook, job, render=self._render, keep=keep if task.output else None, step=step
+            self._project,
+            notebook,
+            job,
+            render=self._render,
+            keep=keep if task.output else None,
+            step=step,
+            launch=self._warm.launcher(notebook) if self._warm else None,
+            complete=declared.record if declared.stage else None,
         )
         with self._lock:
             self._active.add(running)
@@ -63,9 +87,15 @@ class Local:
             with self._lock:
                 self._active.discard(running)
 
+    def prune(self, journal: str, step: int) -> bool:
+        """Stop the notebook of that run as hopeless, unless it is over; asked again, end its kernel."""
+        return any(running.prune(step) for running in self._running() if running.job.journal == journal)
+
     def stop(self) -> None:
         """Interrupt the kernels."""
         self._stopping = True
+        if self._warm is not None:
+            self._warm.stop()
         for running in self._running():
             running.stop()
 
@@ -76,7 +106,9 @@ class Local:
             running.kill()
 
     def close(self) -> None:
-        """Nothing is held."""
+        """End the processes that kernels were forked from."""
+        if self._warm is not None:
+            self._warm.close()
 
     def _running(self) -> list[NotebookRun]:
         with self._lock:

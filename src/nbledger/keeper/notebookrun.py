@@ -18,12 +18,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nbledger.core import kernels, papermill, secrets
+from nbledger.core import elsewhere, kernels, papermill, secrets, stagecells
+from nbledger.core.batch import PRUNED_TAG
 from nbledger.core.errors import LedgerError
 from nbledger.core.project import Project
 from nbledger.keeper import journal as journals
-from nbledger.keeper import recorder
+from nbledger.keeper import measured, recorder
 from nbledger.keeper.guard import OWNER
+from nbledger.keeper.warm import REUSED_TAG
 
 FINISHED, FAILED, KILLED = "FINISHED", "FAILED", "KILLED"
 INTERRUPTED = "interrupted"
@@ -35,7 +37,9 @@ _SHORT = 5
 
 @dataclass(frozen=True)
 class Job:
-    """What to execute, and what its run is called and belongs to. ``timeout``: the seconds a cell may take."""
+    """What to execute, and what its run is called and belongs to. ``timeout``: the seconds a cell may take; ``inputs``: files
+    that the run stands on, whether or not its cells are seen to read them.
+    """
 
     source: Path
     name: str
@@ -46,11 +50,14 @@ class Job:
     timeout: int | None = None
     kernel: str = ""
     journal: str = field(default_factory=journals.new_id)
+    inputs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Ended:
-    """How it ended. ``cut``: from outside, by ``stop``; ``recorded``: whether there is a run of it."""
+    """How it ended. ``cut``: from outside, by ``stop``; ``recorded``: whether there is a run of it; ``pruned``: the step at which
+    it was stopped as hopeless; ``metrics``: the last values that it, or a tracked cell in it, has logged.
+    """
 
     status: str
     error: str
@@ -58,6 +65,8 @@ class Ended:
     cut: bool = False
     recorded: bool = True
     notes: tuple[str, ...] = ()
+    pruned: int | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -70,7 +79,8 @@ class Kept:
 
 class NotebookRun:
     """``render`` makes the executed notebook HTML, ``keep`` writes both where the person wants them, before the run is
-    closed; ``step`` is told of each cell before it is executed: its number, of how many, its first line.
+    closed; ``step`` is told of each cell before it is executed: its number, of how many, its first line. ``launch``: other
+    means to start the kernel. ``complete`` adds to the record before the run is closed: its journal's folder, its status.
     """
 
     def __init__(
@@ -82,11 +92,18 @@ class NotebookRun:
         render: Callable[[Any], str] | None = None,
         keep: Callable[[Kept], None] | None = None,
         step: Step | None = None,
+        launch: kernels.Launch | None = None,
+        complete: Callable[[Path, str], None] | None = None,
     ) -> None:
         self.project, self.notebook, self.job = project, notebook, job
-        self._render, self._keep, self._step = render, keep, step
+        self._render, self._keep, self._step, self._launch = render, keep, step, launch
+        self._complete = complete
         self._running: kernels.Running | None = None
         self._stopped = threading.Event()
+        self._pruned: int | None = None
+        self._over = False
+        self._gate = threading.Lock()
+        self._metrics: dict[str, float] = {}
         self._recording: recorder.Recording | None = None
         self._log: journals.Journal | None = None
         self._blob: Path | None = None
@@ -111,6 +128,21 @@ class NotebookRun:
         if (running := self._running) is not None:
             running.kill()
 
+    def prune(self, step: int) -> bool:
+        """Interrupt it as hopeless, unless its last cell is over; from any thread. The second time the kernel is killed."""
+        with self._gate:
+            if self._over or self._stopped.is_set() or (running := self._running) is None:
+                return False
+            if self._pruned is None:
+                self._pruned = step
+                running.interrupt()
+            else:
+                running.kill()
+            return True
+
+    def _halted(self) -> bool:
+        return self._stopped.is_set() or self._pruned is not None
+
     def execute(self) -> Ended:
         """Execute every cell, or as many as succeed, and close the run."""
         began, status, problem = time.monotonic(), FINISHED, ""
@@ -121,11 +153,14 @@ class NotebookRun:
                 self._environment(),
                 kernel_name=self.job.kernel,
                 timeout=self.job.timeout,
+                launch=self._launch,
             ) as running:
                 self._running = running
                 self._begin(running)
-                status, problem = self._cells(running)
+                status, problem = self._judged(*self._cells(running))
                 status, problem = self._kept(status, problem)
+                self._record_more(status)
+                self._metrics = measured.last(self.path)
                 self._end(running, status, problem)
         except KeyboardInterrupt:
             self._close(KILLED, INTERRUPTED)
@@ -142,14 +177,36 @@ class NotebookRun:
             status, problem = KILLED, INTERRUPTED
         recorded = self._close(status, problem)
         seconds = time.monotonic() - began
-        return Ended(status, problem, seconds, self._stopped.is_set(), recorded, tuple(self.notes))
+        cut, pruned = self._stopped.is_set(), self._pruned if status == KILLED else None
+        return Ended(status, problem, seconds, cut, recorded, tuple(self.notes), pruned, self._metrics)
+
+    def _judged(self, status: str, problem: str) -> tuple[str, str]:
+        """What became of the cells, with the gate closed: from here on nothing is stopped as hopeless."""
+        with self._gate:
+            self._over = True
+        if self._pruned is None or status == FINISHED or self._stopped.is_set():
+            return status, problem
+        with contextlib.suppress(OSError):
+            if self._log is not None:
+                self._log.write("tags", tags={PRUNED_TAG: str(self._pruned)})
+        return KILLED, f"pruned at step {self._pruned}"
+
+    def _record_more(self, status: str) -> None:
+        if self._complete is not None and self.path.is_dir():
+            try:
+                self._complete(self.path, status)
+            except (LedgerError, OSError) as err:
+                self.notes.append(f"not all that dvc.yaml says of the stage is recorded: {err}")
 
     def _environment(self) -> dict[str, str]:
         return {
             **os.environ,
             "NBLEDGER_BATCH": self.job.journal,
+            "NBLEDGER_PARENT": self.job.journal,  # what its cells have nbledger run is inside it
             "NBLEDGER_NOTEBOOK": str(self.job.source),
             OWNER: json.dumps(journals.owner()),
+            **({stagecells.RUNNING: self.job.tags[stagecells.TAG]} if stagecells.TAG in self.job.tags else {}),
+            **elsewhere.environment(),
             **({"NBLEDGER_EXPERIMENT": self.job.experiment} if self.job.experiment else {}),  # its tracked cells', too
         }
 
@@ -164,7 +221,8 @@ class NotebookRun:
                 "experiment": self.job.experiment,
                 "params": dict(self.job.params),
                 "parent": self.job.parent,
-                "tags": dict(self.job.tags),
+                "inputs": list(self.job.inputs),
+                "tags": {**self.job.tags, **({REUSED_TAG: "true"} if running.launched else {})},
             }
             problem = running.hidden(
                 "import nbledger; nbledger.load_ipython_extension(get_ipython()); "
@@ -227,14 +285,14 @@ class NotebookRun:
         cells = self.notebook.cells
         code = [index for index, cell in enumerate(cells) if cell.cell_type == "code" and cell.source.strip()]
         for number, index in enumerate(code):
-            if self._stopped.is_set():
+            if self._halted():
                 return KILLED, INTERRUPTED
             if self._step is not None:
                 self._step(number, len(code), _first_line(cells[index].source))
             try:
                 running.execute(index)
             except kernels.CellFailed as err:
-                if self._stopped.is_set():
+                if self._halted():
                     return KILLED, INTERRUPTED
                 return FAILED, f"cell {number + 1}: {err}"
             except kernels.OutOfTime:
@@ -244,9 +302,12 @@ class NotebookRun:
                 return KILLED, problem
             except kernels.KernelDied as err:
                 kernels.failure(cells[index], "DeadKernelError", str(err))
-                return KILLED, INTERRUPTED if self._stopped.is_set() else f"cell {number + 1}: {err}"
+                return KILLED, INTERRUPTED if self._halted() else f"cell {number + 1}: {err}"
+            if number == len(code) - 1:
+                with self._gate:
+                    self._over = True
             self._checkpoint()
-        if code and self._stopped.is_set() and _was_interrupted(cells[code[-1]]):  # it may fail, so nothing was raised
+        if code and self._halted() and _was_interrupted(cells[code[-1]]):  # it may fail, so nothing was raised
             return KILLED, INTERRUPTED
         return FINISHED, ""
 

@@ -13,6 +13,7 @@ from nbledger.core import cells, kernels, stages
 from nbledger.core.batch import Task
 from nbledger.core.errors import UsageError
 from nbledger.core.project import STATE, Project, find
+from nbledger.core.sweep import MOST
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ def planned(
     output: Path | None = None,
     kernel: str = "",
     stage: str = "",
+    swept: Sequence[str] = (),
 ) -> Planned:
     """The tasks for ``notebooks`` (or what ``stage`` is of them), each with each of ``tables``. ``UsageError`` where one is not there or is no notebook, its
     kernel is missing, it is another project's, or the output would take a notebook's place.
@@ -50,8 +52,13 @@ def planned(
     target = None if output is None else _named(project, _placed(output))
     if stage:
         given = stages.given(project, known[0][0], stage)
+        given = {key: value for key, value in given.items() if key not in swept}
         tables = [{**given, **table} for table in list(tables) or [{}]]
-    tasks = plans.plan(known, list(tables) or [{}], name or stage, target)
+    if len(paths) * len(tables) > MOST:
+        raise UsageError(
+            f"that is {len(paths) * len(tables)} notebooks to run", f"at most {MOST}: --sample N takes some"
+        )
+    tasks = plans.plan(known, list(tables) or [{}], name or stage, target, swept)
     tasks = [replace(task, stage=stage) for task in tasks] if stage else tasks
     sources = {os.path.realpath(path) for path in paths}
     for task in tasks:
