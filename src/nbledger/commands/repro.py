@@ -43,10 +43,11 @@ def repro(
     """
     from nbledger.commands import repro_text
     from nbledger.keeper import repro as pipelines
+    from nbledger.keeper import repros
 
     project = face.project()
     settle(project, "bringing a pipeline up to date", trusting=trusting)
-    asked = pipelines.Asked(targets, force, single_item, pull, dry, experiment)
+    asked = repros.Asked(targets, force, single_item, pull, dry, experiment)
     with ended_gently(), repro_text.shown(quiet=as_json, verbose=verbose) as progress:
         report = pipelines.run(project, Path.cwd(), asked, progress)
     return Answer(report, repro_text.report(report), _CODES[report.status])

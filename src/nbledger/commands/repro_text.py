@@ -13,7 +13,7 @@ from nbledger.commands.run_text import seconds
 from nbledger.commands.text import clip, table
 
 if TYPE_CHECKING:
-    from nbledger.keeper.repro import Report, StageRow, Told
+    from nbledger.keeper.repros import Report, StageRow, Told
 
 _NAME, _LINE, _NOTES = 40, 60, 12
 _MARKS = {"ran": "✓", "skipped": "·", "pulled": "↓", "failed": "✗", "killed": "✗", "not run": "·", "would run": "→"}

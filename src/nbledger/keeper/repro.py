@@ -13,7 +13,7 @@ import shlex
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,86 +26,28 @@ from nbledger.core.stages import Stage
 from nbledger.keeper import client, recorder, stagerun
 from nbledger.keeper import publish as publisher
 from nbledger.keeper.local import PARENT
+from nbledger.keeper.repros import (
+    BROKEN,
+    CUT,
+    PULLED,
+    RAN,
+    SKIPPED,
+    WAITING,
+    WOULD,
+    Asked,
+    Report,
+    StageRow,
+    Tail,
+    Tell,
+    Told,
+)
 
 REPRO_TAG = "nbledger.repro"
 """Tag of the run that holds those of the stages of one ``nbledger repro``: its targets, or ``dvc.yaml``."""
 EXPERIMENT = "NBLEDGER_EXPERIMENT"
-RAN, SKIPPED, PULLED, BROKEN, CUT, WAITING, WOULD = (
-    "ran",
-    "skipped",
-    "pulled",
-    "failed",
-    "killed",
-    "not run",
-    "would run",
-)
 _PATIENCE = 25.0
 """Seconds that an interrupted stage has to end before it is killed; a notebook closes its run in them."""
-_KEPT = 1 << 20
-"""Bytes of what a command printed last that are kept with its run."""
 _BUSY = ("Unable to acquire lock", "is busy, it is being blocked by")
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What is to be brought up to date, as ``dvc repro`` takes it."""
-
-    targets: tuple[str, ...] = ()
-    force: bool = False
-    single_item: bool = False
-    pull: bool = False
-    dry: bool = False
-    experiment: str | None = None
-
-    def words(self) -> list[str]:
-        options = {"--force": self.force, "--single-item": self.single_item, "--pull": self.pull, "--dry": self.dry}
-        return [*(option for option, given in options.items() if given), "--", *self.targets]
-
-
-@dataclass(frozen=True)
-class Told:
-    """Something to show. ``kind``: plan, begun, printed, ended, note or publishing; ``done`` of ``total`` stages are over."""
-
-    kind: str
-    stage: str = ""
-    text: str = ""
-    status: str = ""
-    seconds: float = 0.0
-    done: int = 0
-    total: int = 0
-
-
-Tell = Callable[[Told], None]
-
-
-@dataclass(frozen=True)
-class StageRow:
-    """A stage at the end. ``status``: ran, skipped, pulled (its outputs came from the cache or the remote), failed, killed, not
-    run, or would run; ``run_id`` the run of it, or the one that made what it has; ``note`` says what else there is to say.
-    """
-
-    stage: str
-    status: str
-    run_id: str | None = None
-    seconds: float = 0.0
-    error: str = ""
-    note: str = ""
-
-
-@dataclass(frozen=True)
-class Report:
-    """``run_id``: the run that holds those of the stages, None where none was executed; ``code``: stages that wrote the code of
-    notebooks' stages; ``printed``: the last lines that a failed command printed.
-    """
-
-    status: str
-    run_id: str | None
-    stages: tuple[StageRow, ...]
-    code: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-    printed: tuple[str, ...] = ()
-    seconds: float = 0.0
-    dry: bool = False
 
 
 @dataclass
@@ -121,30 +63,6 @@ class _Doing:
     over: bool = False
 
 
-class _Tail:
-    """The end of what a command prints."""
-
-    def __init__(self) -> None:
-        self._chunks: deque[bytes] = deque()
-        self._size = self._lost = 0
-
-    def add(self, chunk: bytes) -> None:
-        self._chunks.append(chunk)
-        self._size += len(chunk)
-        while self._size - len(self._chunks[0]) >= _KEPT:
-            self._lost += (gone := len(self._chunks.popleft()))
-            self._size -= gone
-
-    def text(self) -> str:
-        whole = b"".join(self._chunks).decode("utf-8", "replace")
-        return f"[{self._lost} bytes before this are not kept]\n{whole}" if self._lost else whole
-
-    def lines(self, most: int) -> list[str]:
-        last = b"".join(self._chunks)[-65536:].decode("utf-8", "replace")
-        said = [line.rpartition("\r")[2].rstrip() for line in last.rstrip().splitlines()]
-        return [line for line in said if line][-most:]
-
-
 class Runner:
     """One ``nbledger repro``."""
 
@@ -156,7 +74,7 @@ class Runner:
         self._notes: list[str] = []
         self._doing: _Doing | None = None
         self._parent: recorder.Recording | None = None
-        self._tail, self._printed = _Tail(), list[str]()
+        self._tail, self._printed = Tail(), list[str]()
         self._said: deque[str] = deque(maxlen=3)
         self._problem = ""
         self._cut = self._refused = False
@@ -229,7 +147,7 @@ class Runner:
         """Begin the run of a stage whose command is about to run; what its environment is to have."""
         doing.executed = True
         self._tell(Told("begun", doing.name))
-        self._tail = _Tail()
+        self._tail = Tail()
         more = {EXPERIMENT: self._asked.experiment} if self._asked.experiment else {}
         if doing.stage is None or is_code(doing.stage):
             return more

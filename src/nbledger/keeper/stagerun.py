@@ -123,7 +123,8 @@ class Declared:
     def __init__(self, project: Project, task: Task) -> None:
         self._project = project
         found = running(project, task.notebook, task.stage) if task.stage else None
-        self._address, self.stage = (found[0], found[1]) if found else ("", None)
+        self._address = found[0] if found else ""
+        self.stage: Stage | None = found[1] if found else None
 
     @property
     def inputs(self) -> tuple[str, ...]:
