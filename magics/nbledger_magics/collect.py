@@ -300,7 +300,7 @@ def cells(
     recording.log_tags(
         {"nbledger.cells.digest": session_cells.digest([c.source for c in executed]), "nbledger.order": order.state}
     )
-    facts = _facts(recording.project, session, notebook, set(seen.modules))
+    facts = facts_of(recording.project, session, notebook, set(seen.modules))
     noted = {
         "schema": 1,
         "cwd": recording.project.relative(Path(scope.cwd)) or scope.cwd,
@@ -318,7 +318,7 @@ def cells(
         recording.notice(f"cells {order.state}: {'; '.join(order.detail[:3])}")
 
 
-def _facts(project: Project, session: Session, notebook: Path | None, code: set[str]) -> list[dict[str, Any]]:
+def facts_of(project: Project, session: Session, notebook: Path | None, code: set[str]) -> list[dict[str, Any]]:
     """What each executed cell did; what was put into words for an earlier run is not again."""
     sieve, made = Sieve(project, notebook), session.facts
     traced, known = session.traced(), traces.saved(session.cells, notebook)

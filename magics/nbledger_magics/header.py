@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Callable
 from typing import Any, NoReturn
 
+from nbledger.core import stagecells
 from nbledger.core.errors import UsageError, nearest
 
 MAGIC = "%%mlrun"
@@ -96,6 +97,18 @@ def words_of(cell: str) -> str | None:
     return None
 
 
+def tracked(cell: str) -> argparse.Namespace | None:
+    """The options of the run that the cell is to be; None for a cell that is none. ``UsageError`` for wrong words."""
+    words = words_of(cell)
+    if words is not None:
+        return parse(words)
+    if stagecells.header(cell) is None:
+        return None
+    from nbledger_magics import stage
+
+    return stage.tracked(cell)
+
+
 def transformer(inside: Callable[[], bool], interrupted: Callable[[], object]) -> Callable[[list[str]], list[str]]:
     """An input transformer that blanks the header of a well-formed tracked cell, keeping the line count.
 
@@ -113,7 +126,7 @@ def transformer(inside: Callable[[], bool], interrupted: Callable[[], object]) -
         except UsageError:
             return lines
         except Exception:  # a fault of ours: the cell runs, and why it is not recorded is said before it does
-            return ["# " + line if line.startswith(MAGIC) else line for line in lines]
+            return ["# " + line if line.startswith((MAGIC, stagecells.MAGIC)) else line for line in lines]
 
     transform.has_side_effects = False  # type: ignore[attr-defined]
     return transform
@@ -121,10 +134,9 @@ def transformer(inside: Callable[[], bool], interrupted: Callable[[], object]) -
 
 def _blanked(lines: list[str]) -> list[str]:
     at = next((i for i, line in enumerate(lines) if line.strip()), 0)
-    words = words_of(lines[at]) if lines else None
-    if words is None:
+    options = tracked(lines[at]) if lines else None
+    if options is None or getattr(options, "dry", False):  # then the magic itself shows what it is about
         return lines
-    parse(words)
     body = lines[at + 1 :]
     following = next((line for line in body if line.strip()), "")
     if following.startswith("%%"):

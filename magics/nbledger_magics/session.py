@@ -49,6 +49,7 @@ class Session:
         self._left: list[TrackedCell] = []
         self.whole: Whole | None = None
         self.said: set[str] = set()
+        self.stages: dict[str, Any] = {}
         self._notebook: tuple[int, Path | None] = (-1, None)
         self._transform = header.transformer(lambda: self.executing > 0, self._stop)
         self._stopped: interrupts.Undo | None = None
@@ -140,11 +141,10 @@ class Session:
             self._cut_off("interrupted while it was being recorded")  # its end was not heard of
         try:
             noted = self._note(info)
-            words = header.words_of(info.raw_cell)
-            if words is not None and self.executing == 1:
+            options = header.tracked(info.raw_cell) if self.executing == 1 else None
+            if options is not None and not (getattr(options, "dry", False) or getattr(options, "inside", False)):
                 from nbledger_magics import tracked_cell
 
-                options = header.parse(words)
                 self.running = tracked_cell.begin(self, options, source=info.raw_cell)
             elif noted and self.executing == 1 and (around := self._around()) is not None:
                 around.follow()
@@ -172,8 +172,13 @@ class Session:
             return
         try:
             if self.running is not None:
-                self.running.finish(error)
+                ended = self.running
+                ended.finish(error)
                 self.running = None
+                if hasattr(ended.options, "stage") and error is None:
+                    from nbledger_magics import stage
+
+                    stage.propose(self, ended.options)
             elif (around := self._around()) is not None:
                 around.went(getattr(getattr(result, "info", None), "cell_id", None), error)
                 around.pause()

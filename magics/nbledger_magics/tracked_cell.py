@@ -54,7 +54,7 @@ class TrackedCell:
 
     def __init__(self, session: Session, project: Project, options: argparse.Namespace, source: str) -> None:
         self.session, self.project, self.options = session, project, options
-        self.is_span = not source.startswith("%%mlrun")
+        self.is_span = not source.lstrip("\n").startswith(("%%mlrun", "%%stage"))
         present = len(session.cells) - bool(source)  # that of a whole notebook is begun between cells
         self.scope = collect.Scope(
             os.path.realpath(getattr(session.shell, "starting_dir", os.curdir)),

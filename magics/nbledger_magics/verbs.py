@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
+import os
 import shlex
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from nbledger.core import stagecells
 from nbledger.core.errors import Refused, UsageError, nearest
 from nbledger_magics import header
 from nbledger_magics.reexecution import executing_again, say_skipped
@@ -18,13 +21,15 @@ def register(session: Session) -> None:
     """Register the line and cell magics."""
     manager = session.shell.magics_manager
     manager.magics["cell"]["mlrun"] = lambda line, cell: cell_mlrun(session, line, cell)
+    manager.magics["cell"]["stage"] = lambda line, cell: cell_stage(session, line, cell)
     for name, verb in _LINES.items():
         manager.magics["line"][name] = _bound(verb, session)
 
 
 def unregister(session: Session) -> None:
     manager = session.shell.magics_manager
-    manager.magics["cell"].pop("mlrun", None)
+    for name in ("mlrun", "stage"):
+        manager.magics["cell"].pop(name, None)
     for name in _LINES:
         manager.magics["line"].pop(name, None)
 
@@ -39,14 +44,33 @@ def _bound(verb: Callable[[Session, str], Any], session: Session) -> Callable[[s
 
 def cell_mlrun(session: Session, line: str, cell: str) -> Any:
     """``%%mlrun`` below another cell magic, or with wrong words: refuse, or run the body nested."""
-    from nbledger_magics import tracked_cell
-
     try:
         options = header.parse(line)
     except header.HelpShown as shown:
         print(shown.message)
         return None
-    running = tracked_cell.begin(session, options, source=f"%%mlrun {line}\n{cell}")
+    return _nested(session, options, f"%%mlrun {line}\n{cell}", cell)
+
+
+def cell_stage(session: Session, line: str, cell: str) -> Any:
+    """``%%stage`` below another cell magic, with ``--dry``, or with wrong words."""
+    from nbledger_magics import stage
+
+    try:
+        options = stage.parse(line)
+    except header.HelpShown as shown:
+        print(shown.message)
+        return None
+    if options.dry:
+        return stage.shown(session, options)
+    return _nested(session, stage.tracked(f"%%stage {line}"), f"%%stage {line}\n{cell}", cell)
+
+
+def _nested(session: Session, options: argparse.Namespace, source: str, cell: str) -> Any:
+    from nbledger_magics import tracked_cell
+
+    inside = getattr(options, "inside", False)  # of a stage that is executed
+    running = None if inside else tracked_cell.begin(session, options, source=source)
     error: BaseException | None = None
     try:
         result = session.shell.run_cell(cell, store_history=False)
@@ -72,6 +96,8 @@ class _Shown(Exception):
 def mlrun(session: Session, line: str) -> Any:
     """``%mlrun start [NAME] …``, ``%mlrun stop [--status S] [--artifact PATH]``, ``%mlrun show [RUN]``: a run over several cells."""
     verb, _, rest = line.strip().partition(" ")
+    if _skipped(f"%mlrun {line}"):
+        return None
     if verb == "start":
         if session.span is not None:
             raise Refused(f"the run {session.span.recording.name!r} is open", "%mlrun stop closes it")
@@ -105,10 +131,21 @@ def _stop_options(words: str) -> dict[str, Any]:
     return {"status": options.status, "metrics": options.metric, "artifacts": options.artifact}
 
 
+def _skipped(what: str) -> bool:
+    """Whether a verb does nothing here, which is said: the kernel executes a recorded run again, or a stage."""
+    if executing_again() and not what.startswith("%mlrun"):
+        say_skipped(what)
+    elif stagecells.RUNNING in os.environ:
+        print(f"nbledger: {' '.join(what.split())} is skipped in a stage")
+    else:
+        return False
+    return True
+
+
 def reproduce(session: Session, line: str) -> Any:
     """``%reproduce RUN``: bring a run back, execute it again, give a verdict; see ``%reproduce --help``."""
-    if executing_again():
-        return say_skipped(f"%reproduce {line}")
+    if _skipped(f"%reproduce {line}"):
+        return None
     from nbledger_magics import reproduction
 
     return reproduction.reproduce(session, line)
@@ -120,8 +157,8 @@ def _command(*prefix: str) -> Callable[[Session, str], Any]:
         from nbledger.commands.tree import run
         from nbledger_magics import display
 
-        if executing_again():
-            return say_skipped(" ".join(["%ledger", *prefix, line]))
+        if _skipped(" ".join(["%ledger", *prefix, line])):
+            return None
         try:
             words = shlex.split(line)
         except ValueError as err:
@@ -132,6 +169,10 @@ def _command(*prefix: str) -> Callable[[Session, str], Any]:
             from nbledger_magics import checking
 
             return checking.proven(session, words)
+        if not prefix and words[:1] == ["stage"]:
+            from nbledger_magics import stage
+
+            return stage.verb(session, words)
         if not prefix and words[:1] == ["run"]:
             from nbledger_magics import batch
 

@@ -93,7 +93,7 @@ def stage(
         text += "\n--yes writes it"
     yamls = [stage_text.yaml(each.found, base) for each in made]
     data = [_data(each, yaml, written) for each, yaml in zip(made, yamls, strict=True)]
-    return Answer(data[0] if len(data) == 1 else {"stages": data}, text)
+    return Answer({"stages": data, "text": text} if as_json else {"stages": data}, text)
 
 
 @dataclass(frozen=True)

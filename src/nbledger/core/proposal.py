@@ -23,6 +23,7 @@ _IMAGES = (".png", ".svg", ".jpg", ".jpeg", ".gif")
 _TABLES = (".json", ".yaml", ".yml", ".toml")
 _METRICS = 64 << 10  # bytes; larger files are no metrics
 _FOLDER = 8  # files of one folder, all of them used, from which on the folder is declared
+_PACKAGE = str(Path(__file__).parent.parent) + os.sep
 _OWN_FILES = ("dvc.yaml", "dvc.lock", stages.PARAMS)
 
 
@@ -172,12 +173,13 @@ def _observed(
     for path in sorted(in_place):
         found.left_out[path] = "read and then changed by the same cell: no stage can depend on its own output"
     own = _own_files(project, notebook)
-    gone = [path for path in written if not os.path.exists(project.root / path)]
-    wrote = [path for path in written if path not in in_place and path not in found.left_out and path not in gone]
-    outside = [path for path in (*reads, *written) if posixpath.isabs(path)]
-    for path in outside:
-        if path in reads or path not in gone:
+    wrote = [path for path in written if path not in in_place and path not in found.left_out]
+    for path in (*reads, *written):
+        if posixpath.isabs(path) and (path in reads or os.path.exists(path)):
             found.left_out[path] = "outside of the project"
+    wrote = [path for path in wrote if not posixpath.isabs(path)]
+    reads = {path: None for path in reads if not path.startswith(_PACKAGE)}
+    found.left_out = {path: why for path, why in found.left_out.items() if not path.startswith(_PACKAGE)}
     reads = {path: None for path in reads if path not in in_place}
     for path in (*reads, *wrote):
         if path in own or _machinery(project, path):
@@ -395,6 +397,9 @@ def _known_keys(project: Project) -> dict[str, Any]:
 
 # ── the plan ──────────────────────────────────────────────────────────────────────────────────────────────────
 def _check(project: Project, found: _Found) -> None:
+    for path in (*found.entries[OUT], *found.entries[METRIC], *found.entries[PLOT]):
+        if found.entries[OUT].get(path) == "written" and not (project.root / path).exists():
+            found.remarks.append(f"{path} was written, and is not there now")
     for path in found.entries[DEP]:
         if "://" not in path and not (project.root / path).exists():
             found.remarks.append(f"the dependency {path} is not there")

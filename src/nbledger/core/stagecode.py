@@ -31,17 +31,20 @@ class Code:
 
 
 @dataclass(frozen=True)
-class _Cell:
+class Cell:
+    """A cell of a notebook."""
+
     cell_type: str
     source: str
     metadata: Mapping[str, Any]
+    cell_id: str | None = None
 
 
 @dataclass(frozen=True)
 class Notebook:
     """As much of a notebook as says which stages there are, read without nbformat, which takes long to import."""
 
-    cells: tuple[_Cell, ...]
+    cells: tuple[Cell, ...]
 
 
 def read(path: Path) -> Notebook:
@@ -56,9 +59,9 @@ def read(path: Path) -> Notebook:
         raise UsageError(f"{path} is not a notebook", "name an .ipynb file") from err
 
 
-def _cell(cell: Mapping[str, Any]) -> _Cell:
+def _cell(cell: Mapping[str, Any]) -> Cell:
     source = "".join(cell.get("source", cell.get("input", "")))
-    return _Cell(str(cell.get("cell_type")), source, cell.get("metadata") or {})
+    return Cell(str(cell.get("cell_type")), source, cell.get("metadata") or {}, cell.get("id"))
 
 
 def located(notebook: Path) -> tuple[Project, Path]:

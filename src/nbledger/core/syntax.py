@@ -11,7 +11,7 @@ from functools import lru_cache
 
 from nbledger.core import defuse
 
-_HEADER = re.compile(r"\s*(?:# )?%%mlrun\b[^\n]*\n?")
+_HEADER = re.compile(r"\s*(?:# )?%%(?:mlrun|stage)\b[^\n]*\n?")
 _MAGIC = re.compile(r"^\s*(?:[A-Za-z_][\w, ]*=\s*)?([%!].*)$")
 _VERB = re.compile(r"%(?:load_ext\s+nbledger|ledger|track_data|runs|compare_runs|reproduce|mlrun\s+show)\b")
 _INERT = ("%%time", "%%capture", "%%prun")
