@@ -57,6 +57,11 @@ SHOWING = frozenset(
         "to_pickle",
         "value_counts",
         "savefig",
+        "dump",
+        "save",
+        "savez",
+        "savetxt",
+        "urlretrieve",
         "summary",
         "hist",
         "plot",
@@ -96,6 +101,9 @@ SHOWING = frozenset(
         "tight_layout",
     )
 )
+# What these draw is gone when the cell ends (inline figures are closed then), but for what they set for all figures.
+_DRAWING = frozenset(("plt", "sns", "px"))
+_FOR_ALL = frozenset(("rc", "rcdefaults", "update", "use", "set", "switch_backend", "ion", "ioff", "xkcd"))
 # Methods that change their object even where the result is kept.
 CHANGING = frozenset(
     (
@@ -408,6 +416,8 @@ class _Scan(ast.NodeVisitor):
         name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
         if isinstance(call.func, ast.Attribute):
             root = root_of(call.func)
+            if root in _DRAWING and name not in _FOR_ALL and not name.startswith("set_"):
+                return
             if root is not None and name not in SHOWING:
                 self._change(root)
         if name not in _HARMLESS | SHOWING:
