@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import shlex
 import threading
 import time
-from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,7 +75,7 @@ class Runner:
         self._doing: _Doing | None = None
         self._parent: recorder.Recording | None = None
         self._tail, self._printed = Tail(), list[str]()
-        self._said: deque[str] = deque(maxlen=3)
+        self._said: list[str] = []
         self._problem = ""
         self._cut = self._refused = False
 
@@ -126,7 +126,7 @@ class Runner:
             self._plan = dict(told.stages)
             self._tell(Told("plan", total=sum(stage is not None for stage in self._plan.values())))
         elif told.kind == "begun":
-            self._doing = _Doing(told.stage, time.monotonic(), self._plan.get(told.stage))
+            self._doing, self._said = _Doing(told.stage, time.monotonic(), self._plan.get(told.stage)), []
         elif told.kind == "executing" and doing is not None:
             process.answer(self._execute(doing))
         elif told.kind == "executed" and doing is not None:
@@ -146,10 +146,11 @@ class Runner:
     def _execute(self, doing: _Doing) -> dict[str, str]:
         """Begin the run of a stage whose command is about to run; what its environment is to have."""
         doing.executed = True
-        self._tell(Told("begun", doing.name))
+        code = doing.stage is not None and is_code(doing.stage)
+        self._tell(Told("begun", doing.name, status="code" if code else ""))
         self._tail = Tail()
         more = {EXPERIMENT: self._asked.experiment} if self._asked.experiment else {}
-        if doing.stage is None or is_code(doing.stage):
+        if doing.stage is None or code:
             return more
         parent = self._open_parent()
         if doing.stage.notebook is None:
@@ -231,7 +232,8 @@ class Runner:
         """DVC ended with an error: one of a stage that was executed is told by its row, any other is a refusal."""
         broken = [row for row in self._rows.values() if row.status == BROKEN]
         if self._parent is None and not any(row.seconds for row in broken):
-            raise _refusal(broken[0].error if broken else self._problem or " ".join(self._said))
+            stage, said = (broken[0].stage, broken[0].error) if broken else ("", self._problem or _excerpt(self._said))
+            raise _refusal(f"{stage}: {said}" if stage else said)
         self._refused = True
         if not broken:
             self._note(_plain(self._problem))
@@ -376,7 +378,16 @@ def _plain(text: str) -> str:
     said = git.scrub_url(" ".join(text.split()))
     if said.startswith("failed to reproduce "):
         said = said.partition(": ")[2] or said
-    return said[:500]
+    return _GONE.sub(r"\1 is not there", said)[:500]
+
+
+_GONE = re.compile(r"\[Errno 2\] No such file or directory: '([^']+)'")
+_NUMBERED = re.compile(r"\s*\d+(\s|$)")
+
+
+def _excerpt(lines: Sequence[str]) -> str:
+    """What DVC says of a file that it cannot read, without the lines of the file that it shows."""
+    return ": ".join(line.strip().rstrip(".:") for line in lines if not _NUMBERED.match(line))
 
 
 def _refusal(said: str) -> LedgerError:
