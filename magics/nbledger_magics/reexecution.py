@@ -68,9 +68,10 @@ def prepare(session: Session, roots: list[str], place: str) -> None:
     for name in _INSTALLERS:
         if name in shell.magics_manager.magics["line"]:
             shell.magics_manager.magics["line"][name] = _skipping(name)
-    for name in _SHELLS:
-        if name in shell.magics_manager.magics["cell"]:
-            shell.magics_manager.magics["cell"][name] = _without_changes(shell.magics_manager.magics["cell"][name])
+    # asked for, not looked up: what stands in the table may be a stand-in that looks itself up there
+    shells = {name: found for name in _SHELLS if (found := shell.find_cell_magic(name)) is not None}
+    for name, magic in shells.items():
+        shell.magics_manager.magics["cell"][name] = _without_changes(magic)
     shell.system = _unless_installing(shell.system)
     shell.getoutput = _unless_installing(shell.getoutput)
     for root in roots:
