@@ -27,6 +27,7 @@ from ledgerfiles import ends, events, journals
 from scorecard.conftest import FULL
 from servers import free_port
 
+LOST = "lost by the kernel"
 TESTS = str(Path(__file__).parents[1])
 
 
@@ -80,7 +81,7 @@ def test_whenever_it_comes(project: Path, count: Callable[[int, int], int], seen
             try:
                 cell = k.collect(message, 5)
             except (TimeoutError, Empty):  # it came while ipykernel sent its reply
-                outcomes["lost by the kernel"] += 1
+                outcomes[LOST] += 1
                 continue
             assert cell.ename in ("", "KeyboardInterrupt") and (cell.ename or cell.result == "42"), cell
             outcomes[cell.ename or "too early or too late"] += 1
@@ -118,7 +119,14 @@ def test_while_nbledger_is_at_work(
         for at in moments:
             k.run(f"ran = None\nsabotage.interrupted({at})")
             begun = time.monotonic()
-            done = k.run(cell.replace("NUMBER", str(at)), timeout=30)
+            try:
+                done = k.run(cell.replace("NUMBER", str(at)), timeout=30)
+            except (
+                TimeoutError
+            ):  # seen once in thousands: nothing of the cell reached the client, not even that it began
+                assert k.run("sabotage.uninterrupted()\n6 * 7", timeout=30).result == "42"
+                outcomes[LOST] += 1
+                continue
             took = time.monotonic() - begun
             where, ran = k.run("sabotage.uninterrupted()\nprint(sabotage.where, ran)").stdout.split()
             if where == "-":  # fewer lines than before: it was not sent
@@ -132,6 +140,7 @@ def test_while_nbledger_is_at_work(
         still_open = [
             (events(j) or [{"name": "no start"}])[0]["name"] for j in journals(project) if closed[j.name] is None
         ]
+    assert outcomes[LOST] <= len(moments) // 100, outcomes
     assert not wrong, "\n".join(map(str, wrong[:20])) + f"\n{len(wrong)} of {len(moments)}"
     assert not still_open, [(name, places.get(name), list(places.items())[-3:]) for name in still_open]
     told = ", ".join(f"{number} {name}" for name, number in outcomes.most_common())
