@@ -124,14 +124,16 @@ class Imports:
     def of_notebook(self, name: str, parts: Iterable[str]) -> None:
         """``import name``, or ``from name import parts``."""
         known = set(sys.modules)
-        with self._watched():
-            module = importlib.import_module(name)
-            for part in parts:
-                if not hasattr(module, part):
-                    with contextlib.suppress(ModuleNotFoundError):
-                        importlib.import_module(f"{name}.{part}")
-        if self._shell.asked:
-            raise Unsafe("uses the running shell when it is imported")
+        try:
+            with self._watched():
+                module = importlib.import_module(name)
+                for part in parts:
+                    if not hasattr(module, part):
+                        with contextlib.suppress(ModuleNotFoundError):
+                            importlib.import_module(f"{name}.{part}")
+        finally:
+            if self._shell.asked:
+                raise Unsafe("uses the running shell when it is imported")
         for each in set(sys.modules) - known:
             origin = getattr(getattr(sys.modules.get(each), "__spec__", None), "origin", None)
             if origin and os.path.isabs(origin) and not _below(origin, self._places):
