@@ -83,7 +83,9 @@ def propose(session: Session, options: argparse.Namespace) -> None:
     if executing_again() or "NBLEDGER_BATCH" in os.environ:
         return
     try:
-        session.show(shown(session, options.stage))
+        made = shown(session, options.stage)
+        if made.said:
+            session.show(made)
     except LedgerError as err:
         session.say(str(err))
     except Exception as err:  # the cell has run and is recorded
@@ -140,7 +142,7 @@ def _proposed(session: Session, project: Project, notebook: Path, said: argparse
             children=tuple(fact["children"]),
         )
         for cell, fact in zip(session.cells, facts, strict=True)
-        if cell.ok
+        if cell.ok and not (said.dry and cell is session.cells[-1])
     ]
     given = commands.given_of(project, notebook.parent, vars(said), only=said.only)
     shown_modules = [project.relative(Path(path)) or path for path in modules]
@@ -178,6 +180,11 @@ class Shown:
     def __init__(self, found: Proposal, base: str, written: tuple[str, ...] | None, hint: str) -> None:
         self.data, self._base, self._written, self._hint = found, base, written, hint
 
+    @property
+    def said(self) -> bool:
+        """Whether there is anything to say: a stage that is what it should be needs no word."""
+        return self.data.changed or bool(self._written) or not self.data.observed
+
     def __repr__(self) -> str:
         text = stage_text.proposal(self.data, self._base, written=self._written)
         return f"{text}\n{self._hint}" if self._hint else text
@@ -198,7 +205,7 @@ class Shown:
             parts += [f'<div class="id" style="padding-left: 1.2em">{escape(line)}</div>' for line in found.changes]
         parts += [
             f'<div class="soft">left out: <span class="id">{escape(what)}</span>: {escape(why)}</div>'
-            for what, why in found.left_out
+            for what, why in (found.left_out if found.changed else ())
         ]
         parts += [f'<div class="note"><span class="warn">!</span> {escape(remark)}</div>' for remark in found.remarks]
         if self._written is not None and (self._written or found.changed):

@@ -83,6 +83,10 @@ def _nested(session: Session, options: argparse.Namespace, source: str, cell: st
             running.finish(error)
     if error is not None:
         raise _Shown from None
+    if running is not None and hasattr(options, "stage"):
+        from nbledger_magics import stage
+
+        stage.propose(session, options)
     return None
 
 

@@ -56,7 +56,7 @@ def proposal(found: Proposal, base: str = "", *, written: tuple[str, ...] | None
         parts.append(yaml(found, base))
     if found.exists and found.changes:
         parts.append("\n".join([f"against dvc.yaml, {name} changes:", *(f"  {line}" for line in found.changes)]))
-    if found.left_out:
+    if found.left_out and found.changed:
         parts.append("\n".join(["left out:", *(f"  {what}: {why}" for what, why in found.left_out)]))
     if found.remarks:
         parts.append("\n".join(f"! {remark}" for remark in found.remarks))

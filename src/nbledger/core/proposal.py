@@ -343,7 +343,14 @@ def _put_parameter(found: _Found, param: str, why: str, values: Mapping[str, Any
     if ":" not in param and param not in there and known is not _NOT_PLAIN:
         found.values[param] = known
         why = f"{why}; new in {stages.PARAMS}: {json.dumps(known, ensure_ascii=False)}"
+    elif param in there and known is not _NOT_PLAIN and there[param] != known:
+        why = f"{why}; {_short(there[param])} in {stages.PARAMS}, not {_short(known)}"
     found.put(PARAM, param, why)
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= 40 else text[:39] + "…"
 
 
 _NOT_PLAIN = object()
@@ -361,9 +368,24 @@ def parameter_values(book: Any, indexes: Sequence[int]) -> dict[str, Any]:
             if isinstance(statement, ast.AnnAssign) and statement.value is not None:
                 targets = [statement.target]
             for target in targets:
-                if isinstance(target, ast.Name) and isinstance(statement, ast.Assign | ast.AnnAssign):
-                    found[target.id] = _literal(statement.value)
+                if isinstance(statement, ast.Assign | ast.AnnAssign) and statement.value is not None:
+                    found |= _assigned(target, statement.value)
     return found
+
+
+def _assigned(target: ast.expr, value: ast.expr) -> dict[str, Any]:
+    """The names that an assignment sets; ``a, b = 1, 2`` sets two."""
+    if isinstance(target, ast.Name):
+        return {target.id: _literal(value)}
+    if isinstance(target, ast.Tuple | ast.List):
+        same = isinstance(value, ast.Tuple | ast.List) and len(value.elts) == len(target.elts)
+        parts = value.elts if isinstance(value, ast.Tuple | ast.List) and same else [None] * len(target.elts)
+        return {
+            inner.id: _literal(part)
+            for inner, part in zip(target.elts, parts, strict=True)
+            if isinstance(inner, ast.Name)
+        }
+    return {}
 
 
 def _literal(node: ast.expr | None) -> Any:
