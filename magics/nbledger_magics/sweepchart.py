@@ -22,6 +22,10 @@ _SINGLE = 400
 """Runs up to which each is an element of its own, with a title; more are dots of one line."""
 _MOST = 2000
 """Dots that are drawn of one parameter."""
+_NAME = 14
+"""Letters of a label below an axis."""
+_ROW = 40
+"""Runs of which nothing varies, from which on a line of medians says more than the dots."""
 # From dark to light through hues that all can tell apart (after viridis), without what a white or a black page swallows.
 _RAMP = (
     (0x3B, 0x52, 0x8B),
@@ -119,8 +123,10 @@ class _Panel:
     def __init__(self, found: Sweep, axis: Axis, width: int, height: int) -> None:
         self.found, self.axis, self.width, self.height = found, axis, width, height
         self.lane = _LANE if len(found.known) < len(found.runs) else 0
+        self.turned = _turned([label for _, label in axis.ticks], width - _LEFT - _RIGHT)
+        self.height += self.turned
         self.right = width - _RIGHT
-        self.bottom = height - _BOTTOM - self.lane
+        self.bottom = self.height - _BOTTOM - self.lane - self.turned
         self.shift = _spread(axis, self.right - _LEFT)
 
     def x(self, run: int) -> float:
@@ -147,16 +153,22 @@ class _Panel:
         yield _line(_LEFT, _TOP, _LEFT, self.bottom, 0.4)
         yield _line(_LEFT, self.bottom, self.right, self.bottom, 0.4)
         yield _text(4, 12, _fit(self.found.metric or "", self.width / 2), weight=True)
-        under = self.bottom + self.lane
-        for at, label in _apart([(self.at(place), label) for place, label in self.axis.ticks], self.width):
-            yield _line(at, self.bottom, at, self.bottom + 4, 0.4)
-            yield _text(at, under + 16, label, "middle")
+        yield from self._below(self.bottom + self.lane)
         name = _fit(self.axis.name, self.width - 60) + (" (log)" if self.axis.log else "")
         yield _text((_LEFT + self.right) / 2, self.height - 3, name, "middle", weight=True)
+
+    def _below(self, under: float) -> Iterator[str]:
+        """The labels of the axis, and their marks on it."""
+        labels = [(self.at(place), label) for place, label in self.axis.ticks]
+        for at, _ in labels if len(labels) <= 24 else ():
+            yield _line(at, self.bottom, at, self.bottom + 4, 0.4)
+        yield from _labels(labels, under + 16, self.width, turned=self.turned > 0)
 
     def _medians(self) -> Iterator[str]:
         """Of few values a dash each; of many a line."""
         found, places = self.found, []
+        if found.shape == "order" and len(found.known) < _ROW:
+            return
         for _, members in self.axis.groups():
             values = [v for i in members if (v := found.values[i]) is not None]
             if values:
@@ -165,8 +177,9 @@ class _Panel:
             places = [(x, y, 1) for x, y, _ in places]
         if self.axis.numbers and len(places) > 1 and self.axis.ticks[-1][0] <= 1:
             points = " ".join(f"{x:.1f},{y:.1f}" for x, y, _ in sorted(places))
+            strong = 0.35 if len(found.known) == len(places) else 0.7
             yield (
-                f'<polyline points="{points}" fill="none" stroke="currentColor" stroke-opacity="0.35" stroke-width="1.5" '
+                f'<polyline points="{points}" fill="none" stroke="currentColor" stroke-opacity="{strong}" stroke-width="1.5" '
                 'stroke-linejoin="round"/>'
             )
         elif any(count > 1 for *_, count in places):
@@ -238,7 +251,8 @@ def _heat_map(found: Sweep) -> str:
         x, y = left + column * wide, top + (rows - 1 - row) * tall
         values = [v for i in members if (v := found.values[i]) is not None]
         title = f"<title>{escape(clip(_cell_words(found, members, values), 300))}</title>"
-        box = f'x="{x + 0.5}" y="{y + 0.5}" width="{wide - 1}" height="{tall - 1}"'
+        gap = 1 if wide >= 14 and tall >= 12 else 0
+        box = f'x="{x + gap / 2:g}" y="{y + gap / 2:g}" width="{wide - gap}" height="{tall - gap}"'
         if not values:
             parts.append(f'<rect {box} fill="currentColor" fill-opacity="0.05">{title}</rect>')
             middle, edge = x + wide / 2, y + tall / 2
@@ -261,16 +275,18 @@ def _heat_map(found: Sweep) -> str:
             )
     parts.append(ringed)
     bottom = top + rows * tall
-    for at, label in _apart([(left + (i + 0.5) * wide, b) for i, b in enumerate(across.bands)], width):
-        parts.append(_text(at, bottom + 15, label, "middle"))
+    turned = 0 if across.numbers else _turned(across.bands, columns * wide)
+    labels = [(left + (i + 0.5) * wide, b) for i, b in enumerate(across.bands)]
+    parts += _labels(labels, bottom + 15, width, turned=turned > 0)
     every = max(1, round(13 / tall + 0.49))
     for i, band in enumerate(down.bands):
         if i % every == 0:
             parts.append(_text(left - 6, top + (rows - 1 - i + 0.5) * tall + 4, clip(band, 12), "end"))
+    bottom += turned
     parts.append(_text(left + columns * wide / 2, bottom + 31, _fit(across.name, width - 20), "middle", weight=True))
     parts += _legend(found, left, bottom + 40)
     title = f"{found.metric} by {across.name} and {down.name}: {len(found.known):,} runs"
-    return _svg(width, height, clip(title, 300), parts)
+    return _svg(width, height + turned, clip(title, 300), parts)
 
 
 def _cell_words(found: Sweep, members: Sequence[int], values: Sequence[float]) -> str:
@@ -289,7 +305,7 @@ class _Coloured(_Panel):
     def __init__(self, found: Sweep, axis: Axis, other: Axis) -> None:
         super().__init__(found, axis, 640, 400)
         self.other = other
-        self.bottom = self.height - _BOTTOM - 32
+        self.bottom = self.height - _BOTTOM - 32 - self.turned
         self.lane = 0
         self.lift = _spread(other, self.bottom - _TOP)
 
@@ -310,11 +326,9 @@ class _Coloured(_Panel):
         yield _line(_LEFT, self.bottom, self.right, self.bottom, 0.4)
         log = " (log)" if self.other.log else ""
         yield _text(4, 12, f"{_fit(self.other.name, 300)}{log} ↑", weight=True)
-        for at, label in _apart([(self.at(place), label) for place, label in self.axis.ticks], self.width):
-            yield _line(at, self.bottom, at, self.bottom + 4, 0.4)
-            yield _text(at, self.bottom + 16, label, "middle")
+        yield from self._below(self.bottom)
         name = _fit(self.axis.name, 400) + (" (log)" if self.axis.log else "")
-        yield _text((_LEFT + self.right) / 2, self.bottom + 31, name, "middle", weight=True)
+        yield _text((_LEFT + self.right) / 2, self.bottom + self.turned + 31, name, "middle", weight=True)
 
     def _point(self, run: int) -> tuple[float, float]:
         return self.x(run), self.up(self.other.places[run]) - self.lift[run]
@@ -428,16 +442,25 @@ def _thin(ticks: Ticks, most: int) -> Ticks:
     return ticks[:: -(-len(ticks) // most)] if len(ticks) > most else ticks
 
 
-def _apart(labels: Sequence[tuple[float, str]], width: float) -> list[tuple[float, str]]:
-    """Labels at places of which none is so near to the one before that they touch; names shortened to the room they have."""
-    room = width / max(1, len(labels))
-    longest = max(4, int(room / _LETTER)) if len(labels) > 1 else 24
-    kept: list[tuple[float, str]] = []
+def _turned(labels: Sequence[str], width: float) -> int:
+    """How much height labels need that are too long to stand side by side; 0 if they are not."""
+    longest = max((len(clip(label, _NAME)) for label in labels), default=0)
+    return 0 if longest * _LETTER + 6 <= width / max(1, len(labels)) or longest < 8 else round(0.62 * longest * _LETTER)
+
+
+def _labels(labels: Sequence[tuple[float, str]], y: float, width: float, *, turned: bool) -> Iterator[str]:
+    """Labels below an axis; of those that would touch the one before, none."""
     edge = float("-inf")
     for x, label in sorted(labels):
-        said = clip(label, max(longest, 6))
-        half = len(said) * _LETTER / 2
-        if x - half > edge:
-            kept.append((x, said))
-            edge = x + half + 5
-    return kept
+        said = clip(label, _NAME)
+        half = _LETTER if turned else len(said) * _LETTER / 2
+        if x - half <= edge:
+            continue
+        edge = x + half + (0 if turned else 5)
+        if turned:
+            yield (
+                f'<text x="{x + 3:.1f}" y="{y - 4:.1f}" text-anchor="end" font-size="11" fill="currentColor" '
+                f'transform="rotate(-38 {x + 3:.1f} {y - 4:.1f})">{escape(said)}</text>'
+            )
+        else:
+            yield _text(min(x, width - half), y, said, "middle")
