@@ -23,7 +23,8 @@ def tags() -> dict[str, str]:
 
 def outer(root: Path) -> Path | None:
     """The DVC repository around ``root``, if DVC runs an experiment there."""
-    if len(root.parents) < 4 or root.parts[-4:-1] != _FOLDERS:
-        return None
-    around = root.parents[3]
-    return around if (around / ".dvc" / "config").is_file() else None
+    for depth in (1, 2):  # a queue's are beside the folder for the others
+        if len(root.parents) > depth + 2 and root.parts[-3 - depth : -depth] == _FOLDERS:
+            around = root.parents[depth + 2]
+            return around if (around / ".dvc" / "config").is_file() else None
+    return None
