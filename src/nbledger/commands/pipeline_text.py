@@ -27,7 +27,7 @@ def pipeline(found: Pipeline) -> str:
         step = steps[node.id]
         number = str(step) if step != last else ""
         state = "stale" if node.stale else "may run" if node.may_run else "fresh"
-        reads = [f"{clip(dep, _PATH)}{_by(makers.get(dep, []))}" for dep in node.deps]
+        reads = [f"{clip(dep, _PATH)}{_by(makers.get(dep, []))}" for dep in node.deps or filter(None, [node.notebook])]
         flow = f"{_some(reads)} → {_some([clip(out, _PATH) for out in node.outs])}"
         lines.append(f"{number:>{margin}}  {state:7}  {clip(node.label, _NAME):{width}}  {flow}")
         lines += [f"{'':{margin + 11}}{why}" for why in node.why]

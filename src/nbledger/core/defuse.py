@@ -205,11 +205,14 @@ def tree_of(source: str) -> ast.Module | None:
     it is not Python (or another language's cell).
     """
     lines = source.splitlines()
-    first = next((i for i, line in enumerate(lines) if line.strip()), 0)
-    if lines and lines[first].startswith("%%"):
-        if lines[first][2:].partition(" ")[0] in _FOREIGN_MAGICS:
+    magic = "stage"
+    while magic == "stage":
+        first = next((i for i, line in enumerate(lines) if line.strip()), 0)
+        magic = lines[first][2:].partition(" ")[0] if lines and lines[first].startswith("%%") else ""
+        if magic in _FOREIGN_MAGICS:
             return None
-        lines[first] = ""
+        if magic:
+            lines[first] = ""
     return _parse("\n".join(lines))[0]
 
 
@@ -232,6 +235,8 @@ def _without_cell_magic(source: str) -> tuple[str, list[str], bool]:
         return source, [], False
     header, _, body = text.partition("\n")
     magic, _, rest = header[2:].partition(" ")
+    if magic == "stage" and body.lstrip().startswith("%%"):  # it runs what is below it as a cell of its own
+        return _without_cell_magic(body)
     if magic in _FOREIGN_MAGICS:
         return "", [], True
     if magic == "capture" and rest.split() and rest.split()[0].isidentifier():

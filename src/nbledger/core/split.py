@@ -24,6 +24,7 @@ _FOLDER = 10
 """So many files of a stage in one folder are declared as the folder."""
 _WORDS = re.compile(r"[^\W_]+")
 _NUMBERED = re.compile(r"^\s*(?:(?:step|part|section)\s+)?[\dIVX]+(?:\.\d+)*[.):]?\s+", re.IGNORECASE)
+_ARTICLES = frozenset(("the", "a", "an"))
 _FEW = 4
 
 
@@ -101,8 +102,9 @@ class _Split:
             )
         self._needs: dict[int, frozenset[int]] = {}
         self.direct = {at: self._direct(at) for at in range(len(cells))}
+        cheap = splitcells.cheap(cells)
+        self.dear = frozenset(at for at, is_cheap in enumerate(cheap) if not is_cheap)
         self.bound = self._bound()
-        self.ties: list[tuple[int, tuple[int, ...]]] = []  # (the cell, the sinks that need it) of what made one stage
 
     def _direct(self, at: int) -> frozenset[int]:
         """What the cell needs by names, itself included."""
@@ -118,8 +120,7 @@ class _Split:
         """Cells that only one stage may run: those that are not cheap, those that a stage would not take by names alone, and
         those that read a file in between two that write it.
         """
-        cheap = splitcells.cheap(self.cells)
-        found = {at for at, is_cheap in enumerate(cheap) if not is_cheap}
+        found = set(self.dear)
         for sink in self.sinks:
             found |= self.needs(sink) - self.direct[sink]
         for path, writers in self.writers.items():
@@ -161,8 +162,6 @@ class _Split:
                     join(writers[0], at)
         for at in sorted(self.bound):
             needing = tuple(sink for sink in self.sinks if at in self.needs(sink))
-            if len({find(sink) for sink in needing}) > 1:
-                self.ties.append((at, needing))
             for sink in needing:
                 join(at, sink)
         while True:
@@ -246,30 +245,53 @@ class _Split:
         return "only shows" if syntax.shape(source).effect in _NOTHING else "no file that is written needs it"
 
     def notes(self, parts: Sequence[Part]) -> Iterable[str]:
-        """What keeps stages together, and what cannot be seen."""
-        owners = {index: part for part in parts for index in part.own}
-        for at, needing in self.ties:
-            part = owners.get(self.cells[at].index)
-            if part is None or len(part.outs) + len(part.metrics) < 2:
-                continue
-            passed = sorted(self._passed(at, needing))
-            made = sorted({path for sink in needing for path in _inside(self.cells[sink].seen.writes)})
-            what = f" ({_some(passed)})" if passed else ""
-            yield (
-                f"{_some(made)} are made by one stage, {part.name}: they need cell {self._told(at)}{what}. To make two, write"
-                " what it gives to a file, and read it where it is needed"
-            )
+        """What keeps outputs in one stage, and what is not seen."""
+        for part in parts:
+            if len(part.outs) + len(part.metrics) > 1:
+                own = [at for at in self.sinks if self.cells[at].index in part.own]
+                yield from self._ties(part, own)
         outside = sorted({path for cell in self.cells for path in cell.seen.writes if path.startswith("/")})
         if outside:
             yield f"{_some(outside)}: outside of the project, so no output of a stage"
+        owners = {index for part in parts for index in part.own}
         for cell in self.cells:
             if cell.seen.outside and cell.index in owners:
-                yield f"cell {told(cell)} uses {_some(cell.seen.outside)}: what that reads is not seen, add it as dependency"
+                yield f"cell {told(cell)} uses what cannot be seen into: does it read more than is listed?"
+
+    def _ties(self, part: Part, sinks: Sequence[int]) -> Iterable[str]:
+        """Why these sinks are one stage: the first cell that both need and only one stage may run; cells that write the same
+        file; random numbers that one goes on with where another left off.
+        """
+        for at in sorted(self.dear):
+            needing = [sink for sink in sinks if at in self.direct[sink]]
+            made = sorted({path for sink in needing for path in _inside(self.cells[sink].seen.writes)})
+            if len(needing) > 1:
+                passed = sorted(self._passed(at, needing))
+                what = f", which sets {_some(passed)}" if passed else ""
+                yield (
+                    f"{part.name} makes {_some(made)}: they need cell {self._told(at)}{what}. To make two stages of it, write"
+                    " that to a file, and read it where it is needed"
+                )
+                break
+        for path, writers in self.writers.items():
+            if len(writers) > 1 and writers[0] in sinks:
+                both = " and ".join(self._told(at) for at in writers[:2])
+                yield f"{part.name}: {path} is written by cells {both}, so they are one stage"
+                break
+        for sink in sinks:
+            hidden = self.needs(sink) - self.direct[sink]
+            others = [at for at in hidden if any(at in self.needs(other) for other in sinks if other != sink)]
+            if others:
+                yield (
+                    f"{part.name}: cell {self._told(sink)} goes on with the random numbers that cell {self._told(max(others))}"
+                    " left: generators of their own would make them independent"
+                )
+                break
 
     def _passed(self, at: int, needing: Sequence[int]) -> set[str]:
         names = names_of(self.cells[at].source)
-        later = {at for sink in needing for at in self.needs(sink)} - {at}
-        return set(names.binds | names.may_bind) & splitcells.uses(self.cells[i] for i in later if i > at)
+        later = {i for sink in needing for i in self.direct[sink] if i > at}
+        return set(names.binds | names.may_bind) & splitcells.uses(self.cells[i] for i in later)
 
 
 _NOTHING = {syntax.shape("").effect, syntax.shape("pass").effect}
@@ -331,4 +353,5 @@ def slug(text: str, *, keep: bool = False) -> str:
     if keep:
         return "".join(char for char in text if (char.isalnum() or char in "-_")).lstrip("-")
     plain = _NUMBERED.sub("", re.sub(r"[`*_]|\[([^]]*)\]\([^)]*\)", r"\1", text))
-    return "-".join(word.lower() for word in _WORDS.findall(plain)[:_FEW])[:40]
+    words = [word.lower() for word in _WORDS.findall(plain)]
+    return "-".join([word for word in words if word not in _ARTICLES][:_FEW])[:40]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import posixpath
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from nbledger.core.split import Part
 _SMALL = 64_000
 """Bytes of a file that may be one of metrics."""
 _MANY = 10
+_PATH = re.compile(r"[^\s'\"`;|&<>(){}$=,]+")
 _MOST = 20_000
 """Files: where there are more, they are looked at only before the first cell and after the last."""
 
@@ -63,6 +65,12 @@ class Watch:
                         path = os.path.relpath(entry.path, self._root).replace(os.sep, "/")
                         found[path] = files.signature(entry.stat())
         return found
+
+
+def named(source: str, notebook: str) -> set[str]:
+    """Paths from the root that words of a cell may name, which runs in the notebook's folder."""
+    folder = posixpath.dirname(notebook)
+    return {posixpath.normpath(posixpath.join(folder, word)) for word in _PATH.findall(source)}
 
 
 def of_numbers(root: Path, paths: Iterable[str]) -> frozenset[str]:

@@ -112,7 +112,7 @@ class Splitting:
         """Execute the notebook once, and say which stages it could be. ``Refused`` where it fails, or cannot be split."""
         ran = self._whole = self._execute_whole(progress)
         seen = [
-            replace(cell, seen=_seen(executed, wrote, ran, at))
+            replace(cell, seen=_seen(executed, wrote, ran, at, self.path))
             for at, (cell, executed, wrote) in enumerate(zip(self.cells, ran.record.cells, ran.by_cell, strict=True))
         ]
         taken = frozenset(stages.stages(self.project))
@@ -133,6 +133,8 @@ class Splitting:
                 (copy.into / path).unlink(missing_ok=True)
             for at, part in enumerate(proposal.parts):
                 chosen = stagecells.slice_of(book, part.name)
+                for path in (*part.outs, *part.metrics):  # as `nbledger run --stage` does
+                    (copy.into / path).parent.mkdir(parents=True, exist_ok=True)
                 step = _named(progress, f"stage {part.name}")
                 one = self._execute(copy, [book.cells[i] for i in chosen.indexes], f"stage-{at}", step)
                 if not one.done.complete or one.done.status != "FINISHED":
@@ -306,12 +308,15 @@ def _fit(book: Any, name: str) -> None:
         )
 
 
-def _seen(executed: ExecutedCell, wrote: frozenset[str], ran: _Ran, at: int) -> Seen:
+def _seen(executed: ExecutedCell, wrote: frozenset[str], ran: _Ran, at: int, notebook: str) -> Seen:
     writes = {*wrote, *(path for path in executed.writes if os.path.isabs(path) and os.path.isfile(path))}
     kept = {path for path in writes if path in ran.wrote or os.path.isabs(path)}
-    reads = tuple(path for path in executed.reads if not path.endswith(".ipynb"))
+    reads = [path for path in executed.reads if not path.endswith(".ipynb")]
     outside = (*executed.children, *executed.remote)
-    return Seen(reads, tuple(sorted(kept)), _seconds(ran.done, at), executed.random, outside)
+    if executed.children:  # what programs read is not seen: files that their command lines name
+        there = ran.before | frozenset().union(*ran.by_cell[:at])
+        reads += sorted((splitfiles.named(executed.source, notebook) & there) - kept)
+    return Seen(tuple(dict.fromkeys(reads)), tuple(sorted(kept)), _seconds(ran.done, at), executed.random, outside)
 
 
 def _seconds(done: Executed, at: int) -> float:

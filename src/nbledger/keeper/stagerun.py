@@ -6,6 +6,7 @@ DVC's metrics files become metrics, its plots files artifacts, its parameters pa
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import math
@@ -83,7 +84,7 @@ def placed(wdir: str, path: str) -> str:
 
 
 def _rows(entry: Mapping[str, Any], key: str) -> list[dvcfiles.Row]:
-    here = [row for row in entry.get(key) or [] if not _elsewhere(str(row.get("path")))]
+    here = [row for row in entry.get(key) or [] if "://" not in str(row.get("path"))]
     return dvcfiles.lock_rows({key: here}, key)
 
 
@@ -96,7 +97,7 @@ def _typed(path: Path, name: str) -> dict[str, Any]:
 
 
 def _named(pairs: Any) -> dict[str, str]:
-    return {path: md5 for path, md5 in pairs if md5 and md5 != "?"}
+    return {path: md5 for path, md5 in pairs if md5 and md5 != "?" and not _elsewhere(path)}
 
 
 def _elsewhere(path: str) -> bool:
@@ -125,6 +126,11 @@ class Declared:
         found = running(project, task.notebook, task.stage) if task.stage else None
         self._address = found[0] if found else ""
         self.stage: Stage | None = found[1] if found else None
+        made = (*self.stage.outs, *self.stage.metrics, *self.stage.plots) if self.stage else ()
+        for path in made:  # the cell that makes a folder may belong to no stage
+            if not _elsewhere(path):
+                with contextlib.suppress(OSError):
+                    (project.root / path).parent.mkdir(parents=True, exist_ok=True)
 
     @property
     def inputs(self) -> tuple[str, ...]:
