@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -133,7 +134,8 @@ class _Begun:
             stage=self.stage,
             swept=self.sweep.names,
         )
-        settle(planned.project, _DEED, trusting=trusting)
+        by_dvc = bool(self.stage) and "DVC_STAGE" in os.environ  # who runs the project's commands has trusted it
+        settle(planned.project, _DEED, trusting=trusting or by_dvc)
         options = _changed(self.how)(Options(kernel=self.kernel, experiment=self.experiment, search=self.sweep.kept()))
         called = self.name or ("batch" if len(planned.tasks) > 1 else planned.tasks[0].name)
         return batch.begin(planned.project, called, options, planned.tasks, _renderer(options), progress)
