@@ -26,6 +26,8 @@ RECORDERS = (
     "src/nbledger/keeper/recorder.py",
     "src/nbledger/keeper/reproductions.py",
     "src/nbledger/core/batch.py",
+    "src/nbledger/core/sweep.py",
+    "src/nbledger/keeper/batch.py",
     "src/nbledger/keeper/promote.py",
     "src/nbledger/core/mlflow.py",
     "src/nbledger/core/mlflow_active.py",
@@ -34,7 +36,18 @@ RECORDERS = (
     "magics/nbledger_magics/collect.py",
     "magics/nbledger_magics/tracked_cell.py",
 )
-NAMED_TAGS = ("JOURNAL_TAG", "MODEL_TAG", "BATCH_TAG", "ATTEMPT_TAG", "REPRODUCES", "VERDICT", "REPRODUCED_BY")
+NAMED_TAGS = (
+    "JOURNAL_TAG",
+    "MODEL_TAG",
+    "BATCH_TAG",
+    "ATTEMPT_TAG",
+    "PRUNED_TAG",
+    "TASK_TAG",
+    "SUPERSEDED_TAG",
+    "REPRODUCES",
+    "VERDICT",
+    "REPRODUCED_BY",
+)
 
 
 def sections(page: str) -> dict[str, str]:

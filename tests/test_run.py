@@ -74,9 +74,12 @@ def test_outside_of_a_project_and_as_json(folder: Path) -> None:
     (found,) = runs(folder)  # the ledger is that of the working directory
     assert said["status"] == row["status"] == found.info.status == "FINISHED"
     assert said["run_id"] is None and row["run_id"] == found.info.run_id
-    assert set(said) == {"batch", "name", "status", "run_id", "notebooks", "notes", "seconds"}
+    assert set(said) == {
+        "batch", "name", "status", "run_id", "notebooks", "notes", "seconds", "swept", "objective", "best"
+    }  # fmt: skip
     assert set(row) == {
-        "notebook", "name", "status", "error", "seconds", "attempts", "run_id", "output", "params", "kept", "edited"
+        "notebook", "name", "status", "error", "seconds", "attempts", "run_id", "output", "params", "kept", "edited",
+        "metrics",
     }  # fmt: skip
     assert row["notebook"] == "sub/n.ipynb" and row["seconds"] > 0
 

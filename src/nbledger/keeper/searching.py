@@ -57,9 +57,9 @@ class Searching:
         self._study: door.Study | None = None
         self._missed = threading.Lock()
         if search.chooses or search.prune:
-            self._study = door.Study(
-                book.path / FILE, replace(search, jobs=options.jobs or (2 if options.on else 1)), found.id
-            )
+            jobs = options.jobs or (2 if options.on else 1)
+            study = replace(search, jobs=jobs, trials=len(found.tasks))
+            self._study = door.Study(book.path / FILE, study, found.id)
             self._study.settle(_past(found, search))
         self._follower = Follower(project, self._study, search.metric, prune) if self._study and search.prune else None
 
