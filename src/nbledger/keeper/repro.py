@@ -47,7 +47,7 @@ REPRO_TAG = "nbledger.repro"
 EXPERIMENT = "NBLEDGER_EXPERIMENT"
 _PATIENCE = 25.0
 """Seconds that an interrupted stage has to end before it is killed; a notebook closes its run in them."""
-_BUSY = ("Unable to acquire lock", "is busy, it is being blocked by")
+_BUSY, _IN_USE = ("Unable to acquire lock", "is busy, it is being blocked by"), "in use by another process"
 
 
 @dataclass
@@ -181,7 +181,7 @@ class Runner:
         failed = told.kind == "failed"
         status = BROKEN if failed else RAN if doing.executed else PULLED if told.changed or doing.pulled else SKIPPED
         status = CUT if failed and self._cut else WOULD if self._asked.dry and status == RAN else status
-        error = _plain(told.text) if failed else ""
+        error = "" if not failed else "interrupted" if self._cut else _plain(told.text)
         if failed and doing.executed and not self._cut:
             self._printed = self._tail.lines(20)
         self._close(doing, KILLED if status == CUT else FAILED if failed else FINISHED, error)
@@ -365,11 +365,14 @@ def is_code(stage: Stage) -> bool:
     return stage.always and stage.cmd.split()[:2] == ["nbledger", "code"]
 
 
+_SCRIPTS = (".py", ".sh", ".R", ".r", ".jl", ".pl", ".js", ".rb", ".lua", ".m", ".sql", ".ipynb")
+
+
 def _script(stage: Stage) -> str | None:
     """The dependency that the command executes."""
     with contextlib.suppress(ValueError):
         words = {stagerun.placed(stage.wdir, word) for word in shlex.split(stage.cmd)}
-        return next((path for path in stage.deps if path in words and "." in path.rpartition("/")[2]), None)
+        return next((path for path in stage.deps if path in words and path.endswith(_SCRIPTS)), None)
     return None
 
 
@@ -378,6 +381,8 @@ def _plain(text: str) -> str:
     said = git.scrub_url(" ".join(text.split()))
     if said.startswith("failed to reproduce "):
         said = said.partition(": ")[2] or said
+    if any(each in said for each in _BUSY):
+        return _IN_USE
     return _GONE.sub(r"\1 is not there", said)[:500]
 
 
@@ -393,8 +398,8 @@ def _excerpt(lines: Sequence[str]) -> str:
 def _refusal(said: str) -> LedgerError:
     """Why DVC did nothing."""
     plain = _plain(said) or "it ended without a word"
-    if any(each in said for each in _BUSY):
-        return Busy("this DVC repository is in use by another process", "wait for it to finish, then try again")
+    if _IN_USE in plain:
+        return Busy(f"this DVC repository is {_IN_USE}", "wait for it to finish, then try again")
     return ToolFailed(f"dvc repro: {plain}", "nbledger pipeline shows the stages")
 
 
