@@ -152,13 +152,17 @@ class Tables:
 
     def inside(self, parents: Sequence[str]) -> list[str]:
         """Ids of the runs that are tied to one of these as their parent, the oldest first."""
+        return self.tagged(PARENT, parents)
+
+    def tagged(self, key: str, values: Sequence[str]) -> list[str]:
+        """Ids of the runs whose tag ``key`` has one of these values, the oldest first."""
         found: list[tuple[Any, ...]] = []
-        for at in range(0, len(parents), AT_ONCE):
-            part = parents[at : at + AT_ONCE]
+        for at in range(0, len(values), AT_ONCE):
+            part = values[at : at + AT_ONCE]
             tied = f"select run_uuid from tags where key = ? and value in ({','.join('?' * len(part))})"
             query = f"{_FACTS}{self._only[0]} and r.run_uuid in ({tied})"
             with self._reading():
-                found += self._store.execute(query, (*self._only[1], PARENT, *part)).fetchall()
+                found += self._store.execute(query, (*self._only[1], key, *part)).fetchall()
         return [str(row[0]) for row in sorted(found, key=lambda row: (row[3] or 0, row[0]))]
 
     def holders(self, limit: int) -> list[str]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import re
 import shlex
 import threading
 import time
@@ -17,9 +16,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nbledger.core import dvc, dvcrepro, git, stages
+from nbledger.core import dvc, dvcrepro, mlflow_tables, stages
 from nbledger.core.batch import FAILED, FINISHED, KILLED
-from nbledger.core.errors import Busy, LedgerError, ToolFailed, UsageError
+from nbledger.core.errors import LedgerError, UsageError
 from nbledger.core.project import Project
 from nbledger.core.records import RunRow
 from nbledger.core.stages import Stage
@@ -40,6 +39,9 @@ from nbledger.keeper.repros import (
     Tail,
     Tell,
     Told,
+    excerpt,
+    plain,
+    refusal,
 )
 
 REPRO_TAG = "nbledger.repro"
@@ -47,7 +49,6 @@ REPRO_TAG = "nbledger.repro"
 EXPERIMENT = "NBLEDGER_EXPERIMENT"
 _PATIENCE = 25.0
 """Seconds that an interrupted stage has to end before it is killed; a notebook closes its run in them."""
-_BUSY, _IN_USE = ("Unable to acquire lock", "is busy, it is being blocked by"), "in use by another process"
 
 
 @dataclass
@@ -181,12 +182,12 @@ class Runner:
         failed = told.kind == "failed"
         status = BROKEN if failed else RAN if doing.executed else PULLED if told.changed or doing.pulled else SKIPPED
         status = CUT if failed and self._cut else WOULD if self._asked.dry and status == RAN else status
-        error = "" if not failed else "interrupted" if self._cut else _plain(told.text)
+        error = "" if not failed else "interrupted" if self._cut else plain(told.text)
         if failed and doing.executed and not self._cut:
             self._printed = self._tail.lines(20)
         self._close(doing, KILLED if status == CUT else FAILED if failed else FINISHED, error)
         if doing.stage is None:  # data that DVC tracks by themselves
-            if status == PULLED:
+            if status == PULLED and not doing.pulled:
                 self._note(f"{doing.name}: its data had changed, and are tracked as they are now")
             elif failed:
                 self._problem = error
@@ -232,11 +233,11 @@ class Runner:
         """DVC ended with an error: one of a stage that was executed is told by its row, any other is a refusal."""
         broken = [row for row in self._rows.values() if row.status == BROKEN]
         if self._parent is None and not any(row.seconds for row in broken):
-            stage, said = (broken[0].stage, broken[0].error) if broken else ("", self._problem or _excerpt(self._said))
-            raise _refusal(f"{stage}: {said}" if stage else said)
+            stage, said = (broken[0].stage, broken[0].error) if broken else ("", self._problem or excerpt(self._said))
+            raise refusal(f"{stage}: {said}" if stage else said)
         self._refused = True
         if not broken:
-            self._note(_plain(self._problem))
+            self._note(plain(self._problem))
 
     # ── the run that holds the others ────────────────────────────────────────────────────────────────────────────
 
@@ -313,9 +314,8 @@ class Runner:
             row = self._rows.get(name) or StageRow(name, WAITING)
             if row.status in (RAN, BROKEN, CUT):
                 row = _with_run(row, made.get(name) or made.get(stage.name))
-            elif row.status in (SKIPPED, PULLED):
-                row = self._made_by(row, stage)
             rows.append(row)
+        rows = self._made_before(rows)
         return Report(
             self._status(),
             parent,
@@ -327,37 +327,53 @@ class Runner:
             self._asked.dry,
         )
 
-    def _made_by(self, row: StageRow, stage: Stage) -> StageRow:
-        """The row, with the run that made what the stage has."""
-        held = stagerun.locked(self._project, stage)
-        if held is None or self._asked.dry:
-            return row
-        wanted = (
-            f"tags.`{stagerun.DIGEST_TAG}` = '{stagerun.digest(stage, held[0])}' AND attributes.status = 'FINISHED'"
-        )
+    def _made_before(self, rows: list[StageRow]) -> list[StageRow]:
+        """The rows, those of what was not executed with the run that made what the stage has."""
+        wanted: dict[str, str] = {}
+        for row in rows if not self._asked.dry else ():
+            stage = self._plan[row.stage] if row.status in (SKIPPED, PULLED) else None
+            if stage is not None and (held := stagerun.locked(self._project, stage)) is not None:
+                wanted[row.stage] = stagerun.digest(stage, held[0])
         try:
-            found = client.call(self._project, "runs", {"text": wanted, "limit": 1})
+            found = _tagged(self._project, stagerun.DIGEST_TAG, list(wanted.values())) if wanted else []
         except LedgerError as err:
-            return _noted(row, f"which run made it cannot be told: {err.message}")
-        return _with_run(row, found[0]) if found else _noted(row, "made outside of nbledger")
+            self._note(f"which runs made what is skipped cannot be told: {err.message}")
+            return rows
+        made = {row.tags[stagerun.DIGEST_TAG]: row for row in found if row.status == FINISHED}
+        known = {name: made.get(digest) for name, digest in wanted.items()}
+        return [
+            row if row.stage not in known else _with_run(row, maker) if (maker := known[row.stage]) else _unknown(row)
+            for row in rows
+        ]
 
 
 def _children(project: Project, parent: str) -> dict[str, RunRow]:
     """{stage: its run} of the runs inside ``parent``; of a stage that was tried twice the newest."""
-    wanted = {"text": f"tags.`mlflow.parentRunId` = '{parent}'", "limit": 10_000}
     try:
-        found: list[RunRow] = client.call(project, "runs", wanted)
+        found = _tagged(project, mlflow_tables.PARENT, [parent])
     except LedgerError:
         return {}
-    return {row.tags[stages.TAG]: row for row in reversed(found) if stages.TAG in row.tags}
+    return {row.tags[stages.TAG]: row for row in found if stages.TAG in row.tags}
+
+
+def _tagged(project: Project, tag: str, values: Sequence[str]) -> list[RunRow]:
+    """Runs whose ``tag`` has one of these values, the oldest first."""
+    tables = mlflow_tables.opened(project.tracking_uri, None)
+    if tables is not None:
+        with contextlib.closing(tables):
+            return [each.row for each in tables.read(tables.tagged(tag, values))]
+    found: list[RunRow] = []
+    for value in values:
+        found += reversed(client.call(project, "runs", {"text": f"tags.`{tag}` = '{value}'", "limit": 1000}))
+    return found
 
 
 def _with_run(row: StageRow, run: RunRow | None) -> StageRow:
     return row if run is None else StageRow(row.stage, row.status, run.run_id, row.seconds, row.error, row.note)
 
 
-def _noted(row: StageRow, note: str) -> StageRow:
-    return StageRow(row.stage, row.status, row.run_id, row.seconds, row.error, note)
+def _unknown(row: StageRow) -> StageRow:
+    return StageRow(row.stage, row.status, None, row.seconds, row.error, "made outside of nbledger")
 
 
 def is_code(stage: Stage) -> bool:
@@ -374,33 +390,6 @@ def _script(stage: Stage) -> str | None:
         words = {stagerun.placed(stage.wdir, word) for word in shlex.split(stage.cmd)}
         return next((path for path in stage.deps if path in words and path.endswith(_SCRIPTS)), None)
     return None
-
-
-def _plain(text: str) -> str:
-    """DVC's words in one line, without what it says each time."""
-    said = git.scrub_url(" ".join(text.split()))
-    if said.startswith("failed to reproduce "):
-        said = said.partition(": ")[2] or said
-    if any(each in said for each in _BUSY):
-        return _IN_USE
-    return _GONE.sub(r"\1 is not there", said)[:500]
-
-
-_GONE = re.compile(r"\[Errno 2\] No such file or directory: '([^']+)'")
-_NUMBERED = re.compile(r"\s*\d+(\s|$)")
-
-
-def _excerpt(lines: Sequence[str]) -> str:
-    """What DVC says of a file that it cannot read, without the lines of the file that it shows."""
-    return ": ".join(line.strip().rstrip(".:") for line in lines if not _NUMBERED.match(line))
-
-
-def _refusal(said: str) -> LedgerError:
-    """Why DVC did nothing."""
-    plain = _plain(said) or "it ended without a word"
-    if _IN_USE in plain:
-        return Busy(f"this DVC repository is {_IN_USE}", "wait for it to finish, then try again")
-    return ToolFailed(f"dvc repro: {plain}", "nbledger pipeline shows the stages")
 
 
 def run(project: Project, folder: Path, asked: Asked, tell: Tell) -> Report:

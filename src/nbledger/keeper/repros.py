@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from nbledger.core import git
+from nbledger.core.errors import Busy, LedgerError, ToolFailed
+
+_BUSY, _IN_USE = ("Unable to acquire lock", "is busy, it is being blocked by"), "in use by another process"
 RAN, SKIPPED, PULLED, BROKEN, CUT = "ran", "skipped", "pulled", "failed", "killed"
 WAITING, WOULD = "not run", "would run"
 _KEPT = 1 << 20
@@ -96,3 +101,30 @@ class Tail:
         last = b"".join(self._chunks)[-65536:].decode("utf-8", "replace")
         said = [line.rpartition("\r")[2].rstrip() for line in last.rstrip().splitlines()]
         return [line for line in said if line][-most:]
+
+
+def plain(text: str) -> str:
+    """DVC's words in one line, without what it says each time."""
+    said = git.scrub_url(" ".join(text.split()))
+    if said.startswith("failed to reproduce "):
+        said = said.partition(": ")[2] or said
+    if any(each in said for each in _BUSY):
+        return _IN_USE
+    return _GONE.sub(r"\1 is not there", said)[:500]
+
+
+_GONE = re.compile(r"\[Errno 2\] No such file or directory: '([^']+)'")
+_NUMBERED = re.compile(r"\s*\d+(\s|$)")
+
+
+def excerpt(lines: Sequence[str]) -> str:
+    """What DVC says of a file that it cannot read, without the lines of the file that it shows."""
+    return ": ".join(line.strip().rstrip(".:") for line in lines if not _NUMBERED.match(line))
+
+
+def refusal(said: str) -> LedgerError:
+    """Why DVC did nothing."""
+    words = plain(said) or "it ended without a word"
+    if _IN_USE in words:
+        return Busy(f"this DVC repository is {_IN_USE}", "wait for it to finish, then try again")
+    return ToolFailed(f"dvc repro: {words}", "nbledger pipeline shows the stages")
