@@ -11,6 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from bench import (
+    cases_batch,
     cases_browser,
     cases_compare,
     cases_data,
@@ -38,6 +39,8 @@ CASES: dict[str, Callable[[World], list[Row]]] = {
     "sidebar": cases_sidebar.sidebar,
     "compare": cases_compare.compare,
     "restore": cases_restore.restore_data,
+    "sweep": cases_batch.sweep,
+    "sweep_64": cases_batch.sweep_64,
     "server": cases_server.extension,
     "browser": cases_browser.browser,
 }

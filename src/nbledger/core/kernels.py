@@ -165,14 +165,14 @@ def started(
         options["kernel_name"] = kernel_name
     with contextlib.ExitStack() as stack:
         for attempt in range(1, _STARTS + 1):
-            own = {"km": _manager(python)} if python is not None else {}
+            manager = _manager(python, kernel_name or _kernel_of(notebook))
             printed = stack.enter_context(
                 tempfile.TemporaryFile()
             )  # what is no output of a cell: the kernel's own words
             try:
                 if launch is not None:
-                    own["km"] = _launching(own.get("km"), kernel_name, notebook, launch)
-                client = NotebookClient(notebook, **options, **own)
+                    _launched_by(manager, launch)
+                client = NotebookClient(notebook, km=manager, **options)
                 stack.enter_context(
                     client.setup_kernel(env=dict(environment), cleanup_kc=True, stdout=printed, stderr=printed)
                 )
@@ -250,6 +250,10 @@ def failure(cell: Any, name: str, value: str) -> None:
 
 def kernel_name(notebook: Any) -> str:
     """The kernel that a notebook asks for."""
+    return _kernel_of(notebook)
+
+
+def _kernel_of(notebook: Any) -> str:
     return str(notebook.metadata.get("kernelspec", {}).get("name") or "python3")
 
 
@@ -291,20 +295,42 @@ def quickly() -> Iterator[None]:
             del sys.modules[name]
 
 
-def _manager(python: Path) -> Any:
-    """A manager of kernels of one interpreter, whatever kernels are registered."""
+def _manager(python: Path | None, name: str) -> Any:
+    """A manager of the kernel ``name``; or of one interpreter, whatever kernels are registered."""
+    from jupyter_client.asynchronous import AsyncKernelClient
     from jupyter_client.kernelspec import KernelSpec
     from jupyter_client.manager import AsyncKernelManager
 
-    manager = AsyncKernelManager()
-    words = [str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}", "--log-level=ERROR"]
-    manager._kernel_spec = KernelSpec(argv=words, display_name="Python", language="python")  # noqa: SLF001 - no public way
+    class Client(AsyncKernelClient):  # type: ignore[misc]
+        async def wait_for_ready(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - its name there
+            """Until it answers, and what it publishes is heard. (Jupyter's own then waits until there was silence for a
+            fifth of a second. That is for those who take any message for an answer to theirs.)
+            """
+            from queue import Empty
+
+            until = time.monotonic() + (timeout or float("inf"))
+            while time.monotonic() < until:
+                self.kernel_info()
+                with contextlib.suppress(Empty):
+                    said = await self.shell_channel.get_msg(timeout=1)
+                    await self.iopub_channel.get_msg(timeout=0.2)
+                    self._handle_kernel_info_reply(said)
+                    return
+                if not await self.is_alive():
+                    raise RuntimeError("it died before it was ready")
+            raise RuntimeError(f"it was not ready within {timeout} s")
+
+    manager = AsyncKernelManager(kernel_name=name)
+    manager.client_factory = Client
+    if python is not None:
+        words = [str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}", "--log-level=ERROR"]
+        spec = KernelSpec(argv=words, display_name="Python", language="python")
+        manager._kernel_spec = spec  # noqa: SLF001 - no public way
     return manager
 
 
-def _launching(manager: Any, name: str, notebook: Any, launch: Launch) -> Any:
-    """A manager of a kernel that ``launch`` starts, or where that cannot, as always."""
-    from jupyter_client.manager import AsyncKernelManager
+def _launched_by(manager: Any, launch: Launch) -> None:
+    """Have the manager start its kernel by ``launch``, or where that cannot, as always."""
     from jupyter_client.provisioning import LocalProvisioner
 
     class Launched(LocalProvisioner):  # type: ignore[misc]
@@ -321,11 +347,8 @@ def _launching(manager: Any, name: str, notebook: Any, launch: Launch) -> Any:
             self.cwd = words["cwd"]
             return self.connection_info
 
-    if manager is None:
-        manager = AsyncKernelManager(kernel_name=name or kernel_name(notebook))
     if "kernel_provisioner" not in manager.kernel_spec.metadata:  # another has its own ways to start a kernel
         manager.provisioner = Launched(kernel_spec=manager.kernel_spec, parent=manager)
-    return manager
 
 
 @contextlib.contextmanager
