@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import atexit
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from functools import cache
 from pathlib import Path
 
 import psutil
 import pytest
+
+import emptystore
+import forked
 
 # Variables of the person's shell, editor or CI that would change what the tools under test do.
 LEAKY_PREFIXES = ("MLFLOW_", "JUPYTER", "IPYTHON", "DVC_", "GIT_", "NBLEDGER_", "PAPERMILL_", "XDG_")
@@ -31,6 +32,15 @@ IDENTITY = """\
     gpgSign = false
 [protocol "file"]
     allow = always
+"""
+
+
+DVC = """
+import os, sys
+os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+os.dup2(os.open({said!r}, os.O_WRONLY), 2)
+from dvc.cli import main
+sys.exit(main({words!r}))
 """
 
 
@@ -52,7 +62,12 @@ def git(root: Path, *words: str) -> str:
 
 
 def dvc(root: Path, *words: str) -> str:
-    return run(sys.executable, "-m", "dvc", *words, cwd=root)
+    """What ``dvc WORDS`` prints (stripped), in a process that need not import it."""
+    with tempfile.NamedTemporaryFile(mode="r", prefix="dvc-said-") as said:
+        ended = forked.shared("dvc.cli", "dvc.repo", "dvc.commands").run(DVC.format(said=said.name, words=words), root)
+        if ended.code:
+            pytest.fail(f"`dvc {' '.join(words)}` exited with {ended.code}:\n{ended.out}\n{said.read()}")
+    return ended.out.strip()
 
 
 def data_remote(root: Path, place: Path) -> None:
@@ -84,17 +99,6 @@ def make_repository(root: Path) -> Path:
     return root
 
 
-@cache
-def _empty_stores() -> Path:
-    """The folder of a home in which nbledger has made a run store before: later ones are copies."""
-    home = short_folder()
-    atexit.register(shutil.rmtree, home, ignore_errors=True)
-    code = "from nbledger.core import mlflow, project; mlflow.ensure_embedded(project.find())"
-    env = {"JUPYTER_DATA_DIR": str(home), "MLFLOW_DISABLE_TELEMETRY": "true"}
-    run(sys.executable, "-c", code, cwd=home, env=os.environ | env)
-    return home / "nbledger"
-
-
 def isolated_environment(home: Path, runtime: Path) -> dict[str, str]:
     """This process's environment with every configuration, data and cache folder below ``home``, which is that of a person
     who has used nbledger before.
@@ -121,9 +125,7 @@ def isolated_environment(home: Path, runtime: Path) -> dict[str, str]:
     }
     for folder in folders.values():
         folder.mkdir(parents=True, exist_ok=True)
-    (folders["JUPYTER_DATA_DIR"] / "nbledger").mkdir(mode=0o700, exist_ok=True)
-    for store in _empty_stores().glob("store-*.db"):
-        shutil.copy(store, folders["JUPYTER_DATA_DIR"] / "nbledger")
+    emptystore.put(folders["JUPYTER_DATA_DIR"])
     kept = {k: v for k, v in os.environ.items() if not k.startswith(LEAKY_PREFIXES) and k not in LEAKY}
     return (
         kept

@@ -34,7 +34,11 @@ class Warm:
 
     def __init__(self, *modules: str) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, __file__, *modules], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, __file__, *modules],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true", "DVC_NO_ANALYTICS": "1", "DO_NOT_TRACK": "1"},
         )
         self._answer()
 
@@ -101,16 +105,17 @@ def warm(*modules: str) -> Iterator[Warm]:
         process.close()
 
 
-_shared: list[Warm] = []
+LEDGER = ("nbledger.cli", "mlflow", "mlflow.store.tracking.sqlalchemy_store", "nbledger.keeper.publish")
+_shared: dict[tuple[str, ...], Warm] = {}
 
 
-def shared() -> Warm:
-    """The one of this test process, in which MLflow and nbledger's publisher are imported."""
-    if not _shared or not _shared[-1].alive:
-        modules = ("nbledger.cli", "mlflow", "mlflow.store.tracking.sqlalchemy_store", "nbledger.keeper.publish")
-        _shared.append(Warm(*modules))
-        atexit.register(_shared[-1].close)
-    return _shared[-1]
+def shared(*modules: str) -> Warm:
+    """The one of this test process in which these modules are imported: without any, MLflow and nbledger's publisher."""
+    wanted = modules or LEDGER
+    if wanted not in _shared or not _shared[wanted].alive:
+        _shared[wanted] = Warm(*wanted)
+        atexit.register(_shared[wanted].close)
+    return _shared[wanted]
 
 
 @contextmanager

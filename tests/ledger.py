@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
+from forked import FLUSH, shared
+
 
 def flush(root: Path) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "nbledger.cli", "flush"],
-        cwd=root,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=180,
-    )
-    return done.stdout + done.stderr
+    """What ``nbledger flush`` says, in a process that need not import MLflow."""
+    return shared().run(FLUSH, root).out
 
 
 def uri(root: Path) -> str:
