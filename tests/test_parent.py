@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import math
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +10,8 @@ import pytest
 
 import ledger
 from magics.test_display import HOSTILE, elements
-from nbledger.commands import sweep_text
-from nbledger.commands.answer import Answer
+from nbledger.commands import sweep_text, tree
+from nbledger.commands.answer import Answer, Face
 from nbledger.core import children, mlflow, scales, sweepview
 from nbledger.core.children import Family
 from nbledger.core.errors import UsageError
@@ -247,12 +244,11 @@ def nested(where: str, experiment: str) -> str:
     return parent
 
 
-def asked(root: Path, *words: str, code: int = 0) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "nbledger.cli", "runs", *words], cwd=root, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == code, done.stdout + done.stderr
-    return done.stdout + done.stderr
+def asked(*words: str) -> Answer:
+    """What ``nbledger runs`` answers, in this process."""
+    found = tree.run(["runs", *words], Face())
+    assert found is not None and found.code == 0
+    return found
 
 
 def test_children_from_the_stores_tables(project: Path) -> None:
@@ -260,20 +256,20 @@ def test_children_from_the_stores_tables(project: Path) -> None:
     mlflow.ensure_embedded(here)
     parent = nested(ledger.uri(project), here.experiment)
     _same_family(here, parent)
-    rows = json.loads(asked(project, "--parent", "tuning", "--json"))
-    assert [r["params"]["n"] for r in rows] == ["2", "1", "0", "3"] and rows[0]["metrics"] == {
-        "seconds": 1.0,
-        "accuracy": 0.2,
-    }
-    shown = asked(project, "--parent", parent[:8], "--metric", "seconds")
+    rows = asked("--parent", "tuning", "--json").data
+    assert [r.params["n"] for r in rows] == ["2", "1", "0", "3"]
+    assert rows[0].metrics == {"seconds": 1.0, "accuracy": 0.2}
+    shown = asked("--parent", parent[:8], "--metric", "seconds").text
     assert "4 runs, 3 finished, 1 failed" in shown and "by seconds" in shown
-    assert len(asked(project, "--parent", "alone").splitlines()) == 1
-    assert "nothing" not in asked(project, "--parent", "tuning", "nothing") and "matches" in asked(
-        project, "--parent", "tuning", "no-such"
-    )
-    assert "there is no run 'tunin'" in asked(project, "--parent", "tunin", code=2)
-    assert "none of these runs has a metric 'acc'" in asked(project, "--parent", "tuning", "--metric", "acc", code=2)
-    assert "--metric goes with --parent" in asked(project, "--metric", "accuracy", code=2)
+    assert len(asked("--parent", "alone").text.splitlines()) == 1
+    assert asked("--parent", "tuning", "no-such").text == f"no run inside tuning ({parent[:8]}) matches"
+    for words, said in (
+        (("--parent", "tunin"), "there is no run 'tunin'"),
+        (("--parent", "tuning", "--metric", "acc"), "none of these runs has a metric 'acc'"),
+        (("--metric", "accuracy"), "--metric goes with --parent"),
+    ):
+        with pytest.raises(UsageError, match=said):
+            asked(*words)
 
 
 @pytest.mark.slow

@@ -99,11 +99,12 @@ class _Below:
         """The runs inside those found, the oldest first."""
         if self._tables is not None:
             return _read(self._tables, self._tables.inside([row.run_id for row in found])[: 2 * MOST])
-        if all(row.metrics for row in found):
-            return []  # a server is not asked for what would change nothing that is looked at
+        if not found:
+            return []
         ids = {row.run_id for row in found}
-        began = min((row.start for row in found if row.start), default=None)
+        began, ended = min(row.start or "" for row in found), max(row.end or "9" for row in found)
         since = f" and attributes.start_time >= {_ms(began)}" if began else ""
+        since += f" and attributes.start_time <= {_ms(ended)}" if ended < "9" else ""
         rows = self._searched(f"tags.`{PARENT}` LIKE '%'{since}", 2 * MOST)
         return [row for row in rows if row.tags.get(PARENT) in ids]
 

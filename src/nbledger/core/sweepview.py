@@ -140,7 +140,10 @@ def _objective(parent: RunRow) -> tuple[str, int]:
 
 
 def _metrics(rows: Sequence[RunRow]) -> list[str]:
-    """What most runs have comes first; of these the plain ones that differ and whose name says which way is better."""
+    """Those that differ and that most runs that finished have come first; of these the plain ones whose name says which way
+    is better.
+    """
+    rows = [row for row in rows if row.status == "FINISHED"] or rows
     count = Counter(key for row in rows for key in row.metrics)
     seen: dict[str, set[float]] = {}
     for row in rows:
@@ -148,9 +151,8 @@ def _metrics(rows: Sequence[RunRow]) -> list[str]:
             if len(distinct := seen.setdefault(key, set())) < 2:
                 distinct.add(value)
 
-    def rank(key: str) -> tuple[bool, int, bool, bool, bool]:
-        plain = "." not in key
-        return key.startswith("system/"), -count[key], len(seen[key]) < 2, not plain, not direction.of(key)
+    def rank(key: str) -> tuple[bool, bool, int, bool, bool]:
+        return key.startswith("system/"), len(seen[key]) < 2, -count[key], "." in key, not direction.of(key)
 
     return sorted(count, key=rank)
 
