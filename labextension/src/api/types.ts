@@ -407,7 +407,10 @@ export interface IPipeline {
   readonly edges: readonly { readonly from: string; readonly to: string }[];
   readonly problems: readonly string[];
 }
-/** `id` names the node in edges. A `data` node is a file that a stage reads and no stage writes, or an output. */
+/**
+ * `id` names the node in edges. A `data` node is a file that a stage reads and no stage writes, or an output. A stage that
+ * `may_run` comes after a stale one. `notebook` and `cell` (the id of its first cell) say where the stage's code is.
+ */
 export interface IPipelineNode {
   readonly id: string;
   readonly kind: 'stage' | 'data';
@@ -420,6 +423,9 @@ export interface IPipelineNode {
   readonly outs: readonly string[];
   readonly params: readonly string[];
   readonly metrics: readonly string[];
+  readonly may_run: boolean;
+  readonly notebook: string;
+  readonly cell: string;
 }
 
 // ── work ─────────────────────────────────────────────────────────────────────────────────────────────────

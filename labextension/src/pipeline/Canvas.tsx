@@ -170,7 +170,8 @@ function Box(props: {
   const { node, trans } = props;
   const stage = node.kind === 'stage';
   const Icon = stage ? runIcon : fileIcon;
-  const state = node.stale ? staleWord(node, trans) : stage ? trans.__('up to date') : '';
+  const state =
+    node.stale || node.may_run ? staleWord(node, trans) : stage ? trans.__('up to date') : '';
   const kind = stage ? trans.__('stage') : trans.__('file');
   const label = [`${kind} ${cut(node.label, 200)}`, state, cut(node.why.join('; '), 300)];
   return (
@@ -180,6 +181,7 @@ function Box(props: {
       style={props.place}
       data-kind={node.kind}
       data-stale={node.stale}
+      data-may-run={node.may_run}
       data-id={node.id}
       aria-pressed={props.selected}
       aria-label={label.filter(Boolean).join(', ')}
@@ -194,9 +196,9 @@ function Box(props: {
       <Icon.react tag="span" className="nbl-pipeline-icon" aria-hidden="true" />
       <span className="nbl-pipeline-words">
         <Clip text={node.label} />
-        {node.stale ? (
+        {node.stale || node.may_run ? (
           <span className="nbl-pipeline-stale">
-            <refreshIcon.react tag="span" aria-hidden="true" />
+            {node.stale ? <refreshIcon.react tag="span" aria-hidden="true" /> : null}
             {state}
           </span>
         ) : null}
@@ -207,7 +209,7 @@ function Box(props: {
 
 export function staleWord(node: IPipelineNode, trans: TranslationBundle): string {
   if (node.kind === 'stage') {
-    return trans.__('stale');
+    return node.stale ? trans.__('stale') : trans.__('may run');
   }
   return node.why.includes('it is missing') ? trans.__('missing') : trans.__('changed');
 }

@@ -89,6 +89,7 @@ function Known({ pipeline, view }: { pipeline: IPipeline; view: IPipelineView })
   useChanges(view.wantedChanged);
   const stages = useMemo(() => inOrder(pipeline), [pipeline]);
   const stale = stages.filter(stage => stage.stale).length;
+  const after = stages.filter(stage => stage.may_run).length;
   const drawable = stages.length <= TOO_MANY;
   const [chosen, setFiles] = useState<boolean | null>(null);
   const files = chosen ?? pipeline.nodes.length <= MANY;
@@ -110,6 +111,7 @@ function Known({ pipeline, view }: { pipeline: IPipeline; view: IPipelineView })
           {trans._n('%1 stage', '%1 stages', stages.length)}
           {', '}
           {stale ? trans._n('%1 stale', '%1 stale', stale) : trans.__('all up to date')}
+          {after ? `, ${trans._n('%1 may run after', '%1 may run after', after)}` : ''}
         </span>
         <Switch label={trans.__('files')} on={files} set={setFiles} disabled={table} />
         <Switch label={trans.__('as a table')} on={table} set={setTable} disabled={!drawable} />
@@ -180,7 +182,7 @@ export function State(props: {
   view: Pick<IPipelineView, 'ledger'>;
 }): ReactElement {
   const { trans } = props.view.ledger;
-  return props.node.stale ? (
+  return props.node.stale || props.node.may_run ? (
     <Chip text={staleWord(props.node, trans)} mood="warn" />
   ) : (
     <Chip text={trans.__('up to date')} mood="good" />
@@ -222,6 +224,16 @@ function Details({
       <List title={trans.__('Writes')} items={node.outs} />
       <List title={trans.__('Parameters')} items={node.params} />
       <List title={trans.__('Metrics')} items={node.metrics} />
+      {node.notebook ? (
+        <Entry title={trans.__('Code in')}>
+          <Lead
+            text={node.notebook}
+            onClick={() => {
+              openCells(view, node);
+            }}
+          />
+        </Entry>
+      ) : null}
       {node.file ? (
         <Entry title={trans.__('Written in')}>
           {where === null ? (
@@ -238,6 +250,24 @@ function Details({
       ) : null}
     </aside>
   );
+}
+
+/** Open the notebook of a stage, at its first cell. */
+export function openCells(
+  view: Pick<IPipelineView, 'ledger' | 'commands'>,
+  { notebook, cell }: Pick<IPipelineNode, 'notebook' | 'cell'>
+): void {
+  const path = view.ledger.contentsPath(notebook);
+  if (path === null) {
+    return;
+  }
+  void view.commands.execute('docmanager:open', { path }).then((opened: unknown) => {
+    if (cell) {
+      (opened as { setFragment?: (fragment: string) => void } | undefined)?.setFragment?.(
+        `#cell-id=${encodeURIComponent(cell)}`
+      );
+    }
+  });
 }
 
 /** Of a file: which stage makes it, which read it, and its versions. */

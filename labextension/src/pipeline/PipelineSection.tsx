@@ -1,13 +1,14 @@
-import { checkIcon, refreshIcon } from '@jupyterlab/ui-components';
+import { checkIcon, notebookIcon, refreshIcon } from '@jupyterlab/ui-components';
 import type { ReactElement } from 'react';
 
 import { NoRepository, useNoRepository } from '../models/parts';
 import { Commands } from '../names';
 import { useLive } from '../shared/hooks';
-import { Busy, Problem, TextButton } from '../shared/parts';
+import { Busy, IconButton, Problem, TextButton } from '../shared/parts';
 import { Clip } from '../shared/text';
+import { staleWord } from './Canvas';
 import { inOrder } from './graph';
-import { NoPipeline, Problems, type IPipelineView } from './PipelinePage';
+import { NoPipeline, openCells, Problems, type IPipelineView } from './PipelinePage';
 
 const MOST = 100;
 
@@ -37,9 +38,10 @@ export function PipelineSection(view: IPipelineView): ReactElement {
       {stages.length ? null : <NoPipeline view={view} />}
       <ul className="nbl-side-list">
         {stages.slice(0, MOST).map(stage => {
-          const Icon = stage.stale ? refreshIcon : checkIcon;
+          const waits = stage.stale || stage.may_run;
+          const Icon = waits ? refreshIcon : checkIcon;
           return (
-            <li key={stage.id}>
+            <li key={stage.id} className="nbl-side-item">
               <button
                 type="button"
                 className="nbl-side-row"
@@ -52,15 +54,24 @@ export function PipelineSection(view: IPipelineView): ReactElement {
                   <Icon.react tag="span" className="nbl-side-icon" aria-hidden="true" />
                   <Clip text={stage.label} />
                   <span className="nbl-detail-count">
-                    {stage.stale ? trans.__('stale') : trans.__('up to date')}
+                    {waits ? staleWord(stage, trans) : trans.__('up to date')}
                   </span>
                 </span>
-                {stage.stale && stage.why.length ? (
+                {waits && stage.why.length ? (
                   <span className="nbl-side-why">
                     <Clip text={stage.why.join('; ')} />
                   </span>
                 ) : null}
               </button>
+              {stage.notebook ? (
+                <IconButton
+                  icon={notebookIcon}
+                  label={trans.__('Open %1 at the code of %2', stage.notebook, stage.label)}
+                  onClick={() => {
+                    openCells(view, stage);
+                  }}
+                />
+              ) : null}
             </li>
           );
         })}

@@ -14,7 +14,10 @@ const node = (id: string, kind: 'stage' | 'data' = 'stage'): IPipelineNode => ({
   deps: [],
   outs: [],
   params: [],
-  metrics: []
+  metrics: [],
+  may_run: false,
+  notebook: '',
+  cell: ''
 });
 const edge = (from: string, to: string) => ({ from, to });
 
