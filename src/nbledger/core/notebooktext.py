@@ -19,7 +19,7 @@ def with_first_lines(text: str, lines: Mapping[int, str]) -> str:
     try:
         places = dict(enumerate(_sources(text)))
         edits = sorted(((places[index], line) for index, line in lines.items()), reverse=True)
-    except (ValueError, IndexError, KeyError, StopIteration, TypeError) as err:
+    except (ValueError, IndexError, KeyError) as err:
         raise UsageError(
             "it is not a notebook of format 4", "jupyter nbconvert --to notebook brings it up to date"
         ) from err
@@ -37,9 +37,15 @@ def with_first_lines(text: str, lines: Mapping[int, str]) -> str:
 
 def _sources(text: str) -> Iterator[int]:
     """Where the value of each cell's ``source`` begins."""
-    start = next(at for key, at in _members(text, _past(text, 0)) if key == "cells")
-    for cell in _items(text, start):
-        yield next(at for key, at in _members(text, cell) if key == "source")
+    for cell in _items(text, _member(text, _past(text, 0), "cells")):
+        yield _member(text, cell, "source")
+
+
+def _member(text: str, at: int, wanted: str) -> int:
+    for key, place in _members(text, at):
+        if key == wanted:
+            return place
+    raise ValueError(f"no {wanted} at {at}")
 
 
 def _past(text: str, at: int) -> int:

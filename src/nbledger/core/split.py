@@ -354,4 +354,4 @@ def slug(text: str, *, keep: bool = False) -> str:
         return "".join(char for char in text if (char.isalnum() or char in "-_")).lstrip("-")
     plain = _NUMBERED.sub("", re.sub(r"[`*_]|\[([^]]*)\]\([^)]*\)", r"\1", text))
     words = [word.lower() for word in _WORDS.findall(plain)]
-    return "-".join([word for word in words if word not in _ARTICLES][:_FEW])[:40]
+    return "-".join(([word for word in words if word not in _ARTICLES] or words)[:_FEW])[:40]
