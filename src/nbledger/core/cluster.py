@@ -68,8 +68,9 @@ class Cluster:
             import distributed
         except ImportError as err:
             raise LedgerError("--on needs Dask's distributed", "pip install 'nbledger[dask]'") from err
-        for name in ("distributed", "tornado"):  # what it says of lost connections is said in a line of our own
-            logging.getLogger(name).setLevel(logging.CRITICAL)
+        for name in ("distributed", *logging.root.manager.loggerDict):  # a lost connection is a line of our own
+            if name.partition(".")[0] == "distributed":
+                logging.getLogger(name).setLevel(logging.CRITICAL + 1)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # versions are compared by whoever asks

@@ -22,6 +22,7 @@ from nbledger.core import gitguard, secrets, trust
 from nbledger.core.errors import Busy, LedgerError, Refused, ToolFailed, Unreachable, Untrusted
 
 RUN_REFS = "refs/nbledger/runs/"
+SNAPSHOT_REFS = "refs/nbledger/snapshots/"
 _HEX = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 _REF = re.compile(r"(?!.*(//|\.\.|@\{|/\.|\.lock(/|$)))[^\x00-\x20\x7f~^:?*\[\\/.-][^\x00-\x20\x7f~^:?*\[\\]*(?<![/.])")
 _NO_DRIVERS = ("--no-ext-diff", "--no-textconv")
@@ -539,10 +540,13 @@ def fetch_run(repo: GitRepo, run_id: str, commit: str) -> bool:
         return False
     ref = f"{RUN_REFS}{run_id}"
     quietly = ("--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules")
+    # a batch on a cluster sends its snapshot once, under its own name
+    names = [ref, f"{SNAPSHOT_REFS}{commit}"] if is_hex(commit) else [ref]
     for remote in text(repo, "remote", check=False).splitlines():
-        call(repo, "fetch", *quietly, "--", remote, f"{ref}:{ref}", check=False, network=True)
-        if has_commit(repo, commit):
-            return True
+        for name in names:
+            call(repo, "fetch", *quietly, "--", remote, f"{name}:{ref}", check=False, network=True)
+            if has_commit(repo, commit):
+                return True
     return False
 
 

@@ -442,8 +442,26 @@ def log_folder(api: MlflowClient, uri: str, run_id: str, folder: Path, place: st
 
 def terminate(api: MlflowClient, uri: str, run_id: str, status: str, ended: int) -> None:
     """Close a run as FINISHED, FAILED or KILLED at ``ended`` (ms), whatever was said of it before."""
-    with _translated(uri):
+    with _translated(uri), _without_links():
         api.set_terminated(run_id, status, end_time=ended)
+
+
+@contextlib.contextmanager
+def _without_links() -> Iterator[None]:
+    """Without the lines that MLflow prints of a server's run: what is printed here may be JSON."""
+    with _retries_lock:
+        before = os.environ.get(_LINKS)
+        os.environ[_LINKS] = "true"
+        try:
+            yield
+        finally:
+            if before is None:
+                del os.environ[_LINKS]
+            else:
+                os.environ[_LINKS] = before
+
+
+_LINKS = "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"
 
 
 def reopen(api: MlflowClient, uri: str, run_id: str) -> None:

@@ -11,14 +11,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from nbledger.core import mlflow, mlflow_runs
 from nbledger.core.batch import FINISHED, KILLED, SUPERSEDED_TAG, TASK_TAG
 
-if TYPE_CHECKING:
-    from mlflow.entities import Run
-
+Run = Any
+"""A run as MLflow's client gives it."""
 _WHOLE = "nbledger.manifest"  # the last that is written of a run
 _MANY = 200
 GIVEN_UP = "given up"

@@ -8,6 +8,7 @@ none is open is settled there (``claims``), as each task ends and once more at t
 from __future__ import annotations
 
 import contextlib
+import statistics
 import threading
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
@@ -29,9 +30,6 @@ from nbledger.keeper.notebookrun import INTERRUPTED, Ended
 
 _GROW = 120.0
 """Seconds that a cluster without workers has to start one."""
-_AT_ONCE = 400
-"""Refs that one ``git push`` sends."""
-_SEND = 600.0
 
 
 @dataclass(frozen=True)
@@ -40,7 +38,6 @@ class Ready:
 
     connection: Cluster
     threads: int
-    remote: str
     url: str
     commit: str
     told: Elsewhere
@@ -133,22 +130,22 @@ def _ready(
     _require_same(connection.ask(remote.facts))
     taken = snapshot.capture(project, key := uuid.uuid4().hex)
     try:
-        commit = _require_held(repo, taken, tasks)
-        _send(repo, name, f"{remote.SNAPSHOTS}{commit}", commit)
+        commit = _known(repo, _require_held(repo, taken, tasks))
+        _send(repo, name, f"{git.SNAPSHOT_REFS}{commit}", commit)
     finally:
         git.update_refs(repo, f"delete {git.RUN_REFS}{key}\n")
     store = secrets.without_login(project.tracking_uri)
-    answers = connection.ask(remote.reaches, url, f"{remote.SNAPSHOTS}{commit}", store)
+    answers = connection.ask(remote.reaches, url, f"{git.SNAPSHOT_REFS}{commit}", store)
     for address, problem in sorted(answers.items()):
         if problem:
             raise Refused(f"worker {address} cannot reach {problem}", "what workers need: docs/scale.md")
-    facts = {k: v for k, v in asdict(taken).items() if k != "ref"}
+    facts = {k: v for k, v in asdict(taken).items() if k != "ref"} | {"commit": commit}
     told = Elsewhere(store, options.experiment or project.experiment, recorder.user(), facts)
     threads = sum(worker.threads for worker in workers)
     many = "1 worker" if len(workers) == 1 else f"{len(workers)} workers"
     notes = [f"{many}, {threads} at a time; snapshot {commit[:12]} is at {name}"]
     notes += [f"the snapshot does not hold {path}" for path in taken.left_out[:5]]
-    return Ready(connection, threads, name, url, commit, told, tuple(notes))
+    return Ready(connection, threads, url, commit, told, tuple(notes))
 
 
 def _require_same(answers: Mapping[str, Any]) -> None:
@@ -179,6 +176,14 @@ def _require_held(repo: git.GitRepo, taken: snapshot.Snapshot, tasks: Sequence[T
     if absent := [path for path in wanted if path not in held]:
         raise Refused(f"the snapshot does not hold {absent[0]}", "is it ignored by Git, or outside of the repository?")
     return taken.commit
+
+
+def _known(repo: git.GitRepo, commit: str) -> str:
+    """The same snapshot as it was sent before, if it was: workers have that already."""
+    same = "%(tree) %(parent)"
+    mine = git.text(repo, "show", "--no-patch", "--format=%T %P", commit)
+    lines = git.text(repo, "for-each-ref", f"--format=%(objectname) {same}", git.SNAPSHOT_REFS).splitlines()
+    return next((known for known, _, rest in (line.partition(" ") for line in lines) if rest == mine), commit)
 
 
 def _send(repo: git.GitRepo, name: str, ref: str, commit: str) -> None:
@@ -214,6 +219,7 @@ class Remote:
         self._tasks: dict[int, Task] = {}
         self._executions: dict[int, list[str]] = {}
         self._refs: set[str] = set()
+        self._spent: list[Mapping[str, float]] = []
         self._parents: dict[str, tuple[str, str] | None] = {}
         self._stopping = self._lost = False
         self._api: tuple[Any, str] | None = None
@@ -253,6 +259,8 @@ class Remote:
             self._write(task.output, answer["files"])
         for note in answer["notes"] if work.attempt == 1 else ():
             self._say(task, note)
+        if "publish" in answer["spent"]:
+            self._spent.append(answer["spent"])
         return self._ended(work, answer["ended"], answer["run_id"], superseded=answer["superseded"])
 
     def _ended(
@@ -333,7 +341,7 @@ class Remote:
                 self._ready.connection.ask(what, self._topic)
 
     def close(self) -> None:
-        """Settle every task's runs, send their names to the Git remote, and hang up."""
+        """Settle every task's runs, and hang up."""
         self._ready.connection.close()
         try:
             api, experiment = self._store()
@@ -346,23 +354,21 @@ class Remote:
                 self._refs |= {str(run.info.run_id) for run in runs}
         except LedgerError as err:
             self._say(None, f"whether a run was left open is not known: {err.message}")
-        self._name_runs()
+        with contextlib.suppress(LedgerError):
+            self._name_runs()
+        if self._spent:
+            parts = {"restore": "to bring the files", "run": "in the kernel", "publish": "to record"}
+            each = [f"{statistics.median(s[part] for s in self._spent):.1f} s {what}" for part, what in parts.items()]
+            self._say(None, f"a notebook took {', '.join(each)} (medians)")
 
     def _name_runs(self) -> None:
-        """Each run's name for its snapshot, here and at the remote: whoever reproduces it looks for that."""
-        repo = self._project.git
+        """Each run's own name for its snapshot, as a run of this machine has it: ``gc`` and ``push`` look for that."""
+        repo, commit = self._project.git, self._ready.commit
         assert repo is not None
-        known, commit = git.run_refs(repo), self._ready.commit
-        fresh = sorted(run for run in self._refs if run not in known)
-        if not fresh:
-            return
-        try:
-            git.update_refs(repo, "".join(f"create {git.RUN_REFS}{run} {commit}\n" for run in fresh))
-            for start in range(0, len(fresh), _AT_ONCE):
-                specs = [f"{git.RUN_REFS}{run}:{git.RUN_REFS}{run}" for run in fresh[start : start + _AT_ONCE]]
-                git.call(repo, "push", "--quiet", "--", self._ready.remote, *specs, network=True, timeout=_SEND)
-        except LedgerError as err:
-            self._say(None, f"the runs' names are not at {self._ready.remote} ({err.message}): nbledger push")
+        known = git.run_refs(repo)
+        lines = [f"create {git.RUN_REFS}{run} {commit}\n" for run in sorted(self._refs) if run not in known]
+        if lines:
+            git.update_refs(repo, "".join(lines))
 
 
 # ── a batch that is gone on with ─────────────────────────────────────────────────────────────────────────────

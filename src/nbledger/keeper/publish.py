@@ -24,9 +24,10 @@ from pathlib import Path
 from typing import Any
 
 from nbledger.core import files, lineage, manifest, mlflow, mlflow_runs, modules, snapshot, trust, values
+from nbledger.core.batch import FINISHED, KILLED, TASK_TAG
 from nbledger.core.errors import LedgerError, ToolFailed, Unreachable
 from nbledger.core.project import Project
-from nbledger.keeper import frames, keeping
+from nbledger.keeper import claims, frames, keeping
 from nbledger.keeper import journal as journals
 from nbledger.keeper.journal import Event
 from nbledger.keeper.recorder import data_state, datasets
@@ -140,7 +141,7 @@ def _create(project: Project, path: Path, api: Any, begun: Event, state: dict[st
     if run_id is None:
         run_id = mlflow.create_run(api, uri, experiment, path.name, str(begun["name"]), int(begun["at"]), tags)
     state |= {"run_id": run_id, "begun": begun}
-    _remember(project, path.name, run_id)
+    remember(project, path.name, run_id)
     journals.save_state(path, state)
     return state
 
@@ -176,7 +177,7 @@ def _start_tags(project: Project, api: Any, experiment: str, begun: Event) -> di
     return tags
 
 
-def _remember(project: Project, journal_id: str, run_id: str) -> None:
+def remember(project: Project, journal_id: str, run_id: str) -> None:
     """Note which run a journal became: children and callers ask after the journal is gone. Kept to 2,000 lines."""
     index = project.state / "published.jsonl"
     with files.lock(project.state / "published.lock", timeout=10):
@@ -284,7 +285,13 @@ def _close(
     if taken and taken["commit"]:
         with contextlib.suppress(LedgerError):
             snapshot.rename_ref(project, path.name, run_id, taken["commit"])
-    mlflow.terminate(api, uri, run_id, str(ended["status"]), int(ended.get("ended") or ended["at"]))
+    task, status = _task(events), str(ended["status"])
+    if task and status == FINISHED:
+        experiment = mlflow.experiment_id(api, project, str(state["begun"]["experiment"]), uri)
+        if (by := claims.granted(api, uri, experiment, run_id, task)) is not None:
+            claims.supersede(api, uri, run_id, by)
+            status = KILLED
+    mlflow.terminate(api, uri, run_id, status, int(ended.get("ended") or ended["at"]))
     if state.get("doubtful"):
         mlflow.drop_doubles(api, uri, run_id, path.name)
     uploaded = set(state.get("uploaded", []))
@@ -317,6 +324,13 @@ def _close(
     if state["notices"]:
         tags["nbledger.notices"] = "; ".join(state["notices"])[: values.MAX_TAG]
     mlflow.log(api, uri, run_id, tags=tags)
+    if task and status == FINISHED:
+        claims.confirm(api, uri, experiment, run_id, task)
+
+
+def _task(events: Iterable[Event]) -> str:
+    """The task of a batch on a cluster whose run this is; empty for any other."""
+    return next((str(e["tags"][TASK_TAG]) for e in events if e["t"] == "tags" and TASK_TAG in e["tags"]), "")
 
 
 def _finish_hashing(project: Project, api: Any, uri: str, run_id: str, listing: Path) -> None:

@@ -40,7 +40,6 @@ from nbledger.keeper.executor import Render, Told, Work
 from nbledger.keeper.notebookrun import INTERRUPTED, Ended
 
 FOLDER = "NBLEDGER_WORKER_DIR"
-SNAPSHOTS = "refs/nbledger/snapshots/"
 _LIVE = 2.0
 """Seconds between two publications of a run that goes on."""
 _PATIENCE = 900.0
@@ -298,7 +297,7 @@ def _fetched(place: Path, url: str, commit: str) -> Project:
         os.rename(draft, place)
     else:
         _mended(find(place))
-    ref = SNAPSHOTS + commit
+    ref = git.SNAPSHOT_REFS + commit
     if (fresh := find(place).git) is None or not git.has_commit(fresh, commit):
         words = ("fetch", "--quiet", "--depth=1", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head")
         git.call(place, *words, "--", "origin", f"{ref}:{ref}", network=True)
