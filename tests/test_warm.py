@@ -27,7 +27,7 @@ pytestmark = [
 ]
 
 FACTS = """
-import atexit, gc, json, multiprocessing, signal, tempfile, threading, uuid
+import atexit, gc, json, multiprocessing, resource, signal, tempfile, threading, uuid
 atexit.register(lambda: open(f"ended-{n}", "w").close())
 handlers = {s.name: str(signal.getsignal(s)).split(" at ")[0] for s in signal.Signals if s.name != "SIGRTMIN"}
 same = {
@@ -37,6 +37,7 @@ same = {
     "variables": {k: v for k, v in os.environ.items() if not k.startswith(("NBLEDGER_", "JPY_"))},
     "threads": sorted(t.name.rstrip("0123456789") for t in threading.enumerate()), "signals": handlers,
     "stdin": os.read(0, 1) == b"", "umask": os.umask(0o22), "nice": os.nice(0), "gc": gc.isenabled(),
+    "group": open("/proc/self/cgroup").read(), "limits": resource.getrlimit(resource.RLIMIT_NOFILE),
     "columns": pd.options.display.max_columns, "floats": pd.options.display.precision,
     "parent": os.environ["JPY_PARENT_PID"] == str(os.getppid()),
     "open": sorted(p for p in map(os.path.realpath, os.listdir("/proc/self/fd")) if "memfd" in p),
