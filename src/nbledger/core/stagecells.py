@@ -152,7 +152,8 @@ def remarks(name: str, borrowed: Iterable[str], left_out: Iterable[str]) -> list
 def code(notebook: Any, name: str) -> str:
     """What ``stages/NAME.py`` holds: equal byte for byte as long as the code is that the stage executes."""
     chosen = slice_of(notebook, name)
-    parts = [f"# The code of the stage {name}, written by `nbledger code`: edit the notebook.\n"]
+    header = f"# The code of the stage {name}, written by `nbledger code`: edit the notebook."
+    parts = [f"{header}\n# fmt: off\n# flake8: noqa\n"]  # else formatters at a commit and nbledger take turns
     parts += [f"\n# %%\n{plain(notebook.cells[at].source)}\n" for at in chosen.indexes]
     return "".join(parts)
 
