@@ -97,6 +97,7 @@ def test_ranges_without_steps(text: str, low: float, high: float, *, log: bool) 
         (["x=0.1..0.5,7"], "has no steps"),
         (["x=1e999"], "too large"),
         (["w='a,b"], "a quote is not closed"),
+        (["w=[1,"], "a bracket is not closed"),
         (["api_key=abcdef123,xyz"], "would keep secrets"),
         (["a=1..1000", "b=1..1000"], "has 1000000 points"),
     ],
@@ -230,6 +231,19 @@ def test_a_search_stays_within_its_space_and_is_the_same_for_a_seed(tmp_path: Pa
     for point in points:
         assert 1e-4 <= point["lr"] <= 0.1 and 3 <= point["depth"] <= 10
         assert point["f"] in (0.1, 0.2, 0.3, 0.4, 0.5) and point["m"] in ([1], [2, 3]) and point["w"] in ("a", "b")
+
+
+def test_a_search_among_few_points_tries_each_once(tmp_path: Path) -> None:
+    said = ("a=1,2,3", "b=0.1..0.3..0.1", "m=[1],[2]")
+    search = Search(said, ("a", "b", "m"), "optuna", "acc", trials=18, seed=1)
+    going = Study(tmp_path / "o", search, "b")
+    points = []
+    for n in range(18):
+        points.append(going.ask(f"j{n}"))
+        going.end(Past(f"j{n}", points[-1], points[-1]["a"] + points[-1]["b"]))  # the best is where it would stay
+    assert sorted(map(str, points)) == sorted(map(str, grid(sweep.axes(said))))
+    told = [t.user_attrs.get("nbledger.journal") for t in trials(tmp_path / "o") if t.state.name == "COMPLETE"]
+    assert told == [f"j{n}" for n in range(18)]
 
 
 def test_a_study_that_was_cut_off_agrees_with_the_batch_again(tmp_path: Path) -> None:

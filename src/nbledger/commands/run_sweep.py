@@ -53,12 +53,17 @@ class Asked:
         if self.search:
             if notebooks > 1 or len(tables) > 1:
                 raise UsageError("a search runs one notebook with one set of parameters", "search in each by itself")
-            return [dict(tables[0]) for _ in range(self.trials or 0)]
+            points, trials = sweep.size(axes), self.trials or 0
+            if points is not None and trials > points:
+                raise UsageError(
+                    f"--trials {trials}: the sweep has {points} points", "leave --search out to run all of them"
+                )
+            return [dict(tables[0]) for _ in range(trials)]
         if self.sample is not None:
-            points = sweep.sample(axes, self.sample, self._seed)
+            found = sweep.sample(axes, self.sample, self._seed)
         else:
-            points = sweep.grid(axes, len(tables) * notebooks)
-        return [{**table, **point} for table in tables for point in points]
+            found = sweep.grid(axes, len(tables) * notebooks)
+        return [{**table, **point} for table in tables for point in found]
 
     def kept(self) -> Mapping[str, Any] | None:
         """The sweep as the batch keeps it; None where none was asked for."""

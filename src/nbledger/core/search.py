@@ -11,6 +11,7 @@ import importlib.util
 import json
 import logging
 import math
+import random
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,11 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from nbledger.core.errors import LedgerError, ToolFailed
-from nbledger.core.sweep import Axis, Search
+from nbledger.core.sweep import Axis, Search, nth, size
 
 _ATTEMPT = "nbledger.journal"
 _STARTUP = 5
 """Trials that end before one is stopped, as Optuna's own rules have it; fewer where there are few."""
+_REPEATS, _DRAWS = 10, 1000
 
 
 def require() -> None:
@@ -56,6 +58,7 @@ class Study:
         self._space = {name: _distribution(optuna, axis) for name, axis in self._axes.items()}
         self._lock = threading.RLock()
         self._trials: dict[str, Any] = {}
+        self._points = size(list(self._axes.values())) if self._axes else None
         _mend(path)
         with self._told():
             storage = JournalStorage(JournalFileBackend(str(path), lock_obj=_Alone()))  # type: ignore[arg-type]
@@ -108,12 +111,35 @@ class Study:
             if params and self._space:
                 fixed = {name: self._encoded(name, params[name]) for name in self._space if name in params}
                 self._study.enqueue_trial(fixed)
-            trial = self._study.ask(dict(self._space))
+            trial = self._study.ask(dict(self._space)) if params or self._points is None else self._new(self._points)
             trial.set_user_attr(_ATTEMPT, attempt)
             if not self._space and params:
                 trial.set_user_attr("params", json.loads(json.dumps(dict(params), default=str)))
             self._trials[attempt] = trial
             return {name: self._decoded(name, value) for name, value in trial.params.items()}
+
+    def _new(self, points: int) -> Any:
+        """A trial of a point that was not tried yet, of so many. Optuna proposes the same one again where there are few; what it
+        repeats is a failed trial without an attempt.
+        """
+        tried = {_key(t.params) for t in self._study.trials if _ATTEMPT in t.user_attrs}
+        if len(tried) >= points:
+            return self._study.ask(dict(self._space))
+        rng = random.Random(len(tried))  # noqa: S311 - nothing to be kept secret
+        for repeat in range(_REPEATS + 1):
+            trial = self._study.ask(dict(self._space))
+            if _key(trial.params) not in tried or repeat == _REPEATS:
+                break
+            self._study.tell(trial, state=self._optuna.trial.TrialState.FAIL)
+            if repeat + 1 < _REPEATS:
+                continue
+            for _ in range(_DRAWS):
+                point = nth(list(self._axes.values()), rng.randrange(points))
+                fixed = {name: self._encoded(name, value) for name, value in point.items()}
+                if _key(fixed) not in tried:
+                    self._study.enqueue_trial(fixed)
+                    break
+        return trial
 
     def report(self, attempt: str, step: int, value: float) -> bool:
         """Note a point of the series; whether the trial is hopeless."""
@@ -159,6 +185,12 @@ class Study:
         except Exception as err:
             words = " ".join(str(err).split())[:300] or type(err).__name__
             raise ToolFailed(f"Optuna failed: {words}", "nbledger run --resume goes on") from err
+
+
+def _key(params: Mapping[str, Any]) -> str:
+    """What is the same for the same point."""
+    plain = {name: f"{value:.12g}" if isinstance(value, float) else value for name, value in params.items()}
+    return json.dumps(plain, sort_keys=True)
 
 
 def _distribution(optuna: Any, axis: Axis) -> Any:

@@ -171,6 +171,8 @@ def _parts(body: str, text: str) -> list[str]:
     parts.append(body[begin:].strip())
     if quote:
         raise UsageError(f"--sweep {text}: a quote is not closed", f"end it with {quote}")
+    if depth > 0:
+        raise UsageError(f"--sweep {text}: a bracket is not closed", 'close it, or write the text in quotes: "…"')
     if "" in parts:
         raise UsageError(f"--sweep {text}: a value is empty", 'write NAME=A,B,C; "" is the empty text')
     return parts
@@ -242,17 +244,24 @@ def grid(found: Sequence[Axis], times: int = 1) -> list[Point]:
     return [dict(zip(names, row, strict=True)) for row in itertools.product(*(axis.values or () for axis in found))]
 
 
+def size(found: Sequence[Axis]) -> int | None:
+    """How many points there are; None where a parameter may be any number of a range."""
+    if any(axis.values is None for axis in found):
+        return None
+    return math.prod(len(axis.values or ()) for axis in found)
+
+
 def sample(found: Sequence[Axis], count: int, seed: int) -> list[Point]:
     """``count`` different points drawn at random, the same ones for a seed. ``UsageError`` where there are not so many."""
     if count > MOST:
         raise UsageError(f"--sample {count} is too many", f"at most {MOST}")
     rng = random.Random(seed)  # noqa: S311 - a sample is to be drawn again, not to be kept secret
-    if all(axis.values is not None for axis in found):
-        total = math.prod(len(axis.values or ()) for axis in found)
+    total = size(found)
+    if total is not None:
         if count > total:
             raise UsageError(f"--sample {count}: the grid has {total} points", "leave --sample out to run all of them")
         drawn = rng.sample(range(total), count) if total <= 10 * MOST else list(_some(rng, total, count))
-        return [_nth(found, number) for number in drawn]
+        return [nth(found, number) for number in drawn]
     points: dict[str, Point] = {}
     for _ in range(_DRAWS + 10 * count):
         point = {axis.name: _drawn(axis, rng) for axis in found}
@@ -269,7 +278,7 @@ def _some(rng: random.Random, total: int, count: int) -> dict[int, None]:
     return drawn
 
 
-def _nth(found: Sequence[Axis], number: int) -> Point:
+def nth(found: Sequence[Axis], number: int) -> Point:
     """Point ``number`` of the grid."""
     values = {}
     for axis in reversed(found):
