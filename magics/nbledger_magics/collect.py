@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from nbledger.core import cells as session_cells
 from nbledger.core import environment as environments
-from nbledger.core import hidden, modules, traces, values
+from nbledger.core import hidden, modules, stagecells, traces, values
 from nbledger.core import lineage as lineages
+from nbledger.core.defuse import names_of
 from nbledger.core.errors import UsageError, nearest
 from nbledger.core.observe import Observation
 from nbledger.core.project import Project
@@ -36,8 +37,15 @@ def notebook_name(project: Project, notebook: Path | None) -> str | None:
 
 
 def notebook_parameters(session: Session, notebook: Path | None) -> dict[str, Any]:
-    """Parameters of the cell tagged ``parameters`` and of papermill's injected cell, as they were executed."""
-    return dict(session_cells.parameters(notebook, session.cells, session.shell.user_ns))
+    """Parameters of the cell tagged ``parameters`` and of papermill's injected cell, as they were executed; in a stage, which
+    is a part of the notebook, those that its cells use.
+    """
+    found = dict(session_cells.parameters(notebook, session.cells, session.shell.user_ns))
+    if stagecells.RUNNING not in os.environ:
+        return found
+    names = [names_of(cell.source) for cell in session.cells]
+    used = set[str]().union(*(each.loads | each.later for each in names))
+    return {name: value for name, value in found.items() if name in used}
 
 
 def _lookup(names: Mapping[str, Any], variable: str) -> Any:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from nbledger.commands import stage as commands
 from nbledger.commands import stage_text
 from nbledger.core import stagecells, stagecode, stages
-from nbledger.core.errors import LedgerError, UsageError
+from nbledger.core.errors import LedgerError, Refused, UsageError
 from nbledger.core.project import Project
 from nbledger.core.proposal import Proposal
 from nbledger.core.stagecode import Notebook
@@ -107,8 +107,11 @@ def _result(session: Session, project: Project, notebook: Path, found: Proposal,
     written = commands.write_all(project, [found], force=said.force)
     hint = ""
     try:
+        saved = stages.code(stagecode.read(notebook), said.name) == stages.code(_as_shown(session, notebook), said.name)
         stagecode.write(project, notebook)
-    except UsageError:
+    except (Refused, UsageError):
+        saved = False
+    if not saved:
         hint = f"save the notebook: {notebook.name} does not hold this cell yet"
     return Shown(found, base, written, hint)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -71,16 +71,18 @@ def stage(
     dvc.require_root(project)
     given = given_of(project, Path.cwd(), said, only=only)
     made: list[Made] = []
+    making: set[str] = set()
     for name in names:
         if run_it:
             _execute(project, path, name, trusting=trusting, quiet=as_json)
-        found, runs = proposed(face, project, path, name, given)
+        found, runs = proposed(face, project, path, name, given, making)
         if not found.observed and not runs and not given.only and not write and _may_ask(as_json):
             click.echo(f"no recorded run has seen the code of {name}", err=True)
             if click.confirm("Run it now?", default=False, err=True):
                 _execute(project, path, name, trusting=trusting, quiet=as_json)
-                found, runs = proposed(face, project, path, name, given)
+                found, runs = proposed(face, project, path, name, given, making)
         made.append(Made(found, runs))
+        making |= {*found.plan.outs, *found.plan.metrics, *found.plan.plots}
     base = stages.prefix(project)
     written: tuple[str, ...] | None = None
     if write or (_may_ask(as_json) and any(each.found.changed for each in made) and _agreed(made, base)):
@@ -149,8 +151,10 @@ def merged(one: Given, other: Given) -> Given:
     return Given(**both, only=one.only or other.only)
 
 
-def proposed(face: Face, project: Project, path: Path, name: str, given: Given) -> tuple[Proposal, tuple[str, ...]]:
-    """(the proposal for a stage from what recorded runs saw, these runs)."""
+def proposed(
+    face: Face, project: Project, path: Path, name: str, given: Given, making: Collection[str] = ()
+) -> tuple[Proposal, tuple[str, ...]]:
+    """(the proposal for a stage from what recorded runs saw, these runs). ``making``: files that other stages will make."""
     from nbledger.core import proposal, stagecode, stagewords
     from nbledger.keeper import observed
 
@@ -160,7 +164,8 @@ def proposed(face: Face, project: Project, path: Path, name: str, given: Given) 
     seen = observed.Seen()
     if not given.only:
         seen = observed.seen(project, notebook, book, name, lambda verb, args: ask(face, verb, args))
-    found = proposal.propose(project, notebook, book, name, seen.cells, seen.modules, merged(in_cells, given))
+    said = merged(in_cells, given)
+    found = proposal.propose(project, notebook, book, name, seen.cells, seen.modules, said, making)
     return found, seen.runs
 
 
@@ -193,9 +198,7 @@ def _told(each: Made, base: str, *, written: tuple[str, ...] | None, write: bool
     text = stage_text.proposal(each.found, base, written=written)
     if each.runs:
         return f"as seen by {', '.join(each.runs)}\n{text}"
-    if each.found.observed or write:
-        return text
-    return f"{text}\nno recorded run has seen its code: --run executes it first"
+    return text
 
 
 def _data(each: Made, yaml: str, written: tuple[str, ...] | None) -> dict[str, Any]:

@@ -236,7 +236,8 @@ def _put_code_stages(pipeline: _Pipeline, plans: Sequence[Plan], base: str) -> N
             "cmd": command,
             "desc": f"The code of each stage, as {posixpath.basename(notebook)} has it",
             "always_changed": True,
-            "outs": [{out: {"cache": False}} for out in outs],
+            # persist: DVC would delete them before it has them written, and leave none where that fails
+            "outs": [{out: {"cache": False, "persist": True}} for out in outs],
         }
         _put(pipeline, name, entry)
 

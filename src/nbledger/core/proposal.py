@@ -6,7 +6,7 @@ import ast
 import json
 import os
 import posixpath
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ _IMAGES = (".png", ".svg", ".jpg", ".jpeg", ".gif")
 _TABLES = (".json", ".yaml", ".yml", ".toml")
 _METRICS = 64 << 10  # bytes; larger files are no metrics
 _FOLDER = 8  # files of one folder, all of them used, from which on the folder is declared
+_NEVER = "no recorded run has seen its code, so only what is named is declared: nbledger stage --run executes it first"
 _PACKAGE = str(Path(__file__).parent.parent) + os.sep
 _OWN_FILES = ("dvc.yaml", "dvc.lock", stages.PARAMS)
 
@@ -93,9 +94,11 @@ def propose(
     executed: Sequence[ExecutedCell],
     modules: Sequence[str],
     given: Given,
+    making: Collection[str] = (),
 ) -> Proposal:
     """What the stage ``name`` of ``notebook`` (its path from the root, and ``book``, its cells) should declare, from what
-    ``executed`` cells did and the project's own ``modules`` that were loaded.
+    ``executed`` cells did and the project's own ``modules`` that were loaded. ``making``: files that stages will make which
+    are yet to be written.
     """
     chosen = stagecells.slice_of(book, name)
     known = next((each for each in stages.notebook_stages(project, notebook) if each.name == name), None)
@@ -111,8 +114,8 @@ def propose(
     _parameters(project, book, chosen, found, given, known)
     found.remarks += stagecells.remarks(name, chosen.borrowed, stagecells.left_out(book, chosen))
     if unseen and not given.only:
-        found.remarks.append(_not_run(book, unseen, len(chosen.indexes)))
-    _check(project, found)
+        found.remarks.append(_not_run(book, unseen, len(chosen.indexes)) if ran else _NEVER)
+    _check(project, found, {*making, *(out for each in others.values() for out in _made(each))})
     plan = _plan(name, notebook, found)
     lines = tuple(Line(kind, value, why) for kind in KINDS for value, why in found.entries[kind].items())
     left = tuple(sorted(found.left_out.items()))
@@ -206,7 +209,7 @@ def _machinery(project: Project, path: str) -> bool:
 
 def _outs(project: Project, found: _Found, wrote: Sequence[str], others: Mapping[str, Stage]) -> None:
     taken = {
-        path: stage for stage, each in others.items() for path in (*each.outs, *each.metrics, *each.plots)
+        path: stage for stage, each in others.items() for path in _made(each)
     }  # what another stage declares is its own
     in_git = git.tracked(project.git, wrote) if project.git is not None and wrote else set()
     for path in _folded(project, wrote):
@@ -328,14 +331,21 @@ def _parameters(
     if given.only or given.params:
         return
     taken = {stages.variable(param) for param in found.entries[PARAM]}
+    used = _used(book, chosen.indexes)
     for variable, value in values.items():
-        if variable in taken:
+        if variable in taken or variable not in used:
             continue
         if value is _NOT_PLAIN:
             found.left_out[variable] = "a parameter whose value is computed"
             continue
         keys = [key for key in there if stages.variable(key) == variable]
         _put_parameter(found, keys[0] if len(keys) == 1 else variable, "of the cell tagged parameters", values, there)
+
+
+def _used(book: Any, indexes: Sequence[int]) -> set[str]:
+    """The names that these cells need of each other."""
+    names = [defuse.names_of(book.cells[at].source) for at in indexes]
+    return set[str]().union(*(each.loads | each.later for each in names))
 
 
 def _put_parameter(found: _Found, param: str, why: str, values: Mapping[str, Any], there: Mapping[str, Any]) -> None:
@@ -418,13 +428,17 @@ def _known_keys(project: Project) -> dict[str, Any]:
 
 
 # ── the plan ──────────────────────────────────────────────────────────────────────────────────────────────────
-def _check(project: Project, found: _Found) -> None:
+def _made(stage: Stage) -> tuple[str, ...]:
+    return (*stage.outs, *stage.metrics, *stage.plots)
+
+
+def _check(project: Project, found: _Found, made: Collection[str]) -> None:
     for path in (*found.entries[OUT], *found.entries[METRIC], *found.entries[PLOT]):
         if found.entries[OUT].get(path) == "written" and not (project.root / path).exists():
             found.remarks.append(f"{path} was written, and is not there now")
     for path in found.entries[DEP]:
-        if "://" not in path and not (project.root / path).exists():
-            found.remarks.append(f"the dependency {path} is not there")
+        if "://" not in path and path not in made and not (project.root / path).exists():
+            found.remarks.append(f"the dependency {path} is not there, and no stage makes it")
 
 
 def _plan(name: str, notebook: str, found: _Found) -> Plan:

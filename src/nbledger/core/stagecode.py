@@ -13,6 +13,7 @@ from typing import Any
 from nbledger.core import files, stagecells, stages
 from nbledger.core.errors import LedgerError, Refused, UsageError
 from nbledger.core.project import Project, find
+from nbledger.core.stages import FOLDER
 
 _OURS = "# The code of the stage "
 
@@ -80,12 +81,34 @@ def write(project: Project, path: Path) -> list[Code]:
     wanted = _wanted(project, name)
     if not wanted:
         raise UsageError(f"no stage of dvc.yaml runs {name}", f"nbledger stage {name} makes one")
-    made = [(stage, stages.code_path(project, stage), stages.code(notebook, stage)) for stage in wanted]
+    made = [(stage, stages.code_path(project, stage), _code(notebook, name, stage)) for stage in wanted]
     for _, place, _ in made:
         target = project.root / place
         if target.exists() and not is_ours(target):
             raise Refused(f"{place} is not a file that nbledger wrote", "move it, or name the stage otherwise")
     return [_written(project, notebook, *each) for each in made]
+
+
+def made_true(project: Project, notebook: Any, name: str) -> None:
+    """Before DVC's command executes the stage: have the file of its code hold what ``notebook`` has now. It may have been
+    edited since ``nbledger code`` ran, and DVC looks at the file when the command has ended: another code in ``dvc.lock``
+    than the one that made the outputs would be believed for ever.
+    """
+    place = stages.code_path(project, name)
+    target = project.root / place
+    if not target.exists() or is_ours(target):
+        _written(project, notebook, name, place, stages.code(notebook, name))
+
+
+def _code(notebook: Any, path: str, stage: str) -> str:
+    """``Refused`` where no cell bears the stage's name any more."""
+    try:
+        return stages.code(notebook, stage)
+    except UsageError as err:
+        raise Refused(
+            f"{path} has no stage {stage} any more, and dvc.yaml has it",
+            f"bring its cell back, or run `dvc remove {stage}` and take {FOLDER}/{stage}.py out of dvc.yaml",
+        ) from err
 
 
 def _wanted(project: Project, notebook: str) -> list[str]:
@@ -109,7 +132,7 @@ def is_ours(path: Path) -> bool:
         return False
 
 
-def _written(project: Project, notebook: Notebook, stage: str, place: str, text: str) -> Code:
+def _written(project: Project, notebook: Any, stage: str, place: str, text: str) -> Code:
     target = project.root / place
     chosen = stagecells.slice_of(notebook, stage)
     told = (tuple(chosen.borrowed), tuple(stagecells.left_out(notebook, chosen)))

@@ -6,7 +6,7 @@ import os
 import threading
 from pathlib import Path
 
-from nbledger.core import files, kernels, papermill, stagecells
+from nbledger.core import files, kernels, papermill, stagecells, stagecode
 from nbledger.core.batch import ATTEMPT_TAG, KILLED, Options
 from nbledger.core.project import Project
 from nbledger.keeper import stagerun
@@ -14,6 +14,8 @@ from nbledger.keeper.executor import Render, Say, Tell, Told, Work
 from nbledger.keeper.notebookrun import INTERRUPTED, Ended, Job, Kept, NotebookRun
 from nbledger.keeper.warm import Warm
 
+DVC = "DVC_STAGE"
+"""Variable of a command that DVC runs: its stage."""
 PARENT = "NBLEDGER_PARENT"
 """Variable that names the journal of the run whose children the notebooks' runs are."""
 
@@ -36,6 +38,8 @@ class Local:
         task = work.task
         notebook = kernels.load(work.path)
         if task.stage:
+            if DVC in os.environ:
+                stagecode.made_true(self._project, notebook, task.stage)
             notebook = stagecells.sliced(notebook, task.stage)
         kernel = self._options.kernel or kernels.kernel_name(notebook)
         if task.params:
