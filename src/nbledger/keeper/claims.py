@@ -4,7 +4,7 @@ A worker that the scheduler gave up may be alive, merely cut off, and finish lat
 tracking server is the one place that both reach, so it arbitrates. Each execution's run bears the task (``TASK_TAG``).
 Whoever publishes it asks before it is closed as FINISHED whether the task is done, and once more when it is whole; the
 batch marks those that it gave up before it closes them. MLflow has no conditional write: of two that finish in the same
-moment both see both, and the one with the greater id yields.
+moment at least one sees both, and the one with the lesser id stays.
 """
 
 from __future__ import annotations
@@ -43,10 +43,15 @@ def superseded(run: Run) -> str | None:
     return told
 
 
+def whole(runs: Iterable[Run]) -> list[Run]:
+    """Those that could count: finished, published to the end and not given up; the one that does first."""
+    found = [run for run in runs if run.info.status == FINISHED and _WHOLE in run.data.tags and superseded(run) is None]
+    return sorted(found, key=lambda run: str(run.info.run_id))
+
+
 def winner(runs: Iterable[Run]) -> Run | None:
-    """The one that counts: finished, whole and not given up; of several that with the least id."""
-    whole = [run for run in runs if run.info.status == FINISHED and _WHOLE in run.data.tags and superseded(run) is None]
-    return min(whole, key=lambda run: str(run.info.run_id), default=None)
+    """The one that counts."""
+    return next(iter(whole(runs)), None)
 
 
 def granted(api: Any, uri: str, experiment: str, run_id: str, task: str) -> str | None:
@@ -59,19 +64,17 @@ def granted(api: Any, uri: str, experiment: str, run_id: str, task: str) -> str 
     return str(other.info.run_id) if other is not None else None
 
 
-def confirm(api: Any, uri: str, experiment: str, run_id: str, task: str) -> str | None:
-    """When a finished run is whole: yield to one that finished in the same moment, or to the batch's word. What took its
-    place, None if it counts.
+def confirm(api: Any, uri: str, experiment: str, run_id: str, task: str) -> None:
+    """When a finished run is whole: it is closed if the batch has given it up meanwhile; and of those that finished in the
+    same moment one is left, whichever of them sees it.
     """
     runs = of_task(api, uri, experiment, task)
     mine = next((run for run in runs if run.info.run_id == run_id), None)
-    by = superseded(mine) if mine is not None else None
-    if by is None:
-        best = winner(runs)
-        by = str(best.info.run_id) if best is not None and best.info.run_id != run_id else None
-    if by is not None:
+    if mine is not None and (by := superseded(mine)) is not None:
         supersede(api, uri, run_id, by)
-    return by
+    best, *others = whole(runs) or [None]
+    for run in others:
+        supersede(api, uri, str(run.info.run_id), str(best.info.run_id) if best is not None else GIVEN_UP)
 
 
 def supersede(api: Any, uri: str, run_id: str, by: str, experiment: str | None = None) -> None:

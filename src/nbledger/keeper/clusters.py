@@ -219,6 +219,7 @@ class Remote:
         self._tasks: dict[int, Task] = {}
         self._executions: dict[int, list[str]] = {}
         self._refs: set[str] = set()
+        self._counted: dict[int, tuple[str, str]] = {}
         self._spent: list[Mapping[str, float]] = []
         self._parents: dict[str, tuple[str, str] | None] = {}
         self._stopping = self._lost = False
@@ -279,6 +280,7 @@ class Remote:
             publisher.remember(self._project, work.journal, run_id)
             with self._lock:
                 self._refs.add(run_id)
+                self._counted[work.task.number] = work.journal, run_id
         return ended
 
     def _settled(self, number: int) -> Any:
@@ -346,11 +348,13 @@ class Remote:
         try:
             api, experiment = self._store()
             uri = self._project.tracking_uri
-            for runs in claims.of_batch(api, uri, experiment, self._batch).values():
-                best = claims.winner(runs)
+            for number, runs in claims.of_batch(api, uri, experiment, self._batch).items():
                 # what a lost scheduler leaves open may still be alive: a resume settles that
-                if not self._lost or best is not None:
+                if not self._lost or claims.winner(runs) is not None:
                     best = claims.settle(api, uri, experiment, runs)
+                    journal, known = self._counted.get(number, ("", ""))
+                    if best is not None and journal and str(best.info.run_id) != known:
+                        publisher.remember(self._project, journal, str(best.info.run_id))
                 self._refs |= {str(run.info.run_id) for run in runs}
         except LedgerError as err:
             self._say(None, f"whether a run was left open is not known: {err.message}")
