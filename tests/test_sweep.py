@@ -28,10 +28,13 @@ def test_a_grid_two_at_a_time(project: Path) -> None:
     notebook(project / "train.ipynb", *TRAIN)
     said = answer(
         project, "train.ipynb", "--sweep", "lr=0.1,0.01", "--sweep", "depth=3..4", "--jobs", "2", "--output", "out",
-        "--maximize", "accuracy", "--name", "tuned",
+        "--maximize", "accuracy", "--name", "tuned", "-p", "dpeth=1",
     )  # fmt: skip
     points = [{"lr": lr, "depth": depth} for lr in (0.1, 0.01) for depth in (3, 4)]
-    assert [row["params"] for row in said["notebooks"]] == points
+    assert [row["params"] for row in said["notebooks"]] == [{"dpeth": 1, **point} for point in points]
+    assert said["notes"] == [
+        "train lr=0.1 depth=3: its parameters have no 'dpeth': did you mean depth?"
+    ]  # of all: once
     assert {row["status"] for row in said["notebooks"]} == {"FINISHED"}
     assert [row["name"] for row in said["notebooks"]][:2] == ["train lr=0.1 depth=3", "train lr=0.1 depth=4"]
     assert [row["metrics"]["accuracy"] for row in said["notebooks"]] == pytest.approx([0.92, 0.91, 0.93, 0.92])
@@ -54,7 +57,9 @@ def test_a_grid_two_at_a_time(project: Path) -> None:
     for row in said["notebooks"]:
         child = recorded[row["run_id"]]
         assert child.data.tags["mlflow.parentRunId"] == said["run_id"]
-        assert {key: child.data.params[key] for key in ("lr", "depth")} == {k: str(v) for k, v in row["params"].items()}
+        assert {key: child.data.params[key] for key in ("lr", "depth")} == {
+            k: str(row["params"][k]) for k in ("lr", "depth")
+        }
 
 
 def test_a_sample_and_a_metric_that_mlflow_logged(project: Path) -> None:

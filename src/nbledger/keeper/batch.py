@@ -154,6 +154,7 @@ class Runner:
         self.options, self._render, self._tell = options, render, tell
         self.edited: frozenset[int] = frozenset()
         self.notes: list[str] = []
+        self._said: set[tuple[str, str]] = set()
         self._todo: deque[int] = deque()
         self._executor: Executor = (
             clusters.Remote(project, book.id, options, ready, render, self.say, tell)
@@ -182,8 +183,11 @@ class Runner:
         return self._report(set(todo), seconds)
 
     def say(self, task: Task | None, text: str) -> None:
-        """A line about a notebook (or all), which the report repeats."""
+        """A line about a notebook (or all), which the report repeats; what is true of each point of a sweep is said once."""
         with self._lock:
+            if task is not None and (task.notebook, text) in self._said:
+                return
+            self._said |= {(task.notebook, text)} if task is not None else set()
             self.notes.append(f"{task.label}: {text}" if task else text)
         self._tell(Told("note", task, text))
 

@@ -24,7 +24,10 @@ def last(path: Path) -> dict[str, float]:
 
 def stored(project: Project, journal: str) -> dict[str, float]:
     """What the store holds: also what cells have logged by MLflow itself."""
-    rows = _rows(project, f"tags.`nbledger.journal` = '{journal}'", 1)
+    from nbledger.keeper.publish import run_id_of
+
+    known = run_id_of(project, journal)  # a cluster's worker has a journal of its own
+    rows = _rows(project, f"attributes.run_id = '{known}'" if known else f"tags.`nbledger.journal` = '{journal}'", 1)
     if not rows:
         return {}
     inner: dict[str, float] = {}

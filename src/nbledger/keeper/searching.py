@@ -143,18 +143,21 @@ class Best:
     params: dict[str, Any]
     run_id: str | None = None
     journal: str = ""
+    notebook: str = ""
 
     @property
     def words(self) -> str:
-        """``accuracy 0.97 with lr=0.1 depth=3``"""
+        """``accuracy 0.97 with lr=0.1 depth=3``, and of which notebook if there are several."""
         point = point_label(self.params, tuple(self.params))
-        return f"{self.metric} {shown(self.value)}" + (f" with {point}" if point else f", {self.name}")
+        where = f" in {self.notebook}" if self.notebook else ""
+        return f"{self.metric} {shown(self.value)}{where}" + (f" with {point}" if point else "")
 
 
 def best(now: Batch) -> Best | None:
     """The best of the notebooks that finished; None where there is none, or nothing says what is good."""
     search = search_of(now.options.search)
     found: Best | None = None
+    several = len({task.notebook for task in now.tasks}) > 1
     for task in now.tasks if search is not None and search.metric else ():
         assert search is not None
         last = now.last(task.number)
@@ -163,7 +166,8 @@ def best(now: Batch) -> Best | None:
             continue
         if found is None or search.better(value, found.value):
             params = {name: task.params[name] for name in search.swept if name in task.params}
-            found = Best(task.name, search.metric, value, params, journal=last.journal)
+            notebook = task.notebook if several else ""
+            found = Best(task.name, search.metric, value, params, journal=last.journal, notebook=notebook)
     return found
 
 
