@@ -103,7 +103,7 @@ def _record(root: Path, found: Any) -> dict[str, Any]:
         for each in client(uri(root)).list_artifacts(found.info.run_id, place):
             if each.is_dir:
                 walk(each.path)
-            elif each.path.endswith(("inputs.json", "outputs.json", "environment.txt")):
+            elif each.path.endswith(("inputs.json", "outputs.json", "environment.json", "environment.txt")):
                 text = artifact(root, found.info.run_id, each.path).read_text()
                 listed[each.path] = text if each.path.endswith(".txt") else _told(json.loads(text))
             else:
