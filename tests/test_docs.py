@@ -15,7 +15,7 @@ import pytest
 from nbledger.commands.tree import ledger
 from nbledger.core.project import Settings
 from nbledger.nbconvert import LedgerExporter
-from nbledger_magics import header, verbs
+from nbledger_magics import header, stage, verbs
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -26,9 +26,14 @@ RECORDERS = (
     "src/nbledger/keeper/recorder.py",
     "src/nbledger/keeper/reproductions.py",
     "src/nbledger/core/batch.py",
+    "src/nbledger/core/stagecells.py",
     "src/nbledger/core/sweep.py",
     "src/nbledger/keeper/batch.py",
     "src/nbledger/keeper/promote.py",
+    "src/nbledger/keeper/repro.py",
+    "src/nbledger/keeper/stagerun.py",
+    "src/nbledger/core/dvcexp.py",
+    "src/nbledger/core/stagecells.py",
     "src/nbledger/core/mlflow.py",
     "src/nbledger/core/mlflow_active.py",
     "src/nbledger/core/mlflow_model.py",
@@ -38,11 +43,17 @@ RECORDERS = (
 )
 NAMED_TAGS = (
     "JOURNAL_TAG",
+    "TAG",
+    "DIGEST_TAG",
+    "REPRO_TAG",
+    "EXPERIMENT_TAG",
+    "BASELINE_TAG",
     "MODEL_TAG",
     "BATCH_TAG",
     "ATTEMPT_TAG",
     "PRUNED_TAG",
     "TASK_TAG",
+    "TAG",
     "SUPERSEDED_TAG",
     "REPRODUCES",
     "VERDICT",
@@ -89,7 +100,7 @@ def test_every_environment_variable() -> None:
 
 def test_every_verb_has_its_section_and_stands_in_the_readme() -> None:
     pages, readme = sections("magics.md"), (ROOT / "README.md").read_text()
-    magics = {"%%mlrun", "%mlrun", "log()"}
+    magics = {"%%mlrun", "%%stage", "%mlrun", "log()"}
     others = {"Options of every verb", "jupyter nbconvert --to ledger"}
     assert set(pages) == set(ledger.commands) | magics | others
     # `nbledger VERB` in the table of the README, and no others
@@ -118,6 +129,11 @@ def test_every_option_of_a_tracked_cell() -> None:
     assert {w for row in rows(sections("magics.md")["%mlrun"]) for w in re.findall(r"`(--?[a-z]+)`", row[0])} == stop
 
 
+def test_every_option_of_a_stage_cell() -> None:
+    actual = {o for action in stage._parser("")._actions for o in action.option_strings}
+    assert named(sections("magics.md")["%%stage"]) == actual
+
+
 def test_every_option_of_the_exporter() -> None:
     own = {f"--LedgerExporter.{name}" for name in LedgerExporter.class_own_traits(config=True)}
     inherited = set(LedgerExporter.__mro__[1].class_traits(config=True))
@@ -138,6 +154,7 @@ def test_every_artifact_of_the_ledger() -> None:
         "nbledger/unlogged/",
         "nbledger/gate/",
         "nbledger/batch.json",
+        "nbledger/repro.json",
     }
 
 
