@@ -395,7 +395,7 @@ def _script(stage: Stage) -> str | None:
 def run(project: Project, folder: Path, asked: Asked, tell: Tell) -> Report:
     """Bring stages up to date from ``folder``; where that has no ``dvc.yaml`` and no target is named, from the DVC root."""
     root = dvc.require_root(project)
-    if not asked.targets and not (folder / "dvc.yaml").exists():
+    if not asked.targets and not folder.joinpath("dvc.yaml").exists():
         folder = root
         if not (root / "dvc.yaml").exists():
             raise UsageError("there is no dvc.yaml here", "%%stage in a notebook, or nbledger stage, makes one")
