@@ -122,7 +122,8 @@ class _Split:
         """
         found = set(self.dear)
         for sink in self.sinks:
-            found |= self.needs(sink) - self.direct[sink]
+            hidden = self.needs(sink) - self.direct[sink]  # what those need in turn is taken by names
+            found |= {at for at in hidden if self.cells[at].seen.random}
         for path, writers in self.writers.items():
             found |= {at for at in range(writers[0], writers[-1]) if path in self.cells[at].seen.reads}
         return frozenset(found | set(self.sinks))
@@ -259,19 +260,19 @@ class _Split:
                 yield f"cell {told(cell)} uses what cannot be seen into: does it read more than is listed?"
 
     def _ties(self, part: Part, sinks: Sequence[int]) -> Iterable[str]:
-        """Why these sinks are one stage: the first cell that both need and only one stage may run; cells that write the same
+        """Why these sinks are one stage: the last cell that both need and only one stage may run; cells that write the same
         file; random numbers that one goes on with where another left off.
         """
-        for at in sorted(self.dear):
+        for at in sorted(self.dear, reverse=True):
             needing = [sink for sink in sinks if at in self.direct[sink]]
-            made = sorted({path for sink in needing for path in _inside(self.cells[sink].seen.writes)})
             if len(needing) > 1:
+                made = sorted({path for sink in needing for path in _inside(self.cells[sink].seen.writes)})
                 passed = sorted(self._passed(at, needing))
                 what = f", which sets {_some(passed)}" if passed else ""
-                yield (
-                    f"{part.name} makes {_some(made)}: they need cell {self._told(at)}{what}. To make two stages of it, write"
-                    " that to a file, and read it where it is needed"
-                )
+                imports = syntax.imported_as(self.cells[at].source)
+                way = "write that to a file, and read it where it is needed"
+                way = "move its import to a cell of imports" if passed and set(passed) <= imports else way
+                yield f"{part.name} makes {_some(made)}: they need cell {self._told(at)}{what}. To make two stages of it, {way}"
                 break
         for path, writers in self.writers.items():
             if len(writers) > 1 and writers[0] in sinks:

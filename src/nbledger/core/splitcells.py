@@ -13,8 +13,8 @@ from typing import Any
 from nbledger.core import defuse
 from nbledger.core.defuse import names_of
 
-QUICK = 1.0
-"""Seconds: what takes less may be run again by another stage, if it fits nothing."""
+QUICK, IMPORTING = 2.0, 15.0
+"""Seconds: what takes less may be run again by another stage, if it fits nothing; a cell that imports may take longer."""
 _HEADING = re.compile(r"^ {0,3}#{1,6}\s+(.+?)\s*#*\s*$", re.MULTILINE)
 _FENCED = re.compile(r"^( {0,3})(```|~~~).*?^\1\2", re.MULTILINE | re.DOTALL)
 _LOADS = re.compile(
@@ -22,6 +22,9 @@ _LOADS = re.compile(
 )
 _FITS = re.compile(
     r"(partial_|pre)?(fit|train)(_(?!test_split)\w+)?|backward|step|cross_val\w*|minimi[sz]e|optimi[sz]e|fine_?tune|learn"
+)
+_SETS = re.compile(
+    r"(set|set_\w+|use|rc|seed|manual_seed\w*|filterwarnings|simplefilter|basicConfig|seterr|makedirs|mkdir|chdir)"
 )
 _TRANSFORMS = ("fit_transform",)
 
@@ -90,15 +93,21 @@ def _cheap(cell: Cell, functions: Mapping[str, ast.AST]) -> bool:
         return False
     if all(_plain(statement) or (cell.seen.reads and _loads(statement)) for statement in tree.body):
         return True
-    return cell.seen.seconds < QUICK and not _fits(_run(tree.body), functions, set()) and not _builds_up(tree.body)
+    imports = any(isinstance(statement, ast.Import | ast.ImportFrom) for statement in tree.body)
+    return (
+        cell.seen.seconds < (IMPORTING if imports else QUICK)
+        and not _fits(_run(tree.body), functions, set())
+        and not _builds_up(tree.body)
+    )
 
 
 def _plain(node: ast.stmt) -> bool:
-    """Imports, definitions, constants."""
+    """Imports, definitions, constants, settings."""
     if isinstance(node, ast.Import | ast.ImportFrom | ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Pass):
         return True
     if isinstance(node, ast.Expr):
-        return isinstance(node.value, ast.Constant)
+        call = node.value
+        return isinstance(call, ast.Constant) or (isinstance(call, ast.Call) and bool(_SETS.fullmatch(_called(call))))
     return isinstance(node, ast.Assign | ast.AnnAssign) and (node.value is None or _constant(node.value))
 
 
