@@ -12,7 +12,7 @@ import ledger
 from magics.test_display import HOSTILE, elements
 from nbledger.commands import sweep_text, tree
 from nbledger.commands.answer import Answer, Face
-from nbledger.core import children, mlflow, scales, sweepview
+from nbledger.core import children, mlflow, runs, scales, sweepview
 from nbledger.core.children import Family
 from nbledger.core.errors import UsageError
 from nbledger.core.project import find
@@ -292,4 +292,6 @@ def _same_family(here: Any, parent: str) -> None:
         children.of(here, "@last~2")
     assert [r.name for r in children.of(here, "tuning", "params.n = '2'").runs] == ["train-2"]
     assert [r.name for r in children.of(here, "tuning", "train-1").runs] == ["train-1"]
+    sidebar = runs.matching(here, f"tags.mlflow.parentRunId = '{parent}'", 100)  # as its filter asks
+    assert sorted(sidebar) == sorted(r.run_id for r in children.of(here, "tuning").runs)
     assert children.of(here, "tuning", experiment="other").runs == () and children.of(here, "alone").runs == ()

@@ -50,20 +50,32 @@ def of(project: Project, name: str, text: str = "", experiment: str | None = Non
 def _parent(project: Project, tables: Tables | None, name: str) -> RunRow:
     last = _LAST.fullmatch(name)
     if last is None:
-        return runs.find(project, name)
+        return _named(project, tables, name)
     back = int(last[1] or 0)
     if tables is None:
         holders = _holders_of_server(project, back + 1)
     else:
         known = [one.row for one in tables.read(tables.holders(MOST))]
-        own = project.experiment
-        holders = [row for row in known if project.embedded or row.experiment == own]
+        holders = [row for row in known if _own(project, row)]
     if back >= len(holders):
         count = {0: "no run holds others", 1: "1 run holds others"}.get(
             len(holders), f"{len(holders)} runs hold others"
         )
         raise UsageError(f"there is no run {name} that holds others: {count}", "%runs (nbledger runs) lists all runs")
     return holders[back]
+
+
+def _named(project: Project, tables: Tables | None, name: str) -> RunRow:
+    """The run of that name; MLflow, whose import takes seconds, is asked only where the tables do not know it."""
+    if tables is not None:
+        known = [row for row in _read(tables, tables.called(name)) if _own(project, row) or row.run_id == name]
+        with contextlib.suppress(UsageError):
+            return runs.resolve(known, name)
+    return runs.find(project, name)
+
+
+def _own(project: Project, row: RunRow) -> bool:
+    return project.embedded or row.experiment == project.experiment
 
 
 def _holders_of_server(project: Project, count: int) -> list[RunRow]:

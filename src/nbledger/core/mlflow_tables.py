@@ -173,6 +173,16 @@ class Tables:
         with self._reading():
             return [str(row[0]) for row in self._store.execute(query, (*self._only[1], PARENT, PARENT, limit))]
 
+    def called(self, name: str) -> list[str]:
+        """Ids of the runs that bear this name, or the one before its ``~2``, or whose id begins with it."""
+        base = name.rpartition("~")[0] or name
+        begun = name if len(name) > 3 else "\x7f"  # shorter ones are no names of ids
+        query = f"{_FACTS}{self._only[0]} and (r.name in (?, ?) or (r.run_uuid >= ? and r.run_uuid < ?))"
+        with self._reading():
+            return [
+                str(row[0]) for row in self._store.execute(query, (*self._only[1], name, base, begun, begun + "\x7f"))
+            ]
+
     def read(self, ids: Sequence[str], keep: Callable[[str], bool] = shown) -> list[Read]:
         """The runs of these ids that are active, in this order; ``keep`` says which tags a row carries."""
         found: dict[str, Read] = {}
