@@ -20,6 +20,8 @@ from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 
+import psutil
+
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
 
@@ -31,16 +33,21 @@ def orders(base: Path, count: int, workers: int = 3, threads: int = 4) -> dict[s
     from nbledger.keeper import remote
 
     with ExitStack() as stack:
-        address = site.scheduler(stack.enter_context(site.machine(base, "scheduler")))
+        chief = stack.enter_context(site.machine(base, "scheduler"))
+        address = site.scheduler(chief)
         for number in range(workers):
             site.worker(stack.enter_context(site.machine(base, f"worker-{number}")), address, threads)
         link = Cluster(f"dask://{address}")
         site.wait(lambda: len(link.workers()) == workers, 60)
         task = Task(0, "train.ipynb", "0" * 64, "train", "train", {"lr": 0.1, "depth": 3})
         order = asdict(remote.Order("none", "0" * 8, "t", "git://x/y", "0" * 40, {}, asdict(task), asdict(Options())))
+        before = _computed(chief.processes[0].pid), time.process_time()
         spent = _together(count, workers * threads, lambda n: link.execute(f"order-{n}", remote.perform, order, None))
+        after = _computed(chief.processes[0].pid), time.process_time()
         link.close()
-    return spent
+        scheduler, driver = (round((b - a) * 1000 / count, 2) for a, b in zip(before, after, strict=True))
+        held = round(psutil.Process(chief.processes[0].pid).memory_info().rss / 2**20)
+        return {**spent, "scheduler_cpu_ms": scheduler, "driver_cpu_ms": driver, "scheduler_mib": held}
 
 
 def runs(base: Path, count: int, at_once: int = 4) -> dict[str, float]:
@@ -77,12 +84,22 @@ def runs(base: Path, count: int, at_once: int = 4) -> dict[str, float]:
             publish.publish(project, recording.journal.path)
 
         one_run(count)  # imports, the experiment
+        before = _computed(server.process.pid), time.process_time()
         spent = _together(count, at_once, one_run)
+        after = _computed(server.process.pid), time.process_time()
+        answering, publishing = (round((b - a) * 1000 / count, 1) for a, b in zip(before, after, strict=True))
         api = mlflow.client(project)
         experiment = mlflow.experiment_id(api, project, project.experiment, server.uri)
         began = time.monotonic()
         found = claims.of_batch(api, server.uri, experiment, "deadbeef")
-        return {**spent, "settle_s": round(time.monotonic() - began, 2), "settled": len(found)}
+        more = {"server_cpu_ms": answering, "worker_cpu_ms": publishing}
+        return {**spent, **more, "settle_s": round(time.monotonic() - began, 2), "settled": len(found)}
+
+
+def _computed(pid: int) -> float:
+    """Seconds that a process and those below it have computed."""
+    top = psutil.Process(pid)
+    return sum(sum(each.cpu_times()[:2]) for each in (top, *top.children(recursive=True)))
 
 
 def _together(count: int, at_once: int, work: Callable[[int], object]) -> dict[str, float]:

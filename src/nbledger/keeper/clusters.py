@@ -28,6 +28,8 @@ from nbledger.keeper import publish as publisher
 from nbledger.keeper.executor import Render, Say, Tell, Told, Work
 from nbledger.keeper.notebookrun import INTERRUPTED, Ended
 
+_ANSWER = 10.0
+"""Seconds that the tracking server has to answer."""
 _GROW = 120.0
 """Seconds that a cluster without workers has to start one."""
 
@@ -75,7 +77,7 @@ def _require_store(project: Project) -> None:
             "workers record to a shared tracking server, and this project's store is a file of this machine",
             "mlflow server …, then nbledger init --tracking-uri http://HOST:PORT",
         )
-    if not mlflow.reachable(uri):
+    if not mlflow.reachable(uri, _ANSWER):
         raise LedgerError(f"the tracking server {mlflow.display_uri(uri)} does not answer", "start it, or check it")
 
 
@@ -314,7 +316,7 @@ class Remote:
 
     def _heard(self, word: Mapping[str, Any]) -> None:
         """A worker says that it begins a task, or how far it is."""
-        number, execution, worker = int(word["number"]), str(word["execution"]), str(word["worker"])
+        number, execution, worker = int(word["number"]), str(word["execution"]), str(word["at"])
         with self._lock:
             task, known = self._tasks.get(number), self._executions.get(number, [])
             again = word["kind"] == "begun" and bool(known) and execution not in known

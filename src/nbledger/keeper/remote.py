@@ -264,7 +264,7 @@ class _Execution:
             self._say("cell", text=told.text, done=told.done, total=told.total)
 
     def _say(self, kind: str, **words: Any) -> None:
-        who = {"number": self.task.number, "execution": self.journal, "worker": self.here.name}
+        who = {"number": self.task.number, "execution": self.journal, "at": self.here.name}
         self.here.say(self.order.topic, {"kind": kind, **who, **words})
 
     @contextlib.contextmanager
