@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import os
 import posixpath
@@ -11,8 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nbledger.core import defuse, dvc, git, moduleuse, stagecells, stages
-from nbledger.core.errors import LedgerError, UsageError
+from nbledger.core import defuse, dvc, git, moduleuse, stagecells, stageparams, stages
 from nbledger.core.project import Project
 from nbledger.core.record import ExecutedCell
 from nbledger.core.stages import Plan, Stage
@@ -320,8 +318,8 @@ def _parameters(
     project: Project, book: Any, chosen: stagecells.Slice, found: _Found, given: Given, known: Stage | None
 ) -> None:
     """Those that were named; else what the slice uses of the cell tagged ``parameters``."""
-    values = parameter_values(book, chosen.indexes)
-    there = _known_keys(project)
+    values = stageparams.values(book, chosen.indexes)
+    there = stageparams.known_keys(project)
     for param in given.params:
         _put_parameter(found, param, "given", values, there)
     for file, key in known.params if known is not None else ():
@@ -331,29 +329,23 @@ def _parameters(
     if given.only or given.params:
         return
     taken = {stages.variable(param) for param in found.entries[PARAM]}
-    used = _used(book, chosen.indexes)
+    used = stageparams.used(book, chosen.indexes)
     for variable, value in values.items():
         if variable in taken or variable not in used:
             continue
-        if value is _NOT_PLAIN:
+        if value is stageparams.NOT_PLAIN:
             found.left_out[variable] = "a parameter whose value is computed"
             continue
         keys = [key for key in there if stages.variable(key) == variable]
         _put_parameter(found, keys[0] if len(keys) == 1 else variable, "of the cell tagged parameters", values, there)
 
 
-def _used(book: Any, indexes: Sequence[int]) -> set[str]:
-    """The names that these cells need of each other."""
-    names = [defuse.names_of(book.cells[at].source) for at in indexes]
-    return set[str]().union(*(each.loads | each.later for each in names))
-
-
 def _put_parameter(found: _Found, param: str, why: str, values: Mapping[str, Any], there: Mapping[str, Any]) -> None:
-    known = values.get(stages.variable(param), _NOT_PLAIN)
-    if ":" not in param and param not in there and known is not _NOT_PLAIN:
+    known = values.get(stages.variable(param), stageparams.NOT_PLAIN)
+    if ":" not in param and param not in there and known is not stageparams.NOT_PLAIN:
         found.values[param] = known
         why = f"{why}; new in {stages.PARAMS}: {json.dumps(known, ensure_ascii=False)}"
-    elif param in there and known is not _NOT_PLAIN and there[param] != known:
+    elif param in there and known is not stageparams.NOT_PLAIN and there[param] != known:
         why = f"{why}; {_short(there[param])} in {stages.PARAMS}, not {_short(known)}"
     found.put(PARAM, param, why)
 
@@ -361,70 +353,6 @@ def _put_parameter(found: _Found, param: str, why: str, values: Mapping[str, Any
 def _short(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False, default=str)
     return text if len(text) <= 40 else text[:39] + "…"
-
-
-_NOT_PLAIN = object()
-
-
-def parameter_values(book: Any, indexes: Sequence[int]) -> dict[str, Any]:
-    """{variable: value} that the cells tagged ``parameters`` among these set; ``_NOT_PLAIN`` for one that is computed."""
-    found: dict[str, Any] = {}
-    for at in indexes:
-        cell = book.cells[at]
-        if "parameters" not in (getattr(cell, "metadata", None) or {}).get("tags", ()):
-            continue
-        for statement in defuse.body_of(cell.source) or ():
-            targets = statement.targets if isinstance(statement, ast.Assign) else ()
-            if isinstance(statement, ast.AnnAssign) and statement.value is not None:
-                targets = [statement.target]
-            for target in targets:
-                if isinstance(statement, ast.Assign | ast.AnnAssign) and statement.value is not None:
-                    found |= _assigned(target, statement.value)
-    return found
-
-
-def _assigned(target: ast.expr, value: ast.expr) -> dict[str, Any]:
-    """The names that an assignment sets; ``a, b = 1, 2`` sets two."""
-    if isinstance(target, ast.Name):
-        return {target.id: _literal(value)}
-    if isinstance(target, ast.Tuple | ast.List):
-        same = isinstance(value, ast.Tuple | ast.List) and len(value.elts) == len(target.elts)
-        parts = value.elts if isinstance(value, ast.Tuple | ast.List) and same else [None] * len(target.elts)
-        return {
-            inner.id: _literal(part)
-            for inner, part in zip(target.elts, parts, strict=True)
-            if isinstance(inner, ast.Name)
-        }
-    return {}
-
-
-def _literal(node: ast.expr | None) -> Any:
-    try:
-        value = ast.literal_eval(node) if node is not None else _NOT_PLAIN
-        json.dumps(value)
-    except (ValueError, TypeError, RecursionError):
-        return _NOT_PLAIN
-    return list(value) if isinstance(value, tuple) else value
-
-
-def _known_keys(project: Project) -> dict[str, Any]:
-    """{dotted key: value} of params.yaml."""
-    file = posixpath.join(stages.prefix(project), stages.PARAMS)
-    if not (project.root / file).is_file():
-        return {}
-    found: dict[str, Any] = {}
-
-    def walk(table: Mapping[str, Any], above: str) -> None:
-        for key, value in table.items():
-            found[f"{above}{key}"] = value
-            if isinstance(value, Mapping):
-                walk(value, f"{above}{key}.")
-
-    try:
-        walk(stages.file_table(project, file), "")
-    except UsageError as err:
-        raise LedgerError(err.message, err.hint) from err
-    return found
 
 
 # ── the plan ──────────────────────────────────────────────────────────────────────────────────────────────────
