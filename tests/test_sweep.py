@@ -162,7 +162,7 @@ def test_a_hopeless_notebook_is_pruned(project: Path) -> None:
     )
     source += "    time.sleep(0.0 if lr > 0.5 else 0.1)"
     notebook(project / "n.ipynb", ("parameters", "lr = 1.0"), f"%%mlrun fit\n{source}", "x = lr")
-    words = ["n.ipynb", "--sweep", "lr=1.0,0.9,0.001", "--maximize", "score", "--prune", "--no-html"]
+    words = ["n.ipynb", "--sweep", "lr=0.9,1.0,0.001", "--maximize", "score", "--prune", "--no-html"]
     said = answer(project, *words)
     assert (said["status"], [row["status"] for row in said["notebooks"]]) == (
         "FINISHED",

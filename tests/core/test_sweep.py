@@ -13,6 +13,7 @@ from nbledger.core import batch, sweep
 from nbledger.core.errors import UsageError
 from nbledger.core.search import Past, Study
 from nbledger.core.sweep import Search, axis_of, grid, sample
+from nbledger.keeper.searching import judged
 
 
 @pytest.mark.parametrize(
@@ -270,6 +271,12 @@ def test_a_study_that_was_cut_off_agrees_with_the_batch_again(tmp_path: Path) ->
     again.end(Past("cut-2", points["cut"], 0.4))
     again.end(Past("fresh", fresh, math.nan))
     assert [t.state.name for t in trials(path)][-2:] == ["COMPLETE", "FAIL"]
+
+
+def test_of_a_long_series_the_same_few_points_are_judged() -> None:
+    points = [n for n in range(4096) if judged(n)]
+    assert points[:32] == list(range(32))
+    assert [sum(low <= n < 2 * low for n in points) for low in (32, 64, 1024, 2048)] == [16] * 4
 
 
 def test_a_hopeless_series_is_told_from_a_good_one(tmp_path: Path) -> None:
