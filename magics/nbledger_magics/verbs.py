@@ -159,6 +159,7 @@ def _command(*prefix: str) -> Callable[[Session, str], Any]:
     def verb(session: Session, line: str) -> Any:
         from nbledger.commands.answer import Face
         from nbledger.commands.tree import run
+        from nbledger.core import observe
         from nbledger_magics import display
 
         if _skipped(" ".join(["%ledger", *prefix, line])):
@@ -185,7 +186,8 @@ def _command(*prefix: str) -> Callable[[Session, str], Any]:
             from nbledger_magics import comparison
 
             return comparison.proven(session, [*prefix, *words])
-        with display.progress(session) as progress:
+        # What a verb reads and starts itself is no input of the cell: it would be another one where no keeper does it.
+        with observe.unwatched(), display.progress(session) as progress:
             answer = run([*prefix, *words], Face(start_keeper=True, progress=progress))
         if answer is None:
             return None

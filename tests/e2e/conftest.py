@@ -12,6 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,24 +87,33 @@ def lab(tmp_path_factory: pytest.TempPathFactory, python: Path, home: Home) -> I
         shutil.rmtree(runtime, ignore_errors=True)
 
 
-@pytest.fixture
-def page(lab: Lab, request: pytest.FixtureRequest) -> Iterator[Any]:
-    """A page of a headless Chromium; what it shows at the end is kept as a picture."""
-    chromium = os.environ.get("CHROMIUM") or shutil.which("chromium")
-    if not chromium:
+@contextmanager
+def chromium() -> Iterator[Any]:
+    """A page of a headless Chromium."""
+    where = os.environ.get("CHROMIUM") or shutil.which("chromium")
+    if not where:
         pytest.fail("no Chromium: put `chromium` on PATH or its path into CHROMIUM (`make deps` installs it)")
     from playwright import sync_api
 
     with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, headless=True, args=list(CHROMIUM_ARGUMENTS))
+        browser = playwright.chromium.launch(executable_path=where, headless=True, args=list(CHROMIUM_ARGUMENTS))
         page = browser.new_page(viewport={"width": 1400, "height": 1000})
         page.set_default_timeout(PATIENCE)
         try:
             yield page
         finally:
+            browser.close()
+
+
+@pytest.fixture
+def page(lab: Lab, request: pytest.FixtureRequest) -> Iterator[Any]:
+    """A page of a browser; what it shows at the end is kept as a picture."""
+    with chromium() as page:
+        try:
+            yield page
+        finally:
             SCREENSHOTS.mkdir(exist_ok=True)
             page.screenshot(path=SCREENSHOTS / f"{request.node.name}.png")
-            browser.close()
 
 
 def _free_port() -> int:

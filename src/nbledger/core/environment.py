@@ -280,7 +280,8 @@ def _threads_used() -> list[dict[str, Any]]:
         if control is not None:
             if _pools[0] != len(sys.modules):  # looking through the loaded libraries takes milliseconds
                 _pools = (len(sys.modules), control.ThreadpoolController())
-            facts += [{k: v for k, v in pool.items() if k != "filepath"} for pool in _pools[1].info()]
+            pools = [{k: v for k, v in pool.items() if k != "filepath"} for pool in _pools[1].info()]
+            facts += sorted(pools, key=lambda pool: [str(v) for v in pool.values()])  # they come as they lie in memory
     with contextlib.suppress(Exception):
         torch = sys.modules.get("torch")
         if torch is not None:
