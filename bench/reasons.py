@@ -13,8 +13,16 @@ _STILL = (
     "The target wants no process and no walk, which needs a file watch; today one `git ls-files` compares every file."
 )
 _EDITED = "Each Git step (list, add, write the tree, commit, name) is a process of 2–3 ms that reads the index anew."
+_FRESH = (
+    "A fresh interpreter and the notebook's own imports are nine tenths of what a notebook costs, and over half of what it "
+    "costs with papermill, which starts a second one for itself: both cores are busy with that. `--reuse` pays them once."
+)
 
 REASONS: dict[str, str] = {
+    "sweep-loop": _FRESH,
+    "sweep-xargs": _FRESH,
+    "sweep-64-loop": _FRESH,
+    "sweep-64-xargs": _FRESH,
     "load_ext": _LOAD,
     "load_ext-used": f"{_LOAD} The rest reads nbledger's version from its metadata and starts the keeper's process.",
     "tracked-cell": f"{_PLAIN_WAS_FASTER} Half of it is the snapshot's Git processes, a fifth the look at which loaded modules are the project's.",
