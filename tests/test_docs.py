@@ -45,6 +45,7 @@ NAMED_TAGS = (
     "JOURNAL_TAG",
     "TAG",
     "DIGEST_TAG",
+    "COMMAND_TAG",
     "REPRO_TAG",
     "EXPERIMENT_TAG",
     "BASELINE_TAG",

@@ -149,6 +149,10 @@ def test_commands_become_runs_and_dvc_lock_is_what_dvc_writes(pipeline: Path, tm
     }
     (pipeline / "params.yaml").write_text(PARAMS.replace("depth: 3", "depth: 4"))
     assert statuses(answer(pipeline, "--dry")) == dict.fromkeys(names[:3], "skipped") | {"train": "would run"}
+    again_of_it = [sys.executable, "-m", "nbledger.cli", "reproduce", train.info.run_id]
+    refused = subprocess.run(again_of_it, cwd=pipeline, capture_output=True, text=True, check=False)
+    assert refused.returncode == 3
+    assert "no notebook but a command: python copied.py" in refused.stderr
     one = answer(pipeline / "sub" / "inner")  # a folder without a dvc.yaml: the whole
     assert statuses(one) == dict.fromkeys(names[:3], "skipped") | {"train": "ran"}
     assert one["stages"][3]["run_id"] not in {run.info.run_id for run in by_name.values()}
@@ -184,6 +188,7 @@ def test_a_stage_that_fails_and_what_dvc_refuses(pipeline: Path) -> None:
         (pipeline / "dvc.yaml").write_text(text)
         refused = repro(pipeline, code=3).stderr.strip().splitlines()[-1]
         assert refused.startswith("nbledger: dvc repro: ")
+        assert " — " in refused
         assert said in refused
     (pipeline / "dvc.yaml").unlink()
     assert "there is no dvc.yaml here" in repro(pipeline, code=2).stderr

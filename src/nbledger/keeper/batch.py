@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import threading
 import time
 from collections import deque
@@ -237,6 +238,7 @@ class Runner:
             name=self.found.name,
             experiment=self.options.experiment,
             tags={BATCH_TAG: self.book.id, **(self.search.tags() if self.search else {})},
+            parent=os.environ.get(local.PARENT),
             journal_id=journal,
             continues=tuple(
                 known for known, begun in self.found.parents if begun or settling.was_begun(self.project, known)

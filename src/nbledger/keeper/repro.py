@@ -164,7 +164,12 @@ class Runner:
         plan = recorder.Plan(
             name=name,
             experiment=self._asked.experiment,
-            tags={stages.TAG: name, "mlflow.source.name": source or stage.file, "mlflow.source.type": "LOCAL"},
+            tags={
+                stages.TAG: name,
+                stagerun.COMMAND_TAG: stage.cmd,
+                "mlflow.source.name": source or stage.file,
+                "mlflow.source.type": "LOCAL",
+            },
             parent=parent,
         )
         try:

@@ -31,6 +31,8 @@ from nbledger.core.verdict import (
 from nbledger.keeper import client, reproductions
 from nbledger.keeper.execute import Batch, Executed, execute
 from nbledger.keeper.judging import Counts, judged
+from nbledger.keeper.repro import REPRO_TAG
+from nbledger.keeper.stagerun import COMMAND_TAG
 
 DEED = "reproducing a run"
 """What executes the project's code, in words."""
@@ -105,6 +107,11 @@ def reproduce(project: Project, name: str, wanted: Wanted, progress: Progress | 
         raise Refused(f"the run {record.row.name!r} is still running", "wait for its end")
     if BATCH_TAG in record.row.tags:
         raise Refused(f"{record.row.name!r} only holds the runs of a batch's notebooks", "reproduce one of these")
+    if REPRO_TAG in record.row.tags:
+        raise Refused(f"{record.row.name!r} only holds the runs of a pipeline's stages", "reproduce one of these")
+    if COMMAND_TAG in record.row.tags and not wanted.restore_only:
+        hint = "--restore-only brings its code and data back; run it there"
+        raise Refused(f"{record.row.name!r} is no notebook but a command: {record.row.tags[COMMAND_TAG]}", hint)
     surroundings, lacking, python = _environment(project, record, wanted, progress)
     lacking = (*_unrecorded(record), *lacking)
     outcome = Reproduction(record.run_id, record.row.name, None, environment=surroundings, tolerance=wanted.tolerance)
@@ -150,7 +157,8 @@ def _unrecorded(record: Record) -> tuple[Missing, ...]:
     if record.row.tags.get("nbledger.schema", "1") == "1":
         return ()
     why, hint = "the store has no such artifact of the run", "bring the store's artifacts back from a backup"
-    return tuple(Missing("record", n, why, hint, n != "nbledger/environment.json") for n in record.lacking)
+    lacking = [n for n in record.lacking if COMMAND_TAG not in record.row.tags or n not in _OF_CELLS[:2]]
+    return tuple(Missing("record", n, why, hint, n != "nbledger/environment.json") for n in lacking)
 
 
 def _bytes(progress: Progress | None) -> Progress | None:

@@ -29,6 +29,8 @@ from nbledger.keeper.recorder import Plan, Recording
 
 DIGEST_TAG = "nbledger.stage.digest"
 """Tag of a stage's run: the digest of its command, dependencies and parameters, by which ``dvc.lock`` is matched to it."""
+COMMAND_TAG = "nbledger.stage.cmd"
+"""Tag of the run of a stage that is no notebook's: its command."""
 _MOST_MB = 200.0
 """Megabytes of a plots file or folder that are kept as an artifact."""
 _MOST_METRICS = 10_000
@@ -182,12 +184,29 @@ def _known(journal: Path) -> _Known:
     return _Known(frozenset(named), frozenset(str(event["k"]) for event in events if event["t"] == "metric"))
 
 
+def _of_the_whole(project: Project, stage: Stage, kind: str) -> list[str]:
+    """Those of the ``metrics`` (or ``plots``) of the whole ``dvc.yaml`` that the stage makes; DVCLive declares them there."""
+    try:
+        data = dvcfiles.load_yaml(dvcfiles.read_text(project.root / stage.file))
+    except (Damaged, OSError):
+        return []
+    table = data.get(kind) if isinstance(data, dict) else None
+    base, made = posixpath.dirname(stage.file), {*stage.outs, *stage.metrics, *stage.plots}
+    paths = [placed(base, path) for path in stages.paths_of(table or ())]
+    return [path for path in paths if any(out in (path, *_above(path)) for out in made)]
+
+
+def _above(path: str) -> list[str]:
+    parts = path.split("/")
+    return ["/".join(parts[:count]) for count in range(1, len(parts))]
+
+
 def metrics(recording: Recording, stage: Stage) -> None:
     """The numbers of the stage's metrics files, under their own names; two files with one name: with the file's, too. What
     the code logged itself stays as it logged it.
     """
     project, found = recording.project, dict[str, dict[str, float]]()
-    for path in stage.metrics:
+    for path in dict.fromkeys((*stage.metrics, *_of_the_whole(project, stage, "metrics"))):
         try:
             found[path] = dict(_numbers(stages.parsed(path, dvcfiles.read_text(project.root / path))))
         except Exception as err:  # whatever a parser makes of it; DVC itself takes any file for metrics
@@ -215,7 +234,7 @@ def _numbers(table: Any, prefix: str = "") -> Iterator[tuple[str, float]]:
 
 def plots(recording: Recording, stage: Stage) -> None:
     """The stage's plots files and folders, as artifacts under their own paths."""
-    for path in stage.plots:
+    for path in dict.fromkeys((*stage.plots, *_of_the_whole(recording.project, stage, "plots"))):
         place = recording.project.root / path
         size = sum(each.stat().st_size for each in _files(place))
         if size > _MOST_MB * 1e6:
