@@ -64,7 +64,7 @@ def run(
     as_json: bool,
     **how: Any,
 ) -> Answer:
-    """Execute notebooks, each in a fresh kernel, in its own folder, as a run.
+    """Execute notebooks, each in a kernel of its own, in its own folder, as a run.
 
     Several are the children of one run. What was killed goes on with --resume. Exit code 1: a notebook failed.
     """
@@ -170,7 +170,14 @@ def _resumed(
 
 def _changed(how: Mapping[str, Any]) -> Callable[[Options], Options]:
     """Options with those of the command line that were given."""
-    return lambda options: replace(options, **{key: value for key, value in how.items() if value is not None})
+
+    def changed(options: Options) -> Options:
+        made = replace(options, **{key: value for key, value in how.items() if value is not None})
+        if made.on and not made.fresh:
+            raise UsageError("kernels are reused on this machine only", "leave out --reuse, or --on")
+        return made
+
+    return changed
 
 
 def _renderer(options: Options) -> Callable[[Any], str] | None:
