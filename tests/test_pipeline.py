@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import nbformat
@@ -229,6 +230,10 @@ def test_a_stage_is_stale_when_its_notebooks_code_changes_and_not_when_its_outpu
     assert "no cell begins with `%%stage one`" in found.problems[0]
     path.unlink()
     assert "nb.ipynb: the notebook cannot be read: No such file" in pipeline(find(project)).problems[0]
+    os.mkfifo(path)
+    assert "nb.ipynb: the notebook is not a file" in pipeline(find(project)).problems
+    (project / "dvc.yaml").write_text(CODE.replace("nb.ipynb", "../nb.ipynb"))
+    assert "../nb.ipynb: the notebook lies outside of the project" in pipeline(find(project)).problems
 
 
 CODE = """\

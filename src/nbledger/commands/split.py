@@ -50,6 +50,7 @@ def split(
         if outcome.accepted and (yes or (asking and _agreed(split_text.outcome(outcome, found.notes)))):
             outcome = work.write(outcome)
     told = split_text.outcome(outcome, found.notes)
+    told = told.partition("\n")[2] if asking and outcome.accepted else told  # that was told when it was asked
     return Answer(outcome, f"{said}\n\n{told}" if said else told, 0 if outcome.accepted else 1)
 
 

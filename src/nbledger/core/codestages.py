@@ -10,6 +10,7 @@ import difflib
 import hashlib
 import posixpath
 import shlex
+import stat
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -128,9 +129,12 @@ def _known(project: Project, notebook: str) -> tuple[Path, Signature]:
     if notebook.startswith(("../", "/")):
         raise LedgerError("the notebook lies outside of the project")
     try:
-        return path, files.signature(path.stat())
+        found = path.stat()
     except OSError as err:
         raise LedgerError(f"the notebook cannot be read: {err.strerror}") from err
+    if not stat.S_ISREG(found.st_mode):
+        raise LedgerError("the notebook is not a file")
+    return path, files.signature(found)
 
 
 @lru_cache(64)

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import posixpath
 import secrets
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -141,7 +142,7 @@ class Splitting:
                     failed = f"the stage {part.name} fails by itself: {one.done.error}"
                     return replace(outcome, notes=tuple(notes), failed=failed)
                 notes += [f"the stage {part.name} runs cells of {other} as well" for other in chosen.borrowed]
-                notes += _beyond(part, one)
+                notes += [*_beyond(part, one), *_otherwise(self.project, part)]
                 parts.append(_completed(replace(part, cells=chosen.indexes), one))
             now = {path: files.md5_of(copy.into / path) for path in ran.wrote if (copy.into / path).is_file()}
             parts = splitfiles.folded(parts)
@@ -344,6 +345,17 @@ def _beyond(part: Part, ran: _Ran) -> list[str]:
     """What the stage wrote besides its own outputs."""
     own = splitfiles.made(part, ran.wrote)
     return [f"the stage {part.name} also writes {path}" for path in sorted(ran.wrote.keys() - own)]
+
+
+def _otherwise(project: Project, part: Part) -> Iterator[str]:
+    """Parameters that have another value in ``params.yaml`` already: that one counts."""
+    file = posixpath.join(stages.prefix(project), stages.PARAMS)
+    for key, value in part.values.items():
+        asked = stages.Stage(part.name, "", "dvc.yaml", params=((file, key),))
+        with contextlib.suppress(UsageError):
+            there = stages.parameters(project, asked)[key]
+            if there != value:
+                yield f"{file} has {key} = {there!r}, and the notebook {value!r}: the stage {part.name} takes that of {file}"
 
 
 def _named(progress: Progress | None, what: str) -> Progress | None:
