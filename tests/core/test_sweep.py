@@ -158,6 +158,14 @@ def test_labels_and_files_tell_the_points() -> None:
     assert [t.output for t in tasks][:2] == ["out/train_lr=0.1_w=a_b.ipynb", "out/train_lr=0.1_w=.ipynb"]
 
 
+def test_labels_of_a_stage_bear_its_name() -> None:
+    tables = grid(sweep.axes(["lr=1,2"]))
+    first, _ = batch.plan([("n.ipynb", "d")], tables, "train.v2", "out", ("lr",), "train.v2")
+    assert (first.name, first.output, first.stage) == ("train.v2 lr=1", "out/train.v2_lr=1.ipynb", "train.v2")
+    (one,) = batch.plan([("n.ipynb", "d")], [{}], "train.v2", "out", (), "train.v2")
+    assert (one.name, one.output) == ("train.v2", "out/n.ipynb")
+
+
 def test_labels_are_cut_and_told_apart() -> None:
     tables = [{"text": "x" * 400 + end, "n": n} for n, end in enumerate("ab")]
     tasks = batch.plan([("t.ipynb", "d")], tables, "", "out", ("text",))

@@ -235,17 +235,22 @@ def plan(
     name: str = "",
     output: str | None = None,
     swept: Sequence[str] = (),
+    stage: str = "",
 ) -> list[Task]:
     """The tasks for ``notebooks`` (path from the root, digest), each with each of ``tables`` (at least one); ``name`` is the
-    run's if there is but one, ``output`` the folder for executed notebooks. Labels tell the values of ``swept`` parameters.
+    run's if there is but one, ``output`` the folder for executed notebooks. Labels tell the values of ``swept`` parameters,
+    and those of one notebook's ``stage`` bear its name.
     """
     wanted = [(path, digest, table) for path, digest in notebooks for table in tables]
-    labels = _labels([path for path, _, _ in wanted], [sweep.point_label(table, swept) for _, _, table in wanted])
+    own = f"{stage}.ipynb" if stage and len(tables) > 1 and len({path for path, _ in notebooks}) == 1 else ""
+    labels = _labels(
+        [own or path for path, _, _ in wanted], [sweep.point_label(table, swept) for _, _, table in wanted]
+    )
     tasks = []
     for number, ((path, digest, table), (label, file)) in enumerate(zip(wanted, labels, strict=True)):
         called = name if name and len(wanted) == 1 else label
         target = f"{output}/{file}.ipynb" if output is not None else None
-        tasks.append(Task(number, path, digest, called, label, dict(table), output=target))
+        tasks.append(Task(number, path, digest, called, label, dict(table), output=target, stage=stage))
     return tasks
 
 

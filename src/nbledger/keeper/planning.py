@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -58,8 +58,7 @@ def planned(
         raise UsageError(
             f"that is {len(paths) * len(tables)} notebooks to run", f"at most {MOST}: --sample N takes some"
         )
-    tasks = plans.plan(known, list(tables) or [{}], name or stage, target, swept)
-    tasks = [replace(task, stage=stage) for task in tasks] if stage else tasks
+    tasks = plans.plan(known, list(tables) or [{}], name or stage, target, swept, stage)
     sources = {os.path.realpath(path) for path in paths}
     for task in tasks:
         if task.output and os.path.realpath(project.root / task.output) in sources:
