@@ -61,6 +61,21 @@ def notebook(
         (("a = 1", "with open('f') as f:\n  b = f.read(a)", "b"), [0, 1]),
         (("a = 1", "%matplotlib inline\n!ls\nb = !ls\nc = a", "c"), [0, 1]),
         (("a = 1", "%%bash\na=3", "a"), [0]),
+        (("a = 1", "%%stage s\n%%bash\na=3", "%%stage s\n%%time\na = 2", "a"), [2]),
+        (
+            (
+                "import json, plt",
+                "m = 1",
+                "json.dump(m, f)",
+                "plt.figure(m)\nplt.bar(m, m)",
+                "json.load(m)\nplt.show()",
+            ),
+            [0, 1],
+        ),
+        (
+            ("import plt", "plt.style.use('x')", "plt.rcParams.update(y)", "plt.set_cmap('z')", "plt.show()"),
+            [0, 1, 2, 3],
+        ),
         (("a = 1", "%%time\na = 2", "a"), [1]),
         (("a = 1", "%time a = 2", "a"), [1]),
         (("loss = 1", "lr = 2", "other = 3", "%%mlrun fit -m loss -p lr --model m\nx = 1"), [0, 1]),
