@@ -25,7 +25,18 @@ RUNNING = "NBLEDGER_STAGE"
 """Variable of a kernel that executes a stage: its name. ``%%stage`` lines do nothing there, and nbledger's own line magics
 are skipped: under ``dvc repro`` none may move Git or DVC.
 """
-_VALUED = frozenset(("-d", "--deps", "-o", "--outs", "-M", "--metrics", "-p", "--params", "--plots"))
+KINDS = {
+    "-d": "deps",
+    "--deps": "deps",
+    "-o": "outs",
+    "--outs": "outs",
+    "-M": "metrics",
+    "--metrics": "metrics",
+    "-p": "params",
+    "--params": "params",
+    "--plots": "plots",
+}
+"""What each option of a `%%stage` line declares."""
 _OWN = re.compile(r"^(\s*)((?:[A-Za-z_][\w, ]*=\s*)?)%(?:ledger|track_data|runs|compare_runs|reproduce|mlrun)\b")
 _SETTING = re.compile(
     r"^\s*(?:%(?:env|set_env|cd|pushd|popd|(?:re)?load_ext(?!\s+nbledger\b)|autoreload|config|matplotlib|alias)\b|from __future__ )",
@@ -58,7 +69,7 @@ def stage_of(source: str) -> str | None:
     for word in rest:
         if skip:
             skip = False
-        elif word in _VALUED:
+        elif word in KINDS:
             skip = True
         elif not word.startswith("-"):
             return word

@@ -8,18 +8,6 @@ from typing import Any
 
 from nbledger.core import stagecells
 
-_KINDS = {
-    "-d": "deps",
-    "--deps": "deps",
-    "-o": "outs",
-    "--outs": "outs",
-    "-M": "metrics",
-    "--metrics": "metrics",
-    "-p": "params",
-    "--params": "params",
-    "--plots": "plots",
-}
-
 
 def of_cells(book: Any, name: str) -> dict[str, Sequence[str]]:
     """What the ``%%stage`` lines of the cells that bear the name declare: {kind: paths or parameters}."""
@@ -40,10 +28,10 @@ def declared(words: str) -> dict[str, list[str]]:
         return {}
     for at, word in enumerate(split):
         option, equals, value = word.partition("=")
-        if equals and option in _KINDS:
-            found.setdefault(_KINDS[option], []).append(value)
-        elif word in _KINDS and at + 1 < len(split):
-            found.setdefault(_KINDS[word], []).append(split[at + 1])
-        elif word[:2] in _KINDS and len(word) > 2 and not word.startswith("--"):
-            found.setdefault(_KINDS[word[:2]], []).append(word[2:])
+        if equals and option in stagecells.KINDS:
+            found.setdefault(stagecells.KINDS[option], []).append(value)
+        elif word in stagecells.KINDS and at + 1 < len(split):
+            found.setdefault(stagecells.KINDS[word], []).append(split[at + 1])
+        elif word[:2] in stagecells.KINDS and len(word) > 2 and not word.startswith("--"):
+            found.setdefault(stagecells.KINDS[word[:2]], []).append(word[2:])
     return found
