@@ -12,7 +12,7 @@ import ledger
 from magics.test_display import HOSTILE, elements
 from nbledger.commands import sweep_text, tree
 from nbledger.commands.answer import Answer, Face
-from nbledger.core import children, mlflow, runs, scales, sweepview
+from nbledger.core import children, mlflow, runs, scales, sweepview, trust
 from nbledger.core.children import Family
 from nbledger.core.errors import UsageError
 from nbledger.core.project import find
@@ -277,6 +277,7 @@ def test_children_of_a_server(project: Path, tmp_path: Path) -> None:
     """The same by MLflow's own search, which is all that a server offers."""
     with mlflow_server(tmp_path, f"sqlite:///{tmp_path / 'shared.db'}") as server:
         (project / ".nbledger.toml").write_text(f'tracking_uri = "{server.uri}"\nexperiment = "shared"\n')
+        trust.trust(find(project))  # else a server that the project names is not asked
         _same_family(find(project), nested(server.uri, "shared"))
 
 
