@@ -347,12 +347,16 @@ def _listed(topic: str, running: local.Local) -> Iterator[None]:
 def _published_live(there: Project) -> Iterator[None]:
     """Publish the runs of a work tree as they go on, so that others see them, and how far they are."""
     done = threading.Event()
+    seen: dict[Path, int] = {}
 
     def publish() -> None:
         while not done.wait(_LIVE):
             for path in _journals_of(there):
                 with contextlib.suppress(Exception):  # what fails now is done at the end
-                    publisher.publish(there, path)
+                    size = (path / "events.jsonl").stat().st_size
+                    if seen.get(path) != size:  # the server is not asked for nothing
+                        publisher.publish(there, path)
+                        seen[path] = size
 
     thread = threading.Thread(target=publish, name="nbledger-publisher", daemon=True)
     thread.start()
