@@ -201,11 +201,23 @@ def packages(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("quiet, asks, keeps", ""),
         ("quiet, ours, prints", ""),  # what comes after a module of the project's is not looked at
         ("missing, quiet", ""),
-        ("quiet, prints, asks", "imported in each kernel anew: prints prints when it is imported"),
-        ("quiet, threaded", "imported in each kernel anew: threaded leaves a thread running"),
-        ("quiet, shell", "imported in each kernel anew: shell uses the running shell when it is imported"),
-        ("raises", "imported in each kernel anew: raises fails when it is imported (RuntimeError)"),
-        ("loads_ours", "imported in each kernel anew: loads_ours loads ours, which is not installed"),
+        (
+            "quiet, prints, asks",
+            "imported in each kernel: prints and what follows it, as it prints when it is imported",
+        ),
+        ("quiet, threaded", "imported in each kernel: threaded and what follows it, as it leaves a thread running"),
+        (
+            "quiet, shell",
+            "imported in each kernel: shell and what follows it, as it uses the running shell when it is imported",
+        ),
+        (
+            "raises",
+            "imported in each kernel: raises and what follows it, as it fails when it is imported (RuntimeError)",
+        ),
+        (
+            "loads_ours",
+            "imported in each kernel: loads_ours and what follows it, as it loads ours, which is not installed",
+        ),
     ],
 )
 def test_what_leaves_a_mark_is_imported_in_the_kernel(packages: Path, names: str, said: str) -> None:
@@ -255,7 +267,7 @@ def test_a_kernel_that_is_not_ipykernels_is_started_as_always(folder: Path) -> N
     assert start(["/bin/false", "-m", "ipykernel_launcher", "-f", "x"], os.environ, folder, ()) is None
     assert told == [
         "no kernel is reused: it is not started by ipykernel",
-        "no kernel is reused: it ended while it imported",
+        "no kernel is reused: the kernel ends while it is imported",
     ]
     launcher.close()
 

@@ -131,11 +131,13 @@ class Fork:
 
 
 class _Server:
-    """The process that is forked. ``problem``: (number of the module, -1 for the kernel itself; a line), if there is one."""
+    """The process that is forked. ``problem``: (number of the module, -1 for the kernel itself; its name; why), if
+    there is one.
+    """
 
     def __init__(self, head: Sequence[str], wanted: Wanted, environment: Mapping[str, str], folder: str) -> None:
         self.names: tuple[str, ...] = ()
-        self.problem: tuple[int, str] | None = None
+        self.problem: tuple[int, str, str] | None = None
         self.used = time.monotonic()
         self.forks: dict[int, Fork] = {}
         self._answers: dict[int, Fork] = {}
@@ -162,10 +164,10 @@ class _Server:
         with self._changed:
             while not (self._ready or self._gone or self.problem or given_up()):
                 if time.monotonic() > until:
-                    self.problem = -1, f"importing took longer than {_PATIENCE:.0f} s"
+                    self.problem = -1, "the kernel", f"takes longer than {_PATIENCE:.0f} s to be imported"
                 self._changed.wait(_TICK)
             if self._gone and not self._ready and self.problem is None:
-                self.problem = -1, "it ended while it imported"
+                self.problem = -1, "the kernel", "ends while it is imported"
             return self._ready and not self._gone
 
     def fork(self, request: dict[str, Any], streams: Sequence[int]) -> Fork | None:
@@ -221,7 +223,7 @@ class _Server:
             if "ready" in said:
                 self.names, self._ready = tuple(said["names"]), True
             elif "unsafe" in said:
-                self.problem = int(said["unsafe"]), f"{said['module']} {said['why']}"
+                self.problem = int(said["unsafe"]), said["module"], said["why"]
             elif "forked" in said:
                 self.forks[said["forked"]] = self._answers[said["number"]] = Fork(said["forked"])
             elif "ended" in said and (fork := self.forks.pop(said["ended"], None)) is not None:
@@ -296,9 +298,14 @@ class Warm:
                 self._servers.pop(key).close()
                 if server.problem is None:  # it was killed, say: the next is like it
                     continue
-                number, why = server.problem
+                number, name, why = server.problem
                 self._cut[key] = number
-                self._tell(f"imported in each kernel anew: {why}" if number >= 0 else f"no kernel is reused: {why}")
+                after = " and what follows it" if number + 1 < len(wanted) else ""
+                self._tell(
+                    f"imported in each kernel: {name}{after}, as it {why}"
+                    if number >= 0
+                    else f"no kernel is reused: {name} {why}"
+                )
         return None
 
     def _make_room(self) -> None:
