@@ -19,6 +19,8 @@ import ledger
 from conftest import commit_all, data_remote, dvc, git
 from nbledger.core import trust
 from nbledger.core.project import find
+from nbledger.keeper.repros import Report, StageRow
+from nbledger_magics import pipelines
 
 REPRO = (sys.executable, "-m", "nbledger.cli", "repro")
 COPY = """\
@@ -291,7 +293,8 @@ def test_notebooks_record_themselves_under_dvc_too_and_in_its_experiments(
 
     dvc(pipeline, "exp", "run", "--temp", "--name", "warmer", "-S", "train.lr=0.75")
     again = [run for run in ledger.runs(pipeline) if run.info.run_id not in runs]
-    (warmer,) = [run for run in again if run.info.run_name == "train"]
+    assert [run.info.run_name for run in again] == ["train"]
+    (warmer,) = again
     assert warmer.data.metrics == {"acc": 0.75, "of.rows": 2.0}
     assert warmer.data.tags["nbledger.dvc.exp"] == "warmer"
     assert warmer.data.tags["nbledger.dvc.baseline"] == git(pipeline, "rev-parse", "HEAD")
@@ -311,3 +314,19 @@ def test_notebooks_record_themselves_under_dvc_too_and_in_its_experiments(
     monkeypatch.setenv("MLFLOW_TRACKING_URI", ledger.uri(pipeline))
     skipped = answer(clone)
     assert [row["run_id"] for row in skipped["stages"]] == [row["run_id"] for row in found["stages"]]
+
+
+def test_the_table_in_a_notebook() -> None:
+    rows = (StageRow("a<b", "skipped", "0" * 32), StageRow("bad", "failed", "1" * 32, 2.0, "exited with 1"))
+    shown = pipelines.Shown(Report("FAILED", "2" * 32, rows, ("code-nb",), ("a note",), ("Traceback & more",), 3.0))
+    page, text = shown._repr_html_(), repr(shown)
+    for words in (
+        "a&lt;b",
+        "Traceback &amp; more",
+        "code of notebooks written: code-nb",
+        '<td class="bad">✗</td>',
+        "a note",
+    ):
+        assert words in page
+    assert "run 22222222: 1 skipped, 1 failed, 3.0 s" in page
+    assert "✗  bad    failed   2.0 s  11111111  exited with 1\n  | Traceback & more\n· code of notebooks" in text

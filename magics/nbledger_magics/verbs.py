@@ -182,6 +182,10 @@ def _command(*prefix: str) -> Callable[[Session, str], Any]:
             from nbledger_magics import batch
 
             return batch.run(session, words)
+        if not prefix and words[:1] == ["repro"]:
+            from nbledger_magics import pipelines
+
+            return pipelines.run(session, words)
         if "--prove" in words and [*prefix, *words][0] == "compare":
             from nbledger_magics import comparison
 

@@ -134,14 +134,17 @@ def shown(*, quiet: bool = False, verbose: bool = False) -> Iterator[Lines | Bar
 
 def report(found: Report) -> str:
     """A table with a row for each stage, what a failed one printed last, what there is to say, and the sum in one line."""
-    lines = [_table(found.stages)] if found.stages else []
-    if found.code:
-        lines.append(f"· code of notebooks written: {clip(', '.join(found.code), 200)}")
+    lines = [table(*cells(found.stages))] if found.stages else []
     lines += [f"  | {clip(line, 200)}" for line in found.printed]
-    lines += [f"· {clip(note, 200)}" for note in found.notes[:_NOTES]]
-    if len(found.notes) > _NOTES:
-        lines.append(f"· and {len(found.notes) - _NOTES} more lines like these (--json has all)")
-    return "\n".join([*lines, total(found)])
+    return "\n".join([*lines, *(f"· {line}" for line in said(found)), total(found)])
+
+
+def said(found: Report) -> list[str]:
+    """What there is to say beside the stages, at most a few lines."""
+    lines = [f"code of notebooks written: {clip(', '.join(found.code), 200)}"] if found.code and not found.dry else []
+    lines += [clip(note, 200) for note in found.notes[:_NOTES]]
+    left = len(found.notes) - _NOTES
+    return [*lines, f"and {left} more lines like these (--json has all)"] if left > 0 else lines
 
 
 def total(found: Report) -> str:
@@ -156,7 +159,8 @@ def _fresh(found: Report) -> bool:
     return found.status == "FINISHED" and all(row.status == "skipped" for row in found.stages)
 
 
-def _table(rows: Sequence[StageRow]) -> str:
+def cells(rows: Sequence[StageRow]) -> tuple[list[str], list[list[str]], list[bool]]:
+    """The table: its heads, its lines, and which columns are numbers."""
     heads = ["", "stage", "status", "took", "run", ""]
     body = [
         [
@@ -171,4 +175,4 @@ def _table(rows: Sequence[StageRow]) -> str:
     ]
     if not any(line[-1] for line in body):
         heads, body = heads[:-1], [line[:-1] for line in body]
-    return table(heads, body, [False, False, False, True, False, False][: len(heads)])
+    return heads, body, [False, False, False, True, False, False][: len(heads)]
