@@ -155,7 +155,8 @@ class _Server:
                 cwd=folder,
                 start_new_session=True,  # an interrupt of the runner is not its
             )
-        self._send({"kernel": _OF_KERNEL, "ledger": _OF_LEDGER, "notebook": wanted})
+        with contextlib.suppress(OSError):  # it has ended already: so the listener hears
+            self._send({"kernel": _OF_KERNEL, "ledger": _OF_LEDGER, "notebook": wanted})
         threading.Thread(target=self._listen, name="forkserver", daemon=True).start()
 
     def await_ready(self, given_up: Callable[[], bool]) -> bool:
