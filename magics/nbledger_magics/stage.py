@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbledger.commands import stage as commands
 from nbledger.commands import stage_text
-from nbledger.core import stagecells, stagecode, stages
+from nbledger.core import observe, stagecells, stagecode, stages
 from nbledger.core.errors import LedgerError, Refused, UsageError
 from nbledger.core.project import Project
 from nbledger.core.proposal import Proposal
@@ -83,7 +83,8 @@ def propose(session: Session, options: argparse.Namespace) -> None:
     if executing_again() or "NBLEDGER_BATCH" in os.environ:
         return
     try:
-        made = shown(session, options.stage)
+        with observe.unwatched():  # a run over several cells may be open
+            made = shown(session, options.stage)
         if made.said:
             session.show(made)
     except LedgerError as err:

@@ -221,12 +221,18 @@ def test_stages_are_written_as_dvc_reads_them_and_comments_stay(pipeline: Path) 
     assert dvcwrite.add(here, [train, evaluate], force=True) == (), "what is there already is not written again"
     (pipeline / "dvc.yaml").write_text(
         text.replace("    - model.txt\n", "    - model.txt:      # big\n        persist: true\n", 1)
-        .replace("  train:\n", "  train:\n    desc: mine\n")
+        .replace("  train:\n", "  train:\n    desc: mine\n").replace("--stage train\n", "--stage train --timeout 60\n")
     )  # fmt: skip
     more = Plan("train", "nb.ipynb", ("clean", "raw"), ("model.txt",), params=("lr", "net.depth"))
     assert dvcwrite.add(here, [more], force=True) == ("dvc.yaml",)
     text = (pipeline / "dvc.yaml").read_text()
-    assert "# big" in text and "persist: true" in text and "desc: mine" in text and "from the lab" in text
+    assert (
+        "--timeout 60" in text
+        and "# big" in text
+        and "persist: true" in text
+        and "desc: mine" in text
+        and "from the lab" in text
+    )
     assert stages.stage(here, "train").deps == ("clean", "stages/train.py", "raw")
     # the same name for another notebook: the file of its code is written by that one's stage from then on
     (pipeline / "deep").mkdir()

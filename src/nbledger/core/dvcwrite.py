@@ -127,7 +127,13 @@ def _changes(project: Project, plans: Sequence[Plan], force: bool) -> dict[str, 
             raise UsageError(f"there is a stage {plan.name} already", "--force replaces it")
     _put_code_stages(pipeline, plans, base)
     for plan in plans:
-        _put(pipeline, plan.name, stages.entry(plan, base))
+        entry = stages.entry(plan, base)
+        if isinstance(
+            known := pipeline.stages.get(plan.name), Mapping
+        ):  # options that the person added to the command stay
+            same = stages.runs(str(known.get("cmd", "")), posixpath.relpath(plan.notebook, base or "."), plan.name)
+            entry["cmd"] = known["cmd"] if same else entry["cmd"]
+        _put(pipeline, plan.name, entry)
     with dvc.opened(root) as repo:
         outs = _checked(repo, root, pipeline, {plan.name: plan for plan in plans})
     made: dict[str, bytes] = {}
@@ -247,7 +253,7 @@ def _writes_code(entry: Any) -> bool:
 
 
 def _runs(entry: Mapping[str, Any], notebook: str, name: str) -> bool:
-    return str(entry.get("cmd", "")) == stages.command(notebook, name)
+    return stages.runs(str(entry.get("cmd", "")), notebook, name)
 
 
 def _code_name(notebook: str, taken: Iterable[str]) -> str:

@@ -209,8 +209,9 @@ def _outs(project: Project, found: _Found, wrote: Sequence[str], others: Mapping
     taken = {
         path: stage for stage, each in others.items() for path in _made(each)
     }  # what another stage declares is its own
-    in_git = git.tracked(project.git, wrote) if project.git is not None and wrote else set()
-    for path in _folded(project, wrote):
+    folded = _folded(project, wrote)
+    in_git = git.tracked(project.git, folded) if project.git is not None and folded else set()
+    for path in folded:
         if found.has(path):
             continue
         if path in taken:
@@ -221,7 +222,7 @@ def _outs(project: Project, found: _Found, wrote: Sequence[str], others: Mapping
             found.put(METRIC, path, "written: numbers by name")
         elif path.lower().endswith(_IMAGES):
             found.put(PLOT, path, "written: an image")
-        elif path in in_git:
+        elif path in in_git or any(each.startswith(f"{path}/") for each in in_git):
             found.left_out[path] = f"tracked by Git: git rm --cached {path}, or -M or --plots, which may stay in Git"
         else:
             found.put(OUT, path, "written")

@@ -11,6 +11,7 @@ import posixpath
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from nbledger.core import dvc, dvcfiles
@@ -49,6 +50,7 @@ __all__ = [
     "parsed",
     "paths_of",
     "prefix",
+    "runs",
     "slice_of",
     "sliced",
     "stage",
@@ -253,6 +255,16 @@ def code_command(notebook: str) -> str:
 
 def _no_option(path: str) -> str:
     return f"./{path}" if path.startswith("-") else path
+
+
+def runs(cmd: str, notebook: str, name: str) -> bool:
+    """Whether a command executes the stage ``name`` of ``notebook``, with whatever other options."""
+    called = notebook_of(cmd)
+    if called is None or posixpath.normpath(called) != posixpath.normpath(notebook):
+        return False
+    words = shlex.split(cmd)
+    named = [after for word, after in pairwise(words) if word == "--stage"]
+    return name in (*named, *(word[8:] for word in words if word.startswith("--stage=")))
 
 
 def notebook_of(cmd: str) -> str | None:

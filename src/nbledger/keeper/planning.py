@@ -39,6 +39,8 @@ def planned(
     kernel is missing, it is another project's, or the output would take a notebook's place.
     """
     paths = [_placed(path) for path in notebooks]
+    if stage and len(dict.fromkeys(paths)) > 1:
+        raise UsageError(f"the stage {stage} is of one notebook", "name one")
     for path in dict.fromkeys(paths):
         book = kernels.load(path)
         try:
