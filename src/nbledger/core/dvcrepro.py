@@ -63,6 +63,7 @@ class Repro:
     ) -> None:
         self._mark = _EDGE + secrets.token_hex(8).encode() + _EDGE
         self._printed, self._passed = printed, threading.Event()
+        self._code: int | None = None
         command = [sys.executable, "-P", "-m", "nbledger.core.dvcrepro", str(project.root), self._mark.hex()]
         try:
             self._process = subprocess.Popen(
@@ -92,6 +93,8 @@ class Repro:
             if fields["kind"] == "executed":
                 self._passed.wait(_PATIENCE)
                 self._passed.clear()
+            elif fields["kind"] == "done":
+                self._code = int(fields["code"])
             yield Told(**fields)
 
     def answer(self, variables: Mapping[str, str]) -> None:
@@ -117,7 +120,7 @@ class Repro:
                     stream.close()
         code = self._process.wait()
         self._reader.join(1.0)  # what a stage left running may hold the pipe for ever
-        return code
+        return code if self._code is None else self._code
 
     def _signal(self, number: int) -> None:
         with contextlib.suppress(OSError):
@@ -170,6 +173,7 @@ class _Link:
         self._hear = os.fdopen(os.dup(0), "r", encoding="utf-8")
         self._answers: list[str] = []
         self._heard = threading.Condition()
+        self._over = False
         os.dup2(2, 1)
         nothing = os.open(os.devnull, os.O_RDONLY)
         os.dup2(nothing, 0)
@@ -181,6 +185,12 @@ class _Link:
         with contextlib.suppress(OSError):
             self._say.write(json.dumps({"kind": kind, **fields}) + "\n")
             self._say.flush()
+
+    def end(self, code: int) -> int:
+        """DVC is done: nobody needs to be there any more, and what stages left running goes on."""
+        self._over = True
+        self.tell("done", code=code)
+        return code
 
     def ask(self, kind: str, **fields: Any) -> dict[str, str]:
         """Tell it, and wait for the answer."""
@@ -197,6 +207,8 @@ class _Link:
             with self._heard:
                 self._answers.append(line)
                 self._heard.notify_all()
+        if self._over:
+            return
         if hasattr(os, "killpg"):
             os.killpg(0, signal.SIGINT)
         else:
@@ -255,11 +267,8 @@ def main() -> int:
         _listen_to(link, find_anyhow(root), mark, _Interrupts(), walking, running)
     except (ImportError, AttributeError) as err:
         link.tell("said", text=f"ERROR: this DVC cannot be listened to: {err}")
-        link.tell("done", code=255)
-        return 255
-    code = int(cli.main(["repro", *words]) or 0)
-    link.tell("done", code=code)
-    return code
+        return link.end(255)
+    return link.end(int(cli.main(["repro", *words]) or 0))
 
 
 def _listen_to(link: _Link, project: Project, mark: bytes, interrupts: _Interrupts, walking: Any, running: Any) -> None:
