@@ -18,7 +18,7 @@ from pathlib import Path
 
 from nbledger.core import dvc, dvcrepro, mlflow_tables, stages
 from nbledger.core.batch import FAILED, FINISHED, KILLED
-from nbledger.core.errors import LedgerError, UsageError
+from nbledger.core.errors import LedgerError, Unreachable, UsageError
 from nbledger.core.project import Project
 from nbledger.core.records import RunRow
 from nbledger.core.stages import Stage
@@ -369,7 +369,10 @@ def _tagged(project: Project, tag: str, values: Sequence[str]) -> list[RunRow]:
             return [each.row for each in tables.read(tables.tagged(tag, values))]
     found: list[RunRow] = []
     for value in values:
-        found += reversed(client.call(project, "runs", {"text": f"tags.`{tag}` = '{value}'", "limit": 1000}))
+        rows: list[RunRow] = client.call(project, "runs", {"text": f"tags.`{tag}` = '{value}'", "limit": 1000})
+        if any(tag not in row.tags for row in rows):  # what waits in journals stands for what the store cannot say
+            raise Unreachable("the tracking server does not answer")
+        found += reversed(rows)
     return found
 
 
