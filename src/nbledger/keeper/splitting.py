@@ -120,7 +120,7 @@ class Splitting:
         return split.propose(seen, Facts(ran.record.modules, ran.metrics, ran.before, taken), names)
 
     def check(self, proposal: Proposal, progress: Progress | None = None) -> Outcome:
-        """Execute the stages once, and compare. Before that DVC has to agree with what would be written."""
+        """Execute the stages once, and compare. DVC has to agree with what would be written, or its refusal is raised."""
         ran = self._whole
         assert ran is not None
         outcome = Outcome(self.path, proposal.parts, proposal.repeated, proposal.idle, proposal.notes)
@@ -129,6 +129,7 @@ class Splitting:
         with self._copy() as copy:
             there = copy.into / self.path
             there.write_text(text, encoding="utf-8", newline="")
+            dvcwrite.changes(find(copy.into), self.plans(proposal.parts))
             book = kernels.parsed(text)
             for path in ran.wrote:  # as DVC does before a stage runs
                 (copy.into / path).unlink(missing_ok=True)
@@ -141,12 +142,16 @@ class Splitting:
                 if not one.done.complete or one.done.status != "FINISHED":
                     failed = f"the stage {part.name} fails by itself: {one.done.error}"
                     return replace(outcome, notes=tuple(notes), failed=failed)
+                foreign = sorted(ran.wrote.keys() & one.wrote.keys() - splitfiles.made(part, one.wrote))
+                if foreign:
+                    failed = f"the stage {part.name} would also write {foreign[0]}, an output of another stage"
+                    return replace(outcome, notes=tuple(notes), failed=failed)
                 notes += [f"the stage {part.name} runs cells of {other} as well" for other in chosen.borrowed]
                 notes += [*_beyond(part, one), *_otherwise(self.project, part)]
                 parts.append(_completed(replace(part, cells=chosen.indexes), one))
             now = {path: files.md5_of(copy.into / path) for path in ran.wrote if (copy.into / path).is_file()}
             parts = splitfiles.folded(parts)
-            dvcwrite.changes(find(copy.into), self.plans(parts))  # refused in DVC's words
+            dvcwrite.changes(find(copy.into), self.plans(parts))  # with what the stages were seen to read
         owner = {path: part.name for part in parts for path in splitfiles.made(part, ran.wrote)}
         outputs = [Checked(path, owner.get(path, ""), md5, now.get(path)) for path, md5 in sorted(ran.wrote.items())]
         if not all(one.equal for one in outputs):
