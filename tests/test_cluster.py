@@ -24,6 +24,7 @@ from cluster import NBLEDGER, Machine, git_daemon, machine, scheduler, wait, wor
 from servers import Server, postgres, s3
 
 FULL = os.environ.get("NBLEDGER_SCORECARD") == "full"
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 COUNT = 64 if FULL else 12
 HELD = 3
 """The task that waits until it is let go."""
