@@ -23,12 +23,15 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: help demo lab test causes scorecard pictures lint audit format bench build lock clean deps
+.PHONY: help demo pipeline lab test causes scorecard pictures lint audit format bench build lock clean deps
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 demo: deps-git $(VENV)/.demo ## the journey on real data, headless; ends with the table of runs
 	$(BIN)/python examples/run_demo.py
+
+pipeline: deps-git $(VENV)/.demo ## from one notebook to a pipeline of three stages, by the verbs; headless
+	$(BIN)/python examples/run_pipeline.py
 
 lab: .demo/wine.ipynb ## JupyterLab on the demo's project
 	cd .demo && ../$(BIN)/jupyter lab wine.ipynb
@@ -78,7 +81,7 @@ lock: $(BIN)/uv ## newest versions into requirements/constraints.txt
 		--no-emit-index-url --no-emit-find-links pyproject.toml -o requirements/constraints.txt
 
 clean: ## remove everything that was fetched, built or left by a run
-	rm -rf $(VENV) .demo .bench build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) .demo .demo-pipeline .bench build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
 	rm -rf labextension/node_modules labextension/lib src/nbledger/labextension tests/e2e/screenshots
 	find src magics tests examples bench -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
 
