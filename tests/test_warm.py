@@ -169,6 +169,7 @@ MODULES = {
     "threaded": "import threading, time\nthreading.Thread(target=time.sleep, args=(60,), daemon=True).start()",
     "shell": "from IPython import get_ipython\nget_ipython().events.register('post_run_cell', print)",
     "asks": "try:\n    kind = get_ipython().__class__.__name__\nexcept NameError:\n    kind = 'none'",
+    "reads": "import pathlib\npathlib.Path('own.ini').read_text()",
     "raises": "raise RuntimeError('no')",
     "loads_ours": "import ours",
     "keeps": "import sys\nfrom IPython import get_ipython\nstream, shell = sys.stdout, get_ipython()",
@@ -192,6 +193,7 @@ def packages(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(warm.forkserver, "__file__", str(server))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join((str(installed), str(path))))
     (folder / "work").mkdir()
+    (folder / "work/own.ini").touch()
     return folder / "work"
 
 
@@ -210,6 +212,7 @@ def packages(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             "quiet, shell",
             "imported in each kernel: shell and what follows it, as it uses the running shell when it is imported",
         ),
+        ("reads", "imported in each kernel: reads and what follows it, as it reads own.ini when it is imported"),
         (
             "raises",
             "imported in each kernel: raises and what follows it, as it fails when it is imported (RuntimeError)",

@@ -5,8 +5,9 @@ Standard input is a socket to the runner (``warm``). A line of JSON each way: wh
 with its standard output and error; answered by process ids, and by how each ended.
 
 A fork is what a fresh kernel would be after its imports, so only what leaves no mark on others is imported here. After each
-import it is looked at whether it printed, asked for the running shell, began a thread that survives the preparation for a
-fork, or opened a graphics card: the runner is told, and begins again without that module and those after it.
+import it is looked at whether it printed, read a file of the notebook's folder, used the running shell, began a thread that
+survives the preparation for a fork, or opened a graphics card: the runner is told, and begins again without that module and
+those after it.
 """
 
 from __future__ import annotations
@@ -93,10 +94,11 @@ class Imports:
 
     def __init__(self) -> None:
         self._shell = _ZMQShell()
-        self._places = _installed()
+        self._places, self._folder, self._read = _installed(), os.path.realpath(os.curdir), ""
+        sys.addaudithook(self._opened)
         self._said = os.memfd_create("said") if hasattr(os, "memfd_create") else -1
         if not os.path.isdir(_TASKS) or self._said < 0:
-            raise Unsafe("threads can be counted on Linux only")
+            raise Unsafe("runs on a system that does not tell of its threads")
         for stream in (1, 2):
             os.dup2(self._said, stream)
 
@@ -134,11 +136,20 @@ class Imports:
         finally:
             if self._shell.asked:
                 raise Unsafe("uses the running shell when it is imported")
+        if self._read:  # it may be another for the next kernel, and would not be seen as what the run has read
+            raise Unsafe(f"reads {os.path.relpath(self._read, self._folder)} when it is imported")
         for each in set(sys.modules) - known:
             origin = getattr(getattr(sys.modules.get(each), "__spec__", None), "origin", None)
             if origin and os.path.isabs(origin) and not _below(origin, self._places):
                 raise Unsafe(f"loads {each}, which is not installed")
         self._check()
+
+    def _opened(self, event: str, found: tuple[Any, ...]) -> None:
+        """Note a file of the notebook's folder that a module opens."""
+        if event == "open" and self._shell.importing and isinstance(found[0], str):
+            path = os.path.abspath(found[0])
+            if _below(path, (self._folder,)) and not _below(path, self._places):
+                self._read = path
 
     @contextlib.contextmanager
     def _watched(self) -> Iterator[None]:

@@ -1,6 +1,6 @@
 """Kernels of ``run --reuse``: forks of a process that has imported what the notebook imports at its top.
 
-There is one such process (``forkserver``) for each interpreter and set of imports. It does nothing that a fresh kernel
+There is one such process (``forkserver``) for each interpreter, folder and set of imports. It does nothing that a fresh kernel
 would not have done before its first cell but those imports: they are the installed packages that the notebook names before
 its first statement that does anything else, so that nothing of the notebook could have had a say in them. What cannot be
 imported ahead, or forked, is said in one line; the kernel then imports it itself, or is a fresh one.
@@ -16,6 +16,7 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -232,7 +233,7 @@ class _Server:
             self._changed.notify_all()
 
 
-_Key = tuple[tuple[str, ...], Wanted]
+_Key = tuple[tuple[str, ...], Wanted, str]
 
 
 class Warm:
@@ -259,6 +260,9 @@ class Warm:
         self, wanted: Wanted, command: list[str], environment: Mapping[str, str], folder: Path, streams: Sequence[int]
     ) -> Process | None:
         """A fork that is that command; None, after a line that says why, where there can be none."""
+        if sys.platform != "linux":
+            self._tell("no kernel is reused: whether it can be forked is known on Linux only")
+            return None
         at = command.index("-m") if "-m" in command else len(command)
         module = command[at + 1] if at + 1 < len(command) else ""
         if module not in _KERNELS:
@@ -284,7 +288,7 @@ class Warm:
     def _server(
         self, head: tuple[str, ...], wanted: Wanted, environment: Mapping[str, str], folder: str
     ) -> _Server | None:
-        key = head, wanted
+        key = head, wanted, folder  # packages look for their settings in the working directory
         with self._lock:  # one that imports is waited for by all who need it
             while not self._closed:
                 cut = self._cut.get(key, len(wanted))
