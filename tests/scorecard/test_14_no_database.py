@@ -1,6 +1,6 @@
 """Eight processes begin at the same moment in a project that has no database yet, each recording a run and publishing it
 by itself, without a keeper between them: the hardest way. Afterwards `mlflow db upgrade` is asked to work on the database.
-In full, once more with eight kernels and the keeper.
+Every other time no empty store is kept that could be copied. In full, once more with eight kernels and the keeper.
 
 nbledger makes the database under a lock, beside its place, and names it when it is whole; one that somebody's own MLflow
 has made there meanwhile is left. The plain way: eight processes call `mlflow.start_run()` on a SQLite store that is not
@@ -9,6 +9,7 @@ there.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -55,9 +56,11 @@ def upgraded(ready: Warm, root: Path) -> str:
 def test_eight_publishers(project: Path, count: Callable[[int, int], int], seen: Callable[[str], None]) -> None:
     (project / ".nbledger.toml").write_text("keeper = false\n")
     turns, whole = count(20, 1), 0
-    for _ in range(turns):
+    for turn in range(turns):
         for made in (project / ".nbledger").glob("mlflow.db*"):
             made.unlink()
+        if turn % 2 == 0:
+            nothing_kept()
         pids = [shared().fork(OURS.format(name=f"p{n}", n=n), project) for n in range(EIGHT)]
         for ended in shared().go(*pids):
             assert ended.code == 0, ended.out
@@ -70,6 +73,12 @@ def test_eight_publishers(project: Path, count: Callable[[int, int], int], seen:
     if many := count(EIGHT, 0):
         with_kernels(project, many)
         seen(f"{many} kernels and the keeper: {many} of {many} runs")
+
+
+def nothing_kept() -> None:
+    """The database has to be made by MLflow's migrations: this person's folder holds no empty one to copy."""
+    for store in Path(os.environ["JUPYTER_DATA_DIR"]).glob("nbledger/store-*.db"):
+        store.unlink()
 
 
 def _read(root: Path) -> list[tuple[str, str, int]]:
@@ -85,6 +94,7 @@ def _read(root: Path) -> list[tuple[str, str, int]]:
 def with_kernels(project: Path, many: int) -> None:
     (project / ".nbledger.toml").unlink()
     (project / ".nbledger" / "mlflow.db").unlink()
+    nothing_kept()
     with kernels(project, many) as started:
         code = "%%mlrun k{n} -p n={n}\nfrom nbledger import log\nfor i in range(50): log(loss=i / 50, step=i)"
         messages = [k.send(code.format(n=n)) for n, k in enumerate(started)]
