@@ -319,7 +319,7 @@ def test_nothing_is_left_of_an_interrupted_or_killed_runner(folder: Path, how: s
     finally:
         process.kill()
     none_left(folder)
-    assert not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in servers)
+    assert psutil.wait_procs(servers, timeout=20)[1] == []
     deadline = time.monotonic() + 30
     while (statuses := [r.info.status for r in runs(folder)]) != ["KILLED"] * 3:
         assert time.monotonic() < deadline, statuses

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 
 _UNRECORDED = "this cell is not recorded"
+_PATIENCE = 15.0
+"""Seconds that the run of a whole notebook waits for room on the disk before its kernel ends."""
 
 
 class Session:
@@ -338,3 +340,8 @@ class Session:
         if whole is not None:
             error = RuntimeError(problem) if problem else None
             whole.run.finish(error, status=status, artifacts=[executed] if executed else [], quiet=True)
+            recording, until = whole.run.recording, time.monotonic() + _PATIENCE
+            while not recording.closed and time.monotonic() < until:  # what has no room is written when there is some
+                time.sleep(0.05)
+            if not recording.closed:
+                raise LedgerError(f"no room on the disk of {whole.run.project.state}", "free some, and run it again")

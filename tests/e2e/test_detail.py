@@ -328,15 +328,15 @@ def test_models_and_the_pipeline_are_shown_and_follow_what_changes(lab: Lab, rec
     picture(page, "sidebar-empty")
     execute(page, "open-pipeline")
     (lab.root / "dvc.yaml").write_text(STAGES)
-    sync_api.expect(pipeline.get_by_role("button", name="prepare")).to_contain_text("stale")
+    sync_api.expect(pipeline.get_by_role("button", name=re.compile("^prepare"))).to_contain_text("stale")
     ask(lab, "dvc", "repro", "--quiet")
-    sync_api.expect(pipeline.get_by_role("button", name="prepare")).to_contain_text("up to date")
+    sync_api.expect(pipeline.get_by_role("button", name=re.compile("^prepare"))).to_contain_text("up to date")
     graph = page.locator(".nbl-pipeline")
     sync_api.expect(graph).to_contain_text("all up to date")
 
     with (lab.root / "houses.csv").open("a") as file:
         file.write("90,1.0\n")
-    sync_api.expect(pipeline.get_by_role("button", name="prepare")).to_contain_text("houses.csv")
+    sync_api.expect(pipeline.get_by_role("button", name=re.compile("^prepare"))).to_contain_text("houses.csv")
     stale = graph.locator(".nbl-pipeline-box[data-stale=true][data-kind=stage]")
     sync_api.expect(stale).to_have_count(1)
     said = ask(lab, "dvc", "status", "prepare")

@@ -351,6 +351,9 @@ class Runner:
             ended = Ended(FAILED, err.message, 0.0, recorded=False)
         for note in ended.notes:
             self.say(task, note)
+        if ended.status == FINISHED and not ended.recorded:  # a notebook without its run is none that has finished
+            why = next((note for note in ended.notes if note.startswith("not recorded")), "not recorded")
+            ended = replace(ended, status=FAILED, error=why)
         if ended.pruned is not None and not ended.cut:
             ended = replace(ended, status=PRUNED, error=f"at step {ended.pruned}")
         metrics = dict(ended.metrics) if self._searching is None else self._searching.measured(journal, ended)

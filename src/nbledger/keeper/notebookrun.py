@@ -8,6 +8,7 @@ the start, and is written anew after each cell, so that a run that is cut short 
 from __future__ import annotations
 
 import contextlib
+import errno
 import html
 import json
 import os
@@ -33,6 +34,8 @@ Step = Callable[[int, int, str], None]
 _SHARE = 0.05
 """Of the time that passes, how much may be spent on writing the notebook after a cell."""
 _SHORT = 5
+_PATIENCE = 15.0
+"""Seconds that what is kept of a notebook waits for room on the disk."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +112,7 @@ class NotebookRun:
         self._blob: Path | None = None
         self._due = 0.0
         self._secrets = [str(value) for key, value in job.params.items() if secrets.secret(key, value)]
+        self._unkept = ""
         self.notes: list[str] = []
 
     @property
@@ -145,7 +149,7 @@ class NotebookRun:
 
     def execute(self) -> Ended:
         """Execute every cell, or as many as succeed, and close the run."""
-        began, status, problem = time.monotonic(), FINISHED, ""
+        began, status, problem, lost = time.monotonic(), FINISHED, "", ""
         try:
             with kernels.started(
                 self.notebook,
@@ -161,7 +165,7 @@ class NotebookRun:
                 status, problem = self._kept(status, problem)
                 self._record_more(status)
                 self._metrics = measured.last(self.path)
-                self._end(running, status, problem)
+                lost = self._end(running, status, problem)
         except KeyboardInterrupt:
             self._close(KILLED, INTERRUPTED)
             raise
@@ -175,7 +179,10 @@ class NotebookRun:
             self._running = None
         if self._stopped.is_set() and status != FINISHED:
             status, problem = KILLED, INTERRUPTED
-        recorded = self._close(status, problem)
+        lost = lost or self._unkept
+        if lost:
+            self.notes.append(f"not recorded whole: {lost}")
+        recorded = self._close(FAILED if lost and status == FINISHED else status, problem or lost) and not lost
         seconds = time.monotonic() - began
         cut, pruned = self._stopped.is_set(), self._pruned if status == KILLED else None
         return Ended(status, problem, seconds, cut, recorded, tuple(self.notes), pruned, self._metrics)
@@ -250,18 +257,22 @@ class NotebookRun:
             self.notes.append(f"not recorded: {err.message}")
 
     def _attach(self) -> None:
-        """Make the notebook an artifact of the run, now."""
-        if not self.path.is_dir():
+        """Make the notebook an artifact of the run, now; where there is no room, once more at its end."""
+        with contextlib.suppress(OSError):
+            self._attached()
+
+    def _attached(self) -> None:
+        if self._blob is not None or not self.path.is_dir():
             return
-        try:
+        if self._log is None:
             self._log = journals.Journal(self.path)
-            blob = self._log.blob(self.job.source.name)
-            self._blob = blob
+        self._blob = blob = self._log.blob(self.job.source.name)
+        try:
             self._write(self._text())
             self._log.write("artifact", blob=str(blob.relative_to(self.path)), place="")
-        except OSError as err:
+        except OSError:
             self._blob = None
-            self.notes.append(f"the executed notebook is not kept with the run: {err.strerror}")
+            raise
 
     def _write(self, text: str) -> None:
         """Replace the kept notebook: the old one or the new one is there, at any moment, and nothing beside it."""
@@ -325,12 +336,14 @@ class NotebookRun:
         """Keep the executed notebook and its HTML, before the run is closed: a run that finished has both."""
         text = self._text()
         kept = Kept(text, self._html(kernels.parsed(text) if self._secrets else self.notebook))
-        with contextlib.suppress(OSError):
-            self._write(kept.notebook)
-            if kept.html and self._log is not None and self._blob is not None:
-                page = self._log.blob(f"{self.job.source.stem}.html")
-                page.write_text(kept.html, encoding="utf-8", errors="surrogatepass")
-                self._log.write("artifact", blob=str(page.relative_to(self.path)), place="")
+        patience = _PATIENCE if status == FINISHED else 0.0
+        for what, write in (
+            ("executed notebook", self._attached),
+            ("executed notebook", lambda: self._write(kept.notebook)),
+            ("page", lambda: self._page(kept)),
+        ):
+            if why := _patiently(write, patience):
+                self._unkept = self._unkept or f"its {what} is not kept: {why}"
         try:
             if self._keep is not None:
                 self._keep(kept)
@@ -338,6 +351,13 @@ class NotebookRun:
             if status == FINISHED:
                 return FAILED, f"cannot write {err.filename}: {err.strerror}"
         return status, problem
+
+    def _page(self, kept: Kept) -> None:
+        """Make the HTML an artifact of the run."""
+        if kept.html and self._log is not None and self._blob is not None:
+            page = self._log.blob(f"{self.job.source.stem}.html")
+            page.write_text(kept.html, encoding="utf-8", errors="surrogatepass")
+            self._log.write("artifact", blob=str(page.relative_to(self.path)), place="")
 
     def _html(self, notebook: Any) -> str:
         if self._render is None:
@@ -348,9 +368,13 @@ class NotebookRun:
             self.notes.append(f"no HTML was made: {' '.join(str(err).split())[:200]}")
             return ""
 
-    def _end(self, running: kernels.Running, status: str, problem: str) -> None:
-        if self._recording is None:
-            running.hidden(f"get_ipython()._nbledger_session.end_batch({status!r}, {problem[:2000]!r})")
+    def _end(self, running: kernels.Running, status: str, problem: str) -> str:
+        """Have the kernel close the run; in words, why it could not: what it still holds of the run ends with it."""
+        if self._recording is not None:
+            return ""
+        if self._unkept and status == FINISHED:
+            status, problem = FAILED, self._unkept
+        return running.hidden(f"get_ipython()._nbledger_session.end_batch({status!r}, {problem[:2000]!r})")
 
     def _close(self, status: str, problem: str) -> bool:
         """Close the run where the kernel could not: it died, or was not Python. Whether there is a run."""
@@ -379,6 +403,20 @@ class NotebookRun:
         from nbledger.keeper.publish import run_id_of
 
         return run_id_of(self.project, self.job.journal) is not None
+
+
+def _patiently(write: Callable[[], None], patience: float) -> str:
+    """Write, where there is no room as soon as there is some; in words, why that did not come to be."""
+    until = time.monotonic() + patience
+    while True:
+        try:
+            write()
+        except OSError as err:
+            if err.errno not in (errno.ENOSPC, errno.EDQUOT) or time.monotonic() > until:
+                return str(err.strerror)
+            time.sleep(0.2)
+        else:
+            return ""
 
 
 def _was_interrupted(cell: Any) -> bool:

@@ -71,11 +71,15 @@ async def connected(
     project: Project, name: str, args: Mapping[str, Any], seconds: float
 ) -> AsyncIterator[AsyncIterator[list[bytes]]]:
     """The lines of the keeper's answer, each in pieces, while the connection lasts."""
-    known = await _keeper(project)
-    try:
-        reader, writer = await asyncio.wait_for(_open(known), 5)
-    except (OSError, TimeoutError) as err:
-        raise _unreachable(known, 5) from err
+    for pause in (0.1, 0.5, None):
+        known = await _keeper(project)
+        try:
+            reader, writer = await asyncio.wait_for(_open(known), 5)
+            break
+        except (OSError, TimeoutError) as err:
+            if pause is None or isinstance(err, TimeoutError):
+                raise _unreachable(known, 5) from err
+        await asyncio.sleep(pause)  # it has just ended, and is not known to have yet
     try:
         with contextlib.suppress(ConnectionError):  # what it said before it hung up is still to be read
             writer.write(client.request(known, project, name, args))
