@@ -178,9 +178,10 @@ def ask(lab: Lab, *words: str | Path, cwd: Path | None = None) -> str:
 
 
 def accept(page: Any, name: str) -> None:
-    """Press a dialog's button once it is on (what will happen is known then)."""
+    """Press a dialog's button once it is on (what will happen is known then), and see this one go: another may follow."""
+    dialog = page.locator(".jp-Dialog", has=page.get_by_role("button", name=name, exact=True)).element_handle()
     page.locator(".jp-Dialog .jp-Dialog-footer").get_by_role("button", name=name, exact=True).click()
-    page.locator(".jp-Dialog").wait_for(state="detached")
+    dialog.wait_for_element_state("hidden")
 
 
 def _drag(page: Any, panel: Any, width: int) -> None:

@@ -348,7 +348,7 @@ def test_models_and_the_pipeline_are_shown_and_follow_what_changes(lab: Lab, rec
         "data-id", "data:clean.csv"
     )
     graph.get_by_label("as a table").check()
-    sync_api.expect(graph.get_by_role("row", name="prepare")).to_contain_text("stale")
+    sync_api.expect(graph.get_by_role("row", name=re.compile("^prepare"))).to_contain_text("stale")
     clean(page, ".nbl-pipeline")
     graph.get_by_label("as a table").uncheck()
     clean(page, ".nbl-pipeline")
