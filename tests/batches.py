@@ -49,6 +49,11 @@ def run(
         check=False,
         timeout=280,
     )
+    return judged(done, code)
+
+
+def judged(done: subprocess.CompletedProcess[str], code: int) -> subprocess.CompletedProcess[str]:
+    """A command that must have exited with ``code``, whose errors are for people."""
     assert done.returncode == code, f"{done.returncode}\n{done.stdout}\n{done.stderr}"
     assert "Traceback" not in done.stderr, done.stderr
     return done

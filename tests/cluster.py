@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import conftest
+from batches import judged
 from servers import free_port
 
 NBLEDGER = (sys.executable, "-m", "nbledger.cli")
@@ -64,9 +65,7 @@ class Machine:
             check=False,
             timeout=600,
         )
-        assert done.returncode == code, f"{done.returncode}\n{done.stdout}\n{done.stderr}"
-        assert "Traceback" not in done.stderr, done.stderr
-        return done
+        return judged(done, code)
 
     def nbledger(self, root: Path, *words: str | Path, code: int = 0) -> subprocess.CompletedProcess[str]:
         return self.run(*NBLEDGER, *words, cwd=root, code=code)

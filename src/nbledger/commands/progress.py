@@ -6,6 +6,7 @@ import contextlib
 import sys
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 _PATIENCE = 0.5
 _STEPS = 100_000  # a larger total counts bytes
@@ -60,3 +61,27 @@ def lines() -> Callable[[int, int, str], None]:
             sys.stderr.flush()
 
     return progress
+
+
+@contextlib.contextmanager
+def rows(field: str, style: str = "") -> Iterator[Any]:
+    """A display of rich for several bars on standard error, each with the text ``field``; whoever has it starts it, and it ends with
+    the block.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    progress = Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=20),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn(f"{{task.fields[{field}]}}", markup=False, style=style or "none"),
+        console=Console(stderr=True),
+        refresh_per_second=4,
+        transient=True,
+    )
+    try:
+        yield progress
+    finally:
+        progress.stop()

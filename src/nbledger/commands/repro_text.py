@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from nbledger.commands.progress import rows
 from nbledger.commands.run_text import seconds
 from nbledger.commands.text import clip, table
 
@@ -113,23 +114,8 @@ def shown(*, quiet: bool = False, verbose: bool = False) -> Iterator[Lines | Bar
     if quiet or not sys.stderr.isatty():
         yield Lines(verbose=verbose and not quiet)
         return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    progress = Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=20),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("{task.fields[line]}", markup=False, style="dim"),
-        console=Console(stderr=True),
-        refresh_per_second=4,
-        transient=True,
-    )
-    try:
+    with rows("line", "dim") as progress:
         yield Bars(progress, verbose=verbose)
-    finally:
-        progress.stop()
 
 
 def report(found: Report) -> str:

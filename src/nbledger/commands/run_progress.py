@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from nbledger.commands.progress import rows
 from nbledger.commands.run_text import seconds
 from nbledger.commands.text import clip
 
@@ -96,20 +97,5 @@ def shown(*, quiet: bool = False) -> Iterator[Lines | Bars]:
     if quiet or not sys.stderr.isatty():
         yield Lines()
         return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    progress = Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=20),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("{task.fields[cell]}", markup=False),
-        console=Console(stderr=True),
-        refresh_per_second=4,
-        transient=True,
-    )
-    try:
+    with rows("cell") as progress:
         yield Bars(progress)
-    finally:
-        progress.stop()

@@ -313,23 +313,33 @@ def create_run(
         return str(run.info.run_id)
 
 
-_RETRIES = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
-_retries_lock = threading.Lock()
+_RETRIES, _LINKS = "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"
+_variables_lock = threading.Lock()
 
 
 @contextlib.contextmanager
-def _asked_once() -> Iterator[None]:
-    """Without MLflow's retries: a server that did what it was asked, and whose answer was lost, would do it twice."""
-    with _retries_lock:
-        before = os.environ.get(_RETRIES)
-        os.environ[_RETRIES] = "0"
+def _with_variable(name: str, value: str) -> Iterator[None]:
+    """With a variable of the environment that MLflow reads as it is called, given back at the end."""
+    with _variables_lock:
+        before = os.environ.get(name)
+        os.environ[name] = value
         try:
             yield
         finally:
             if before is None:
-                del os.environ[_RETRIES]
+                del os.environ[name]
             else:
-                os.environ[_RETRIES] = before
+                os.environ[name] = before
+
+
+def _asked_once() -> contextlib.AbstractContextManager[None]:
+    """Without MLflow's retries: a server that did what it was asked, and whose answer was lost, would do it twice."""
+    return _with_variable(_RETRIES, "0")
+
+
+def _without_links() -> contextlib.AbstractContextManager[None]:
+    """Without the lines that MLflow prints of a server's run: what is printed here may be JSON."""
+    return _with_variable(_LINKS, "true")
 
 
 def drop_doubles(api: MlflowClient, uri: str, run_id: str, journal_id: str) -> None:
@@ -444,24 +454,6 @@ def terminate(api: MlflowClient, uri: str, run_id: str, status: str, ended: int)
     """Close a run as FINISHED, FAILED or KILLED at ``ended`` (ms), whatever was said of it before."""
     with _translated(uri), _without_links():
         api.set_terminated(run_id, status, end_time=ended)
-
-
-@contextlib.contextmanager
-def _without_links() -> Iterator[None]:
-    """Without the lines that MLflow prints of a server's run: what is printed here may be JSON."""
-    with _retries_lock:
-        before = os.environ.get(_LINKS)
-        os.environ[_LINKS] = "true"
-        try:
-            yield
-        finally:
-            if before is None:
-                del os.environ[_LINKS]
-            else:
-                os.environ[_LINKS] = before
-
-
-_LINKS = "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"
 
 
 def reopen(api: MlflowClient, uri: str, run_id: str) -> None:
