@@ -14,6 +14,7 @@ from nbledger.commands.check import check
 from nbledger.commands.code import code
 from nbledger.commands.compare import compare
 from nbledger.commands.gc import gc
+from nbledger.commands.init import init
 from nbledger.commands.pipeline import pipeline
 from nbledger.commands.promote import promote
 from nbledger.commands.repro import repro
@@ -25,7 +26,6 @@ from nbledger.commands.split import split
 from nbledger.commands.stage import stage
 from nbledger.commands.trust import trust
 from nbledger.core.errors import UsageError, nearest
-from nbledger.keeper import client
 
 
 class _Tree(click.Group):
@@ -47,18 +47,6 @@ class _Tree(click.Group):
 @click.pass_context
 def ledger(ctx: click.Context, debug: bool) -> None:
     """Keep the ledger of notebooks: which code, data and environment gave which numbers."""
-
-
-@ledger.command()
-@click.option("--remote", metavar="URL", help="Where data is pushed: a DVC remote such as s3://bucket/path.")
-@click.option("--tracking-uri", metavar="URI", help="An MLflow server; default: a SQLite store in the project.")
-@json_option
-@click.pass_obj
-def init(face: Face, remote: str | None, tracking_uri: str | None, as_json: bool) -> Answer:
-    """Make this folder a Git and DVC repository with a tracking store."""
-    done = ask(face, "init", {"remote": remote, "tracking_uri": tracking_uri})
-    client.notify(face.project())
-    return Answer({"done": done}, "\n".join(done) or "everything was there already")
 
 
 @ledger.command()
@@ -188,6 +176,7 @@ def flush(face: Face, as_json: bool) -> Answer:
     return Answer(done, f"{waiting} to be published: {'; '.join(reasons)}", 1)
 
 
+ledger.add_command(init)
 ledger.add_command(check)
 ledger.add_command(code)
 ledger.add_command(stage)
