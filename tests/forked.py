@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,9 +60,9 @@ class Warm:
     def alive(self) -> bool:
         return self._process.poll() is None
 
-    def fork(self, code: str, cwd: Path) -> int:
-        """A process that will run ``code`` in ``cwd``, in the environment of now; its id."""
-        return int(self._ask(do="fork", code=code, cwd=str(cwd), env=dict(os.environ)))
+    def fork(self, code: str, cwd: Path, env: Mapping[str, str] | None = None) -> int:
+        """A process that will run ``code`` in ``cwd``, in the environment ``env`` (that of now); its id."""
+        return int(self._ask(do="fork", code=code, cwd=str(cwd), env=dict(os.environ if env is None else env)))
 
     def go(self, *pids: int) -> list[Ended]:
         """Let these processes go, all at once, and wait until they have ended."""
@@ -72,8 +72,8 @@ class Warm:
         """Let these processes go and do not wait for them."""
         self._ask(do="let go", pids=pids)
 
-    def run(self, code: str, cwd: Path) -> Ended:
-        return self.go(self.fork(code, cwd))[0]
+    def run(self, code: str, cwd: Path, env: Mapping[str, str] | None = None) -> Ended:
+        return self.go(self.fork(code, cwd, env))[0]
 
     def traced(self, code: str, cwd: Path, log: Path) -> list[Call]:
         """The mutating calls of one undisturbed run, as ``kills.calls`` has them of a command."""
