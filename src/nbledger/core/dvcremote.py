@@ -38,9 +38,11 @@ def _sections(root: Path) -> dict[str, dict[str, str]]:
         return dvc.loaded_config(root)
 
 
-def versioned(project: Project) -> bool:
-    """Whether the default remote is one of DVC's "cloud versioned" ones, which hold files by name, not by hash."""
-    remote = default_remote(project)
+def versioned(project: Project, name: str = "") -> bool:
+    """Whether the remote (the default one without a name) is one of DVC's "cloud versioned" ones, which hold files by
+    name, not by hash.
+    """
+    remote = (name.lower(), "") if name else default_remote(project)
     options = _sections(dvc.require_root(project)).get(f'remote "{remote[0]}"', {}) if remote else {}
     return any(options.get(key, "").lower() in ("true", "1", "yes", "on") for key in ("version_aware", "worktree"))
 
@@ -69,8 +71,9 @@ def not_in_remote(project: Project) -> list[str]:
     return sorted(path if prefix == "." else f"{prefix}/{path}" for path in found)
 
 
-def push_objects(project: Project, md5s: Iterable[str], legacy: Iterable[str] = ()) -> int:
-    """Send these objects of the cache (folders with all they hold) to the default remote; how many were not there.
+def push_objects(project: Project, md5s: Iterable[str], legacy: Iterable[str] = (), remote: str | None = None) -> int:
+    """Send these objects of the cache (folders with all they hold) to a remote (None: the default one); how many were not
+    there.
 
     What the cache lacks and the remote has is no failure; what neither has is named.
     """
@@ -84,10 +87,10 @@ def push_objects(project: Project, md5s: Iterable[str], legacy: Iterable[str] = 
         with dvc.opened(root) as repo:
             # What DVC remembers of the remote counts a folder's files as there once its list is: after a push that was
             # killed, some are not. The remote itself is asked.
-            get_index(repo.cloud.get_remote_odb(command="push")).clear()
+            get_index(repo.cloud.get_remote_odb(remote, "push")).clear()
             # Files by name and before their lists: asked for a list alone, DVC sent to S3 the list without its files.
-            files: Any = repo.cloud.push([HashInfo("md5", md5) for md5 in _inside(project, named)])
-            lists: Any = repo.cloud.push(wanted)
+            files: Any = repo.cloud.push([HashInfo("md5", md5) for md5 in _inside(project, named)], remote=remote)
+            lists: Any = repo.cloud.push(wanted, remote=remote)
         failed = files.failed | lists.failed
         return len(files.transferred | lists.transferred), sorted(str(info.value) for info in failed)
 
