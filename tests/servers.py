@@ -65,6 +65,7 @@ class Postgres:
                     break
                 above.chmod(above.stat().st_mode | 0o011)
             shutil.chown(self.data, "postgres", "postgres")
+        self.names: list[str] = []
         self._run("initdb", "-D", self.data, "-U", "ledger", "-A", "trust", "--no-sync")
         self.start()
         self.uri = self.database("mlflow")
@@ -79,7 +80,13 @@ class Postgres:
     def database(self, name: str) -> str:
         """Another database in it; its SQLAlchemy URL."""
         self._run("createdb", "-h", "127.0.0.1", "-p", str(self.port), "-U", "ledger", name)
+        self.names.append(name)
         return f"postgresql+psycopg2://ledger@127.0.0.1:{self.port}/{name}"
+
+    def dump(self, name: str) -> bytes:
+        """What ``pg_dump`` says of a database: every row of every table, as SQL."""
+        words = ("-h", "127.0.0.1", "-p", str(self.port), "-U", "ledger", name)
+        return subprocess.run([self._binaries / "pg_dump", *words], capture_output=True, check=True).stdout
 
     def start(self) -> None:
         options = f"-p {self.port} -k {self.data} -c listen_addresses=127.0.0.1 -c fsync=off"

@@ -70,11 +70,19 @@ class Person:
     root: Path
     env: dict[str, str] = field(repr=False)
     secrets: dict[str, str] = field(default_factory=dict, repr=False)
+    typed: list[str] = field(default_factory=list, repr=False)
+    """Every command so far, as it would stand in a terminal."""
 
     def git(self, *words: str, ok: bool = True) -> str:
-        return run("git", *words, cwd=self.root, env=self.env, ok=ok)
+        """What ``git WORDS`` prints (stripped); where it may fail (``ok`` false), what it says to standard error as well."""
+        self.typed.append(" ".join(("git", *words)))
+        if ok:
+            return run("git", *words, cwd=self.root, env=self.env)
+        said = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "stdin": subprocess.DEVNULL, "text": True}
+        return str(subprocess.run(["git", *words], cwd=self.root, env=self.env, check=False, **said).stdout).strip()
 
     def dvc(self, *words: str, ok: bool = True) -> str:
+        self.typed.append(" ".join(("dvc", *words)))
         return self._inside("dvc.cli", words, ok, ("dvc.cli", "dvc.repo", "dvc.commands"))
 
     def ledger(self, *words: str, ok: bool = True, cwd: Path | None = None) -> str:
@@ -82,6 +90,7 @@ class Person:
 
         The process is a fork of one in which MLflow is imported already; ``start`` has a real one.
         """
+        self.typed.append(" ".join(("nbledger", *words)))
         return self._inside("nbledger.cli", words, ok, (), cwd)
 
     def _inside(
@@ -99,6 +108,7 @@ class Person:
 
     def start(self, *words: str) -> subprocess.Popen[str]:
         """``nbledger WORDS`` as a process of its own, which is not waited for."""
+        self.typed.append(" ".join(("nbledger", *words)))
         return subprocess.Popen(
             [*CLI, *words],
             cwd=self.root,
@@ -133,6 +143,24 @@ class Person:
         """A kernel in the project, with the extension loaded."""
         with kernel(self.root, self.env) as started:
             yield started
+
+    @contextmanager
+    def offline(self) -> Iterator[None]:
+        """Nothing outside this machine answers them: all their connections end at a proxy that is not there. The keeper ends
+        with the network, as when a laptop is closed and taken along.
+        """
+        before = dict(self.env)
+        runtime = Path(self.env["JUPYTER_RUNTIME_DIR"])
+        stop_keepers(runtime)
+        nowhere = "http://127.0.0.1:9"
+        self.env |= dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), nowhere)
+        self.env |= {"no_proxy": "", "NO_PROXY": ""}
+        try:
+            yield
+        finally:
+            stop_keepers(runtime)
+            self.env.clear()
+            self.env |= before
 
     def on(self, day: str, hour: int = 12) -> None:
         """Commit at that time (UTC) from now on. ``day``: 2026-11-23."""
@@ -174,6 +202,11 @@ class Office:
         first.ledger("push")
         for person in others:
             self.clone(person)
+
+    def on(self, day: str) -> None:
+        """Everybody commits on that day from now on, an hour after the one before them."""
+        for hour, person in enumerate(self.people, start=9):
+            person.on(day, hour)
 
     def clone(self, person: Person, name: str = "project") -> Path:
         """A clone in the person's home, which they trust."""
@@ -273,13 +306,33 @@ def _together(*deeds: Callable[[], Any]) -> None:
         raise failed[0]
 
 
+def at_once(*commands: tuple[Person, Sequence[str]]) -> list[str]:
+    """``nbledger WORDS`` of each of these people, all at the same moment; what each prints. One that fails fails the test."""
+    warm = shared()
+    with tempfile.TemporaryDirectory(prefix="said-") as folder:
+        pids = []
+        for number, (person, words) in enumerate(commands):
+            person.typed.append(" ".join(("nbledger", *words)))
+            said = Path(folder, str(number))
+            said.touch()
+            code = _INSIDE.format(said=str(said), module="nbledger.cli", words=list(words))
+            pids.append(warm.fork(code, person.root, person.env))
+        ended = warm.go(*pids)
+        for number, (one, (person, words)) in enumerate(zip(ended, commands, strict=True)):
+            if one.code:
+                complaint = Path(folder, str(number)).read_text()
+                pytest.fail(f"{person.name}: `{' '.join(words)}` exited with {one.code}:\n{one.out}\n{complaint}")
+    return [one.out.strip() for one in ended]
+
+
 def notebook_of(cells: Sequence[str], name: str = "work.ipynb") -> dict[str, Any]:
+    """A notebook of these code cells; one that begins with ``# parameters`` is tagged so."""
     return {
         "cells": [
             {
                 "cell_type": "code",
                 "id": uuid.uuid5(uuid.NAMESPACE_URL, f"{name}/{number}").hex[:8],
-                "metadata": {},
+                "metadata": {"tags": ["parameters"]} if source.startswith("# parameters") else {},
                 "source": source,
                 "outputs": [],
                 "execution_count": None,
