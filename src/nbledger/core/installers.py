@@ -33,9 +33,10 @@ def python_of(into: Path) -> Path:
     return into / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
 
-def _run(*command: str) -> subprocess.CompletedProcess[str]:
+def run(*command: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     """A tool's run, with nothing of this process's environment that would lead it elsewhere."""
-    environment = {k: v for k, v in os.environ.items() if k not in ("VIRTUAL_ENV", "CONDA_PREFIX", "PYTHONPATH")}
+    led = ("VIRTUAL_ENV", "CONDA_PREFIX", "PYTHONPATH", "UV_PROJECT_ENVIRONMENT")
+    environment = {k: v for k, v in os.environ.items() if k not in led}
     environment |= {"UV_NO_PROGRESS": "1", "UV_PYTHON_DOWNLOADS": "never", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
     environment |= {"NO_COLOR": "1", "PIP_NO_INPUT": "1"}
     try:
@@ -47,13 +48,15 @@ def _run(*command: str) -> subprocess.CompletedProcess[str]:
             check=False,
             stdin=subprocess.DEVNULL,
             env=environment,
+            cwd=cwd,
             timeout=TIMEOUT,
         )
     except subprocess.TimeoutExpired as err:
         raise ToolFailed(f"{Path(command[0]).name} did not end within {TIMEOUT // 60} minutes") from err
 
 
-def _last_words(done: subprocess.CompletedProcess[str]) -> str:
+def last_words(done: subprocess.CompletedProcess[str]) -> str:
+    """Why a tool failed, in one line."""
     lines = [" ".join(line.split()) for line in (done.stderr or done.stdout).splitlines() if line.strip()]
     chosen = next((line for line in lines if re.search(r"(?i)^(error|.*because|.*no matching)", line)), "")
     return scrub_url((chosen or (lines[-1] if lines else f"exit code {done.returncode}"))[:300])
@@ -103,7 +106,7 @@ class Tool:
         """Install the newest of these with their dependencies."""
         done = self._install(names, closed=False)
         if done.returncode:
-            raise ToolFailed(f"{', '.join(names)} could not be installed: {_last_words(done)}")
+            raise ToolFailed(f"{', '.join(names)} could not be installed: {last_words(done)}")
 
     def install(self, wanted: Sequence[str]) -> list[Missing]:
         """Install what can be had, exactly as recorded; the others with the nearest version there is."""
@@ -114,7 +117,7 @@ class Tool:
         if good:
             done = self._install(good)
             if done.returncode:
-                raise ToolFailed(f"the environment could not be filled: {_last_words(done)}")
+                raise ToolFailed(f"the environment could not be filled: {last_words(done)}")
         return [self._named(line, words) for line, words in bad.items()]
 
     def _unavailable(self, wanted: list[str]) -> dict[str, str]:
@@ -123,7 +126,7 @@ class Tool:
         if done.returncode == 0:
             return {}
         if len(wanted) == 1:
-            return {wanted[0]: _last_words(done)}
+            return {wanted[0]: last_words(done)}
         middle = len(wanted) // 2
         return self._unavailable(wanted[:middle]) | self._unavailable(wanted[middle:])
 
@@ -141,12 +144,12 @@ class Tool:
 
 class Uv(Tool):
     def _venv(self, python: str) -> None:
-        done = _run(str(uv()), "venv", "--quiet", "--python", python, str(self.into))
+        done = run(str(uv()), "venv", "--quiet", "--python", python, str(self.into))
         if done.returncode:
-            raise ToolFailed(f"no virtual environment could be made: {_last_words(done)}")
+            raise ToolFailed(f"no virtual environment could be made: {last_words(done)}")
 
     def _find(self, version: str) -> str | None:
-        done = _run(str(uv()), "python", "find", "--no-project", "--system", version)
+        done = run(str(uv()), "python", "find", "--no-project", "--system", version)
         if done.returncode == 0 and done.stdout.strip():
             return done.stdout.strip()
         return super()._find(version)
@@ -156,14 +159,14 @@ class Uv(Tool):
     ) -> subprocess.CompletedProcess[str]:
         with _listed(self.into, requirements) as listing:
             words = [str(uv()), "pip", "install", "--python", str(python_of(self.into)), "-r", listing]
-            return _run(*words, *(["--dry-run"] if dry else []), *(["--no-deps"] if closed else []))
+            return run(*words, *(["--dry-run"] if dry else []), *(["--no-deps"] if closed else []))
 
     def _nearest(self, name: str, version: str) -> str:
         found = []
         for asked, way in ((f"{name}>={version}", "lowest"), (f"{name}<{version}", "highest")):
             with _listed(self.into, [asked]) as listing:
                 words = [str(uv()), "pip", "compile", "--no-deps", "--no-header", "--quiet", "--no-annotate"]
-                done = _run(*words, "--python", str(python_of(self.into)), "--resolution", way, listing)
+                done = run(*words, "--python", str(python_of(self.into)), "--resolution", way, listing)
             match = _PINNED.search(done.stdout) if done.returncode == 0 else None
             found += [match[2]] if match else []
         return nearest_version(version, found)
@@ -171,19 +174,19 @@ class Uv(Tool):
 
 class Pip(Tool):
     def _venv(self, python: str) -> None:
-        done = _run(python, "-m", "venv", str(self.into))
+        done = run(python, "-m", "venv", str(self.into))
         if done.returncode:
-            raise ToolFailed(f"no virtual environment could be made: {_last_words(done)}")
+            raise ToolFailed(f"no virtual environment could be made: {last_words(done)}")
 
     def _install(
         self, requirements: Sequence[str], *, dry: bool = False, closed: bool = True
     ) -> subprocess.CompletedProcess[str]:
         with _listed(self.into, requirements) as listing:
             words = [str(python_of(self.into)), "-m", "pip", "install", "--quiet", "-r", listing]
-            return _run(*words, *(["--dry-run"] if dry else []), *(["--no-deps"] if closed else []))
+            return run(*words, *(["--dry-run"] if dry else []), *(["--no-deps"] if closed else []))
 
     def _nearest(self, name: str, version: str) -> str:
-        done = _run(str(python_of(self.into)), "-m", "pip", "install", "--dry-run", "--no-deps", f"{name}=={version}")
+        done = run(str(python_of(self.into)), "-m", "pip", "install", "--dry-run", "--no-deps", f"{name}=={version}")
         served = re.search(r"from versions: ([^)]*)\)", done.stderr)
         return nearest_version(version, [v.strip() for v in served[1].split(",")] if served else [])
 
@@ -220,7 +223,7 @@ def _listed(into: Path, requirements: Sequence[str]) -> Iterator[str]:
 
 
 def _version_of(python: str) -> str:
-    done = _run(python, "-c", "import platform; print(platform.python_version())")
+    done = run(python, "-c", "import platform; print(platform.python_version())")
     return done.stdout.strip()
 
 
