@@ -164,22 +164,30 @@ def _best(name: str, values: Sequence[float | None]) -> int | None:
 def _parameters(found: Comparison) -> Iterator[str]:
     if found.params:
         rows = [
-            [("", _name(name)), *(_value(v) for v in values)] for name, values in list(found.params.items())[:_ROWS]
+            [("", _name(name)), *_values(found, "parameter", values)]
+            for name, values in list(found.params.items())[:_ROWS]
         ]
         yield _table(["parameter", *_titles(found)], rows, len(found.params) - _ROWS)
 
 
-def _value(value: str | None, width: int = 40) -> Entry:
-    if value is None:
-        return "soft", "—"
-    return ("num" if numeric(value) and value else ""), _name(value, width)
+def _values(found: Comparison, kind: str, values: Sequence[str | None]) -> list[Entry]:
+    """An entry for each side; a dash for none, a question mark where nobody recorded that kind of thing."""
+    return [
+        ("soft", blank) if v is None else ("num" if numeric(v) and v else "", _name(v))
+        for v, blank in zip(values, found.blanks(kind), strict=True)
+    ]
+
+
+def _ids(found: Comparison, kind: str, values: Sequence[str | None]) -> list[Entry]:
+    """The same, of digests."""
+    return [("id", _name(v[:8]) if v else blank) for v, blank in zip(values, found.blanks(kind), strict=True)]
 
 
 def _data(found: Comparison) -> Iterator[str]:
     if not found.data:
         return
     if len(found.runs) > 2:
-        rows = [[("", _name(c.path, 80)), *(("id", _name(v[:8]) if v else "—") for v in c.values)] for c in found.data]
+        rows = [[("", _name(c.path, 80)), *_ids(found, "data", c.values)] for c in found.data]
         yield _table(["data", *_titles(found)], rows[:_ROWS], len(rows) - _ROWS)
         return
     yield _part("data")
@@ -199,7 +207,7 @@ def _code(found: Comparison) -> Iterator[str]:
     if not found.code:
         return
     if len(found.runs) > 2:
-        rows = [[("", _name(c.where, 80)), *(("id", _name(v) if v else "—") for v in c.values)] for c in found.code]
+        rows = [[("", _name(c.where, 80)), *_ids(found, "code", c.values)] for c in found.code]
         yield _table(["code", *_titles(found)], rows[:_ROWS], len(rows) - _ROWS)
         return
     yield _part("code")
@@ -234,11 +242,12 @@ def _order(found: Comparison) -> Iterator[str]:
 def _surroundings(found: Comparison) -> Iterator[str]:
     for head, listed in (("seed", found.seeds), ("hardware", found.hardware)):
         if listed:
-            rows = [[("", _name(r.name)), *(_value(v) for v in r.values)] for r in listed[:_ROWS]]
+            kind = "environment" if head == "hardware" else head
+            rows = [[("", _name(r.name)), *_values(found, kind, r.values)] for r in listed[:_ROWS]]
             yield _table([head, *_titles(found)], rows, len(listed) - _ROWS)
     if found.environment:
         rows = [
-            [("", _name(p.name)), *(_value(v) for v in p.values), ("soft", escape(p.role))]
+            [("", _name(p.name)), *_values(found, "environment", p.values), ("soft", escape(p.role))]
             for p in found.environment[:_ROWS]
         ]
         yield _table(["environment", *_titles(found), ""], rows, len(found.environment) - _ROWS)

@@ -186,7 +186,7 @@ def _values_before(rows: Sequence[RunRow], column: text.Column) -> list[int | No
     latest: int | None = None
     before: list[int | None] = [None] * len(rows)
     for index in sorted(range(len(rows)), key=lambda i: (rows[i].start or "", -i)):
-        if column.cells[index]:
+        if column.cells[index] not in ("", text.UNKNOWN):
             before[index], latest = latest, index
     pairs = [(i, b) for i, b in enumerate(before) if b is not None]
     changed = sum(column.full[i] != column.full[b] for i, b in pairs)
@@ -196,7 +196,7 @@ def _values_before(rows: Sequence[RunRow], column: text.Column) -> list[int | No
 def _cell(column: text.Column, index: int, before: int | None) -> str:
     shown, full = column.cells[index], column.full[index]
     classes = ["num"] if column.right else []
-    title = text.clip(full, _TITLE) if full != shown else ""
+    title = "not known" if shown == text.UNKNOWN else text.clip(full, _TITLE) if full != shown else ""
     if before is not None:
         changed = full != column.full[before]
         classes.append("new" if changed else "same")

@@ -27,8 +27,10 @@ export interface IState {
   readonly base: string | null;
   /** If `base` is null: the server's root relative to the project's, where it lies inside; else "". */
   readonly prefix: string;
-  /** What `mlflow.user` of a run recorded now would be. */
+  /** Who a run recorded now would be of: `Name <address>` as Git has it, else a login. */
   readonly user?: string;
+  /** By what this person's runs are told (`personKey`). */
+  readonly mine?: readonly string[];
   /** Whether this person trusts the project: only then is anything executed that came with it. */
   readonly trusted: boolean;
   readonly version: number;
@@ -140,8 +142,14 @@ export interface IRun {
   readonly params: Readonly<Record<string, string>>;
   readonly metrics: Readonly<Record<string, Num>>;
   readonly inputs: readonly { readonly path: string; readonly md5: string }[];
-  /** mlflow.user, mlflow.parentRunId, mlflow.note.content, nbledger.order, .verdict, .reproduces, .journal, .host; and the user's own. */
+  /** mlflow.user, mlflow.parentRunId, mlflow.note.content, nbledger.order, .verdict, .reproduces, .journal, .host, .author; and the user's own. */
   readonly tags: Readonly<Record<string, string>>;
+  /** Who made it: `Name <address>` as Git has it, else a login; null where nobody noted it. */
+  readonly user: string | null;
+  readonly host: string | null;
+  readonly branch: string | null;
+  /** What recorded it; of any other than nbledger only MLflow's own fields are known. */
+  readonly origin: 'nbledger' | 'notebook' | 'script' | 'project' | 'job' | 'unknown';
 }
 
 /** `GET runs/search?text=`: the ids that match MLflow's filter syntax, the newest first. */
@@ -259,6 +267,11 @@ export interface ICompared {
   readonly notebook: string | null;
   readonly commit: string | null;
   readonly dirty: boolean | null;
+  readonly user: string | null;
+  /** As that of a run; "" of what is none. */
+  readonly origin: string;
+  /** Of a run: which of code, data, environment and seed nobody recorded. */
+  readonly unknown: readonly string[];
 }
 export interface ICause {
   readonly kind: string;

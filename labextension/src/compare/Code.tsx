@@ -15,13 +15,16 @@ const MOST = 12;
 interface ICodeProps {
   readonly code: readonly ICodeChange[];
   readonly names: readonly string[];
+  /** What stands for a side that has no version. */
+  readonly none: readonly string[];
   readonly model: CompareModel;
   readonly rendermime: IRenderMimeRegistry;
   readonly trans: TranslationBundle;
 }
 
 /** What cells and modules differ in, and of two runs their notebooks side by side. */
-export function Code({ code, names, model, rendermime, trans }: ICodeProps): ReactElement | null {
+export function Code(props: ICodeProps): ReactElement | null {
+  const { code, names, none, model, rendermime, trans } = props;
   if (!code.length) {
     return null;
   }
@@ -30,7 +33,9 @@ export function Code({ code, names, model, rendermime, trans }: ICodeProps): Rea
       {names.length === 2 && <Notebooks model={model} rendermime={rendermime} trans={trans} />}
       <Capped all={code} most={MOST} trans={trans}>
         {shown =>
-          shown.map((change, at) => <Change key={at} change={change} names={names} trans={trans} />)
+          shown.map((change, at) => (
+            <Change key={at} change={change} names={names} none={none} trans={trans} />
+          ))
         }
       </Capped>
     </Part>
@@ -69,10 +74,12 @@ function Notebooks({
 function Change({
   change,
   names,
+  none,
   trans
 }: {
   readonly change: ICodeChange;
   readonly names: readonly string[];
+  readonly none: readonly string[];
   readonly trans: TranslationBundle;
 }): ReactElement {
   return (
@@ -96,7 +103,10 @@ function Change({
               <span key={side}>
                 {side > 0 && ' · '}
                 <Bdi text={names[side] ?? ''} />{' '}
-                <span className="nbl-mono">{value?.slice(0, 8) ?? trans.__('absent')}</span>
+                <span className="nbl-mono">
+                  {value?.slice(0, 8) ??
+                    (none[side] === '?' ? trans.__('not known') : trans.__('absent'))}
+                </span>
               </span>
             ))}
           </p>

@@ -10,6 +10,7 @@ import { copied } from '../shared/copy';
 import { ago, moment } from '../shared/format';
 import { useChanges, useLive } from '../shared/hooks';
 import { Busy, IconButton, Problem, TextButton } from '../shared/parts';
+import { personKey, personName } from '../shared/people';
 import { Bdi, Clip } from '../shared/text';
 import { StatusMark } from '../runs/StatusMark';
 import { AddRun } from './AddRun';
@@ -18,7 +19,7 @@ import { Charts } from './Charts';
 import { Code } from './Code';
 import { Data } from './Data';
 import { titles, type CompareModel, type IFound } from './model';
-import { Part } from './pieces';
+import { blanks, Part } from './pieces';
 import { Metrics, Rows } from './Values';
 
 export interface ICompareProps {
@@ -144,17 +145,20 @@ function Found(props: ICompareProps & { readonly found: IFound }): ReactElement 
   const { model, commands, rendermime, found } = props;
   const { comparison } = found;
   const { trans } = model.ledger;
-  const names = titles(comparison.runs);
+  const sides = comparison.runs;
+  const names = titles(sides);
+  const several = new Set(sides.map(side => personKey(side.user))).size > 1;
   const params = Object.entries(comparison.params).map(([name, values]) => ({ name, values }));
   return (
     <>
       <ul className="nbl-compared" aria-label={trans.__('Compared')}>
-        {comparison.runs.map((side, at) => (
+        {sides.map((side, at) => (
           <Side
             key={at}
             side={side}
             name={names[at] ?? side.title}
             at={at}
+            several={several}
             model={model}
             commands={commands}
             asked={found.names[at]}
@@ -182,13 +186,15 @@ function Found(props: ICompareProps & { readonly found: IFound }): ReactElement 
         what={trans.__('Parameter')}
         rows={params}
         names={names}
+        none={blanks(sides, 'parameter')}
         trans={trans}
       />
       <Charts comparison={comparison} names={names} model={model} trans={trans} />
-      <Data data={comparison.data} trans={trans} />
+      <Data data={comparison.data} none={blanks(sides, 'data')} trans={trans} />
       <Code
         code={comparison.code}
         names={names}
+        none={blanks(sides, 'code')}
         model={model}
         rendermime={rendermime}
         trans={trans}
@@ -198,6 +204,7 @@ function Found(props: ICompareProps & { readonly found: IFound }): ReactElement 
         what={trans.__('Package')}
         rows={comparison.environment.map(row => ({ ...row, note: roleText(row.role, trans) }))}
         names={names}
+        none={blanks(sides, 'environment')}
         trans={trans}
       />
       <Rows
@@ -205,6 +212,7 @@ function Found(props: ICompareProps & { readonly found: IFound }): ReactElement 
         what={trans.__('Seed')}
         rows={comparison.seeds}
         names={names}
+        none={blanks(sides, 'seed')}
         trans={trans}
       />
       {comparison.order.length > 0 && (
@@ -231,6 +239,7 @@ function Found(props: ICompareProps & { readonly found: IFound }): ReactElement 
         what={trans.__('Hardware')}
         rows={comparison.hardware}
         names={names}
+        none={blanks(sides, 'environment')}
         trans={trans}
       />
     </>
@@ -241,12 +250,14 @@ interface ISideProps {
   readonly side: ICompared;
   readonly name: string;
   readonly at: number;
+  /** Whether the sides are of several people. */
+  readonly several: boolean;
   readonly asked: string | undefined;
   readonly model: CompareModel;
   readonly commands: CommandRegistry;
 }
 
-function Side({ side, name, at, asked, model, commands }: ISideProps): ReactElement {
+function Side({ side, name, at, several, asked, model, commands }: ISideProps): ReactElement {
   const { trans } = model.ledger;
   return (
     <li className={mark(at).className}>
@@ -267,6 +278,14 @@ function Side({ side, name, at, asked, model, commands }: ISideProps): ReactElem
       )}
       {side.kind === 'run' && isStatus(side.status) && (
         <StatusMark status={side.status} trans={trans} />
+      )}
+      {side.kind === 'run' && side.origin !== 'nbledger' && (
+        <span className="nbl-chip" title={trans.__('nbledger did not record this run')}>
+          MLflow
+        </span>
+      )}
+      {side.user && several && (
+        <Clip className="nbl-quiet" text={personName(side.user)} title={side.user} />
       )}
       {side.start && (
         <span className="nbl-quiet" title={moment(side.start)}>

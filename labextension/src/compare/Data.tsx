@@ -14,9 +14,12 @@ const MOST_ROWS = 10;
 /** The data that the sides read, and how it differs: files, rows, columns, distributions. */
 export function Data({
   data,
+  none,
   trans
 }: {
   readonly data: readonly IDataChange[];
+  /** What stands for a side that has no version. */
+  readonly none: readonly string[];
   readonly trans: TranslationBundle;
 }): ReactElement | null {
   if (!data.length) {
@@ -27,7 +30,7 @@ export function Data({
       <Capped all={data} most={MOST_FILES} trans={trans}>
         {shown =>
           shown.map((change, at) => (
-            <Change key={`${change.path}-${at}`} change={change} trans={trans} />
+            <Change key={`${change.path}-${at}`} change={change} none={none} trans={trans} />
           ))
         }
       </Capped>
@@ -37,9 +40,11 @@ export function Data({
 
 function Change({
   change,
+  none,
   trans
 }: {
   readonly change: IDataChange;
+  readonly none: readonly string[];
   readonly trans: TranslationBundle;
 }): ReactElement {
   const { path, other, state, values, sizes, derived, outside, needed, table } = change;
@@ -61,7 +66,7 @@ function Change({
         {values.map((value, side) => (
           <span key={side} title={value ?? ''}>
             {side > 0 && ' → '}
-            <span className="nbl-mono">{value?.slice(0, 8) ?? NONE}</span>
+            <span className="nbl-mono">{value?.slice(0, 8) ?? none[side] ?? NONE}</span>
             {typeof sizes[side] === 'number' && ` (${bytes(sizes[side])})`}
           </span>
         ))}

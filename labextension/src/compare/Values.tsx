@@ -47,12 +47,15 @@ export function Rows({
   what,
   rows,
   names,
+  none,
   trans
 }: {
   readonly title: string;
   readonly what: string;
   readonly rows: readonly IRow[];
   readonly names: readonly string[];
+  /** What stands for a side that has no value. */
+  readonly none: readonly string[];
   readonly trans: TranslationBundle;
 }): ReactElement | null {
   if (!rows.length) {
@@ -64,14 +67,14 @@ export function Rows({
         {shown => (
           <SidesTable names={names} what={what} label={title}>
             {shown.map((row, at) => (
-              <tr key={at} className={differ(row.values) ? 'nbl-mod-differs' : ''}>
+              <tr key={at} className={differ(row.values, none) ? 'nbl-mod-differs' : ''}>
                 <th scope="row">
                   <Clip text={row.name} />
                   {row.note && <Clip text={row.note} className="nbl-quiet" />}
                 </th>
                 {names.map((_, side) => (
                   <td key={side}>
-                    <Clip text={row.values[side] ?? NONE} />
+                    <Clip text={row.values[side] ?? none[side] ?? NONE} />
                   </td>
                 ))}
               </tr>

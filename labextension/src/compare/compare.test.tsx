@@ -31,7 +31,10 @@ function side(title: string, run_id: string): ICompared {
     end: null,
     notebook: null,
     commit: null,
-    dirty: null
+    dirty: null,
+    user: null,
+    origin: 'nbledger',
+    unknown: []
   };
 }
 
@@ -179,7 +182,7 @@ test('a long list of data is capped, and distributions are drawn where they are 
     note: ''
   } as const;
   const data = Array.from({ length: 30 }, (_, at) => ({ ...change, path: `f${at}.csv` }));
-  const { container } = render(<Data data={data} trans={trans} />);
+  const { container } = render(<Data data={data} none={['—', '—']} trans={trans} />);
   expect(container.querySelectorAll('article')).toHaveLength(12);
   expect(container.querySelectorAll('article:first-of-type .nbl-distribution')).toHaveLength(2);
   expect(container.textContent).toContain('60 → 80 rows · 20 added');

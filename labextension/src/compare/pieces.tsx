@@ -1,6 +1,8 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 import { useId, useState, type ReactElement, type ReactNode } from 'react';
 
+import type { ICompared } from '../api/types';
+import { NONE } from '../shared/charts';
 import { TextButton } from '../shared/parts';
 
 export interface IPartProps {
@@ -51,7 +53,18 @@ export function Capped<T>({
   );
 }
 
-/** What differs between two sides where both have it. */
-export function differ(values: readonly unknown[]): boolean {
-  return values.some(value => value !== values[0]);
+/** Kinds of things of which it can be that nobody recorded them of a run. */
+export type Kind = 'code' | 'data' | 'environment' | 'seed' | 'parameter';
+
+/** What stands for each side that has no value: a dash for none, a question mark where nobody recorded that kind. */
+export function blanks(sides: readonly ICompared[], kind: Kind): readonly string[] {
+  return sides.map(side => (side.unknown.includes(kind) ? UNKNOWN : NONE));
+}
+
+const UNKNOWN = '?';
+
+/** What differs between sides of which it is known. */
+export function differ(values: readonly unknown[], none: readonly string[] = []): boolean {
+  const known = values.filter((value, at) => value !== null || none[at] !== UNKNOWN);
+  return known.some(value => value !== known[0]);
 }

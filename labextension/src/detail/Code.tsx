@@ -2,6 +2,7 @@ import { checkIcon, errorIcon } from '@jupyterlab/ui-components';
 import { useState, type ReactElement } from 'react';
 
 import type { ICell } from '../api/types';
+import { isForeign } from '../runs/texts';
 import { TextButton } from '../shared/parts';
 import { Bdi, Clip, cut } from '../shared/text';
 import { Chip, Part, Said, type IView } from './pieces';
@@ -25,7 +26,11 @@ export function Code(view: IView): ReactElement {
             ))}
           </ul>
         ) : (
-          <Said>{trans.__('The run imported no file of the project.')}</Said>
+          <Said>
+            {isForeign(detail.run)
+              ? trans.__('Not known: nbledger did not record this run.')
+              : trans.__('The run imported no file of the project.')}
+          </Said>
         )}
       </Part>
     </>

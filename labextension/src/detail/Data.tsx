@@ -2,6 +2,7 @@ import type { ReactElement } from 'react';
 
 import type { IFile } from '../api/types';
 import { Commands } from '../names';
+import { isForeign } from '../runs/texts';
 import { bytes } from '../shared/format';
 import { TextButton } from '../shared/parts';
 import { Clip, PathText } from '../shared/text';
@@ -10,16 +11,21 @@ import { Chip, Hash, Part, Said, type IView } from './pieces';
 
 export function Data(view: IView): ReactElement {
   const { detail, trans } = view;
+  const unknown = isForeign(detail.run)
+    ? trans.__('Not known: nbledger did not record this run.')
+    : null;
   return (
     <>
+      <Named {...view} />
       <Part title={trans.__('Inputs')} count={detail.inputs.length}>
         {detail.inputs.length ? (
           <Files {...view} label={trans.__('Inputs')} files={detail.inputs} />
         ) : (
           <Said>
-            {trans.__(
-              'No file was seen to be read. What a child process, a database or the network gave is not seen.'
-            )}
+            {unknown ??
+              trans.__(
+                'No file was seen to be read. What a child process, a database or the network gave is not seen.'
+              )}
           </Said>
         )}
       </Part>
@@ -27,10 +33,33 @@ export function Data(view: IView): ReactElement {
         {detail.outputs.length ? (
           <Files {...view} label={trans.__('Outputs')} files={detail.outputs} />
         ) : (
-          <Said>{trans.__('No file was seen to be written.')}</Said>
+          <Said>{unknown ?? trans.__('No file was seen to be written.')}</Said>
         )}
       </Part>
     </>
+  );
+}
+
+/** The data sets that somebody logged with MLflow itself; their digests may be of a part of the data. */
+function Named({ detail, trans }: IView): ReactElement | null {
+  const { inputs } = detail.run;
+  if (!isForeign(detail.run) || !inputs.length) {
+    return null;
+  }
+  return (
+    <Part title={trans.__('Data sets that the run named')} count={inputs.length}>
+      <Listing
+        label={trans.__('Data sets that the run named')}
+        rows={inputs}
+        id={input => `${input.path} ${input.md5}`}
+        words={input => input.path}
+        trans={trans}
+        columns={[
+          { name: trans.__('name'), cell: input => <Clip text={input.path} /> },
+          { name: trans.__('digest of MLflow'), cell: input => <Clip text={input.md5} /> }
+        ]}
+      />
+    </Part>
   );
 }
 

@@ -2,6 +2,7 @@ import { editIcon, undoIcon } from '@jupyterlab/ui-components';
 import { useState, type ReactElement, type ReactNode } from 'react';
 
 import { Commands } from '../names';
+import { isForeign, recordedBy } from '../runs/texts';
 import { useChanges } from '../shared/hooks';
 import { moment, span } from '../shared/format';
 import { IconButton, Problem, TextButton } from '../shared/parts';
@@ -29,6 +30,14 @@ export function Head(view: IHeadView): ReactElement {
         <Verdict {...view} />
       </div>
       <Facts {...view} />
+      {isForeign(detail.run) ? (
+        <p className="nbl-detail-strip" role="note">
+          {trans.__(
+            '%1: what was executed, what it read and its environment are not known.',
+            capital(recordedBy(detail.run, trans))
+          )}
+        </p>
+      ) : null}
       {detail.deleted ? (
         <div className="nbl-detail-strip" data-mood="warn" role="status">
           <span>
@@ -53,6 +62,10 @@ export function Head(view: IHeadView): ReactElement {
       <Reproducing {...view} />
     </header>
   );
+}
+
+function capital(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
 function Name({ detail, model, trans, actions }: IHeadView): ReactElement {
@@ -148,17 +161,22 @@ function Verdict({ detail, trans, commands, model }: IHeadView): ReactElement | 
 }
 
 function Facts({ detail, trans, openNotebook }: IHeadView): ReactElement {
-  const { run, tags } = detail;
-  const user = tags['mlflow.user'];
+  const { run } = detail;
+  const foreign = isForeign(run);
+  const isNotebook = run.notebook?.endsWith('.ipynb') ?? false;
   return (
     <dl className="nbl-detail-facts">
       <Fact name={trans.__('started')}>{run.start ? moment(run.start) : trans.__('unknown')}</Fact>
       <Fact name={trans.__('took')}>
         {run.end || run.status === 'RUNNING' ? span(run.start, run.end) : trans.__('unknown')}
       </Fact>
-      <Fact name={trans.__('user')}>{user ? <Clip text={user} /> : trans.__('unknown')}</Fact>
-      <Fact name={trans.__('notebook')}>
-        {run.notebook ? (
+      <Fact name={trans.__('user')}>
+        <Who detail={detail} trans={trans} />
+      </Fact>
+      <Fact name={foreign && !isNotebook ? trans.__('source') : trans.__('notebook')}>
+        {run.notebook && foreign && !isNotebook ? (
+          <Clip text={run.notebook} />
+        ) : run.notebook ? (
           <Lead
             text={run.notebook}
             title={trans.__('Open %1 as it is now', run.notebook.slice(0, 200))}
@@ -170,21 +188,39 @@ function Facts({ detail, trans, openNotebook }: IHeadView): ReactElement {
           trans.__('unknown')
         )}
       </Fact>
-      <Fact name={run.dirty ? trans.__('snapshot') : trans.__('commit')}>
+      <Fact name={run.dirty && !foreign ? trans.__('snapshot') : trans.__('commit')}>
         {run.commit ? (
           <Hash text={run.commit} of={trans.__('the commit')} trans={trans} />
+        ) : foreign ? (
+          trans.__('unknown')
         ) : (
           trans.__('none')
         )}
         {run.dirty ? (
           <span
             className="nbl-detail-aside"
-            title={trans.__('The code had changes that no branch holds')}
+            title={
+              foreign
+                ? trans.__('The code had changes that nobody kept')
+                : trans.__('The code had changes that no branch holds')
+            }
           >
             {trans.__('(of changed code)')}
           </span>
+        ) : foreign && run.commit && run.dirty === null ? (
+          <span
+            className="nbl-detail-aside"
+            title={trans.__('MLflow notes the commit, not whether files differed from it')}
+          >
+            {trans.__('(changes not known)')}
+          </span>
         ) : null}
       </Fact>
+      {run.branch ? (
+        <Fact name={trans.__('branch')}>
+          <Clip text={run.branch} />
+        </Fact>
+      ) : null}
       <Fact name={trans.__('experiment')}>
         <Clip text={run.experiment} />
       </Fact>
@@ -192,6 +228,23 @@ function Facts({ detail, trans, openNotebook }: IHeadView): ReactElement {
         <Hash text={run.run_id} of={trans.__('the run’s id')} trans={trans} />
       </Fact>
     </dl>
+  );
+}
+
+/** Who made the run, and where Git's name is known also the login; on which machine. */
+function Who({ detail, trans }: Pick<IHeadView, 'detail' | 'trans'>): ReactElement {
+  const { run, tags } = detail;
+  const login = tags['mlflow.user'];
+  const aside = [login && login !== run.user ? login : '', run.host ?? ''].filter(Boolean);
+  return (
+    <>
+      {run.user === null ? trans.__('unknown') : <Clip text={run.user} />}
+      {aside.length ? (
+        <span className="nbl-detail-aside">
+          <Clip text={aside.join('@')} title={trans.__('Login and machine')} />
+        </span>
+      ) : null}
+    </>
   );
 }
 

@@ -19,6 +19,10 @@ export function aRun(changes: Partial<IRun> = {}): IRun {
     metrics: {},
     inputs: [],
     tags: {},
+    user: null,
+    host: null,
+    branch: null,
+    origin: 'nbledger',
     ...changes
   };
 }

@@ -5,7 +5,9 @@ import type { ReactElement } from 'react';
 import { Commands } from '../names';
 import { Busy, Empty, Problem, TextButton } from '../shared/parts';
 import { copied } from '../shared/copy';
+import { cut } from '../shared/text';
 import type { RunsModel } from './model/model';
+import { MINE } from './model/settings';
 
 /** What records a first run. */
 export const FIRST_RUN = `%load_ext nbledger
@@ -68,7 +70,7 @@ export function Nothing({
       </Empty>
     );
   }
-  const { thisNotebook } = model.settings.scope;
+  const { thisNotebook, user } = model.settings.scope;
   return (
     <Empty
       text={
@@ -76,7 +78,9 @@ export function Nothing({
           ? trans.__('No run matches the filter.')
           : thisNotebook
             ? trans.__('No run of this notebook yet.')
-            : trans.__('No runs of this user.')
+            : user === MINE
+              ? trans.__('No runs of yours yet. Others have made some.')
+              : trans.__('No runs of %1.', cut(model.catalogue.people.label(user ?? ''), 60))
       }
     >
       <TextButton

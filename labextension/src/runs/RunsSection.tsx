@@ -18,8 +18,9 @@ import type { RunsModel } from './model/model';
 import type { IRow } from './model/tree';
 import { Notice, Nothing } from './Nothing';
 import { CompareButton, type IRunsProps } from './RunsPanel';
+import { WhoseSwitch } from './ScopeSwitch';
 import { StatusMark } from './StatusMark';
-import { Took } from './table/Cell';
+import { Person, Took } from './table/Cell';
 import { nameOf, reproduced, summary, waits } from './texts';
 
 const HEIGHT = 42;
@@ -71,6 +72,11 @@ function Section({ model, commands }: IRunsProps): ReactElement {
           }}
         />
       </div>
+      {(model.catalogue.people.size > 1 || scope.user !== null) && (
+        <div className="nbl-runs-whose">
+          <WhoseSwitch model={model} trans={trans} />
+        </div>
+      )}
       <Notice model={model} trans={trans} />
       {some ? (
         <List model={model} commands={commands} />
@@ -208,6 +214,7 @@ function Item({ row, metrics, params, model, now, trans }: IItemProps): ReactEle
       .map(key => [key, run.params[key] ?? ''] as const),
     ...[...new Set(known)].map(key => [key, number(run.metrics[key])] as const)
   ].filter(([, value]) => value !== '');
+  const several = model.catalogue.people.size > 1;
   const indent = { marginLeft: 12 * Math.min(depth, 3) };
   return (
     <>
@@ -229,7 +236,8 @@ function Item({ row, metrics, params, model, now, trans }: IItemProps): ReactEle
         </span>
       </span>
       <span className="nbl-run-line nbl-run-metrics" style={indent}>
-        {facts.slice(0, FACTS).map(([key, value], at) => (
+        {several && <Person run={run} model={model} trans={trans} />}
+        {facts.slice(0, several ? FACTS - 1 : FACTS).map(([key, value], at) => (
           <span key={at} className="nbl-run-metric">
             <Clip text={key} className="nbl-quiet" />
             <Clip text={value} className="nbl-number" />

@@ -3,6 +3,7 @@ import type { ReactElement } from 'react';
 
 import { cut } from '../shared/text';
 import type { RunsModel } from './model/model';
+import { MINE } from './model/settings';
 
 /** This notebook's runs or all; and, where several people recorded any, whose. */
 export function ScopeSwitch({
@@ -13,7 +14,6 @@ export function ScopeSwitch({
   readonly trans: TranslationBundle;
 }): ReactElement {
   const { scope } = model.settings;
-  const users = [...model.catalogue.users].filter(Boolean).sort();
   return (
     <>
       <select
@@ -27,27 +27,43 @@ export function ScopeSwitch({
         <option value="all">{trans.__('Everything')}</option>
         <option value="notebook">{trans.__('This notebook')}</option>
       </select>
-      {(users.length > 1 || scope.user !== null) && (
-        <select
-          className="nbl-select"
-          aria-label={trans.__('Whose runs')}
-          value={scope.user ?? ''}
-          onChange={event => {
-            model.scope({ ...scope, user: event.target.value || null });
-          }}
-        >
-          <option value="">{trans.__("Everyone's")}</option>
-          {inOrder(users, model.me).map(user => (
-            <option key={user} value={user}>
-              {user === model.me ? trans.__('Mine (%1)', cut(user, 40)) : cut(user, 40)}
-            </option>
-          ))}
-        </select>
-      )}
+      <WhoseSwitch model={model} trans={trans} />
     </>
   );
 }
 
-function inOrder(users: readonly string[], me: string | null): readonly string[] {
-  return me !== null && users.includes(me) ? [me, ...users.filter(user => user !== me)] : users;
+/** Everyone's runs, one's own, or those of somebody else; nothing where one person made all of them. */
+export function WhoseSwitch({
+  model,
+  trans
+}: {
+  readonly model: RunsModel;
+  readonly trans: TranslationBundle;
+}): ReactElement | null {
+  const { scope } = model.settings;
+  const { people } = model.catalogue;
+  if (people.size < 2 && scope.user === null) {
+    return null;
+  }
+  const others = people.keys.filter(key => !model.mine.includes(key));
+  const { user } = scope;
+  const gone = user !== null && user !== MINE && !others.includes(user) ? [user] : [];
+  return (
+    <select
+      className="nbl-select nbl-whose"
+      aria-label={trans.__('Whose runs')}
+      value={user ?? ''}
+      onChange={event => {
+        model.scope({ ...scope, user: event.target.value || null });
+      }}
+    >
+      <option value="">{trans.__("Everyone's runs")}</option>
+      <option value={MINE}>{trans.__('My runs')}</option>
+      {[...others, ...gone].map(key => (
+        <option key={key} value={key}>
+          {cut(people.label(key), 40)}
+        </option>
+      ))}
+    </select>
+  );
 }

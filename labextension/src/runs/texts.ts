@@ -57,6 +57,27 @@ export function waits(run: IRun): boolean {
   return run.tags['nbledger.pending'] === 'true';
 }
 
+/** Whether something else than nbledger recorded it: then only MLflow's own fields are known. */
+export function isForeign(run: Pick<IRun, 'origin'>): boolean {
+  return run.origin !== 'nbledger';
+}
+
+/** What recorded a run that nbledger did not. */
+export function recordedBy(run: Pick<IRun, 'origin'>, trans: TranslationBundle): string {
+  switch (run.origin) {
+    case 'notebook':
+      return trans.__('recorded by plain MLflow in a notebook');
+    case 'script':
+      return trans.__('recorded by plain MLflow in a script');
+    case 'project':
+      return trans.__('recorded by MLflow Projects');
+    case 'job':
+      return trans.__('recorded by plain MLflow in a job');
+    default:
+      return trans.__('recorded by another MLflow client');
+  }
+}
+
 /** Of which run this one is a reproduction; null for any other. */
 export function reproduced(run: IRun, model: RunsModel): string | null {
   const original = run.tags[REPRODUCES];

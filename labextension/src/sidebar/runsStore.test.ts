@@ -21,6 +21,10 @@ function run(id: number, over: Partial<IRun> = {}): IRun {
     metrics: { loss: id / 7 },
     inputs: [{ path: 'data.csv', md5: 'm' }],
     tags: { 'nbledger.journal': `j${id}` },
+    user: null,
+    host: null,
+    branch: null,
+    origin: 'nbledger',
     ...over
   };
 }

@@ -128,8 +128,14 @@ def sparkline(series: Series) -> str:
 
 
 def _parameters(found: Comparison) -> list[str]:
-    rows = [[clip(name), *(clip(v) if v is not None else "—" for v in values)] for name, values in found.params.items()]
+    rows = [[clip(name), *_values(found, "parameter", values)] for name, values in found.params.items()]
     return _table("parameter", found, rows, "parameters")
+
+
+def _values(found: Comparison, kind: str, values: Sequence[str | None], width: int = 24) -> list[str]:
+    """The values of each side; a dash for none, a question mark where nobody recorded that kind of thing."""
+    shown = zip(values, found.blanks(kind), strict=True)
+    return [blank if v is None or (v == "" and kind != "parameter") else clip(v, width) for v, blank in shown]
 
 
 def _table(head: str, found: Comparison, rows: list[list[str]], what: str) -> list[str]:
@@ -143,7 +149,7 @@ def _data(found: Comparison) -> list[str]:
     if not found.data:
         return []
     if len(found.runs) > 2:
-        rows = [[clip(c.path, 60), *(clip(v[:8]) if v else "—" for v in c.values)] for c in found.data]
+        rows = [[clip(c.path, 60), *_values(found, "data", [v and v[:8] for v in c.values])] for c in found.data]
         return _table("data", found, rows, "files")
     lines = ["\ndata"]
     for change in found.data[:_MOST]:
@@ -181,7 +187,7 @@ def data_lines(change: DataChange) -> list[str]:
 
 def _code(found: Comparison) -> list[str]:
     if len(found.runs) > 2:
-        rows = [[clip(c.where, 60), *(clip(v or "—", 8) for v in c.values)] for c in found.code]
+        rows = [[clip(c.where, 60), *_values(found, "code", c.values, 8)] for c in found.code]
         return _table("code", found, rows, "cells and modules")
     shown = [c for c in found.code if c.effect != "layout"]
     if not found.code:
@@ -221,10 +227,9 @@ def _order(found: Comparison) -> list[str]:
 def _surroundings(found: Comparison) -> list[str]:
     lines = []
     for head, rows in (("seed", found.seeds), ("hardware", found.hardware)):
-        lines += _table(
-            head, found, [[clip(r.name, 40), *(clip(v, 40) if v else "—" for v in r.values)] for r in rows], head
-        )
-    changed = [[clip(p.name, 40), *(clip(v, 40) if v else "—" for v in p.values), p.role] for p in found.environment]
+        kind = "environment" if head == "hardware" else head
+        lines += _table(head, found, [[clip(r.name, 40), *_values(found, kind, r.values, 40)] for r in rows], head)
+    changed = [[clip(p.name, 40), *_values(found, "environment", p.values, 40), p.role] for p in found.environment]
     if changed:
         heads = ["environment", *_heads(found), ""]
         lines += ["", table(heads, changed[:_MOST], [False] * len(heads)), *_more(changed, "packages")]

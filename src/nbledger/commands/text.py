@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from nbledger.core import people
 from nbledger.core.records import RunRow, Status, Tracked
 from nbledger.core.runs import REPRODUCES
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from nbledger.core.checkpoint import Checkpoint
     from nbledger.keeper.doctor import Finding
 
+UNKNOWN = "?"
+"""Stands in a table for what nobody recorded: an empty cell would read as "none"."""
 _METRIC_COLUMNS, _PARAM_COLUMNS, _DATA_COLUMNS, _WIDTH = 4, 6, 3, 24
 _JOINERS = "\u200c\u200d"  # Persian and Indic words, and many emoji, are spelt with them
 
@@ -90,7 +93,8 @@ def data_names(rows: Sequence[RunRow]) -> list[str]:
 
 
 def _digest(row: RunRow, name: str) -> str:
-    return next((i.md5 for i in row.inputs if i.path == name), "")
+    """The version that was read; of a run that nbledger did not record it is not known whether it read the file at all."""
+    return next((i.md5 for i in row.inputs if i.path == name), UNKNOWN if row.foreign else "")
 
 
 def arranged(rows: Sequence[RunRow]) -> list[tuple[RunRow, int]]:
@@ -114,7 +118,7 @@ def arranged(rows: Sequence[RunRow]) -> list[tuple[RunRow, int]]:
 
 @dataclass(frozen=True)
 class Column:
-    """A column of the table of runs. ``kind``: run, name, status, experiment, time, param, metric, data or code.
+    """A column of the table of runs. ``kind``: run, name, user, status, experiment, time, param, metric, data or code.
 
     ``cells`` are what is shown, ``full`` what they stand for, ``right`` whether they are numbers.
     """
@@ -153,6 +157,10 @@ def columns(placed: Sequence[tuple[RunRow, int]]) -> list[Column]:
     ]
     if len({row.experiment for row in rows}) > 1:
         made.insert(2, column("experiment", "experiment", lambda r: r.experiment))
+    called = people.labels(row.user for row in rows)
+    if len(called) > 1:
+        shown = tuple(clip(called[people.key(row.user)]) if row.user else UNKNOWN for row in rows)
+        made.insert(2, Column("user", "user", shown, tuple(row.user or people.UNKNOWN for row in rows)))
     made += [column("param", k, lambda r, k=k: r.params.get(k, "")) for k in varying(rows)[:_PARAM_COLUMNS]]  # type: ignore[misc]
     for key in shown_metrics(metric_keys(rows)):
         made.append(
@@ -167,8 +175,12 @@ def columns(placed: Sequence[tuple[RunRow, int]]) -> list[Column]:
         column("data", n, lambda r, n=n: _digest(r, n), lambda t: t[:8])  # type: ignore[misc]
         for n in data_names(rows)[:_DATA_COLUMNS]
     ]
-    commits = tuple((row.commit or "")[:8] + ("*" if row.dirty else "") for row in rows)
-    return [*made, Column("code", "code", commits, tuple(row.commit or "" for row in rows))]
+    return [*made, Column("code", "code", tuple(map(_code, rows)), tuple(row.commit or "" for row in rows))]
+
+
+def _code(row: RunRow) -> str:
+    """The commit: with ``*`` that of changed code, with ``?`` one of which nobody noted whether the code was changed."""
+    return (row.commit or "")[:8] + ("*" if row.dirty else UNKNOWN if row.foreign and row.dirty is None else "")
 
 
 def footnotes(rows: Sequence[RunRow]) -> list[str]:
@@ -194,8 +206,13 @@ def footnotes(rows: Sequence[RunRow]) -> list[str]:
             notes.append(f"not shown: {len(left)} more {what} ({_some(list(groups), 3)})")
     if any(REPRODUCES in r.tags for r in rows):
         notes.append("↻ a run executed again by reproduce; the name alone means the run itself")
-    if any(r.dirty for r in rows):
+    if any(r.dirty and not r.foreign for r in rows):
         notes.append("* ran from a snapshot: the code had changes that no branch holds")
+    if foreign := [r for r in rows if r.foreign]:
+        many = "1 run was" if len(foreign) == 1 else f"{len(foreign)} runs were"
+        notes.append(f"? not known: {many} not recorded by nbledger, but by plain MLflow")
+        if any(r.dirty for r in foreign):
+            notes.append("* of such a run: its code had changes that nobody kept")
     return notes
 
 
@@ -232,9 +249,11 @@ def numeric(text: str) -> bool:
     return True
 
 
-def runs(rows: Sequence[RunRow], words: str = "") -> str:
-    """The table; ``words`` is the filter that gave these rows."""
+def runs(rows: Sequence[RunRow], words: str = "", user: str = "") -> str:
+    """The table; ``words`` is the filter that gave these rows, ``user`` whose they are."""
     if not rows:
+        if user:
+            return f"no run of {clip(user, 60)}{f' matches {clip(words, 60)}' if words else ''}"
         if words:
             return f"no run matches {clip(words, 60)}"
         return "no runs yet: put %%mlrun on the first line of a cell and run it"

@@ -259,7 +259,7 @@ def _seed_words(change: CodeChange) -> str:
 def _seeds(pair: Pair) -> Iterator[Cause]:
     for row in pair.found.seeds:
         old, new = row.values[0], row.values[1]
-        if old == new or not (pair.a.knows and pair.b.knows):
+        if old == new or not (pair.a.knows and pair.b.knows) or "seed" in (*pair.a.unknown, *pair.b.unknown):
             continue
         what = f"{row.name} was {old or 'not set'} and is {new or 'not set'}"
         if row.name != "PYTHONHASHSEED":

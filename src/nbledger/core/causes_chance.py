@@ -61,7 +61,7 @@ def chance(pair: Pair, *, explained: bool) -> Iterator[Cause]:
     best = max(found, key=lambda c: c.weight, default=None)
     if best is not None:
         yield best
-    elif not explained:
+    elif not explained and not (pair.a.unknown or pair.b.unknown):
         yield Cause(NONDETERMINISM, _NOT_DETERMINISTIC, "no place was found that draws, hashes or reads a clock", 0.1)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from nbledger.core import causes, codediff, datadiff, envdiff, insides, orderdiff, relevance, sides, standins, syntax
@@ -14,6 +14,7 @@ from nbledger.core.differences import (
     DataChange,
     Delta,
     OrderChange,
+    Row,
     Series,
 )
 from nbledger.core.environment import Environment
@@ -91,7 +92,7 @@ def of_sides(
             records, envdiff.direct(project.root, records) if project else (), everything=everything
         ),
         hardware=envdiff.hardware(records, everything=everything),
-        seeds=envdiff.seeds(records, everything=everything) if all(side.knows for side in chosen) else (),
+        seeds=_seeds(chosen, everything=everything),
         series={k: s for k in metrics if any(s := tuple(_series(r.metrics.get(k, ())) for r in records))},
         equal=False if _reproduced_otherwise(records) else _equal(metrics),
         recorded=tuple(params),
@@ -131,9 +132,21 @@ def _pair(project: Project | None, a: Side, b: Side, found: Comparison, *, every
 def _nothing(found: Comparison, ranked: Sequence[object]) -> list[str]:
     if ranked or found.data or found.code or found.params:
         return []
+    if any(run.unknown for run in found.runs):
+        same = ": the metrics are the same" if found.equal else ""
+        return [f"nothing that is known of both differs{same}"]
     if found.equal:
         return ["nothing that was recorded differs, and the metrics are the same"]
     return ["nothing that was recorded differs"]
+
+
+def _seeds(chosen: Sequence[Side], *, everything: bool) -> tuple[Row, ...]:
+    """Those that differ among the sides of which they are known."""
+    if not all(side.knows for side in chosen):
+        return ()
+    rows = envdiff.seeds([side.record for side in chosen], everything=True)
+    known = [at for at, side in enumerate(chosen) if "seed" not in side.unknown]
+    return tuple(row for row in rows if everything or len({row.values[at] for at in known}) > 1)
 
 
 # ── metrics and parameters ───────────────────────────────────────────────────────────────────────────────
@@ -206,14 +219,16 @@ def _code(project: Project | None, a: Side, b: Side) -> tuple[list[OrderChange],
     order: list[OrderChange] = []
     if a.record.cells and b.record.cells:
         order, left, right = orderdiff.split(*sessions)
-        reaches = None
-        if not (a.record.batch or b.record.batch) and sides.RUN in (a.kind, b.kind):
+        reaches, noted = None, a.note or b.note
+        if noted:
+            order, left, right = [], list(sessions[0].needed), list(sessions[1].needed)
+        if not (a.record.batch or b.record.batch or noted) and sides.RUN in (a.kind, b.kind):
             reaches = (relevance.reach(sessions[0].needed), relevance.reach(sessions[1].needed))
         found += codediff.cells(left, right, reaches=reaches)
         found += _idle(a, b)
     loaded: dict[str, str] = {}
     if project is not None:
-        texts = [sides.texts(project, side, codediff.files(side.record)) for side in (a, b)]
+        texts = _texts(project, a, b)
         loaded = {path: text for table in texts for path, text in table.items() if text}
         told = sides.RUN in (a.kind, b.kind)
         used = {word for side in (a, b) for i in side.needed for word in syntax.words(side.record.cells[i].source)}
@@ -221,9 +236,24 @@ def _code(project: Project | None, a: Side, b: Side) -> tuple[list[OrderChange],
     return order, found, loaded
 
 
+def _texts(project: Project, a: Side, b: Side) -> list[Mapping[str, str | None]]:
+    """{path: text} of the modules of either side. What a run loaded that nbledger did not record is not known: what the
+    other one did is looked at in its commit, where that has it.
+    """
+    paths = [codediff.files(side.record) for side in (a, b)]
+    if not any(side.record.row.foreign for side in (a, b)):
+        return [sides.texts(project, side, found) for side, found in zip((a, b), paths, strict=True)]
+    if any("code" in side.unknown for side in (a, b)):
+        return [{}, {}]
+    both = list(dict.fromkeys([*paths[0], *paths[1]]))
+    left, right = (sides.texts(project, side, both) for side in (a, b))
+    told = [path for path in both if left[path] is not None and right[path] is not None]
+    return [{path: table[path] for path in told} for table in (left, right)]
+
+
 def _idle(a: Side, b: Side) -> list[CodeChange]:
     """Cells that only one of two runs executed, and that neither depends on."""
-    if a.kind != sides.RUN or b.kind != sides.RUN:
+    if a.kind != sides.RUN or b.kind != sides.RUN or a.note or b.note:
         return []
     idle = [
         [c for i, c in enumerate(s.record.cells) if i not in s.needed and not syntax.only_asks(c.source)]
@@ -239,7 +269,8 @@ def _table_of_code(project: Project | None, chosen: Sequence[Side]) -> tuple[Cod
     if project is not None:
         texts = [sides.texts(project, side, codediff.files(side.record)) for side in chosen]
         found += codediff.table_of_files(texts)
-    return tuple(found)
+    known = [at for at, side in enumerate(chosen) if "code" not in side.unknown]
+    return tuple(change for change in found if len({change.values[at] for at in known}) > 1)
 
 
 def _table_of_data(records: Sequence[Record], *, everything: bool) -> tuple[DataChange, ...]:
@@ -249,7 +280,8 @@ def _table_of_data(records: Sequence[Record], *, everything: bool) -> tuple[Data
     for path in dict.fromkeys(path for table in tables for path in table):
         here = [table.get(path) for table in tables]
         values = tuple(r.md5 if r else None for r in here)
-        if everything or len(set(values)) > 1:
+        known = {v for v, record in zip(values, records, strict=True) if "nbledger/inputs.json" not in record.lacking}
+        if everything or len(known) > 1:
             found.append(DataChange(path, values, "differs", sizes=tuple(r.size if r else None for r in here)))
     return tuple(found)
 
@@ -270,13 +302,19 @@ _WITHOUT = {
 
 
 def _notes(chosen: Sequence[Side]) -> list[str]:
-    kinds = ((side.title, side.record) for side in chosen if side.kind == sides.RUN)
-    plain = [title for title, found in kinds if found.folder is None and not found.cells]
-    notes = (
-        [f"{', '.join(plain)}: not recorded by nbledger, so code, data and environment are unknown"] if plain else []
-    )
+    plain = {side.title: side.note for side in chosen if side.kind == sides.RUN and side.record.row.foreign}
+    bare = [title for title, note in plain.items() if not note]
+    notes = [f"{', '.join(bare)}: not recorded by nbledger, so code, data and environment are unknown"] if bare else []
+    notes += [
+        f"{title}: not recorded by nbledger: {note}; data and environment are unknown"
+        for title, note in plain.items()
+        if note
+    ]
+    notes += _digests(chosen) if plain else []
     for side in chosen:
         if side.title in plain:
+            if side.record.row.status not in ("FINISHED", ""):
+                notes.append(f"{side.title} is {side.record.row.status}")
             continue
         if side.kind == sides.RUN and side.record.lacking:
             missing = ", ".join(side.record.lacking)
@@ -286,3 +324,16 @@ def _notes(chosen: Sequence[Side]) -> list[str]:
         if side.record.row.status not in ("FINISHED", "") and side.kind == sides.RUN:
             notes.append(f"{side.title} is {side.record.row.status}")
     return notes
+
+
+def _digests(chosen: Sequence[Side]) -> Iterator[str]:
+    """What MLflow noted of data sets that several sides named: digests of a part of them, by whichever method."""
+    tables = [{i.path: i.md5 for i in side.record.row.inputs} for side in chosen]
+    for name in dict.fromkeys(name for table in tables for name in table):
+        known = [(side.title, table[name]) for side, table in zip(chosen, tables, strict=True) if name in table]
+        if len(known) < 2:
+            continue
+        if len({digest for _, digest in known}) == 1:
+            yield f"data set {name}: MLflow noted the same digest, which may be of a part of the data"
+        else:
+            yield f"data set {name}: MLflow noted {', '.join(f'{digest[:8]} for {title}' for title, digest in known)}"

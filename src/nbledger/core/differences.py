@@ -13,7 +13,9 @@ SEED, ORDER, HARDWARE, NONDETERMINISM = "seed", "order", "hardware", "nondetermi
 
 @dataclass(frozen=True)
 class Compared:
-    """One side. ``kind``: run, present or commit; ``title`` is what a person calls it."""
+    """One side. ``kind``: run, present or commit; ``title`` is what a person calls it. ``user`` and ``origin`` as those of a
+    ``RunRow``; ``unknown``: what nobody recorded of a run (code, data, environment, seed), so that nothing is said of it.
+    """
 
     title: str
     kind: str
@@ -25,6 +27,9 @@ class Compared:
     notebook: str | None = None
     commit: str | None = None
     dirty: bool | None = None
+    user: str | None = None
+    origin: str = ""
+    unknown: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -206,6 +211,10 @@ class Comparison:
     notes: tuple[str, ...] = ()
     proof: Proof | None = None
     whole: bool = False
+
+    def blanks(self, kind: str) -> tuple[str, ...]:
+        """What stands for a side that has no value: a dash, or a question mark where nobody recorded that kind of thing."""
+        return tuple("?" if kind in run.unknown else "—" for run in self.runs)
 
     def factors(self) -> tuple[str, ...]:
         """Which of data, code, parameter, environment and seed differ in a way that can move a metric."""

@@ -21,14 +21,15 @@ VARIABLE = "NBLEDGER_ELSEWHERE"
 
 @dataclass(frozen=True)
 class Elsewhere:
-    """``uri`` and ``experiment`` are where runs go, ``user`` who asked for them, ``snapshot`` the fields of the
-    ``snapshot.Snapshot`` that was taken there.
+    """``uri`` and ``experiment`` are where runs go, ``user`` (a login) and ``author`` (as Git has it) who asked for them,
+    ``snapshot`` the fields of the ``snapshot.Snapshot`` that was taken there.
     """
 
     uri: str
     experiment: str
     user: str
     snapshot: Mapping[str, Any] = field(default_factory=dict)
+    author: str | None = None
 
 
 _here = threading.local()

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from nbledger.core.causes_data import table_words
-from nbledger.core.differences import CodeChange, Comparison, DataChange
+from nbledger.core.differences import CodeChange, Compared, Comparison, DataChange
 
 LIMIT = 60_000
 """Characters: GitHub takes 65,536 in a comment."""
@@ -196,18 +196,24 @@ def _metrics(found: Comparison) -> _Part | None:
 
 
 def _valued(
-    title: str, what: str, found: Comparison, rows: Iterable[tuple[str, Sequence[str | None]]], role: str = ""
+    title: str,
+    what: str,
+    found: Comparison,
+    rows: Iterable[tuple[str, Sequence[str | None]]],
+    role: str = "",
+    kind: str = "environment",
 ) -> _Part:
-    """A table of names with a value on each side."""
-    known = list(rows)
+    """A table of names with a value on each side; a side of which nobody recorded that ``kind`` of thing has a "?"."""
+    known, blanks = list(rows), found.blanks(kind)
     lines = [
-        _line([text(name), *(text(v) if v is not None else "—" for v in values)]) for name, values in known[:_ROWS]
+        _line([text(name), *(text(v) if v is not None else blank for v, blank in zip(values, blanks, strict=True))])
+        for name, values in known[:_ROWS]
     ]
     return _Part(title, lines, _head([role or what, *_titles(found)], 99), what, len(known) - len(lines))
 
 
 def _parameters(found: Comparison) -> _Part:
-    return _valued("Parameters", "parameters", found, found.params.items(), "parameter")
+    return _valued("Parameters", "parameters", found, found.params.items(), "parameter", "parameter")
 
 
 def _environment(found: Comparison) -> _Part:
@@ -216,14 +222,14 @@ def _environment(found: Comparison) -> _Part:
 
 
 def _rows(found: Comparison) -> Iterator[_Part]:
-    yield _valued("Seeds", "seeds", found, ((r.name, r.values) for r in found.seeds), "seed")
+    yield _valued("Seeds", "seeds", found, ((r.name, r.values) for r in found.seeds), "seed", "seed")
     yield _valued("Hardware", "facts", found, ((r.name, r.values) for r in found.hardware), "hardware")
 
 
 def _data(found: Comparison) -> _Part:
     if len(found.runs) > 2:
         shown = ((c.path, [v and v[:8] for v in c.values]) for c in found.data)
-        return _valued("Data", "files", found, shown, "file")
+        return _valued("Data", "files", found, shown, "file", "data")
     rows = ["\n".join(_data_lines(change)) for change in found.data[:_ROWS]]
     return _Part("Data", rows, what="files", more=len(found.data) - len(rows))
 
@@ -257,7 +263,7 @@ def _data_lines(change: DataChange) -> Iterator[str]:
 def _code(found: Comparison) -> _Part:
     if len(found.runs) > 2:
         shown = ((c.where, c.values) for c in found.code)
-        return _valued("Code", "cells and modules", found, shown, "cell or module")
+        return _valued("Code", "cells and modules", found, shown, "cell or module", "code")
     told = [c for c in found.code if c.effect != "layout"]
     rows = [_change(c) for c in told[:_ROWS]]
     same = [c for c in found.code if c.effect == "layout"]
@@ -294,12 +300,20 @@ def _runs(found: Comparison) -> _Part:
                 text(run.status or "—"),
                 text((run.start or "—")[:16].replace("T", " ")),
                 text(run.notebook or "—"),
-                text((run.commit or "—")[:12]) + (" (snapshot)" if run.dirty else ""),
+                _commit(run),
             ]
         )
         for run in found.runs
     ]
     return _Part("Runs", rows, _head(["", "run", "status", "started (UTC)", "notebook", "code"], 99), "runs")
+
+
+def _commit(run: Compared) -> str:
+    if run.commit is None:
+        return "?" if "code" in run.unknown else "—"
+    if run.origin not in ("", "nbledger"):
+        return text(run.commit[:12]) + ("" if run.dirty is False else " (changes not known)")
+    return text(run.commit[:12]) + (" (snapshot)" if run.dirty else "")
 
 
 def _notes(found: Comparison) -> _Part:

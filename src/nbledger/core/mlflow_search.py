@@ -28,15 +28,18 @@ def ids(project: Project, experiments: Sequence[str], text: str, order: Sequence
     return [str(run.info.run_id) for run in mlflow.search(api, uri, experiments, text, order, limit)]
 
 
-def pages(project: Project, experiments: Sequence[str], size: int) -> Iterator[list[Any]]:
-    """All active runs of these experiments, the newest first, ``size`` at a time."""
+def pages(
+    project: Project, experiments: Sequence[str], size: int, text: str = "", order: Sequence[str] = ()
+) -> Iterator[list[Any]]:
+    """All active runs of these experiments that match MLflow's filter ``text``, ``size`` at a time: the newest first, or in
+    MLflow's ``order``.
+    """
     api, uri = mlflow.client(project), project.tracking_uri
+    sorting = list(order) or ["attributes.start_time DESC"]
     token = None
     while True:
-        with _translated(uri):
-            page = api.search_runs(
-                list(experiments), max_results=size, order_by=["attributes.start_time DESC"], page_token=token
-            )
+        with _translated(uri), mlflow.refusing(text):
+            page = api.search_runs(list(experiments), text, max_results=size, order_by=sorting, page_token=token)
         yield list(page)
         token = page.token
         if not token:

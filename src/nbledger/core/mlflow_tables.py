@@ -34,7 +34,7 @@ _SLICES = ("", *"123456789abcdef", "\x7f")
 _GROWING = ("runs", "metrics", "params", "tags", "inputs")
 
 _FACTS = """
-select r.run_uuid, coalesce(r.name, ''), r.status, r.start_time, r.end_time, r.experiment_id, e.name
+select r.run_uuid, coalesce(r.name, ''), r.status, r.start_time, r.end_time, r.experiment_id, e.name, r.user_id
 from runs r join experiments e on e.experiment_id = r.experiment_id
 where r.lifecycle_stage = 'active' and e.lifecycle_stage = 'active'"""
 _TAGS = """
@@ -140,6 +140,19 @@ class Tables:
             found.setdefault(str(run), set()).update([] if digest is None else [str(digest)])
         return {run: frozenset(digests) for run, digests in found.items()}
 
+    def times(self, keys: Sequence[str]) -> dict[str, tuple[str, int | None, int | None, dict[str, str]]]:
+        """{id: (status, start, end, those of its tags that are among ``keys``)} of all runs, those in the trash too; in ms."""
+        marks = ", ".join("?" * len(keys))
+        with self._reading():
+            runs = self._store.execute("select run_uuid, status, start_time, end_time from runs").fetchall()
+            tags = self._store.execute(
+                f"select run_uuid, key, value from tags where key in ({marks})", list(keys)
+            ).fetchall()
+        held: dict[str, dict[str, str]] = {}
+        for run, key, value in tags:
+            held.setdefault(str(run), {})[str(key)] = str(value)
+        return {str(run): (str(status), start, end, held.get(str(run), {})) for run, status, start, end in runs}
+
     def best(self, metric: str, *, descending: bool, limit: int) -> list[str]:
         """Ids of the runs in the order of a metric as MLflow sorts: NaN behind the numbers, runs without it behind those."""
         facts = f"select r.run_uuid as id, r.start_time as begun {_FACTS[_FACTS.index('from') :]}{self._only[0]}"
@@ -206,7 +219,7 @@ class Tables:
             inputs = _grouped((r, Input(n, d)) for r, n, d in ask(_INPUTS.format(marks=marks), ids).fetchall())
         rows = {}
         for fact in facts:
-            run, name, status, start, end, experiment, called = fact
+            run, name, status, start, end, experiment, called, user = fact
             row = made(
                 run_id=run,
                 name=name,
@@ -219,6 +232,7 @@ class Tables:
                 inputs=tuple(inputs.get(run, ())),
                 tags={key: value or "" for key, value in tags.get(run, ())},
                 keep=keep,
+                user=user or "",
             )
             rows[run] = Read(row, _print(fact, prints.get(run) or ""))
         return rows

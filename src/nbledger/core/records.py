@@ -150,7 +150,11 @@ class Input:
 
 @dataclass(frozen=True)
 class RunRow:
-    """One run as the table shows it; times are ISO 8601 UTC."""
+    """One run as the table shows it; times are ISO 8601 UTC.
+
+    ``user``: who made it, as Git names the author of a commit, else a login. ``origin``: what recorded it: nbledger, or of
+    plain MLflow: notebook, script, project, job, unknown. None is what nobody noted.
+    """
 
     run_id: str
     name: str
@@ -167,6 +171,15 @@ class RunRow:
     inputs: tuple[Input, ...] = ()
     tags: dict[str, str] = field(default_factory=dict)
     experiment_id: str = ""
+    user: str | None = None
+    host: str | None = None
+    branch: str | None = None
+    origin: str = "nbledger"
+
+    @property
+    def foreign(self) -> bool:
+        """Whether something else than nbledger recorded it: then no more is known than what MLflow's own fields say."""
+        return self.origin != "nbledger"
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nbledger.core import mlflow, mlflow_runs, notebookdiff, sides, standins
+from nbledger.core import foreign, mlflow, mlflow_runs, notebookdiff, runrows, sides, standins
 from nbledger.core.errors import Refused, ToolFailed
 from nbledger.core.project import Project
 from nbledger.core.record import FOLDER, ExecutedCell, Record
@@ -61,10 +61,19 @@ def of_run(project: Project, row: RunRow, found: Record, *, reached: bool = True
     held = _in_snapshot(project, row)
     if held is not None:
         return held
-    raise Refused(
-        f"the run {row.name or row.run_id[:8]} has no notebook",
-        "it was not recorded by nbledger, or its cells are not published yet",
-    )
+    raise Refused(f"the run {row.name or row.run_id[:8]} has no notebook", _why_none(project, row))
+
+
+def _why_none(project: Project, row: RunRow) -> str:
+    if not row.foreign:
+        return "its cells are not published yet, or its store has lost them"
+    made = f"{runrows.made_by(row)} recorded it"
+    if row.commit is None:
+        return f"{made}, and noted no commit that could hold one"
+    if foreign.commit(project, row) is None:
+        return f"{made}; the commit that it noted, {row.commit[:12]}, is not in this clone: git fetch"
+    path = foreign.source(project, row)
+    return f"{made}: {path} at the commit {row.commit[:8]} is what ran" if path else f"{made}, and noted no notebook"
 
 
 # ── executed ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -167,16 +176,22 @@ def _book(executed: Sequence[ExecutedCell], needed: Sequence[bool]) -> dict[str,
 
 def _in_snapshot(project: Project, row: RunRow) -> RunNotebook | None:
     """The notebook's file in the commit that holds the run's code, without outputs: they are older than the run."""
-    text = _file(project, row)
-    if text is None:
+    path, text = str(row.notebook), _file(project, row)
+    if row.foreign and (held := foreign.text(project, row)) is not None and held[0].endswith(".ipynb"):
+        path, text = held
+    if text is None or len(text) > _MOST_READ:
         return None
-    book = _parsed(text.encode("utf-8", "surrogatepass"), str(row.notebook))
+    book = _parsed(text.encode("utf-8", "surrogatepass"), path)
     bare = {**book, "cells": [_bare(cell) for cell in book["cells"]]}
-    ended = row.end is not None
-    note = "the file as the run's commit holds it; which of its cells were executed " + (
-        "was not recorded" if ended else "is known when the run has ended"
-    )
-    return RunNotebook(SNAPSHOT, posixpath.basename(str(row.notebook)), bare, note)
+    return RunNotebook(SNAPSHOT, posixpath.basename(path), bare, _note(row))
+
+
+def _note(row: RunRow) -> str:
+    if row.foreign:
+        changed = "" if row.dirty is False else "whether it had changes when it ran, and "
+        return f"the file as the commit {str(row.commit)[:8]} holds it, which MLflow noted: {changed}what was executed is not known"
+    known = "is known when the run has ended" if row.end is None else "was not recorded"
+    return f"the file as the run's commit holds it; which of its cells were executed {known}"
 
 
 def _file(project: Project, row: RunRow) -> str | None:
@@ -184,8 +199,7 @@ def _file(project: Project, row: RunRow) -> str | None:
     if not row.notebook or not row.notebook.endswith(".ipynb") or commit is None:
         return None
     side = Side("", sides.RUN, Record(row), commit)
-    text = sides.texts(project, side, [row.notebook]).get(row.notebook)
-    return text if text is not None and len(text) <= _MOST_READ else None
+    return sides.texts(project, side, [row.notebook]).get(row.notebook)
 
 
 # ── two of them ──────────────────────────────────────────────────────────────────────────────────────────
@@ -215,8 +229,8 @@ def _executed(project: Project, side: Side) -> tuple[Mapping[str, Any], str]:
         book = _book([found.cells[i] for i in chosen], [True] * len(chosen))
         for cell, i in zip(book["cells"], chosen, strict=True):
             cell["id"] = found.cells[i].cell_id  # the author's: by it cells are paired
-        return book, ""
+        return book, f"{side.title}: {_note(found.row)}" if side.note else ""
     held = _in_snapshot(project, found.row)
     if held is None:
-        raise Refused(f"{side.title} has no cells to compare: none were recorded")
+        raise Refused(f"{side.title} has no cells to compare: none were recorded", _why_none(project, found.row))
     return held.notebook, f"{side.title}: {held.note}"

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from nbledger.core import mlflow, mlflow_search, mlflow_tables
+from nbledger.core import mlflow, mlflow_search, mlflow_tables, people, whoami
 from nbledger.core.errors import UsageError, nearest
+from nbledger.core.people import Whose
 from nbledger.core.project import Project
 from nbledger.core.records import RunRow
 from nbledger.core.runrows import iso, row
@@ -16,7 +18,7 @@ REPRODUCES = "nbledger.reproduces"
 """Tag of a reproduction: the id of the run that it executed again."""
 VERDICT = "nbledger.verdict"
 """Tag of a reproduction, and of the run that was reproduced: what the newest one concluded."""
-_LAST = "@last"
+_LAST, _MINE = "@last", "@mine"
 _ID = re.compile(r"[0-9a-f]{32}")
 __all__ = ["REPRODUCES", "VERDICT", "find", "iso", "listed", "resolve", "row"]
 
@@ -26,21 +28,36 @@ _LISTS = "%runs (nbledger runs) lists them"
 
 
 def listed(
-    project: Project, text: str = "", sort: str = "", limit: int = 50, experiment: str | None = None
+    project: Project,
+    text: str = "",
+    sort: str = "",
+    limit: int = 50,
+    experiment: str | None = None,
+    whose: Whose | None = None,
 ) -> list[RunRow]:
-    """The newest ``limit`` runs (or those sorted by ``sort``) that match ``text``.
+    """The newest ``limit`` runs (or those sorted by ``sort``) that match ``text`` and are of ``whose``.
 
     ``text`` is MLflow's filter syntax, or plain words that must all occur in a run's name, parameters or tags.
     An embedded store shows all its experiments, a shared server the project's own.
     """
     plain_words = is_words(text)
-    words = text.split() if plain_words else []
-    asked, most = ("", _MOST) if plain_words else (text, limit)
-    rows = _from_tables(project, asked, sort, most, experiment)
-    if rows is None:
-        rows = _from_mlflow(project, asked, sort, most, experiment)
-    _refuse_unknown(sort, rows)
-    return [r for r in rows if holds(r, words)][:limit] if plain_words else rows
+    words, asked = (text.split(), "") if plain_words else ([], text)
+    if not words and not whose:
+        rows = list(itertools.islice(_read(project, asked, sort, limit, experiment), limit))
+        _refuse_unknown(sort, rows)
+        return rows
+    seen: list[RunRow] = []
+    found: list[RunRow] = []
+    for one in _read(project, asked, sort, _MOST, experiment):
+        seen.append(one)
+        if holds(one, words) and (not whose or whose.holds(one.user)):
+            found.append(one)
+            if len(found) == limit:
+                break
+    _refuse_unknown(sort, seen)
+    if not found and seen and whose and whose.name:
+        people.refuse_unknown(whose.name, [one.user for one in seen])
+    return found
 
 
 def matching(project: Project, text: str, limit: int) -> list[str]:
@@ -56,15 +73,22 @@ def matching(project: Project, text: str, limit: int) -> list[str]:
     return mlflow_search.ids(project, chosen, text, _order(""), limit) if chosen else []
 
 
-def _from_tables(project: Project, text: str, sort: str, limit: int, experiment: str | None) -> list[RunRow] | None:
+def _read(project: Project, text: str, sort: str, limit: int, experiment: str | None) -> Iterator[RunRow]:
+    """The first ``limit`` rows that match MLflow's filter, read as they are asked for."""
+    rows = _from_tables(project, text, sort, limit, experiment)
+    return _from_mlflow(project, text, sort, limit, experiment) if rows is None else rows
+
+
+def _from_tables(project: Project, text: str, sort: str, limit: int, experiment: str | None) -> Iterator[RunRow] | None:
     """The rows by way of the store's own tables; None where it is no SQLite file, or MLflow has the better error."""
     only = experiment if experiment is not None or project.embedded else project.experiment
     tables = mlflow_tables.opened(project.tracking_uri, only)
     if tables is None:
         return None
-    with contextlib.closing(tables):
-        order = _order(sort)
-        metric = re.fullmatch(r"metrics\.`([^`]+)` (ASC|DESC)", order[0])
+    order = _order(sort)
+    metric = re.fullmatch(r"metrics\.`([^`]+)` (ASC|DESC)", order[0])
+    with contextlib.ExitStack() as stack:
+        stack.callback(tables.close)
         names = tables.experiments()
         if not names:
             return None
@@ -74,18 +98,27 @@ def _from_tables(project: Project, text: str, sort: str, limit: int, experiment:
             ids = tables.best(metric[1], descending=metric[2] == "DESC", limit=limit)
         else:
             ids = tables.ids(limit)
-        return [read.row for read in tables.read(ids)]
+        stack.pop_all()
+    return _in_parts(tables, ids)
 
 
-def _from_mlflow(project: Project, text: str, sort: str, limit: int, experiment: str | None) -> list[RunRow]:
-    uri = project.tracking_uri
-    api = mlflow.client(project)
-    names = mlflow.experiments(api, uri)
+def _in_parts(tables: mlflow_tables.Tables, ids: Sequence[str]) -> Iterator[RunRow]:
+    with contextlib.closing(tables):
+        for at in range(0, len(ids), mlflow_tables.AT_ONCE):
+            yield from (read.row for read in tables.read(ids[at : at + mlflow_tables.AT_ONCE]))
+
+
+def _from_mlflow(project: Project, text: str, sort: str, limit: int, experiment: str | None) -> Iterator[RunRow]:
+    names = mlflow.experiments(mlflow.client(project), project.tracking_uri)
     chosen = _experiments(project, names, experiment)
     if not chosen:
-        return []
-    found = mlflow.search(api, uri, chosen, text, _order(sort), limit)
-    return [row(run, names[str(run.info.experiment_id)]) for run in found]
+        return
+    left = limit
+    for page in mlflow_search.pages(project, chosen, min(1000, limit), text, _order(sort)):
+        yield from (row(run, names[str(run.info.experiment_id)]) for run in page[:left])
+        left -= len(page)
+        if left <= 0:
+            return
 
 
 def _experiments(project: Project, names: dict[str, str], experiment: str | None) -> list[str]:
@@ -139,6 +172,7 @@ def holds(row: RunRow, words: Sequence[str]) -> bool:
             row.status,
             row.experiment,
             row.notebook or "",
+            row.user or "",
             *(f"{k}={v}" for k, v in (row.params | row.tags).items()),
         ]
     ).lower()
@@ -167,9 +201,10 @@ def find(project: Project, name: str) -> RunRow:
         return [row(run, names[str(run.info.experiment_id)]) for run in found]
 
     wanted, back = _split(name)
+    keys = whoami.me(project).keys if wanted == _MINE else ()
     for text, limit in (*_likely(wanted, back), ("", _MOST)):
         try:
-            return resolve(search(text, limit), name)
+            return resolve(search(text, limit), name, keys)
         except UsageError:
             if limit == _MOST:
                 raise
@@ -178,7 +213,7 @@ def find(project: Project, name: str) -> RunRow:
 
 def _likely(wanted: str, back: int) -> list[tuple[str, int]]:
     """Filters and limits of searches that probably hold the run, so that not all runs need be read."""
-    if wanted == _LAST:
+    if wanted in (_LAST, _MINE):
         return [("", 10 * (back + 20))]
     found = [(f"attributes.run_name = '{wanted}'", 10 * (back + 10))] if "'" not in wanted else []
     if len(wanted) >= _PREFIX and re.fullmatch(r"[0-9a-f]+", wanted):
@@ -192,9 +227,10 @@ def _split(name: str) -> tuple[str, int]:
     return (head, int(count)) if tilde and count.isdecimal() else (name, 0)
 
 
-def resolve(rows: Iterable[RunRow], name: str) -> RunRow:
-    """The run that ``name`` means: full id, unique prefix (4 characters or more), ``@last`` or a name, which is that of the
-    newest run so called; ``@last~2`` and ``forest~2`` are the second before it.
+def resolve(rows: Iterable[RunRow], name: str, mine: Sequence[str] = ()) -> RunRow:
+    """The run that ``name`` means: full id, unique prefix (4 characters or more), ``@last``, ``@mine`` (the last of the
+    person whose keys are ``mine``) or a name, which is that of the newest run so called; ``@last~2`` and ``forest~2`` are
+    the second before it.
 
     Reproductions are not counted: they bear the name of the run that they executed again.
     """
@@ -206,11 +242,15 @@ def resolve(rows: Iterable[RunRow], name: str) -> RunRow:
     if any(r.name == name for r in own):
         return next(r for r in own if r.name == name)
     wanted, back = _split(name)
-    called = own if wanted == _LAST else [r for r in own if r.name == wanted]
-    if wanted == _LAST or (called and wanted != name):
+    kinds: dict[str, tuple[Callable[[RunRow], bool], str]] = {
+        _LAST: (lambda _: True, "recorded"),
+        _MINE: (lambda r: people.key(r.user) in mine, "yours"),
+    }
+    is_called, what = kinds.get(wanted, (lambda r: r.name == wanted, f"called {wanted!r}"))
+    called = [r for r in own if is_called(r)]
+    if wanted in kinds or (called and wanted != name):
         if back >= len(called):
             count = f"{len(called)} runs are" if len(called) != 1 else "1 run is"
-            what = "recorded" if wanted == _LAST else f"called {wanted!r}"
             raise UsageError(f"there is no run {name}: {count} {what}", _LISTS)
         return called[back]
     found = [r for r in known if len(name) >= _PREFIX and r.run_id.startswith(name)]

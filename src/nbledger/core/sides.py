@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
-from nbledger.core import cells, drawn, git, record, superseded
+from nbledger.core import cells, drawn, foreign, git, record, superseded
 from nbledger.core.cells import Cell
 from nbledger.core.differences import Compared
 from nbledger.core.project import Project
@@ -24,7 +24,8 @@ _KEPT = 64
 class Side:
     """One side: ``title`` is what it is called, ``commit`` holds its code (None: the work tree, or nowhere).
 
-    ``knows``: whether metrics, parameters and environment were recorded at all; a commit has none of them.
+    ``knows``: whether metrics, parameters and environment were recorded at all; a commit has none of them. ``note`` says
+    what stands for code that nobody recorded.
     """
 
     title: str
@@ -33,6 +34,21 @@ class Side:
     commit: str | None = None
     knows: bool = True
     needed: tuple[int, ...] = field(default=())
+    note: str = ""
+
+    @property
+    def unknown(self) -> tuple[str, ...]:
+        """Of a run, the kinds of things that nobody recorded: code, data, environment, seed."""
+        if self.kind != RUN:
+            return ()
+        found = self.record
+        without = {
+            "code": not found.cells and not found.modules,
+            "data": "nbledger/inputs.json" in found.lacking,
+            "environment": found.environment is None,
+            "seed": found.row.foreign,
+        }
+        return tuple(kind for kind, lacks in without.items() if lacks)
 
     def compared(self) -> Compared:
         row = self.record.row
@@ -47,13 +63,17 @@ class Side:
             notebook=row.notebook,
             commit=self.commit,
             dirty=row.dirty,
+            user=row.user,
+            origin=row.origin,
+            unknown=self.unknown,
         )
 
 
 def of_run(project: Project, row: RunRow, title: str) -> Side:
     """A run's side; what an ended run recorded does not change, so it is read once."""
-    found = _kept(project, row)
-    return Side(title, RUN, found, row.snapshot or row.commit, needed=superseded.standing(found.cells, needed(found)))
+    found, note = foreign.standing_in(project, _kept(project, row))
+    chosen = found.needed if note else superseded.standing(found.cells, needed(found))
+    return Side(title, RUN, found, row.snapshot or row.commit, needed=chosen, note=note)
 
 
 _records: OrderedDict[tuple[str, str, str], Record] = OrderedDict()

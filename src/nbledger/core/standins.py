@@ -33,7 +33,10 @@ def find(project: Project, names: Sequence[str], here: Environment | None = None
     chosen = [row for row in rows.values() if isinstance(row, RunRow)]
     named = dict(zip((row.run_id for row in chosen), sides.titles(chosen), strict=True))
     known = {row.run_id: sides.of_run(project, row, named[row.run_id]) for row in chosen}
-    partner = next(iter(known.values()), None)
+    partner = next((side for side in known.values() if not side.note and side.record.cells), None)
+    if partner is not None:
+        known = {run: _alongside(side, partner) if side.note else side for run, side in known.items()}
+    partner = partner or next(iter(known.values()), None)
     commits = [row for row in rows.values() if isinstance(row, str)]
     now = present(project, partner, here) if NOW in names else None
     found = []
@@ -46,6 +49,14 @@ def find(project: Project, names: Sequence[str], here: Environment | None = None
         else:
             found.append(of_commit(project, name, str(row), partner or now, commits))
     return found
+
+
+def _alongside(side: Side, partner: Side) -> Side:
+    """A notebook that stands for what a run executed, as far down as the partner's own cell stands in it."""
+    if not side.record.cells:
+        return side
+    code, chosen = _would_run(side.record.cells, partner)
+    return replace(side, record=replace(side.record, cells=code, needed=chosen), needed=chosen)
 
 
 def _run(project: Project, name: str) -> RunRow | str:
@@ -105,7 +116,9 @@ def files_time(path: Path) -> float:
         return 0.0
 
 
-def _would_run(disk: Sequence[DiskCell], partner: Side | None) -> tuple[tuple[ExecutedCell, ...], tuple[int, ...]]:
+def _would_run(
+    disk: Sequence[DiskCell | ExecutedCell], partner: Side | None
+) -> tuple[tuple[ExecutedCell, ...], tuple[int, ...]]:
     """(the notebook's cells down to the one that made the run, those that it depends on)."""
     code = [ExecutedCell(c.source, c.cell_id) for c in disk if c.source.strip()]
     if partner is None or not partner.record.cells or partner.record.batch:

@@ -6,10 +6,11 @@ import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
-from nbledger.core import mlflow
+from nbledger.core import mlflow, whoami
 from nbledger.core import runs as store_runs
 from nbledger.core import status as states
 from nbledger.core.errors import Unreachable
+from nbledger.core.people import Whose
 from nbledger.core.project import Project
 from nbledger.core.records import RunRow, Status
 from nbledger.keeper import journal as journals
@@ -18,14 +19,19 @@ from nbledger.keeper.publish import flush
 
 
 def runs(
-    project: Project, text: str = "", sort: str = "", limit: int = 50, experiment: str | None = None
+    project: Project,
+    text: str = "",
+    sort: str = "",
+    limit: int = 50,
+    experiment: str | None = None,
+    whose: Whose | None = None,
 ) -> list[RunRow]:
     """Published runs and, where the store cannot be reached, those that wait in the journals."""
     flush(project)
     try:
-        return store_runs.listed(project, text, sort, limit, experiment)
+        return store_runs.listed(project, text, sort, limit, experiment, whose)
     except Unreachable:
-        rows = [one.row for one in waiting(project)]
+        rows = [one.row for one in waiting(project) if not whose or whose.holds(one.row.user)]
         if not rows:
             raise
         return sorted(rows, key=lambda r: r.start or "", reverse=True)[:limit]
@@ -37,7 +43,7 @@ def run(project: Project, name: str) -> RunRow:
     try:
         return store_runs.find(project, name)
     except Unreachable:
-        return store_runs.resolve(runs(project, limit=10_000), name)
+        return store_runs.resolve(runs(project, limit=10_000), name, whoami.me(project).keys)
 
 
 @dataclass(frozen=True)
@@ -103,6 +109,9 @@ def _waiting(path: Path) -> RunRow | None:
         params=params,
         metrics={e["k"]: float(e["v"]) for e in events if e["t"] == "metric"},
         tags={"nbledger.pending": "true"},
+        user=str(begun.get("author") or begun["user"]),
+        host=str(begun["owner"]["host"]).split("/")[0],
+        branch=taken.get("branch"),
     )
 
 

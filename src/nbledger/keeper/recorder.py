@@ -6,9 +6,7 @@ Nothing here may raise into the user's cell: callers go through ``guarded``.
 from __future__ import annotations
 
 import contextlib
-import getpass
 import json
-import os
 import shutil
 import threading
 import time
@@ -17,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nbledger.core import dvcexp, elsewhere, git, reads, secrets, snapshot, trust, values
+from nbledger.core import dvcexp, elsewhere, git, reads, secrets, snapshot, trust, values, whoami
 from nbledger.core.curve import Curve
 from nbledger.core.errors import LedgerError
 from nbledger.core.lineage import FileRecord, Lineage, fix
@@ -298,7 +296,8 @@ def _write_start(recording: Recording) -> None:
         source=plan.source,
         parent=plan.parent,
         continues=list(plan.continues),
-        user=user(),
+        user=user(project.tracking_uri),
+        author=author(project),
         root=str(project.root),
     )
     recording.begun = True
@@ -329,14 +328,16 @@ def _end_late() -> None:
                 return
 
 
-def user() -> str:
-    """Whom runs are recorded as made by."""
-    if (told := elsewhere.told()) is not None:
-        return told.user
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return str(os.getuid()) if hasattr(os, "getuid") else "unknown"
+def user(uri: str = "") -> str:
+    """The login that runs are recorded with."""
+    told = elsewhere.told()
+    return told.user if told is not None else whoami.login(uri)
+
+
+def author(project: Project) -> str | None:
+    """Whom Git would name as the author of a commit: of a run too."""
+    told = elsewhere.told()
+    return told.author if told is not None else whoami.author(project)
 
 
 def _snapshot(recording: Recording) -> None:

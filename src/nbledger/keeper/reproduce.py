@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from nbledger.core import git, rebuild, restored, trust
+from nbledger.core import foreign, git, rebuild, restored, trust
 from nbledger.core import record as records
 from nbledger.core.batch import BATCH_TAG
 from nbledger.core.differences import Cause
@@ -112,6 +112,8 @@ def reproduce(project: Project, name: str, wanted: Wanted, progress: Progress | 
     if COMMAND_TAG in record.row.tags and not wanted.restore_only:
         hint = "--restore-only brings its code and data back; run it there"
         raise Refused(f"{record.row.name!r} is no notebook but a command: {record.row.tags[COMMAND_TAG]}", hint)
+    if record.row.foreign and not record.cells:
+        return _of_plain_mlflow(project, record, wanted, progress)
     surroundings, lacking, python = _environment(project, record, wanted, progress)
     lacking = (*_unrecorded(record), *lacking)
     outcome = Reproduction(record.run_id, record.row.name, None, environment=surroundings, tolerance=wanted.tolerance)
@@ -137,6 +139,25 @@ def reproduce(project: Project, name: str, wanted: Wanted, progress: Progress | 
             _drop_scratch(place)
         else:
             restored.remove(project, place)
+
+
+def _of_plain_mlflow(project: Project, record: Record, wanted: Wanted, progress: Progress | None) -> Reproduction:
+    """Of a run that nbledger did not record: what is missing; with ``restore_only`` the commit that MLflow noted."""
+    outcome = Reproduction(record.run_id, record.row.name, None, tolerance=wanted.tolerance)
+    lacking = tuple(replace(m, needed=not wanted.restore_only) for m in foreign.missing(project, record.row))
+    if not wanted.restore_only:
+        return replace(outcome, verdict=NOT_RESTORABLE, missing=lacking)
+    try:
+        place = restore(project, record, wanted.into, everything=wanted.all_data, progress=_bytes(progress))
+    except NotRestorable as err:
+        return replace(outcome, verdict=NOT_RESTORABLE, missing=(*err.missing, *lacking))
+    if wanted.keep is False:
+        restored.remove(project, place)
+        return outcome
+    restored.keep(project, place.name)
+    _drop_scratch(place)
+    found = (*place.missing, *lacking)
+    return replace(outcome, into=str(place.into), commit=place.commit, missing=found, notes=place.notes, kept=True)
 
 
 _GONE = "the store has no such run any more (mlflow gc?); its code is kept as the snapshot {}"

@@ -12,7 +12,7 @@ from pathlib import Path
 from nbledger.core.project import Project
 from nbledger.keeper.table_rows import Entry
 
-_FORMAT = 1
+_FORMAT = 2
 log = logging.getLogger("nbledger.keeper")
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from nbledger.core.records import RunRow
 
 _TAGS = frozenset(f"mlflow.{name}" for name in ("user", "parentRunId", "note.content")) | frozenset(
-    f"nbledger.{name}" for name in ("order", "verdict", "reproduces", "journal", "host", "pending")
+    f"nbledger.{name}" for name in ("order", "verdict", "reproduces", "journal", "host", "pending", "author")
 )
 _WORDS, _KEYS = 1000, 1000
 """Characters of a value, and values of a kind, that the table carries; a run's detail has all."""

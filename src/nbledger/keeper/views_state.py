@@ -6,12 +6,11 @@ import threading
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from nbledger.core import trust
+from nbledger.core import trust, whoami
 from nbledger.core.project import Project
 from nbledger.core.records import plain
 from nbledger.keeper import changes, overview, watching
 from nbledger.keeper.calls import Args, Progress
-from nbledger.keeper.recorder import user
 
 
 def state(project: Project, args: Args, progress: Progress | None) -> dict[str, Any]:
@@ -22,8 +21,10 @@ def state(project: Project, args: Args, progress: Progress | None) -> dict[str, 
     if trouble:
         found = {**found, "notes": [*found["notes"], f"files are looked at every 2 seconds, not watched: {trouble}"]}
     watched = not trouble and changes.serving()
-    place = {"project": project.key, "base": base, "prefix": prefix, "user": user(), "trusted": trust.trusted(project)}
-    return {**found, **place, "version": version, "watching": watched}
+    here = whoami.me(project)
+    person = {"user": here.user, "mine": list(here.keys), "trusted": trust.trusted(project)}
+    place = {"project": project.key, "base": base, "prefix": prefix}
+    return {**found, **place, **person, "version": version, "watching": watched}
 
 
 class _Flight:

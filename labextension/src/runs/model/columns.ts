@@ -1,4 +1,5 @@
 import type { IRun } from '../../api/types';
+import { People } from '../../shared/people';
 
 /** Names a column: one of `FIXED`, or `metrics.K`, `params.K`, `data.PATH`. */
 export type ColumnId = string;
@@ -52,7 +53,7 @@ export class Catalogue {
     for (const { path, md5 } of run.inputs) {
       note(this.known.data, path, md5, false);
     }
-    this.users.add(run.tags['mlflow.user'] ?? '');
+    this.people.add(run.user);
     this.notebooks.add(run.notebook ?? '');
     this.experiments.add(run.experiment);
   }
@@ -62,7 +63,7 @@ export class Catalogue {
     Object.values(this.known).forEach(one => {
       one.clear();
     });
-    [this.users, this.notebooks, this.experiments].forEach(one => {
+    [this.people, this.notebooks, this.experiments].forEach(one => {
       one.clear();
     });
   }
@@ -90,7 +91,7 @@ export class Catalogue {
     return { id, kind: 'fixed', key: id, numeric: NUMERIC_FIXED.includes(id) };
   }
 
-  readonly users = new Set<string>();
+  readonly people = new People();
   readonly notebooks = new Set<string>();
   readonly experiments = new Set<string>();
   private readonly seen = new Map<string, IRun>();
@@ -147,7 +148,7 @@ export function automatic(catalogue: Catalogue, space: number): readonly ColumnI
     ...steady.slice(0, Math.max(0, room - forMetrics - said.length)),
     ...said
   ];
-  if (catalogue.users.size > 1) {
+  if (catalogue.people.size > 1) {
     chosen.push('user');
   }
   if (catalogue.notebooks.size > 1) {

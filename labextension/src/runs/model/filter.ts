@@ -1,5 +1,6 @@
 import type { IRun } from '../../api/types';
-import type { IScope } from './settings';
+import { personKey } from '../../shared/people';
+import { MINE, type IScope } from './settings';
 
 // As core/runs.py tells MLflow's filter syntax from plain words.
 const SYNTAX = /[<>=]|\b(I?LIKE|IN|IS)\b/;
@@ -22,6 +23,7 @@ function haystack(run: IRun): string {
       run.status,
       run.experiment,
       run.notebook ?? '',
+      run.user ?? '',
       ...pairs.map(([key, value]) => `${key}=${value}`),
       ...run.inputs.map(input => input.path)
     ]
@@ -44,9 +46,15 @@ export function wordsIn(text: string): (run: IRun) => boolean {
   };
 }
 
-export function inScope(scope: IScope, notebook: string | null): (run: IRun) => boolean {
+/** `mine` are the keys of whoever looks at the table. */
+export function inScope(
+  scope: IScope,
+  notebook: string | null,
+  mine: readonly string[]
+): (run: IRun) => boolean {
   const { thisNotebook, user } = scope;
+  const wanted = user === null ? null : new Set(user === MINE ? mine : [user]);
   return run =>
     (!thisNotebook || notebook === null || run.notebook === notebook) &&
-    (user === null || (run.tags['mlflow.user'] ?? '') === user);
+    (wanted === null || wanted.has(personKey(run.user)));
 }

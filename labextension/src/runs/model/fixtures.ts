@@ -18,6 +18,10 @@ export function aRun(id: string, given: Partial<IRun> = {}): IRun {
     metrics: {},
     inputs: [],
     tags: {},
+    user: null,
+    host: null,
+    branch: null,
+    origin: 'nbledger',
     ...given
   };
 }

@@ -11,7 +11,7 @@ import { RunsModel } from './model';
 import { Search } from './search';
 import * as selection from './selection';
 import { SeriesCache } from './series';
-import { moved, parsed } from './settings';
+import { MINE, moved, parsed } from './settings';
 import { Index } from './sort';
 import { rowsOf } from './tree';
 
@@ -121,7 +121,7 @@ test('the table chooses what varies before what is the same, and no less than si
 });
 
 test('user and notebook are shown once there is more than one of them', () => {
-  const runs = [aRun('a', { tags: { 'mlflow.user': 'ada' } }), aRun('b', { notebook: 'b.ipynb' })];
+  const runs = [aRun('a', { user: 'ada' }), aRun('b', { notebook: 'b.ipynb' })];
   expect(automatic(catalogueOf(runs), 2)).toEqual([
     'status',
     'name',
@@ -184,9 +184,18 @@ test('all words must occur, in whatever case, in name, parameters or tags', () =
 
 test('without a notebook on screen, only this notebook is everything', () => {
   const scope = { thisNotebook: true, user: null };
-  expect(inScope(scope, 'b.ipynb')(aRun('a'))).toBe(false);
-  expect(inScope(scope, 'wine.ipynb')(aRun('a'))).toBe(true);
-  expect(inScope(scope, null)(aRun('a'))).toBe(true);
+  expect(inScope(scope, 'b.ipynb', [])(aRun('a'))).toBe(false);
+  expect(inScope(scope, 'wine.ipynb', [])(aRun('a'))).toBe(true);
+  expect(inScope(scope, null, [])(aRun('a'))).toBe(true);
+});
+
+test('mine are the runs with one of my keys; a person is told by the address', () => {
+  const mine = inScope({ thisNotebook: false, user: MINE }, null, ['ada@example.org', 'ada']);
+  const [own, byLogin] = [aRun('a', { user: 'A. <Ada@example.org>' }), aRun('b', { user: 'ada' })];
+  const [bens, nobodys] = [aRun('c', { user: 'Ben <ben@example.org>' }), aRun('d')];
+  expect([own, byLogin, bens, nobodys].map(mine)).toEqual([true, true, false, false]);
+  const of = inScope({ thisNotebook: false, user: 'ben@example.org' }, null, ['ada']);
+  expect([own, byLogin, bens, nobodys].map(of)).toEqual([false, false, true, false]);
 });
 
 test('a wrong filter keeps what the last right one found; an answer that comes too late is dropped', async () => {
@@ -361,7 +370,7 @@ test('columns, sort and scope of a project are found again', async () => {
   const model = aModel();
   model.toggleColumn('params.depth');
   model.sortBy(model.catalogue.column('metrics.loss'));
-  model.scope({ thisNotebook: true, user: null });
+  model.scope({ thisNotebook: true, user: MINE });
   await vi.advanceTimersByTimeAsync(1_000);
   vi.useRealTimers();
   const again = aModel();

@@ -7,7 +7,7 @@ import { automatic, Catalogue, type ColumnId, type IColumn } from './columns';
 import { Search } from './search';
 import { NOTHING, pruned, type ISelection } from './selection';
 import { SeriesCache } from './series';
-import { DEFAULTS, parsed, placed, width, type ISettings, type ISort } from './settings';
+import { DEFAULTS, MINE, parsed, placed, width, type ISettings, type ISort } from './settings';
 import { View, type IAnswer } from './view';
 
 /** What of JupyterLab's state database is needed. */
@@ -51,6 +51,7 @@ export class RunsModel {
     });
     ledger.state.changed.connect(() => {
       this.restore();
+      this.onPerson();
     });
     this.update({ changed: null, removed: [] });
     this.restore();
@@ -65,6 +66,7 @@ export class RunsModel {
       runs: this.ledger.runs.list,
       scope: this.settings.scope,
       notebook: this.ledger.notebook,
+      mine: this.mine,
       words: this.search.words,
       found: this.search.found,
       sort: this.settings.sort,
@@ -73,9 +75,9 @@ export class RunsModel {
     return this.answered;
   }
 
-  /** As whom MLflow records this user's runs; null where that is not known. */
-  get me(): string | null {
-    return (this.ledger.state.value as { readonly user?: string } | null)?.user ?? null;
+  /** By what this person's runs are told; empty where that is not known yet. */
+  get mine(): readonly string[] {
+    return this.ledger.state.value?.mine ?? [];
   }
 
   /** Whether something else than the scope of all runs is asked for. */
@@ -214,6 +216,15 @@ export class RunsModel {
     this.tell('data');
   }
 
+  /** Only the state tells who looks at the table, and it may come after the runs. */
+  private onPerson(): void {
+    const now = this.mine.join();
+    if (this.settings.scope.user === MINE && this.person !== now) {
+      this.tell('view');
+    }
+    this.person = now;
+  }
+
   private onNotebook(): void {
     if (this.settings.scope.thisNotebook) {
       this.tell('view');
@@ -258,6 +269,7 @@ export class RunsModel {
   }
 
   private room = 6;
+  private person = '';
   private key: string | null = null;
   private touched = false;
   private saving: ReturnType<typeof setTimeout> | undefined;

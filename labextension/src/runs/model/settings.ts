@@ -5,7 +5,10 @@ export interface ISort {
   readonly descending: boolean;
 }
 
-/** Which runs are looked at: `user` null means everyone's. */
+/** In place of a person: whoever looks at the table. */
+export const MINE = '@mine';
+
+/** Which runs are looked at. `user`: whose, by `personKey`, or `MINE`; null means everyone's. */
 export interface IScope {
   readonly thisNotebook: boolean;
   readonly user: string | null;

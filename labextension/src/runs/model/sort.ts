@@ -1,5 +1,6 @@
 import type { IRun } from '../../api/types';
 import { numeric } from '../../shared/charts/numbers';
+import { personName } from '../../shared/people';
 import { isNumber, type IColumn } from './columns';
 
 /** What a run shows in a column, as it is sorted: numbers before words. */
@@ -31,7 +32,7 @@ function fixedValue(run: IRun, key: string, now: number): SortValue {
     case 'took':
       return took(run, now);
     case 'user':
-      return run.tags['mlflow.user'] ?? null;
+      return personName(run.user).toLowerCase() || null;
     case 'notebook':
       return run.notebook;
     default:

@@ -11,6 +11,8 @@ export interface IQuestion {
   readonly scope: IScope;
   /** The notebook that is on screen. */
   readonly notebook: string | null;
+  /** By what the runs of whoever looks at the table are told. */
+  readonly mine: readonly string[];
   readonly words: string;
   /** What the server found for a filter in MLflow's syntax; null without one. */
   readonly found: ReadonlySet<string> | null;
@@ -69,8 +71,9 @@ export class View {
   private readonly indexes = new Map<string, Index>();
 }
 
-function chosen({ runs, scope, notebook, words, found }: IQuestion): readonly number[] {
-  const within = inScope(scope, notebook);
+function chosen(question: IQuestion): readonly number[] {
+  const { runs, scope, notebook, mine, words, found } = question;
+  const within = inScope(scope, notebook, mine);
   const holds = wordsIn(words);
   const places: number[] = [];
   runs.forEach((run, at) => {

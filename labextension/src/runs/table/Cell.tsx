@@ -5,6 +5,7 @@ import { useEffect, type ReactElement } from 'react';
 import type { IRun } from '../../api/types';
 import { Sparkline, told } from '../../shared/charts';
 import { ago, duration, moment, number, time } from '../../shared/format';
+import { personKey } from '../../shared/people';
 import { Clip, PathText } from '../../shared/text';
 import { useNow } from '../clock';
 import type { IColumn } from '../model/columns';
@@ -12,7 +13,7 @@ import type { RunsModel } from '../model/model';
 import { took } from '../model/sort';
 import type { IRow } from '../model/tree';
 import { StatusMark } from '../StatusMark';
-import { nameOf, reproduced, VERDICT, waits } from '../texts';
+import { isForeign, nameOf, recordedBy, reproduced, VERDICT, waits } from '../texts';
 
 export interface ICellProps {
   readonly row: IRow;
@@ -34,7 +35,11 @@ export function CellContent({ row, column, width, model, trans }: ICellProps): R
     }
     case 'data': {
       const md5 = run.inputs.find(input => input.path === column.key)?.md5;
-      return md5 ? <Clip className="nbl-mono" text={md5.slice(0, 8)} title={md5} /> : null;
+      return md5 ? (
+        <Clip className="nbl-mono" text={md5.slice(0, 8)} title={md5} />
+      ) : isForeign(run) ? (
+        <Unknown trans={trans} />
+      ) : null;
     }
     case 'fixed':
       return <Fixed row={row} id={column.key} model={model} trans={trans} />;
@@ -62,12 +67,42 @@ function Fixed({ row, id, model, trans }: IFixedProps): ReactElement | null {
     case 'took':
       return <Took run={run} />;
     case 'user':
-      return <Clip text={run.tags['mlflow.user'] ?? ''} />;
+      return <Person run={run} model={model} trans={trans} />;
     case 'notebook':
       return run.notebook ? <PathText path={run.notebook} /> : null;
     default:
       return <Clip text={run.experiment} />;
   }
+}
+
+/** Who made the run; in the title with the login, the machine and the branch. */
+export function Person({ run, model, trans }: Omit<INameProps, 'row'> & IOf): ReactElement {
+  if (run.user === null) {
+    return <Unknown trans={trans} />;
+  }
+  const login = run.tags['mlflow.user'];
+  const where = [
+    run.user,
+    login && login !== run.user ? trans.__('login %1', login) : '',
+    run.host ? trans.__('machine %1', run.host) : '',
+    run.branch ? trans.__('branch %1', run.branch) : ''
+  ];
+  const label = model.catalogue.people.label(personKey(run.user));
+  return <Clip className="nbl-person" text={label} title={where.filter(Boolean).join('\n')} />;
+}
+
+/** What stands where nobody recorded anything: an empty cell would read as "none". */
+function Unknown({ trans }: { readonly trans: TranslationBundle }): ReactElement {
+  return (
+    <span className="nbl-quiet" title={trans.__('not known')}>
+      <span aria-hidden="true">?</span>
+      <span className="nbl-visually-hidden">{trans.__('not known')}</span>
+    </span>
+  );
+}
+
+interface IOf {
+  readonly run: IRun;
 }
 
 interface INameProps {
@@ -94,6 +129,11 @@ function Name({ row, model, trans }: INameProps): ReactElement {
       )}
       <Clip text={nameOf(run)} />
       {children > 0 && <span className="nbl-quiet">{children}</span>}
+      {isForeign(run) && (
+        <span className="nbl-chip" title={recordedBy(run, trans)}>
+          MLflow
+        </span>
+      )}
       {waits(run) && (
         <span
           className="nbl-chip"

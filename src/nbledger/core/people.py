@@ -1,0 +1,83 @@
+"""Who made a run: by Git's identity where nbledger recorded it, else by the login that MLflow noted.
+
+A login tells little in a team: in containers everybody is ``root`` or ``jovyan``. So a run carries both: ``mlflow.user`` as
+MLflow itself would write it, and ``nbledger.author`` as Git would write it into a commit. People are told apart by their
+e-mail addresses, else by their logins.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from nbledger.core.errors import UsageError, nearest
+
+AUTHOR, LOGIN = "nbledger.author", "mlflow.user"
+"""Tags of a run: Git's ``Name <address>``, and MLflow's own."""
+UNKNOWN = "unknown"
+IDENTITY = re.compile(r"(?P<name>[^<>]*?)\s*<(?P<address>[^<>]*)>\s*")
+
+
+def of(tags: Mapping[str, str], otherwise: str = "") -> str | None:
+    """Who made a run with these tags: ``Name <address>``, or a login; None where nobody noted it. ``otherwise``: what the
+    store itself has for a user.
+    """
+    found = (tags.get(AUTHOR) or tags.get(LOGIN) or otherwise).strip()
+    return found if found and found != UNKNOWN else None  # what MLflow writes where it does not know
+
+
+def key(user: str | None) -> str:
+    """By what people are told apart: the address of ``Name <address>``, else the whole, in lower case; "" for nobody."""
+    found = IDENTITY.fullmatch(user or "")
+    return ((found["address"].strip() or found["name"]) if found else user or "").strip().lower()
+
+
+def name(user: str | None) -> str:
+    """The name alone: what a table has room for."""
+    found = IDENTITY.fullmatch(user or "")
+    return ((found["name"].strip() or found["address"]) if found else user or "").strip() or UNKNOWN
+
+
+def labels(users: Iterable[str | None]) -> dict[str, str]:
+    """{key: what to call the person}: the name, with the address where several bear it; the first spelling counts."""
+    spelt: dict[str, str] = {}
+    for user in users:
+        spelt.setdefault(key(user), user or "")
+    count = Counter(name(user) for user in spelt.values())
+    return {one: name(user) if count[name(user)] == 1 else user or UNKNOWN for one, user in spelt.items()}
+
+
+@dataclass(frozen=True)
+class Whose:
+    """Whose runs are asked for: this person's (``keys``), or those of whom ``name`` means; everyone's without either."""
+
+    keys: tuple[str, ...] = ()
+    name: str = ""
+
+    def __bool__(self) -> bool:
+        return bool(self.keys or self.name)
+
+    def holds(self, user: str | None) -> bool:
+        """Whether a run of this user is asked for. A name is an address, a login or any part of a name, as ``chosen`` has it."""
+        return key(user) in self.keys if self.keys else meant(self.name, user)
+
+
+def meant(wanted: str, user: str | None) -> bool:
+    """Whether ``wanted`` means this user: its whole address or login, or words that its name consists of."""
+    text, mine = wanted.strip().lower(), key(user)
+    if not text or not mine:
+        return False
+    words = name(user).lower().split()
+    return text == mine or key(wanted) == mine or all(word in words for word in text.split())
+
+
+def refuse_unknown(wanted: str, users: Sequence[str | None]) -> None:
+    """``UsageError`` where ``wanted`` means nobody among these."""
+    known = {one: label for one, label in labels(users).items() if one}
+    if any(meant(wanted, user) for user in users):
+        return
+    there = ", ".join(sorted(known.values())[:8])
+    near = nearest(wanted, {*known, *known.values()})
+    raise UsageError(f"no run is of {wanted!r}", near or (f"there are runs of {there}" if there else ""))
