@@ -15,6 +15,7 @@ from nbledger.commands.code import code
 from nbledger.commands.compare import compare
 from nbledger.commands.gc import gc
 from nbledger.commands.init import init
+from nbledger.commands.join import join
 from nbledger.commands.pipeline import pipeline
 from nbledger.commands.promote import promote
 from nbledger.commands.repro import repro
@@ -89,6 +90,8 @@ def track(
     "-n", "--limit", default=50, show_default=True, type=click.IntRange(1, 100_000), help="How many runs at most."
 )
 @click.option("-e", "--experiment", help="Only this experiment.")
+@click.option("--mine", is_flag=True, help="Only your own runs: by Git's identity, else by your login.")
+@click.option("--user", metavar="NAME", help="Only the runs of this person: a name, an e-mail address or a login.")
 @click.option("--parent", metavar="RUN", help="The runs inside this one: what varies, and what it did to a metric.")
 @click.option("--metric", default="", metavar="NAME", help="With --parent: the metric that is looked at.")
 @json_option
@@ -99,13 +102,21 @@ def runs(
     sort: str,
     limit: int,
     experiment: str | None,
+    mine: bool,
+    user: str | None,
     parent: str | None,
     metric: str,
     as_json: bool,
 ) -> Answer:
-    """List runs. FILTER: MLflow's syntax ("metrics.accuracy > 0.9") or plain words."""
+    """List runs, everyone's. FILTER: MLflow's syntax ("metrics.accuracy > 0.9") or plain words."""
     words: dict[str, Any] = {"text": " ".join(filter), "experiment": experiment}
+    if mine and user is not None:
+        raise UsageError("--mine and --user ask for different runs", "take one of them")
+    if user is not None and not user.strip():
+        raise UsageError("--user needs a name", "e.g. --user ada, or --mine")
     if parent is not None:
+        if mine or user is not None:
+            raise UsageError("--parent lists the runs inside one run, whoever made them", "leave --mine and --user out")
         from nbledger.commands import sweep_text
         from nbledger.core import sweepview
 
@@ -113,8 +124,14 @@ def runs(
         return Answer(found.runs[:limit] if as_json else found, sweep_text.sweep(found))
     if metric:
         raise UsageError("--metric goes with --parent", "--sort METRIC sorts all runs by a metric")
-    rows = ask(face, "runs", {**words, "sort": sort, "limit": limit})
-    return Answer(rows, text.runs(rows, " ".join(filter)))
+    whose, me = {"user": user} if user else {}, ""
+    if mine:
+        from nbledger.core import whoami
+
+        here = whoami.me(face.project())
+        whose, me = {"mine": list(here.keys)}, here.user
+    rows = ask(face, "runs", {**words, **whose, "sort": sort, "limit": limit})
+    return Answer(rows, text.runs(rows, " ".join(filter), me or user or ""))
 
 
 @ledger.command()
@@ -181,7 +198,7 @@ ledger.add_command(check)
 ledger.add_command(code)
 ledger.add_command(stage)
 ledger.add_command(compare)
-for verb in (gc, pipeline, promote, pull, push, repro, reproduce, run_notebooks, split, trust, undo):
+for verb in (gc, join, pipeline, promote, pull, push, repro, reproduce, run_notebooks, split, trust, undo):
     ledger.add_command(verb)
 
 
