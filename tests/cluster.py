@@ -136,10 +136,10 @@ def _listens(port: int) -> bool:
     return False
 
 
-def wait(told: Callable[[], object], seconds: float = 60.0) -> object:
-    """Wait until it holds; what it said then."""
+def wait(told: Callable[[], object], seconds: float = 60.0, what: str = "it") -> object:
+    """Wait until it holds; what it said then. ``what`` did not, a failure says."""
     deadline = time.monotonic() + seconds
     while not (found := told()):
-        assert time.monotonic() < deadline, "it did not come to hold"
+        assert time.monotonic() < deadline, f"{what} did not come to hold within {seconds:.0f} s"
         time.sleep(0.1)
     return found
