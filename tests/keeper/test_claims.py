@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from nbledger.core import mlflow, trust
+from nbledger.core import mlflow, mlflow_write, trust
 from nbledger.core.batch import SUPERSEDED_TAG, TASK_TAG
 from nbledger.core.project import Project, find
 from nbledger.keeper import claims, publish, recorder
@@ -94,7 +94,7 @@ def test_a_finished_run_that_is_not_whole_does_not_count(here: Project) -> None:
     """Its worker was lost while it uploaded."""
     lost = begun(here)
     api, experiment, _ = told(here)
-    mlflow.terminate(api, here.tracking_uri, str(publish.run_id_of(here, lost.id)), "FINISHED", 1)
+    mlflow_write.terminate(api, here.tracking_uri, str(publish.run_id_of(here, lost.id)), "FINISHED", 1)
     again = begun(here)
     ended(here, again)
     best = claims.settle(api, here.tracking_uri, experiment, told(here)[2])

@@ -148,12 +148,12 @@ FOLDERS = ["100%20 a#b?c=1&d qu'o\"te;$HOME %s {caf\u00e9}", "new\nline", os.fsd
 _RECORD = """
 import sys
 from pathlib import Path
-from nbledger.core import mlflow
+from nbledger.core import mlflow, mlflow_write
 from nbledger.core.project import find
 project = find(Path.cwd())
 api = mlflow.client(project)
 experiment = mlflow.experiment_id(api, project, "hostile", project.tracking_uri)
-print(mlflow.create_run(api, project.tracking_uri, experiment, "j1", "one", 1, {}))
+print(mlflow_write.create_run(api, project.tracking_uri, experiment, "j1", "one", 1, {}))
 sys.stdout.write(repr(project.tracking_uri))
 """
 _PLAIN = (

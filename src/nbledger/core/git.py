@@ -523,6 +523,11 @@ def run_refs(repo: GitRepo) -> dict[str, str]:
     return {ref.removeprefix(RUN_REFS): commit for ref, commit in (line.split() for line in out.splitlines())}
 
 
+def ref(repo: GitRepo, name: str) -> str | None:
+    """The commit that a ref names, read from the ref files; None where there is none, or none that can be read so."""
+    return _commit_of(repo, f"ref: {name}")
+
+
 def ledger_refs(repo: GitRepo) -> dict[str, str]:
     """All refs of the ledger: {full name: commit}."""
     out = text(repo, "for-each-ref", "--format=%(refname) %(objectname)", "refs/nbledger/")

@@ -20,7 +20,7 @@ from typing import Any
 from nbledger.core import files
 from nbledger.core.project import Project
 from nbledger.core.runrows import true_value
-from nbledger.core.values import MAX_PARAM, encode
+from nbledger.core.values import MAX_PARAM, encode, storable
 
 NAME = "manifest.json"
 TAG = "nbledger.manifest"
@@ -132,9 +132,10 @@ def remember(project: Project, run_id: str, sealed: str) -> None:
     path = project.state / "seals.jsonl"
     with files.lock(project.state / "seals.lock", timeout=10, what="the list of manifests"):
         with open(path, "a", encoding="utf-8") as file:
-            file.write(json.dumps([run_id, sealed]) + "\n")
-        lines = path.read_text(encoding="utf-8").splitlines()
-        if len(lines) > 2 * _MOST_SEALS:
+            file.write(line := json.dumps([run_id, sealed]) + "\n")
+            many = file.tell() > 2 * _MOST_SEALS * len(line)
+        if many:
+            lines = path.read_text(encoding="utf-8").splitlines()
             files.write_atomic(path, "\n".join(lines[-_MOST_SEALS:]) + "\n")
 
 
@@ -219,7 +220,7 @@ def _differing(what: str, recorded: Mapping[str, str], now: Mapping[str, str]) -
     return said + [
         f"the {what} {k!r} was changed from {_clip(recorded[k])} to {_clip(now[k])}"
         for k in sorted(recorded)
-        if k in now and recorded[k] != now[k]
+        if k in now and now[k] not in (recorded[k], storable(recorded[k]))
     ]
 
 

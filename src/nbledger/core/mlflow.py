@@ -1,4 +1,6 @@
-"""The one door to MLflow's tracking store: runs are created, filled, closed and searched here.
+"""The one door to MLflow's tracking store: clients of it, what it says, and what is looked for in it.
+
+Its rooms are the modules called ``mlflow_…``: ``mlflow_write`` makes and fills runs.
 
 ``import mlflow`` takes seconds, so it happens inside functions, and faces ask the keeper instead of calling these.
 """
@@ -12,7 +14,7 @@ import re
 import threading
 import time
 import urllib.parse
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +30,7 @@ JOURNAL_TAG = "nbledger.journal"
 MetricPoint = tuple[str, float, int, int]
 """(key, value, timestamp in ms, step)"""
 
+RETRIES, TIMEOUT = "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "MLFLOW_HTTP_REQUEST_TIMEOUT"
 _import_lock = threading.Lock()
 
 
@@ -48,7 +51,10 @@ def reachable(uri: str, timeout: float = 2.0) -> bool:
 
 def _healthy(parts: urllib.parse.SplitResult, timeout: float) -> bool:
     import http.client
+    import ssl
 
+    if any(name.lower() in ("http_proxy", "https_proxy", "all_proxy") for name in os.environ):
+        return _healthy_by_proxy(parts, timeout)
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
     try:
         connection = kind(parts.hostname or "localhost", parts.port, timeout=timeout)
@@ -57,10 +63,30 @@ def _healthy(parts: urllib.parse.SplitResult, timeout: float) -> bool:
     try:
         connection.request("GET", parts.path.rstrip("/") + "/health")
         return connection.getresponse().status < 500
+    except ssl.SSLError:
+        return True  # it is there; MLflow may have been told what to trust
     except (OSError, http.client.HTTPException):
         return False
     finally:
         connection.close()
+
+
+def _healthy_by_proxy(parts: urllib.parse.SplitResult, timeout: float) -> bool:
+    import http.client
+    import ssl
+    import urllib.error
+    import urllib.request
+
+    url = parts._replace(netloc=parts.netloc.rpartition("@")[2], path=parts.path.rstrip("/") + "/health", query="")
+    try:
+        with urllib.request.urlopen(url.geturl(), timeout=timeout):  # noqa: S310 - http and https alone come here
+            return True
+    except urllib.error.HTTPError as err:
+        return err.code < 500
+    except urllib.error.URLError as err:
+        return isinstance(err.reason, ssl.SSLError)
+    except (OSError, ValueError, http.client.HTTPException):
+        return False
 
 
 def display_uri(uri: str) -> str:
@@ -78,14 +104,57 @@ def _translated(uri: str) -> Iterator[None]:
     except LedgerError:
         raise
     except Exception as err:
-        words = " ".join(str(err).split())
-        first = display_uri(words[:300])
-        if "Max retries exceeded" in words or "Connection" in type(err).__name__ or "Failed to establish" in words:
-            raise Unreachable(
-                f"the tracking server {display_uri(uri)} does not answer",
-                "check it, or go on: runs are kept and published later (nbledger flush)",
-            ) from err
-        raise ToolFailed(f"MLflow: {first}") from err
+        _answered.pop(secrets.without_login(uri), None)
+        if str(getattr(err, "error_code", "")) in _OF_THE_REQUEST:  # its words may be those of a value
+            raise ToolFailed(f"MLflow: {display_uri(' '.join(str(err).split())[:300])}") from err
+        raise complaint(uri, str(err), type(err).__name__) from err
+
+
+_LATER = "runs are kept and published later (nbledger flush)"
+_OF_THE_REQUEST = frozenset(
+    {"INVALID_PARAMETER_VALUE", "BAD_REQUEST", "INVALID_STATE", "RESOURCE_DOES_NOT_EXIST", "RESOURCE_ALREADY_EXISTS"}
+)
+_STATUS = re.compile(r"too many (\d{3}) error responses|error code (\d{3}) != 200|\b([45]\d\d) (?:Client|Server) Error")
+
+
+def complaint(uri: str, said: str, kind: str = "") -> LedgerError:
+    """What MLflow's client said, in one line. A server that answers 5xx is one whose database or artifact store is away, or
+    that cannot take this very value: only the former is true of every run.
+    """
+    words, place = " ".join(said.split()), display_uri(uri)
+    found = _STATUS.search(words)
+    status = next(code for code in found.groups() if code) if found else ""
+    behind = "artifact store" if "/mlflow-artifacts/" in words else "database"
+    if status in ("401", "403"):
+        who = "does not know you" if status == "401" else "does not let you do that"
+        hint = (
+            "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD say who you are (nbledger server --check URL looks)"
+        )
+        return ToolFailed(f"the tracking server {place} {who} ({status})", f"{hint}; {_LATER}")
+    if status in ("502", "503", "504"):
+        return Unreachable(
+            f"the tracking server {place} says {status}: its {behind} may be away", f"check it; {_LATER}"
+        )
+    if status == "500":
+        return ToolFailed(
+            f"the tracking server {place} failed (500)", f"its log says why; its {behind} may be away; {_LATER}"
+        )
+    if "CERTIFICATE_VERIFY_FAILED" in words:
+        hint = "MLFLOW_TRACKING_SERVER_CERT_PATH names the file of the authority that vouches for it"
+        return Unreachable(f"the certificate of the tracking server {place} is not trusted here", f"{hint}; {_LATER}")
+    if "Max retries exceeded" in words or "Connection" in kind or "Failed to establish" in words:
+        return Unreachable(f"the tracking server {place} does not answer", f"check it, or go on: {_LATER}")
+    return ToolFailed(f"MLflow: {display_uri(words[:300])}")
+
+
+def passing(err: LedgerError) -> bool:
+    """Whether what failed may be done when the server, what stands behind it, or the login is there again."""
+    return isinstance(err, Unreachable) or shut_out(err) or "artifact store may be away" in err.hint
+
+
+def shut_out(err: BaseException) -> bool:
+    """Whether the store refused the login: then it refuses every other run as well."""
+    return isinstance(err, ToolFailed) and "(401)" in err.message
 
 
 def overtaken(err: BaseException) -> bool:
@@ -121,8 +190,8 @@ def _quiet() -> Iterator[None]:
 def _imported() -> Any:
     """``mlflow``, imported once, with few retries: the keeper retries by itself and must stay responsive."""
     with _import_lock:
-        os.environ.setdefault(_RETRIES, "1")
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+        os.environ.setdefault(RETRIES, "1")
+        os.environ.setdefault(TIMEOUT, "10")
         import mlflow
 
         return mlflow
@@ -170,15 +239,26 @@ def client(project: Project, uri: str | None = None) -> MlflowClient:
     where = with_login(project, uri or project.tracking_uri)
     if where == project.embedded_uri:
         ensure_embedded(project)
-    elif not reachable(where):
-        raise Unreachable(
-            f"the tracking server {display_uri(where)} does not answer",
-            "check it, or go on: runs are kept and published later (nbledger flush)",
-        )
+    elif not _answers(where):
+        raise Unreachable(f"the tracking server {display_uri(where)} does not answer", f"check it, or go on: {_LATER}")
     mlflow = _imported()
     with _translated(where), _no_stray_folder(where):
         made: MlflowClient = mlflow.MlflowClient(tracking_uri=where)
         return made if project.scratch or trust.trusted(project) else _looking(made, project)
+
+
+_LATELY = 1.0
+_answered: dict[str, float] = {}
+
+
+def _answers(uri: str) -> bool:
+    """As ``reachable``; a store that answered in the last second is not asked again."""
+    key = secrets.without_login(uri)
+    if time.monotonic() - _answered.get(key, -_LATELY) < _LATELY:
+        return True
+    if there := reachable(uri):
+        _answered[key] = time.monotonic()
+    return there
 
 
 def _looking(api: MlflowClient, project: Project) -> MlflowClient:
@@ -279,7 +359,24 @@ def _put(draft: Path, database: Path) -> None:
 
 
 def experiment_id(api: MlflowClient, project: Project, name: str, uri: str) -> str:
-    """Id of the experiment, created if need be; two creators at once end with the same one."""
+    """Id of the experiment, created if need be; two creators at once end with the same one. That of a server is remembered
+    for half a minute: many runs in a row go to the same.
+    """
+    known = _experiments.get((uri, name))
+    if known is not None and time.monotonic() - known[0] < _FRESH:
+        return known[1]
+    found = _experiment_id(api, project, name, uri)
+    if uri.startswith("http"):
+        _experiments[uri, name] = time.monotonic(), found
+    return found
+
+
+def forget_experiments() -> None:
+    """One of them may have been deleted, or the server may be another."""
+    _experiments.clear()
+
+
+def _experiment_id(api: MlflowClient, project: Project, name: str, uri: str) -> str:
     with _translated(uri):
         found = api.get_experiment_by_name(name)
         if found is None:
@@ -302,164 +399,6 @@ def experiment_id(api: MlflowClient, project: Project, name: str, uri: str) -> s
 
 def _folder_name(name: str) -> str:
     return urllib.parse.quote(name, safe=" ")[:120]
-
-
-def create_run(
-    api: MlflowClient, uri: str, experiment: str, journal_id: str, name: str, started: int, tags: Mapping[str, str]
-) -> str:
-    """Create a run (``started`` in ms) marked with its journal's id; its run id."""
-    with _translated(uri), _asked_once():
-        run = api.create_run(experiment, start_time=started, tags={**tags, JOURNAL_TAG: journal_id}, run_name=name)
-        return str(run.info.run_id)
-
-
-_RETRIES, _LINKS = "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"
-_variables_lock = threading.Lock()
-
-
-@contextlib.contextmanager
-def _with_variable(name: str, value: str) -> Iterator[None]:
-    """With a variable of the environment that MLflow reads as it is called, given back at the end."""
-    with _variables_lock:
-        before = os.environ.get(name)
-        os.environ[name] = value
-        try:
-            yield
-        finally:
-            if before is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = before
-
-
-def _asked_once() -> contextlib.AbstractContextManager[None]:
-    """Without MLflow's retries: a server that did what it was asked, and whose answer was lost, would do it twice."""
-    return _with_variable(_RETRIES, "0")
-
-
-def _without_links() -> contextlib.AbstractContextManager[None]:
-    """Without the lines that MLflow prints of a server's run: what is printed here may be JSON."""
-    return _with_variable(_LINKS, "true")
-
-
-def drop_doubles(api: MlflowClient, uri: str, run_id: str, journal_id: str) -> None:
-    """Delete other runs of this journal: what a server made that was asked in vain and went on with it later."""
-    with _translated(uri):
-        experiment = api.get_run(run_id).info.experiment_id
-        for run in api.search_runs([experiment], f"tags.`{JOURNAL_TAG}` = '{journal_id}'", max_results=100):
-            if run.info.run_id != run_id:
-                api.delete_run(run.info.run_id)
-
-
-def find_by_journal(api: MlflowClient, uri: str, experiment: str, journal_id: str) -> str | None:
-    """The run that an interrupted publication of this journal made, if it made one."""
-    with _translated(uri):
-        runs = api.search_runs([experiment], f"tags.`{JOURNAL_TAG}` = '{journal_id}'", max_results=1)
-        return str(runs[0].info.run_id) if runs else None
-
-
-def log(
-    api: MlflowClient,
-    uri: str,
-    run_id: str,
-    *,
-    params: Mapping[str, str] | None = None,
-    tags: Mapping[str, str] | None = None,
-    metrics: Sequence[MetricPoint] = (),
-) -> list[str]:
-    """Write to a run in batches of the sizes MLflow allows; repeatable. Returns what the store refused, in words."""
-    from mlflow.entities import Metric, Param, RunTag
-
-    refused: list[str] = []
-    batches: list[dict[str, list[Any]]] = []
-    every = [Param(k, v) for k, v in (params or {}).items()]
-    if len(every) <= _MANY or not _at_once(api, run_id, every):
-        batches += [{"params": part} for part in _parts(every, 100)]
-    batches += [{"tags": [RunTag(k, v) for k, v in part]} for part in _parts(list((tags or {}).items()), 100)]
-    batches += [{"metrics": [Metric(k, v, t, s) for k, v, t, s in part]} for part in _parts(list(metrics), 1000)]
-    for batch in batches:
-        refused += _log_batch(api, uri, run_id, batch)
-    return refused
-
-
-_MANY = 300
-
-
-def _at_once(api: MlflowClient, run_id: str, params: list[Any]) -> bool:
-    """Write very many parameters in one step, where the store is a database on this machine: with each batch MLflow reads
-    all parameters that the run has already. False where it cannot, or refused one: batches tell which.
-    """
-    from mlflow.utils import validation
-
-    store: Any = vars(api)["_tracking_client"].store
-    if not type(store).__module__.startswith("mlflow.store.tracking.sqlalchemy_store"):
-        return False
-    try:
-        _, checked, _ = validation._validate_batch_log_data([], params, [])  # noqa: SLF001 - what log_batch does
-        store._log_params(run_id, checked)  # noqa: SLF001
-    except Exception:
-        return False
-    return True
-
-
-def _parts(items: list[Any], size: int) -> list[list[Any]]:
-    return [items[i : i + size] for i in range(0, len(items), size)]
-
-
-def _log_batch(api: MlflowClient, uri: str, run_id: str, batch: dict[str, list[Any]]) -> list[str]:
-    """One batch; when the store refuses it as a whole, its entries one by one, so that one bad entry costs only itself."""
-    from mlflow.exceptions import MlflowException
-
-    try:
-        with _translated(uri):
-            api.log_batch(run_id, synchronous=True, **batch)
-        return []
-    except Unreachable:
-        raise
-    except LedgerError as err:
-        cause = err.__cause__
-        (kind, entries), *_ = batch.items()
-        if not isinstance(cause, MlflowException) or cause.error_code not in ("INVALID_PARAMETER_VALUE", "BAD_REQUEST"):
-            raise
-        if len(entries) == 1:
-            return [f"{kind[:-1]} {entries[0].key!r}: {err.message}"]
-        return [line for entry in entries for line in _log_batch(api, uri, run_id, {kind: [entry]})]
-
-
-def log_datasets(api: MlflowClient, uri: str, run_id: str, datasets: Sequence[tuple[str, str, str]]) -> None:
-    """Log dataset inputs (name, digest, source path); the digest is DVC's full hash. Repeatable."""
-    import json
-
-    from mlflow.entities import Dataset, DatasetInput, InputTag
-
-    inputs = [
-        DatasetInput(
-            Dataset(name[:500], digest[:36], "local", json.dumps({"uri": source})),
-            [InputTag("mlflow.data.context", "training")],
-        )
-        for name, digest, source in datasets
-    ]
-    if inputs:
-        with _translated(uri):
-            api.log_inputs(run_id, datasets=inputs)
-
-
-def log_folder(api: MlflowClient, uri: str, run_id: str, folder: Path, place: str = "") -> None:
-    """Upload everything below ``folder`` as artifacts under ``place``."""
-    with _translated(uri):
-        api.log_artifacts(run_id, str(folder), place or None)
-
-
-def terminate(api: MlflowClient, uri: str, run_id: str, status: str, ended: int) -> None:
-    """Close a run as FINISHED, FAILED or KILLED at ``ended`` (ms), whatever was said of it before."""
-    with _translated(uri), _without_links():
-        api.set_terminated(run_id, status, end_time=ended)
-
-
-def reopen(api: MlflowClient, uri: str, run_id: str) -> None:
-    """A run that was closed goes on."""
-    with _translated(uri):
-        api.update_run(run_id, status="RUNNING")
 
 
 def experiments(api: MlflowClient, uri: str) -> dict[str, str]:
@@ -607,4 +546,5 @@ def experiment_name(api: MlflowClient, uri: str, experiment: str) -> str:
 
 
 _FRESH = 30.0
+_experiments: dict[tuple[str, str], tuple[float, str]] = {}
 _names: dict[tuple[str, str], tuple[float, str]] = {}

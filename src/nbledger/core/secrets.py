@@ -175,6 +175,24 @@ def without_login(uri: str) -> str:
     return scrub(uri) if bare else uri
 
 
+STORE_LOGIN = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
+
+
+def store_login() -> dict[str, str]:
+    """The variables in which MLflow looks for a login to its server, as far as this process has them."""
+    return {name: os.environ[name] for name in STORE_LOGIN if os.environ.get(name)}
+
+
+def take_store_login(told: object) -> None:
+    """Have the login that another process of this person has; one that has none takes away none."""
+    given = told if isinstance(told, dict) else {}
+    found = {name: given[name] for name in STORE_LOGIN if isinstance(given.get(name), str) and given[name]}
+    if found and found != store_login():
+        os.environ.update(found)
+        for name in set(STORE_LOGIN) - set(found):
+            os.environ.pop(name, None)
+
+
 _known: tuple[float, tuple[str, ...]] = (-1.0, ())
 
 

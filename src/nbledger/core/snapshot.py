@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 import stat
+import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -336,9 +337,11 @@ def rename_ref(project: Project, old: str, new: str, commit: str) -> None:
     """Move a run's snapshot from the journal's name to the run's id, as one transaction; repeatable."""
     if project.git is None:
         return
-    present = git.run_refs(project.git)
-    lines = [] if present.get(new) == commit else [f"update {git.RUN_REFS}{new} {commit}"]
-    if old in present and old != new:
-        lines.append(f"delete {git.RUN_REFS}{old}")
-    if lines:
+    if git.ref(project.git, git.RUN_REFS + new) == commit and git.ref(project.git, git.RUN_REFS + old) is None:
+        return
+    lines = [f"update {git.RUN_REFS}{new} {commit}", *([f"delete {git.RUN_REFS}{old}"] if old != new else [])]
+    with _renaming:
         git.update_refs(project.git, "\n".join(lines) + "\n")
+
+
+_renaming = threading.Lock()  # Git gives up where another deletes a ref in the same moment

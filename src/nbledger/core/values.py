@@ -36,6 +36,11 @@ def legal_key(key: str, taken: set[str] | None = None) -> str:
     return unique
 
 
+def storable(text: str) -> str:
+    """``text`` as every database can hold it: NUL and lone surrogates, which PostgreSQL refuses, are escaped."""
+    return text.replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode()
+
+
 def told(notices: Sequence[str], most: int = 40) -> list[str]:
     """Notices as people can read them: each once, of thousands the first and how many more there are."""
     lines = list(dict.fromkeys(notices))

@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-from nbledger.core import mlflow, mlflow_runs
+from nbledger.core import mlflow, mlflow_runs, mlflow_write
 from nbledger.core.batch import FINISHED, KILLED, SUPERSEDED_TAG, TASK_TAG
 
 Run = Any
@@ -82,7 +82,7 @@ def supersede(api: Any, uri: str, run_id: str, by: str, experiment: str | None =
     open below it, too.
     """
     mlflow_runs.set_tags(api, uri, run_id, {SUPERSEDED_TAG: by})
-    mlflow.terminate(api, uri, run_id, KILLED, int(time.time() * 1000))
+    mlflow_write.terminate(api, uri, run_id, KILLED, int(time.time() * 1000))
     for child in mlflow_runs.tied(api, uri, [experiment], mlflow_runs.PARENT, run_id, 1000) if experiment else ():
         if child.info.status == "RUNNING":
             supersede(api, uri, str(child.info.run_id), by, experiment)

@@ -170,7 +170,9 @@ def _connection(known: endpoint.Endpoint, timeout: float) -> socket.socket:
 
 
 def request(known: endpoint.Endpoint, project: Project, name: str, args: Mapping[str, Any]) -> bytes:
-    """The line that asks a keeper for ``name``. The secret comes first: a keeper reads no further without it."""
+    """The line that asks a keeper for ``name``. The secret comes first: a keeper reads no further without it. A keeper that
+    was started by another program may know no login for the tracking server, or one of before: it is told this process's.
+    """
     return (
         json.dumps(
             {
@@ -178,6 +180,7 @@ def request(known: endpoint.Endpoint, project: Project, name: str, args: Mapping
                 "version": nbledger.__version__,
                 "call": name,
                 "context": calls.context(project),
+                "login": secrets.store_login(),
                 "args": dict(args),
             }
         ).encode()

@@ -32,8 +32,8 @@ from nbledger.core import mlflow, trust
 from nbledger.core.errors import Busy, LedgerError, Unreachable, UsageError
 from nbledger.core.files import lock
 from nbledger.core.project import Project, find
-from nbledger.core.secrets import scrub
-from nbledger.keeper import calls, changes, endpoint, jobs, reception, table, watching
+from nbledger.core.secrets import scrub, take_store_login
+from nbledger.keeper import abreast, calls, changes, endpoint, jobs, reception, table, watching
 from nbledger.keeper import journal as journals
 from nbledger.keeper import publish as publisher
 from nbledger.keeper import stream as changes_stream
@@ -65,6 +65,7 @@ class Keeper:
         self._counting = threading.Condition()
         self._failed_at: dict[str, float] = {}
         self._seen: dict[str, tuple[int, int]] = {}
+        self._abreast = abreast.Abreast(self._look_after)
 
     def serve(self) -> None:
         """Accept connections until idle or told to stop."""
@@ -157,6 +158,7 @@ class Keeper:
         """The call's result as JSON."""
         self.touched = time.monotonic()
         name, args = request["call"], request.get("args", {})
+        take_store_login(request.get("login"))
         if name == "ping":
             warm = "mlflow" in sys.modules
             return json.dumps({"version": nbledger.__version__, "pid": os.getpid(), "warm": warm})
@@ -202,7 +204,10 @@ class Keeper:
             try:
                 dead: set[str] = set()
                 for path in journals.pending(self.project) if trust.trusted(self.project) else ():
-                    self._look_after(path, dead)
+                    if abreast.remote(publisher.store_of(path)):
+                        self._abreast.add(path, dead)
+                    else:
+                        self._look_after(path, dead)
             except Exception:
                 log.exception("publishing")
 
@@ -228,6 +233,8 @@ class Keeper:
             dead.add(uri)
             self._failed(path, err)
         except (LedgerError, OSError) as err:
+            if mlflow.shut_out(err):
+                dead.add(uri)
             if isinstance(err, FileNotFoundError) and not path.is_dir():
                 return  # another process published it meanwhile
             self._failed(path, err)

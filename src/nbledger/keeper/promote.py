@@ -16,7 +16,17 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from nbledger.core import files, gate, gate_language, manifest, mlflow, mlflow_registry, mlflow_runs, record
+from nbledger.core import (
+    files,
+    gate,
+    gate_language,
+    manifest,
+    mlflow,
+    mlflow_registry,
+    mlflow_runs,
+    mlflow_write,
+    record,
+)
 from nbledger.core.errors import LedgerError, Refused, ToolFailed, UsageError
 from nbledger.core.gate import ALLOWABLE, Denial, Evidence
 from nbledger.core.gate_language import BASELINE, CHAMPION, Clause, Condition
@@ -235,7 +245,7 @@ def _record(project: Project, api: Any, decision: Decision) -> None:
         stamp = decision.at.replace(":", "").replace("-", "").replace(".", "")
         text = json.dumps(plain(decision), indent=1, ensure_ascii=False)
         (Path(scratch) / f"{stamp}-{uuid.uuid4().hex[:6]}.json").write_text(text, encoding="utf-8")
-        mlflow.log_folder(api, uri, decision.run_id, Path(scratch), _PLACE)
+        mlflow_write.log_folder(api, uri, decision.run_id, Path(scratch), _PLACE)
     why = "; ".join(d.text for d in decision.denials)
     said = f"passed: {decision.model} version {decision.version}" if decision.passed else f"refused: {why}"
     mlflow_runs.set_tags(

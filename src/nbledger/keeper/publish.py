@@ -13,24 +13,27 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
-import subprocess
-import sys
-import tempfile
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nbledger.core import files, lineage, manifest, mlflow, mlflow_runs, modules, snapshot, trust, values
+from nbledger.core import (
+    files,
+    mlflow,
+    mlflow_write,
+    people,
+    snapshot,
+    trust,
+    values,
+)
 from nbledger.core.batch import FINISHED, KILLED, TASK_TAG
 from nbledger.core.errors import LedgerError, ToolFailed, Unreachable
 from nbledger.core.project import Project
-from nbledger.keeper import claims, frames, keeping
+from nbledger.keeper import abreast, claims, frames, keeping, sending
 from nbledger.keeper import journal as journals
 from nbledger.keeper.journal import Event
-from nbledger.keeper.recorder import data_state, datasets
 
 
 @dataclass
@@ -89,7 +92,7 @@ def _publish(project: Project, path: Path) -> bool:
         state = _create(project, path, api, begun, state)
     run_id = str(state["run_id"])
     batch = _batch(fresh.events, state.setdefault("keys", {}))
-    notices = mlflow.log(api, uri, run_id, params=batch.params, tags=batch.tags, metrics=batch.metrics)
+    notices = mlflow_write.log(api, uri, run_id, params=batch.params, tags=batch.tags, metrics=batch.metrics)
     state["notices"] = [*state.get("notices", []), *batch.notices, *notices]
     _datasets(api, uri, run_id, fresh.events)
     ended = state.get("ended") or next((e for e in fresh.events if e["t"] == "end"), None)
@@ -133,13 +136,19 @@ def _create(project: Project, path: Path, api: Any, begun: Event, state: dict[st
     tags, creating = _start_tags(project, api, experiment, begun), path / "creating"
     run_id = _continued(project, api, experiment, begun)
     if run_id is None and (creating.exists() or state.get("creating")):
-        run_id = mlflow.find_by_journal(api, uri, experiment, path.name)
+        run_id = mlflow_write.find_by_journal(api, uri, experiment, path.name)
         state["doubtful"] = True
     elif run_id is None:
         with open(creating, "wb") as file:
             os.fsync(file.fileno())
     if run_id is None:
-        run_id = mlflow.create_run(api, uri, experiment, path.name, str(begun["name"]), int(begun["at"]), tags)
+        try:
+            run_id = mlflow_write.create_run(
+                api, uri, experiment, path.name, str(begun["name"]), int(begun["at"]), tags
+            )
+        except ToolFailed:
+            mlflow.forget_experiments()
+            raise
     state |= {"run_id": run_id, "begun": begun}
     remember(project, path.name, run_id)
     journals.save_state(path, state)
@@ -154,9 +163,9 @@ def _continued(project: Project, api: Any, experiment: str, begun: Event) -> str
             raise LedgerError(
                 f"the run goes on before its earlier part is closed (journal {earlier})", "nbledger doctor"
             )
-        run_id = run_id or run_id_of(project, earlier) or mlflow.find_by_journal(api, uri, experiment, earlier)
+        run_id = run_id or run_id_of(project, earlier) or mlflow_write.find_by_journal(api, uri, experiment, earlier)
     if run_id is not None:
-        mlflow.reopen(api, uri, run_id)
+        mlflow_write.reopen(api, uri, run_id)
     return run_id
 
 
@@ -166,12 +175,14 @@ def _start_tags(project: Project, api: Any, experiment: str, begun: Event) -> di
         "nbledger.schema": str(begun["schema"]),
         "nbledger.host": str(begun["owner"]["host"]).split("/")[0],
     }
+    if begun.get("author"):
+        tags[people.AUTHOR] = str(begun["author"])
     if begun.get("notebook"):
         tags |= {"mlflow.source.name": str(begun["notebook"]), "mlflow.source.type": "NOTEBOOK"}
     parent = begun.get("parent")
     if parent:
         known = run_id_of(project, str(parent))
-        known = known or mlflow.find_by_journal(api, str(begun["uri"]), experiment, str(parent))
+        known = known or mlflow_write.find_by_journal(api, str(begun["uri"]), experiment, str(parent))
         if known:
             tags["mlflow.parentRunId"] = known
     return tags
@@ -267,7 +278,7 @@ def _snapshot_tags(event: Event) -> dict[str, str]:
 def _datasets(api: Any, uri: str, run_id: str, events: Iterable[Event]) -> None:
     for event in events:
         if event["t"] == "lineage":
-            mlflow.log_datasets(api, uri, run_id, [tuple(d) for d in event.get("datasets", [])])
+            mlflow_write.log_datasets(api, uri, run_id, [tuple(d) for d in event.get("datasets", [])])
 
 
 def _close(
@@ -291,39 +302,27 @@ def _close(
         if (by := claims.granted(api, uri, experiment, run_id, task)) is not None:
             claims.supersede(api, uri, run_id, by)
             status = KILLED
-    mlflow.terminate(api, uri, run_id, status, int(ended.get("ended") or ended["at"]))
+    mlflow_write.terminate(api, uri, run_id, status, int(ended.get("ended") or ended["at"]))
     if state.get("doubtful"):
-        mlflow.drop_doubles(api, uri, run_id, path.name)
-    uploaded = set(state.get("uploaded", []))
+        mlflow_write.drop_doubles(api, uri, run_id, path.name)
     for event in events:
         if event["t"] == "lineage" and event.get("pending"):
-            _finish_hashing(project, api, uri, run_id, path / event["folder"] / "inputs.json")
+            sending.finish_hashing(project, api, uri, run_id, path / event["folder"] / "inputs.json")
         elif event["t"] == "environment":
-            _finish_environment(project, path / event["folder"] / "environment.json")
+            sending.finish_environment(project, path / event["folder"] / "environment.json")
     keeping.note(project, path, state["begun"], run_id, events)
-    for event in events:
-        if event["t"] == "artifact" and event["blob"] not in uploaded:
-            _upload(api, uri, run_id, path / event["blob"], str(event["place"]))
-            state["uploaded"] = sorted(uploaded := uploaded | {event["blob"]})
-            journals.save_state(path, state)
-    for event in events:
-        if event["t"] == "model" and event["blob"] not in uploaded:
-            login = mlflow.with_login(project, uri)
-            state["notices"] += _log_model(uri, login, run_id, path, event)
-            if (path / "blobs" / "unlogged").exists():
-                mlflow.log_folder(api, uri, run_id, path / "blobs" / "unlogged", "nbledger/unlogged")
-            state["uploaded"] = sorted(uploaded := uploaded | {event["blob"]})
-            journals.save_state(path, state)
+    sending.artifacts(api, uri, run_id, path, events, state)
+    sending.models(project, api, uri, run_id, path, events, state)
     if reading.damaged:
         many = "1 line" if reading.damaged == 1 else f"{reading.damaged} lines"
         state["notices"].append(f"{many} of the journal could not be read: damaged, or cut off by a crash")
     if ended.get("lost"):
         state["notices"].append(str(ended["lost"]))
     state["notices"] = values.told(state["notices"])
-    tags = {"nbledger.manifest": _manifest(project, api, uri, run_id, path, events, state)}
+    tags = {"nbledger.manifest": sending.seal(project, api, uri, run_id, path, events, state)}
     if state["notices"]:
         tags["nbledger.notices"] = "; ".join(state["notices"])[: values.MAX_TAG]
-    mlflow.log(api, uri, run_id, tags=tags)
+    mlflow_write.log(api, uri, run_id, tags=tags)
     if task and status == FINISHED:
         claims.confirm(api, uri, experiment, run_id, task)
 
@@ -331,107 +330,6 @@ def _close(
 def _task(events: Iterable[Event]) -> str:
     """The task of a batch on a cluster whose run this is; empty for any other."""
     return next((str(e["tags"][TASK_TAG]) for e in events if e["t"] == "tags" and TASK_TAG in e["tags"]), "")
-
-
-def _finish_hashing(project: Project, api: Any, uri: str, run_id: str, listing: Path) -> None:
-    """Hash the large files that the kernel left to us, and log inputs as datasets; a file changed since is said so."""
-    content = json.loads(listing.read_text())
-    records = lineage.finish(project, [lineage.record_from_dict(r) for r in content["inputs"]])
-    content["inputs"] = [lineage.record_to_dict(r) for r in records]
-    files.write_atomic(listing, json.dumps(content, indent=1))
-    written = listing.with_name("outputs.json")
-    held = json.loads(written.read_text())
-    outputs = lineage.finish(project, [lineage.record_from_dict(r) for r in held["outputs"]])
-    files.write_atomic(written, json.dumps({**held, "outputs": [lineage.record_to_dict(r) for r in outputs]}, indent=1))
-    mlflow.log_datasets(api, uri, run_id, [(n, d, s) for n, d, s in datasets(records)])
-    mlflow.log(api, uri, run_id, tags={"nbledger.data.state": data_state(records)})
-
-
-def _finish_environment(project: Project, listing: Path) -> None:
-    """Name the distributions that the kernel's modules belong to, and those that the project asks for itself."""
-    content = json.loads(listing.read_text(encoding="utf-8", errors="surrogatepass"))
-    loaded = content.pop("loaded", None)
-    if loaded is None:
-        return
-    content["imported"] = modules.distributions(loaded["modules"], loaded["path"])
-    content["direct"] = modules.direct(project.root)
-    files.write_atomic(listing, json.dumps(content, indent=1))
-
-
-def _upload(api: Any, uri: str, run_id: str, blob: Path, place: str) -> None:
-    if blob.is_dir():
-        mlflow.log_folder(api, uri, run_id, blob, f"{place}/{blob.name}" if place else blob.name)
-    elif blob.exists():
-        mlflow.log_folder(api, uri, run_id, blob.parent, place)
-
-
-def _manifest(
-    project: Project,
-    api: Any,
-    uri: str,
-    run_id: str,
-    path: Path,
-    events: tuple[Event, ...],
-    state: Mapping[str, Any],
-) -> str:
-    """``nbledger/manifest.json``: every recorded value exactly as it was, and what the store has now; its digest."""
-    keys = state["keys"]
-    own = {keys.get(name, name) for e in events for name in (e["params"] if e["t"] == "params" else ())}
-    own |= {keys.get(e["k"], e["k"]) for e in events if e["t"] == "metric"}
-    stored = manifest.Stored()
-    if (run := mlflow.get_run(api, uri, run_id)) is not None:
-        data = run.data
-        history = lambda key: mlflow_runs.history(api, uri, run_id, key)  # noqa: E731
-        stored = manifest.held(data.tags, data.params, data.metrics, own, history)
-    text = manifest.text(events, state["notices"], keys, stored).encode()
-    with tempfile.TemporaryDirectory(dir=path) as scratch:
-        (Path(scratch) / manifest.NAME).write_bytes(text)
-        mlflow.log_folder(api, uri, run_id, Path(scratch), "nbledger")
-    manifest.remember(project, run_id, sealed := manifest.digest(text))
-    return sealed
-
-
-_MODEL_PATIENCE = 600.0
-"""Seconds that a model may take to be logged."""
-
-
-def _log_model(uri: str, login: str, run_id: str, path: Path, event: Event) -> list[str]:
-    """Log the model in a process of its own (it unpickles the user's object); what failed, in words."""
-    spec = path / "model.json"
-    spec.write_text(
-        json.dumps(
-            {
-                "pickle": str(path / event["blob"]),
-                "uri": uri,
-                "run_id": run_id,
-                "name": event["name"],
-                "requirements": event["requirements"],
-                "paths": event["paths"],
-                "key": f"{path.name}/{event['blob']}",
-                "lock": str(path / "model.lock"),
-            }
-        )
-    )
-    try:
-        done = subprocess.run(
-            [sys.executable, "-P", "-m", "nbledger.core.mlflow_model", str(spec)],
-            env=mlflow.persons_environment() | ({mlflow.LOGIN: login} if login != uri else {}),
-            capture_output=True,
-            stdin=subprocess.DEVNULL,
-            text=True,
-            errors="replace",
-            timeout=_MODEL_PATIENCE,
-            check=False,
-        )
-        said = [line for line in done.stderr.splitlines() if line.strip()]
-        if done.returncode == 0:
-            return []
-    except subprocess.TimeoutExpired:
-        said = [f"it took more than {_MODEL_PATIENCE / 60:.0f} minutes"]
-    keep = path / "blobs" / "unlogged"
-    keep.mkdir(exist_ok=True)
-    shutil.copyfile(path / event["blob"], keep / Path(event["blob"]).name)
-    return [f"model {event['name']!r} was not logged: {said[-1][:300] if said else 'the process died'}"]
 
 
 def orphaned(path: Path) -> bool:
@@ -468,30 +366,38 @@ def close_orphan(path: Path) -> None:
 
 def flush(project: Project) -> tuple[int, list[str]]:
     """Publish every journal as far as it goes: (number left unpublished that could be, reasons)."""
-    reasons: list[str] = []
-    dead: set[str] = set()
-    left = 0
     if project.scratch is None and not trust.trusted(project):
         left = sum(1 for _ in journals.pending(project))
         return left, ["this project is not trusted (nbledger trust)"] if left else []
-    for path in journals.pending(project):
+    reasons: list[str] = []
+    dead: set[str] = set()
+    left: list[Path] = []
+
+    def one(path: Path) -> None:
+        uri = store_of(path)
+        if uri in dead:
+            left.append(path)
+            return
         try:
-            if (uri := store_of(path)) in dead:
-                left += 1
-                continue
             if orphaned(path):
                 close_orphan(path)
             publish(project, path)
-        except (LedgerError, OSError) as err:
-            if isinstance(err, FileNotFoundError) and not path.is_dir():
-                continue  # another process published it meanwhile
-            left += 1
-            dead |= {uri} if isinstance(err, Unreachable) else set()
-            reasons.append(err.message if isinstance(err, LedgerError) else str(err))
         except Exception as err:
-            left += 1
-            reasons.append(str(ToolFailed(f"journal {path.name}: {err}")))
-    return left, list(dict.fromkeys(reasons))
+            if isinstance(err, FileNotFoundError) and not path.is_dir():
+                return  # another process published it meanwhile
+            if isinstance(err, Unreachable) or mlflow.shut_out(err):
+                dead.add(uri)
+            left.append(path)
+            known = err if isinstance(err, LedgerError | OSError) else ToolFailed(f"journal {path.name}: {err}")
+            reasons.append(known.message if isinstance(known, LedgerError) else str(known))
+
+    waiting = list(journals.pending(project))
+    over_network = [path for path in waiting if abreast.remote(store_of(path))]
+    for path in waiting:
+        if path not in over_network:
+            one(path)
+    abreast.each(over_network, one)
+    return len(left), list(dict.fromkeys(reasons))
 
 
 def store_of(path: Path) -> str:
