@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -19,6 +20,7 @@ from nbledger.core.environment import canonical
 _CODE = (".py", ".so", ".pyd")
 _LEVELS = 3  # of a namespace package: google.cloud.storage
 
+_listed_once = threading.Lock()  # it takes a second: threads that publish runs wait for the first of them
 _noted: tuple[int, list[str]] = (-1, [])
 
 
@@ -51,7 +53,10 @@ def _is_namespace(name: str) -> bool:
 
 def distributions(modules: Iterable[str], path: Sequence[str]) -> dict[str, str]:
     """{distribution: version} that own ``modules``, found on the ``sys.path`` of the process that imported them."""
-    listings = [_listing(folder, os.stat(folder).st_mtime_ns) for folder in path if folder and os.path.isdir(folder)]
+    with _listed_once:
+        listings = [
+            _listing(folder, os.stat(folder).st_mtime_ns) for folder in path if folder and os.path.isdir(folder)
+        ]
     found: dict[str, str] = {}
     for module in modules:
         for listing in listings:
