@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from nbledger.commands.answer import Answer, Face
 from nbledger.commands.shared import ask, json_option
 from nbledger.keeper import client
+from nbledger.keeper.calls import perform
 
 
 @click.command()
 @click.option("--remote", metavar="URL", help="Where data is pushed: a DVC remote such as s3://bucket/path.")
+@click.option(
+    "--remote-option",
+    "remote_options",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="With --remote: an option of it, such as endpointurl or region; never a secret.",
+)
 @click.option("--tracking-uri", metavar="URI", help="An MLflow server; default: a SQLite store in the project.")
 @click.option(
     "--filters/--no-filters",
@@ -25,12 +35,22 @@ from nbledger.keeper import client
 @json_option
 @click.pass_obj
 def init(
-    face: Face, remote: str | None, tracking_uri: str | None, filters: bool | None, hook: bool | None, as_json: bool
+    face: Face,
+    remote: str | None,
+    remote_options: tuple[str, ...],
+    tracking_uri: str | None,
+    filters: bool | None,
+    hook: bool | None,
+    as_json: bool,
 ) -> Answer:
     """Make this folder a Git and DVC repository with a tracking store."""
-    from nbledger.core import gitfilters, prepush
+    from nbledger.core import gitfilters, prepush, remoteurl
 
-    done = list(ask(face, "init", {"remote": remote, "tracking_uri": tracking_uri}))
+    if remote is not None:
+        remote = remoteurl.from_root(remote, Path.cwd(), face.project().root)
+    words = {"remote": remote, "remote_options": list(remote_options), "tracking_uri": tracking_uri}
+    # From a terminal in this process, whose environment holds the credentials that the remote is tried with.
+    done = list(ask(face, "init", words) if face.start_keeper else perform(face.project(), "init", words))
     project = face.project()
     if filters is not None:
         done += gitfilters.install(project) if filters else gitfilters.remove(project)

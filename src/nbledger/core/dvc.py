@@ -15,9 +15,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-from nbledger.core import cache, dvcfiles, files, git, hashes, trust
+from nbledger.core import cache, dvcfiles, files, git, hashes, remoteerrors, trust
 from nbledger.core.dvcfiles import Damaged, Out, Problem
-from nbledger.core.errors import Busy, LedgerError, Refused, ToolFailed, Unreachable, Untrusted
+from nbledger.core.errors import Busy, LedgerError, Refused, ToolFailed, Untrusted
 from nbledger.core.project import STATE, Project
 from nbledger.core.records import DataState
 
@@ -130,6 +130,8 @@ def opened(root: Path) -> Any:
     for name in (".dvc", ".dvc/tmp", ".dvc/tmp/lock", ".dvc/tmp/rwlock", ".dvc/tmp/btime", ".dvc/.gitignore"):
         if (root / name).is_symlink() and not git.is_trusted(root):
             raise Refused(f"{root / name} is a link, and DVC would write to where it leads", "remove it")
+    if not git.is_trusted(root) and dvcfiles.names_command(root):
+        raise Untrusted("a data remote names a command that DVC would execute (bearer_token_command)", "nbledger trust")
     from dvc.repo import Repo
 
     return Repo(str(root), config={"core": {"site_cache_dir": site_cache()}})
@@ -651,70 +653,43 @@ def _target(project: Project, path: str) -> str:
 
 
 def guarded(function: Callable[[], T], verb: str) -> T:
-    """Call into DVC; its errors as ours, one line each."""
-    try:
-        return function()
-    except (LedgerError, KeyboardInterrupt):
-        raise
-    except ImportError as err:
-        raise LedgerError(
-            f"DVC cannot be imported: {err}", "pip install dvc (with the extra your remote needs)"
-        ) from err
-    except Exception as err:
-        raise _failure(err, verb) from err
+    """Call into DVC; its errors as ours, one line each. What it and the clouds' libraries log is not printed."""
+    with remoteerrors.listening() as heard:
+        try:
+            return function()
+        except (LedgerError, KeyboardInterrupt):
+            raise
+        except ImportError as err:
+            raise remoteerrors.missing_plugin(err) or LedgerError(
+                f"DVC cannot be imported: {err}", "pip install dvc (with the extra your remote needs)"
+            ) from err
+        except Exception as err:
+            raise _failure(err, verb, heard) from err
 
 
-def _failure(err: Exception, verb: str) -> LedgerError:
-    causes: list[BaseException] = [err]
-    while (cause := causes[-1].__cause__ or causes[-1].__context__) is not None and len(causes) < 10:
-        causes.append(cause)
-    names = {cls.__name__ for cause in causes for cls in type(cause).__mro__}
+def _failure(err: Exception, verb: str, heard: remoteerrors.Heard) -> LedgerError:
+    causes = remoteerrors.chain(err)
+    names = remoteerrors.names(causes)
     said = git.scrub_url(" ".join(str(err).split()) or type(err).__name__)
     if "LockError" in names:
         return Busy("this DVC repository is in use by another process", "wait for it to finish, then try again")
     if names & {"NoRemoteError"}:
-        return Refused("this project has no default DVC remote", "add one: dvc remote add -d NAME URL")
-    if names & {
-        "ConnectionError",
-        "TimeoutError",
-        "EndpointConnectionError",
-        "gaierror",
-        "ClientConnectorError",
-        "ConnectTimeoutError",
-        "ClientError",
-        "SSHException",
-    }:
-        reason = git.scrub_url(" ".join(str(causes[-1]).split()))
-        return Unreachable(f"dvc {verb}: the remote did not answer: {reason}", "check the network and your credentials")
+        return Refused("this project has no default DVC remote", "nbledger init --remote URL")
+    if "RemoteMissingDepsError" in names and (lacking := remoteerrors.missing_parts(causes)) is not None:
+        return lacking
     if "ConfirmRemoveError" in names or "Can't remove the following unsaved files" in said:
         paths = said.partition("to force.")[2].strip()
         return Refused(f"in the way of what DVC brings, and in no cache: {paths or said}", "move it, then pull again")
     if "CheckoutError" in names:
+        paths = ", ".join(str(path) for path in getattr(err, "target_infos", [])[:5])
+        if heard.errors and (why := remoteerrors.explain(heard.errors)) is not None:
+            return why
+        if verb == "pull" and paths:
+            hint = "whoever tracked it has to nbledger push; nbledger doctor asks whether the remote lets you read"
+            return ToolFailed(f"neither the cache nor the remote has the data of {paths}", hint)
         return ToolFailed(f"dvc {verb}: {said}", "run dvc fetch, or dvc pull --force to overwrite local changes")
-    if names & {"FileTransferError"} and len(causes) > 1:
-        said += f": {git.scrub_url(' '.join(str(causes[-1]).split()))}"
-    return ToolFailed(f"dvc {verb} failed: {said}", "dvc doctor tells more about the setup")
-
-
-def refuse_credentials(url: str) -> None:
-    """``Refused`` for a remote's URL that carries a password: the file that names it enters Git."""
-    user, at, _ = url.partition("://")[2].partition("/")[0].rpartition("@")
-    if at and (":" in user or not url.startswith("ssh://")):
-        raise Refused(
-            "the remote's URL carries credentials, which would enter Git",
-            "use the cloud's own credentials, or `dvc remote modify --local`",
-        )
-
-
-def add_remote(project: Project, url: str) -> None:
-    """Make ``url`` the default DVC remote ``storage``."""
-    refuse_credentials(url)
-    root = require_root(project)
-    from dvc.config import Config, ConfigError
-
-    try:
-        with Config(str(root / ".dvc"), validate=True).edit("repo") as settings:
-            settings["remote"]["storage"] = {"url": url}
-            settings["core"]["remote"] = "storage"
-    except ConfigError as err:
-        raise ToolFailed(f"DVC refused the remote: {err}", "give one such as s3://bucket/path") from err
+    if (why := remoteerrors.explain([err, *heard.errors])) is not None:
+        return why
+    if heard.errors:
+        said += f": {git.scrub_url(' '.join(str(heard.errors[0]).split()))}"
+    return ToolFailed(f"dvc {verb} failed: {said}", "nbledger doctor tells more about the setup")

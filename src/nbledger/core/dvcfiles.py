@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import re
@@ -330,12 +331,22 @@ def config(dvc_root: Path) -> dict[str, dict[str, str]]:
     ``Unusual`` where the files use more of their format than sections and plain values.
     """
     merged: dict[str, dict[str, str]] = {}
-    for path in (*_shared_configs(), dvc_root / ".dvc" / "config", dvc_root / ".dvc" / "config.local"):
+    for path, _ in levels(dvc_root):
         for section, options in _ini(path).items():
             if section == "cache" and "dir" in options:
                 options["dir"] = os.path.abspath(path.parent / os.path.expanduser(options["dir"]))
             merged.setdefault(section, {}).update(options)
     return merged
+
+
+def levels(dvc_root: Path) -> list[tuple[Path, str]]:
+    """DVC's configuration files, the strongest last, with what people call them."""
+    system, user = _shared_configs()
+    home = str(Path.home())
+    told = f"~{str(user)[len(home) :]}" if str(user).startswith(home + os.sep) else str(user)
+    folder = dvc_root / ".dvc"
+    own = [(folder / "config", ".dvc/config"), (folder / "config.local", ".dvc/config.local")]
+    return [(system, str(system)), (user, told), *own]
 
 
 def _shared_configs() -> list[Path]:
@@ -380,6 +391,15 @@ def _ini(path: Path) -> dict[str, dict[str, str]]:
 def plain_config(path: Path) -> dict[str, dict[str, str]]:
     """One configuration file, {section: {option: value}} as written; ``Unusual`` where only DVC itself reads it right."""
     return _ini(path)
+
+
+def names_command(dvc_root: Path) -> bool:
+    """Whether this repository's own configuration has DVC execute a command to log in to a remote."""
+    for name in ("config", "config.local"):
+        with contextlib.suppress(OSError):
+            if b"bearer_token_command" in (dvc_root / ".dvc" / name).read_bytes().lower():
+                return True
+    return False
 
 
 _PATHS = frozenset(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from nbledger.core import cache, dvc, dvcfiles, git
-from nbledger.core.errors import Refused
+from nbledger.core import cache, dvc, dvcfiles, git, remoteerrors, remoteurl
+from nbledger.core.credentialplaces import Option
+from nbledger.core.errors import Refused, UsageError
 from nbledger.core.project import Project
 
 T = TypeVar("T")
@@ -23,6 +24,83 @@ def default_remote(project: Project) -> tuple[str, str] | None:
     name = sections.get("core", {}).get("remote", "").lower()
     url = sections.get(f'remote "{name}"', {}).get("url", "")
     return (name, git.scrub_url(url)) if name and url else None
+
+
+def named(project: Project, name: str) -> tuple[str, str, dict[str, Option]]:
+    """A remote as it is configured (no name: the default one): its name, its URL (without credentials) and its options, each
+    with the file that says so. ``UsageError`` where there is no such remote.
+    """
+    root = dvc.require_root(project)
+    name = name or _sections(root).get("core", {}).get("remote", "")
+    section, files = f'remote "{name.lower()}"', dvcfiles.levels(root)
+    found: dict[str, Option] = {}
+    for path, shown in files:
+        try:
+            options = dvcfiles.absolute(dvcfiles.plain_config(path), path.parent).get(section, {})
+        except dvcfiles.Unusual:
+            merged = dvc.loaded_config(root).get(section, {})
+            options = {key: merged[key] for key in merged if key not in found and _mentions(path, key)}
+        found |= {key: Option(value, shown) for key, value in options.items()}
+    if "url" not in found:
+        names = [name[8:-1] for name in _sections(root) if name.startswith('remote "')]
+        raise UsageError(f"there is no data remote {name!r}", f"there are: {', '.join(sorted(names)) or 'none'}")
+    url = found.pop("url").value
+    if url.startswith("remote://"):  # a place within another remote, whose options it has
+        base, _, path = url.removeprefix("remote://").partition("/")
+        if base.lower() == name.lower():
+            raise UsageError(f"the data remote {name} stands in itself", "nbledger init --remote URL")
+        _, above, options = named(project, base)
+        return name, f"{above.rstrip('/')}/{path}", {**options, **found}
+    return name, git.scrub_url(url), found
+
+
+def _mentions(path: Path, key: str) -> bool:
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        return key in path.read_text(encoding="utf-8")
+    return False
+
+
+def add(project: Project, url: str, options: Mapping[str, str] | None = None) -> list[str]:
+    """Make ``url`` (as ``remoteurl.checked`` gives it) the default remote ``storage``, with these options of it; the files
+    that were written. What differs from person to person goes into ``.dvc/config.local``.
+    """
+    shared, own = remoteurl.split(dict(options or {}))
+    if shared or own:
+        check_options(url, {**shared, **own})
+    from dvc.config import Config, ConfigError
+    from dvc.config_schema import RelPath
+
+    root, written = dvc.require_root(project), []
+    place = RelPath(project.root / url) if remoteurl.relative(url) else url
+    try:
+        before = (root / ".dvc" / "config").read_bytes()
+        with Config(str(root / ".dvc"), validate=True).edit("repo") as settings:
+            entry = settings["remote"].setdefault("storage", {})
+            if entry.get("url") not in (url, str(place)):
+                entry.clear()  # options of another place
+            entry |= {"url": place, **shared}
+            settings["core"]["remote"] = "storage"
+        if (root / ".dvc" / "config").read_bytes() != before:
+            written.append("config")
+        if own:
+            with Config(str(root / ".dvc"), validate=True).edit("local") as settings:
+                settings["remote"].setdefault("storage", {}).update(own)
+            written.append("config.local")
+    except ConfigError as err:
+        raise UsageError(
+            f"DVC refused the remote: {git.scrub_url(str(err))}", "give one such as s3://bucket/path"
+        ) from err
+    return written
+
+
+def check_options(url: str, options: Mapping[str, str]) -> None:
+    """``UsageError`` for an option that DVC does not know for such a place."""
+    kind = remoteurl.kind_of(url)
+    from dvc.config_schema import REMOTE_SCHEMAS
+
+    known = {str(key) for key in REMOTE_SCHEMAS.get(kind.scheme, {})} - {"url"}
+    if known and (wrong := remoteurl.unknown(options, known, kind)) is not None:
+        raise wrong
 
 
 def _sections(root: Path) -> dict[str, dict[str, str]]:
@@ -84,7 +162,7 @@ def push_objects(project: Project, md5s: Iterable[str], legacy: Iterable[str] = 
         from dvc_data.hashfile.hash_info import HashInfo
 
         wanted = [HashInfo("md5", md5) for md5 in named] + [HashInfo("md5-dos2unix", md5) for md5 in legacy]
-        with dvc.opened(root) as repo:
+        with dvc.opened(root) as repo, remoteerrors.listening() as heard:
             # What DVC remembers of the remote counts a folder's files as there once its list is: after a push that was
             # killed, some are not. The remote itself is asked.
             get_index(repo.cloud.get_remote_odb(remote, "push")).clear()
@@ -92,6 +170,8 @@ def push_objects(project: Project, md5s: Iterable[str], legacy: Iterable[str] = 
             files: Any = repo.cloud.push([HashInfo("md5", md5) for md5 in _inside(project, named)], remote=remote)
             lists: Any = repo.cloud.push(wanted, remote=remote)
         failed = files.failed | lists.failed
+        if failed and heard.errors:  # they are here, and the remote did not take them
+            raise heard.errors[0]
         return len(files.transferred | lists.transferred), sorted(str(info.value) for info in failed)
 
     sent, failed = dvc.guarded(send, "push")
@@ -110,24 +190,26 @@ def _inside(project: Project, md5s: Iterable[str]) -> list[str]:
     return sorted({md5 for entries in lists for md5 in entries.values()})
 
 
-def fetch_objects(project: Project, md5s: Iterable[str], legacy: Iterable[str] = ()) -> int:
-    """Bring these objects (folders with all they hold) from the default remote into the cache; how many came. What the
-    remote lacks is left out: look whether it is there.
+def fetch_objects(
+    project: Project, md5s: Iterable[str], legacy: Iterable[str] = (), remote: str | None = None
+) -> int:
+    """Bring these objects (folders with all they hold) from a remote (None: the default one) into the cache; how many came.
+    What the remote lacks is left out: look whether it is there.
     """
     root, named = dvc.require_root(project), list(md5s)
 
     def bring() -> int:
-        import logging
-
         from dvc_data.hashfile.hash_info import HashInfo
 
-        logging.getLogger("dvc").setLevel(logging.ERROR)  # what is missing is told by the caller, by name
         wanted = [HashInfo("md5", md5) for md5 in named] + [HashInfo("md5-dos2unix", md5) for md5 in legacy]
-        with dvc.opened(root) as repo:
-            came = repo.cloud.pull(wanted).transferred
+        # What is missing there DVC logs; it is told by the caller, by name.
+        with dvc.opened(root) as repo, remoteerrors.listening() as heard:
+            lists: Any = repo.cloud.pull(wanted, remote=remote)
             # Asked for a list of files alone, DVC may bring the list without them (see push_objects).
-            inside = [HashInfo("md5", md5) for md5 in _inside(project, named)]
-            return len(came | repo.cloud.pull(inside).transferred)
+            files: Any = repo.cloud.pull([HashInfo("md5", md5) for md5 in _inside(project, named)], remote=remote)
+            if (lists.failed or files.failed) and heard.errors:
+                raise heard.errors[0]
+            return len(lists.transferred | files.transferred)
 
     return dvc.guarded(bring, "fetch")
 
@@ -183,3 +265,24 @@ def _with_remote(project: Project, work: Callable[[list[Any]], T]) -> T:
             return work([repo.cloud.get_remote_odb(None, "gc", hash_name=kind) for kind in ("md5", "md5-dos2unix")])
 
     return dvc.guarded(inside, "gc")
+
+
+def opened_fs(project: Project, name: str, overrides: Mapping[str, Any]) -> tuple[Any, str]:
+    """DVC's file system of a remote and the path of the remote in it; ``overrides`` are options that count where the
+    configuration has none. It asks nobody for a password.
+    """
+    root = dvc.require_root(project)
+
+    def make() -> tuple[Any, str]:
+        from dvc.fs import get_cloud_fs
+
+        with dvc.opened(root) as repo:
+            cls, config, path = get_cloud_fs(repo.config, name=name)
+        if cls.protocol == "ssh":
+            from asyncssh import SSHClient
+
+            config["client_factory"] = SSHClient  # DVC's own would prompt
+        return cls(**{**overrides, **config}), path
+
+    fs, path = dvc.guarded(make, "remote list")
+    return fs, str(path)

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
-from nbledger.core import dvc, git, trust, undo
+from nbledger.core import credentials, dvc, dvcremote, git, remoteurl, trust, undo
 from nbledger.core.errors import Refused, UsageError
 from nbledger.core.files import write_atomic
 from nbledger.core.project import Project, find
 
 
-def initialise(project: Project, remote: str | None = None, tracking_uri: str | None = None) -> list[str]:
-    """Make what is missing, commit only what was made, and say each step; a second call does nothing."""
+def initialise(
+    project: Project, remote: str | None = None, tracking_uri: str | None = None, remote_options: Sequence[str] = ()
+) -> list[str]:
+    """Make what is missing, commit only what was made, and say each step; a second call does nothing.
+
+    ``remote_options`` are ``KEY=VALUE`` of the remote. What the remote still lacks to be used is said, and is no failure.
+    """
     done: list[str] = []
-    _check(remote, tracking_uri)
+    _check(remote, tracking_uri, remote_options)
     root = project.root
     _check_name(root)
     git.require_identity(project.git or root)
@@ -34,15 +40,16 @@ def initialise(project: Project, remote: str | None = None, tracking_uri: str | 
         # Also what an earlier call made and could not commit.
         mine += sorted(_present(root) - git.in_head(project.git, sorted(_present(root))))
     if remote is not None:
-        dvc.add_remote(project, remote)
-        mine.append(".dvc/config")
-        done.append(f"data goes to {git.scrub_url(remote)}")
+        written = dvcremote.add(project, remoteurl.checked(remote), remoteurl.options(remote_options))
+        mine += [".dvc/config"] if "config" in written else []
+        own = " (with options of yours in .dvc/config.local)" if "config.local" in written else ""
+        done.append(f"data goes to {git.scrub_url(remoteurl.checked(remote))}{own}")
     if tracking_uri is not None:
         mine.append(_set_tracking(root, tracking_uri))
         done.append(f"runs go to {git.scrub_url(tracking_uri)}")
     if mine and project.git is not None and not git.operation(project.git):
         _commit(project, mine, done)
-    return done
+    return [*done, *credentials.told(find(root))] if remote is not None else done
 
 
 def foreseen(project: Project, remote: str | None = None, tracking_uri: str | None = None) -> list[str]:
@@ -54,7 +61,7 @@ def foreseen(project: Project, remote: str | None = None, tracking_uri: str | No
     if project.dvc_root is None:
         lines.append(f"make {project.root} a DVC repository (.dvc/, .dvcignore)")
     if remote:
-        lines.append(f"data go to {git.scrub_url(remote)} (.dvc/config)")
+        lines.append(f"data go to {git.scrub_url(remoteurl.checked(remote))} (.dvc/config)")
     if tracking_uri:
         lines.append(f"runs go to {git.scrub_url(tracking_uri)} (.nbledger.toml)")
     if lines:
@@ -70,9 +77,13 @@ def _check_name(root: Path) -> None:
         raise Refused(f"the folder's name {name!r} is not UTF-8, which DVC and MLflow need", "rename it") from err
 
 
-def _check(remote: str | None, tracking_uri: str | None) -> None:
-    if remote:
-        dvc.refuse_credentials(remote)
+def _check(remote: str | None, tracking_uri: str | None, remote_options: Sequence[str] = ()) -> None:
+    if remote is not None and (values := remoteurl.options(remote_options)):
+        dvcremote.check_options(remoteurl.checked(remote), values)
+    elif remote is not None:
+        remoteurl.checked(remote)
+    elif remote_options:
+        raise UsageError("--remote-option says something of --remote", "give both")
     if tracking_uri and "://" not in tracking_uri:
         raise UsageError(
             f"{git.scrub_url(tracking_uri)!r} is no tracking URI", "give one such as https://mlflow.example.org"

@@ -84,7 +84,12 @@ def _show(project: Project, args: Args, progress: Progress | None) -> RunRow:
 def _init(project: Project, args: Args, progress: Progress | None) -> list[str]:
     from nbledger.core.setup import initialise
 
-    return initialise(project, remote=args.get("remote"), tracking_uri=args.get("tracking_uri"))
+    return initialise(
+        project,
+        remote=args.get("remote"),
+        tracking_uri=args.get("tracking_uri"),
+        remote_options=args.get("remote_options") or (),
+    )
 
 
 def _flush(project: Project, args: Args, progress: Progress | None) -> dict[str, Any]:

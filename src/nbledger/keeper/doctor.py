@@ -11,7 +11,20 @@ from dataclasses import dataclass
 from typing import Literal
 
 import nbledger
-from nbledger.core import dvc, dvcremote, files, git, kept, mlflow, rebuild, recorded, restored, underway, worktrees
+from nbledger.core import (
+    credentials,
+    dvc,
+    dvcremote,
+    files,
+    git,
+    kept,
+    mlflow,
+    rebuild,
+    recorded,
+    restored,
+    underway,
+    worktrees,
+)
 from nbledger.core.errors import Busy, LedgerError
 from nbledger.core.project import Project
 from nbledger.keeper import batches, client, endpoint
@@ -39,6 +52,7 @@ def examine(project: Project, *, fix: bool = False) -> list[Finding]:
         _tools,
         _repository,
         _pointers,
+        _remote,
         _store,
         _keeper,
         _journals,
@@ -90,6 +104,12 @@ def _pointers(project: Project, fix: bool) -> Iterator[Finding]:
     for path in underway.cut_short(project, outs):
         yield Finding("problem", f"tracking {path} was cut short: nothing versions it", f"nbledger track {path}")
     yield Finding("ok", f"DVC repository {project.dvc_root}, {len(outs)} output{'s' if len(outs) != 1 else ''}")
+
+
+def _remote(project: Project, fix: bool) -> Iterator[Finding]:
+    """Where data are pushed: the plugin, the credential, and what it lets this person do there."""
+    for each in credentials.check(project):
+        yield Finding(each.severity, each.text, each.fix)
 
 
 def _store(project: Project, fix: bool) -> Iterator[Finding]:

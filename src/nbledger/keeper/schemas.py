@@ -149,7 +149,7 @@ CALLS: dict[str, Schema] = {
     "status": words(),
     "runs": words(text=LINE, sort=NAME | {"minLength": 0}, limit=whole(1, 100_000), experiment=either(LINE)),
     "show": words("run", **_RUN),
-    "init": words(remote=either(LINE), tracking_uri=either(LINE)),
+    "init": words(remote=either(LINE), remote_options=many(LINE, 100), tracking_uri=either(LINE)),
     "flush": words(),
     "run_id": words("journal", journal=JOURNAL),
     "compare": words("names", **_COMPARED, here=ENVIRONMENT),
