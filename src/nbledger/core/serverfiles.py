@@ -92,7 +92,9 @@ def write(
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is a file", "name a folder for the server's files")
     record = _record(folder)
-    wanted = replace(_remembered(record), **dict(asked or {}))
+    before = _remembered(record)
+    wanted = replace(before, **dict(asked or {}))
+    wanted = replace(wanted, images={**before.images, **wanted.images})
     _check(wanted)
     files = _rendered(wanted)
     edited = [name for name, text in files.items() if _edited(folder, name, text, record)]

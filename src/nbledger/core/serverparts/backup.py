@@ -32,6 +32,7 @@ FOLDER = Path(os.environ.get("BACKUP_FOLDER", "/backups"))
 KEEP = max(1, int(os.environ.get("BACKUP_KEEP", "14")))
 AT = os.environ.get("BACKUP_AT", "02:30")
 NAME = re.compile(r"\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ")
+SINCE = ".since"
 STALE = dt.timedelta(hours=26)
 CHUNK = 1 << 20
 
@@ -159,6 +160,9 @@ def prune() -> None:
 
 def nightly() -> None:
     """Make one every day at ``AT``; after a failure again within the hour."""
+    wait(dt.datetime.now(dt.UTC))
+    with alone():
+        (FOLDER / SINCE).touch()
     say(f"a backup every day at {AT} UTC, the newest {KEEP} are kept in {FOLDER}")
     while True:
         time.sleep(wait(dt.datetime.now(dt.UTC)))
@@ -182,14 +186,14 @@ def wait(now: dt.datetime) -> float:
 
 
 def fresh() -> str:
-    """Fail where the newest backup is older than a day and two hours."""
-    names = backups()
-    if not names:
-        raise Failed("there is no backup")
-    age = dt.datetime.now(dt.UTC) - dt.datetime.strptime(names[-1], "%Y-%m-%dT%H-%M-%SZ").replace(tzinfo=dt.UTC)
-    if age > STALE:
-        raise Failed(f"the newest backup, {names[-1]}, is {age.total_seconds() / 3600:.0f} hours old")
-    return f"the newest backup is {names[-1]}"
+    """Fail where neither the newest backup nor the start of ``nightly`` is less than a day and two hours ago."""
+    names, since = backups(), FOLDER / SINCE
+    times = [dt.datetime.strptime(name, "%Y-%m-%dT%H-%M-%SZ").replace(tzinfo=dt.UTC) for name in names[-1:]]
+    times += [dt.datetime.fromtimestamp(since.stat().st_mtime, dt.UTC)] if since.exists() else []
+    newest = f"the newest backup is {names[-1]}" if names else "there is no backup yet"
+    if not times or dt.datetime.now(dt.UTC) - max(times) > STALE:
+        raise Failed(newest)
+    return newest
 
 
 # ── the way back ─────────────────────────────────────────────────────────────────────────────────────────
