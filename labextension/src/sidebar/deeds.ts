@@ -55,7 +55,7 @@ export class Deeds {
     const { trans } = this;
     const answer = await InputDialog.getText({
       title: trans.__('Where the data is pushed to'),
-      label: trans.__('A folder, or an address as DVC takes it: s3://…, gs://…, ssh://…'),
+      label: trans.__('A folder, or an address as DVC takes it: s3://…, gs://…, azure://…, ssh://…'),
       okLabel: trans.__('Next')
     });
     const remote = answer.value?.trim();
@@ -178,7 +178,12 @@ export class Deeds {
     const told = Notification.emit(trans.__('Setting up…'), 'in-progress', { autoClose: false });
     const made = await ledger.attempt(() => ledger.api.init(words));
     await ledger.state.refresh();
-    if (made) {
+    const lacking = made?.filter(line => line.startsWith('! ')).map(line => line.slice(2)) ?? [];
+    if (lacking.length > 0) {
+      // The remote is set; what it still lacks (a plugin, a credential) is for the person to do.
+      const message = cut(lacking.join('\n'), 800);
+      Notification.update({ id: told, message, type: 'warning', autoClose: false });
+    } else if (made) {
       Notification.update({ id: told, message: done, type: 'success', autoClose: SOON });
     } else {
       Notification.dismiss(told);

@@ -29,6 +29,7 @@ from nbledger.commands.trust import trust
 from nbledger.core.errors import UsageError, nearest
 
 
+from nbledger.keeper.calls import perform
 class _Tree(click.Group):
     """A group that answers a misspelt verb with the nearest ones."""
 
@@ -68,18 +69,19 @@ def track(
     as_json: bool,
 ) -> Answer:
     """Version files or folders with DVC and commit their pointers, and only those."""
-    tracked = ask(
-        face,
-        "track",
-        {
-            "paths": list(paths),
-            "message": message,
-            "push": push,
-            "commit": not no_commit,
-            "follow_symlinks": follow_symlinks,
-            "cwd": str(Path.cwd()),
-        },
-    )
+    words = {
+        "paths": list(paths),
+        "message": message,
+        "push": push,
+        "commit": not no_commit,
+        "follow_symlinks": follow_symlinks,
+        "cwd": str(Path.cwd()),
+    }
+    if push and not face.start_keeper:  # as `push`: with the credentials of this terminal's environment
+        tracked = perform(face.project(), "track", words, face.progress)
+        ask(face, "sent")
+    else:
+        tracked = ask(face, "track", words)
     return Answer(tracked, text.tracked(tracked))
 
 

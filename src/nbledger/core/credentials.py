@@ -191,10 +191,12 @@ def _shared_folder(project: Project, name: str, *, new: bool) -> Iterator[Findin
 
 
 def told(project: Project, seconds: float = 8.0) -> list[str]:
-    """What ``check`` found, a line each, without what is as it should be; nothing fails for it."""
+    """What ``check`` found, a line each, without what is as it should be; problems begin with ``!``. Nothing fails for it."""
     try:
         found = check(project, seconds=seconds)
     except (LedgerError, OSError) as err:
-        return [f"the data remote was not looked at: {err}"]
+        return [f"! the data remote was not looked at: {err}"]
     ready = [f.text for f in found if f.severity == "ok" and "lets you" in f.text]
-    return [*ready, *(f"{f.text}{f' — {f.fix}' if f.fix else ''}" for f in found if f.severity != "ok")]
+    marks = {"problem": "!", "note": "·"}
+    lacking = [f"{marks[f.severity]} {f.text}{f' — {f.fix}' if f.fix else ''}" for f in found if f.severity in marks]
+    return [*ready, *lacking]

@@ -688,7 +688,7 @@ def _failure(err: Exception, verb: str, heard: remoteerrors.Heard) -> LedgerErro
             hint = "whoever tracked it has to nbledger push; nbledger doctor asks whether the remote lets you read"
             return ToolFailed(f"neither the cache nor the remote has the data of {paths}", hint)
         return ToolFailed(f"dvc {verb}: {said}", "run dvc fetch, or dvc pull --force to overwrite local changes")
-    if (why := remoteerrors.explain([err, *heard.errors])) is not None:
+    if (why := remoteerrors.explain([err, *heard.errors], writing=verb == "push")) is not None:
         return why
     if heard.errors:
         said += f": {git.scrub_url(' '.join(str(heard.errors[0]).split()))}"

@@ -126,41 +126,46 @@ class _Said:
     place: str
     scheme: str
     last: str
+    lost: bool
 
 
-def explain(errors: Sequence[BaseException]) -> LedgerError | None:
-    """Why the remote failed, by these errors and what they came from; None where no rule knows them."""
+def explain(errors: Sequence[BaseException], *, writing: bool = False) -> LedgerError | None:
+    """Why the remote failed, by these errors and what they came from; None where no rule knows them. ``writing``: they came
+    up as something was sent, so that what was not found is the bucket.
+    """
     for err in errors:
-        causes = chain(err)
-        said = _said(causes)
+        said = _said(chain(err), writing=writing)
         for rule in _RULES:
             if (found := rule(said)) is not None:
                 return found
     return None
 
 
-def _said(causes: Sequence[BaseException]) -> _Said:
+def _said(causes: Sequence[BaseException], *, writing: bool) -> _Said:
     scheme = next((known for cause in causes if (known := _library(cause))), "")
     title = KINDS[scheme].title if scheme else "the data remote"
     words = " ".join(_one_line(cause) for cause in causes)
-    return _Said(
-        names(causes), {code for cause in causes for code in _codes(cause)}, words, title, scheme, _last(causes)
-    )
+    codes = {code for cause in causes for code in _codes(cause)}
+    lost = writing and any(isinstance(cause, FileNotFoundError) and cause.filename is None for cause in causes)
+    return _Said(names(causes), codes, words, title, scheme, _last(causes), lost)
+
+
+_LIBRARIES = {
+    **dict.fromkeys(("botocore", "aiobotocore", "s3fs", "boto3", "dvc_s3"), "s3"),
+    **dict.fromkeys(("azure", "adlfs", "dvc_azure"), "azure"),
+    **dict.fromkeys(("google", "gcsfs", "dvc_gs"), "gs"),
+    **dict.fromkeys(("asyncssh", "sshfs", "dvc_ssh"), "ssh"),
+}
 
 
 def _library(cause: BaseException) -> str:
-    found = {type(cause).__module__.partition(".")[0]} | {
-        cls.__module__.partition(".")[0] for cls in type(cause).__mro__
-    }
-    for scheme, modules in (
-        ("s3", {"botocore", "aiobotocore", "s3fs", "boto3", "dvc_s3"}),
-        ("azure", {"azure", "adlfs", "dvc_azure"}),
-        ("gs", {"google", "gcsfs", "dvc_gs"}),
-        ("ssh", {"asyncssh", "sshfs", "dvc_ssh"}),
-    ):
-        if found & modules:
-            return scheme
-    return ""
+    """The kind of remote whose library the error is of, or came up in."""
+    modules = [cls.__module__ for cls in type(cause).__mro__]
+    trace = cause.__traceback__
+    while trace is not None:
+        modules.append(str(trace.tb_frame.f_globals.get("__name__", "")))
+        trace = trace.tb_next
+    return next((_LIBRARIES[top] for module in modules if (top := module.partition(".")[0]) in _LIBRARIES), "")
 
 
 def _codes(cause: BaseException) -> Iterator[str]:
@@ -259,10 +264,15 @@ def _wrong_credential(said: _Said) -> LedgerError | None:
 def _nowhere(said: _Said) -> LedgerError | None:
     codes = {"NoSuchBucket", "ContainerNotFound", "ContainerBeingDeleted", "AccountNotFound"}
     bucket = "container" if said.scheme == "azure" else "bucket"
-    if said.codes & codes or re.search(
-        rf"specified {bucket} does not exist|bucket.{{0,80}}(not found|does not exist)|NoSuchBucket",
-        said.words,
-        re.IGNORECASE,
+    lost = said.lost and said.scheme in ("s3", "gs", "azure")
+    if (
+        lost
+        or said.codes & codes
+        or re.search(
+            rf"specified {bucket} does not exist|bucket.{{0,80}}(not found|does not exist)|NoSuchBucket",
+            said.words,
+            re.IGNORECASE,
+        )
     ):
         return Refused(
             f"the {bucket} is not there: {said.last}", "make it, or give its right name: nbledger init --remote URL"
@@ -289,7 +299,7 @@ def _forbidden(said: _Said) -> LedgerError | None:
     codes |= {"AuthorizationSourceIPMismatch", "InsufficientAccountPermissions", "AccountProblem"}
     if not said.scheme and "PermissionError" in said.names:
         return Refused(f"not allowed: {said.last}", "that path must be yours, or your group's to write to")
-    if said.codes & codes or said.names & {"SFTPPermissionDenied", "PermissionError"}:
+    if said.codes & codes or said.names & {"SFTPPermissionDenied", "PermissionError"} or "Forbidden: " in said.words:
         return Refused(
             f"{said.place} does not allow it: {said.last}",
             f"ask who looks after it for the right to list, read and write there; {_LOOK}",

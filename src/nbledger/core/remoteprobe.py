@@ -9,6 +9,7 @@ import contextlib
 import tempfile
 import threading
 import uuid
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,8 @@ def _probe(project: Project, name: str, kind: Kind) -> Probe:
             fs, path = dvcremote.opened_fs(project, name, _IMPATIENT.get(kind.scheme, {}))
             if kind.scheme == "s3":
                 _once(fs)
+            if kind.scheme == "gs" and (login := getattr(fs.fs, "credentials", None)) is not None:
+                login.maybe_refresh()  # in a request, gcsfs would try a refused credential for half a minute
             if kind.scheme in ("http", "https"):
                 fs.exists(path)
                 return Probe(listed=True)
@@ -87,7 +90,7 @@ def _once(fs: Any) -> None:
 
 
 @contextlib.contextmanager
-def _folder(fs: Any, path: str, *, new: bool) -> Any:
+def _folder(fs: Any, path: str, *, new: bool) -> Iterator[None]:
     """The remote's folder for the time of the probe, with those above it that are missing too."""
     made: list[str] = []
     if new:
@@ -112,7 +115,7 @@ def _object(fs: Any, path: str, state: Probe) -> Probe:
         try:
             fs.put_file(str(sent), place)
         except Exception as err:
-            return replace(state, listed=_lists(fs, path), error=_complaint(err))
+            return replace(state, listed=_lists(fs, path), error=_complaint(err, writing=True))
         state = replace(state, written=True)
         try:
             fs.get_file(place, str(came))
@@ -137,10 +140,12 @@ def _lists(fs: Any, path: str) -> bool:
     return True
 
 
-def _complaint(err: Exception) -> LedgerError:
+def _complaint(err: Exception, *, writing: bool = False) -> LedgerError:
     if isinstance(err, LedgerError):
         return err
     if isinstance(err, ImportError) and (lacking := remoteerrors.missing_plugin(err)) is not None:
         return lacking
     words = " ".join(str(err).split()) or type(err).__name__
-    return remoteerrors.explain([err]) or ToolFailed(f"the data remote: {words[:240]}", "dvc doctor tells more")
+    return remoteerrors.explain([err], writing=writing) or ToolFailed(
+        f"the data remote: {words[:240]}", "dvc doctor tells more"
+    )
