@@ -147,7 +147,8 @@ function Found(props: ICompareProps & { readonly found: IFound }): ReactElement 
   const { trans } = model.ledger;
   const sides = comparison.runs;
   const names = titles(sides);
-  const several = new Set(sides.map(side => personKey(side.user))).size > 1;
+  const made = sides.filter(side => side.kind === 'run');
+  const several = new Set(made.map(side => personKey(side.user))).size > 1;
   const params = Object.entries(comparison.params).map(([name, values]) => ({ name, values }));
   return (
     <>

@@ -6,11 +6,10 @@ import contextlib
 import getpass
 import os
 import re
-import urllib.parse
 from dataclasses import dataclass
 from pathlib import Path
 
-from nbledger.core import git
+from nbledger.core import git, secrets
 from nbledger.core.errors import LedgerError
 from nbledger.core.people import IDENTITY, UNKNOWN, key
 from nbledger.core.project import Project
@@ -43,7 +42,7 @@ class Me:
 
 def me(project: Project) -> Me:
     """The person here. A login that images give to everybody tells nobody: it counts only where Git knows no identity."""
-    said, called = author(project), login(project.tracking_uri)
+    said, called = author(project), login()
     if said is None:
         return Me(called, (key(called),))
     return Me(said, (key(said),) if key(called) in _SHARED else (key(said), key(called)))
@@ -52,18 +51,20 @@ def me(project: Project) -> Me:
 # ── the login ────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def login(uri: str = "") -> str:
-    """As MLflow itself would note it: the tracking server's login, else the name of the system's user."""
-    with contextlib.suppress(ValueError):
-        parts = urllib.parse.urlsplit(uri)
-        if parts.scheme in ("http", "https") and parts.username:
-            return urllib.parse.unquote(parts.username)
-    if found := os.environ.get("MLFLOW_TRACKING_USERNAME") or _noted():
+def login() -> str:
+    """As MLflow itself would note it: the tracking server's login, else the name of the system's user. A token that
+    somebody gave in place of a login is a secret, and no name.
+    """
+    found = os.environ.get("MLFLOW_TRACKING_USERNAME") or _noted()
+    if found and not _TOKEN.fullmatch(found) and secrets.scrub(found) == found:
         return found
     try:
         return getpass.getuser()
     except (KeyError, OSError):
         return str(os.getuid()) if hasattr(os, "getuid") else UNKNOWN
+
+
+_TOKEN = re.compile(r"(?=.*\d)[\w+/=.~-]{20,}", re.ASCII)
 
 
 def _noted() -> str:

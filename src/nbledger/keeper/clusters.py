@@ -142,8 +142,8 @@ def _ready(
         if problem:
             raise Refused(f"worker {address} cannot reach {problem}", "what workers need: docs/scale.md")
     facts = {k: v for k, v in asdict(taken).items() if k != "ref"} | {"commit": commit}
-    user = recorder.user(project.tracking_uri)
-    told = Elsewhere(store, options.experiment or project.experiment, user, facts, recorder.author(project))
+    who = recorder.user(), recorder.author(project)
+    told = Elsewhere(store, options.experiment or project.experiment, who[0], facts, who[1])
     threads = sum(worker.threads for worker in workers)
     many = "1 worker" if len(workers) == 1 else f"{len(workers)} workers"
     notes = [f"{many}, {threads} at a time; snapshot {commit[:12]} is at {name}"]

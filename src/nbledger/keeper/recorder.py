@@ -296,7 +296,7 @@ def _write_start(recording: Recording) -> None:
         source=plan.source,
         parent=plan.parent,
         continues=list(plan.continues),
-        user=user(project.tracking_uri),
+        user=user(),
         author=author(project),
         root=str(project.root),
     )
@@ -328,10 +328,10 @@ def _end_late() -> None:
                 return
 
 
-def user(uri: str = "") -> str:
+def user() -> str:
     """The login that runs are recorded with."""
     told = elsewhere.told()
-    return told.user if told is not None else whoami.login(uri)
+    return told.user if told is not None else whoami.login()
 
 
 def author(project: Project) -> str | None:
