@@ -54,6 +54,8 @@ def init(
     project = face.project()
     if filters is not None:
         done += gitfilters.install(project) if filters else gitfilters.remove(project)
+    elif gitfilters.asked(project) and not gitfilters.installed(project):
+        done.append("this project keeps notebooks without outputs: nbledger init --filters sets this clone up for it")
     if hook is not None:
         done += prepush.install(project) if hook else prepush.remove(project)
     client.notify(face.project())

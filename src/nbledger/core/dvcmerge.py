@@ -116,7 +116,7 @@ def _folder(
         for clash in clashes[:_LOOKED_INTO]:
             _fetch_small(repo, cache, [md5 for md5 in (clash.base, clash.ours, clash.theirs) if md5])
     told = _told(project, path, name, clashes)
-    joined = f"{came} of theirs are joined, and of these files it has ours" if came else "it is ours"
+    joined = f"{came} of theirs joined, and of these files it has ours" if came else "it is ours"
     first = posixpath.join(name, clashes[0].name)
     return True, [*told, f"{path}: {joined}; {_take(path, first, whole=False)}"]
 

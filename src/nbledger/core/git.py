@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
 
-from nbledger.core import gitguard, secrets, trust
+from nbledger.core import files, gitguard, secrets, trust
 from nbledger.core.errors import Busy, LedgerError, Refused, ToolFailed, Unreachable, Untrusted
 
 RUN_REFS = "refs/nbledger/runs/"
@@ -360,7 +360,8 @@ def is_checkpoint(path: str) -> bool:
 def changes(repo: GitRepo, *, every_file: bool = False) -> tuple[list[str], list[str]]:
     """Paths (changed, untracked) as ``git status`` sees them; untracked folders as ``folder/`` unless ``every_file``.
 
-    JupyterLab's own files (``is_checkpoint``) are no one's work and are not listed.
+    JupyterLab's own files (``is_checkpoint``) are no one's work and are not listed; nor are notebooks that differ from the
+    index by no more than a filter takes out, which ``git status`` lists as soon as their size is another one.
     """
     out = call(
         repo, "status", "--porcelain=v1", "-z", "--no-renames", "-uall" if every_file else "-unormal"
@@ -370,7 +371,37 @@ def changes(repo: GitRepo, *, every_file: bool = False) -> tuple[list[str], list
     for entry in out.split("\0"):
         if entry and not (entry.startswith("??") and is_checkpoint(entry[3:])):
             (untracked if entry.startswith("??") else changed).append(entry[3:])
+    executed = [entry[3:] for entry in out.split("\0") if entry.startswith(" M ") and entry.endswith(".ipynb")]
+    if executed and any(
+        _names_a_filter(path) for path in (repo.root / ".gitattributes", repo.common_dir / "info/attributes")
+    ):
+        alike = set(executed) - differing(repo, executed)
+        changed = [path for path in changed if path not in alike]
     return changed, untracked
+
+
+def _names_a_filter(attributes: Path) -> bool:
+    try:
+        return b"filter=" in attributes.read_bytes()
+    except OSError:
+        return False
+
+
+def differing(repo: GitRepo, paths: Sequence[str]) -> set[str]:
+    """Those of ``paths`` whose contents differ from the index, as filters leave them. Each state of a file is asked once."""
+    seen = []
+    for place in (*(repo.root / path for path in paths), repo.git_dir / "index", repo.common_dir / "config"):
+        try:
+            seen.append(files.signature(place.stat()))
+        except OSError:
+            seen.append((0, 0, 0, 0))
+    return set(_differing(repo, tuple(paths), tuple(seen), trust.repository_trusted(repo)))
+
+
+@lru_cache(64)
+def _differing(repo: GitRepo, paths: tuple[str, ...], _seen: object, _trusted: bool) -> list[str]:
+    out = call(repo, "diff", "--name-only", "-z", *_NO_DRIVERS, "--", *paths).stdout
+    return [os.fsdecode(path) for path in out.split(b"\0") if path]
 
 
 def tracked(repo: GitRepo, paths: Iterable[str]) -> set[str]:

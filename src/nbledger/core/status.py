@@ -8,7 +8,7 @@ import stat
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from nbledger.core import dvc, dvcremote, git, kept, reads, underway, undo
+from nbledger.core import conflicts, dvc, dvcremote, git, gitfilters, kept, reads, underway, undo
 from nbledger.core.dvcfiles import Out
 from nbledger.core.errors import LedgerError
 from nbledger.core.git import scrub_url
@@ -39,7 +39,7 @@ def status(
     unfinished = underway.cut_short(project, outs)
     notes += [f"tracking {path} was cut short: nbledger track {path} completes it" for path in unfinished]
     code = dataclasses.replace(code, large=_large(project, code, outs))
-    notes += _off(project)
+    notes += [*_off(project), *conflicts.told(project)]
     tracking = TrackingState(scrub_url(project.tracking_uri), project.experiment, reachable, pending)
     reasons = (*cut_short(unfinished), *because(code, data, project.settings.large_file_mb))
     return Status(
@@ -53,6 +53,8 @@ def _off(project: Project) -> list[str]:
     if project.git is not None and (filters := git.switched_off(project.git)):
         named = ", ".join(map(repr, filters[:5]))
         notes.append(f"this repository's own filters are off until you trust it: {named} (nbledger trust)")
+    if gitfilters.asked(project) and not gitfilters.installed(project):
+        notes.append("notebooks are kept without outputs here, and this clone does not do so yet: nbledger init --filters")
     if project.stranger_uri is not None:
         where = scrub_url(project.stranger_uri)
         notes.append(f"this project names {where} for its runs, which is not asked until you trust it (nbledger trust)")

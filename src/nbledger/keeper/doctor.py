@@ -17,11 +17,15 @@ from nbledger.core import (
     dvcremote,
     files,
     git,
+    gitfilters,
+    gitremote,
     kept,
     mlflow,
+    prepush,
     rebuild,
     recorded,
     restored,
+    trust,
     underway,
     worktrees,
 )
@@ -51,12 +55,14 @@ def examine(project: Project, *, fix: bool = False) -> list[Finding]:
     for part in (
         _tools,
         _repository,
+        _filters,
         _pointers,
         _remote,
         _store,
         _keeper,
         _journals,
         _refs,
+        _sharing,
         _recorded,
         _reproductions,
         _batches,
@@ -92,6 +98,18 @@ def _repository(project: Project, fix: bool) -> Iterator[Finding]:
     if not os.access(project.git.git_dir, os.W_OK):
         yield Finding("problem", f"{project.git.git_dir} is read-only: no snapshots can be taken", "make it writable")
     yield Finding("ok", f"Git repository {project.root}")
+
+
+def _filters(project: Project, fix: bool) -> Iterator[Finding]:
+    """What Git does for notebooks, where somebody asked for it."""
+    found = gitfilters.troubles(project)
+    for trouble in found:
+        mended = fix and trouble.mendable and trust.trusted(project)
+        yield Finding("problem", trouble.text, trouble.fix, mended)
+    if fix and any(trouble.mendable for trouble in found) and trust.trusted(project):
+        gitfilters.install(project)
+    if not found and gitfilters.installed(project):
+        yield Finding("ok", "Git keeps notebooks without outputs, and merges them by cell")
 
 
 def _pointers(project: Project, fix: bool) -> Iterator[Finding]:
@@ -201,6 +219,26 @@ def _refs(project: Project, fix: bool) -> Iterator[Finding]:
         return
     refs = git.run_refs(project.git)
     yield Finding("ok", f"{len(refs)} snapshot{'s' if len(refs) != 1 else ''} under {git.RUN_REFS}")
+
+
+def _sharing(project: Project, fix: bool) -> Iterator[Finding]:
+    """What would keep work from others: snapshots that a fetch removes before they are pushed, a hook that cannot run."""
+    if project.git is None:
+        return
+    for remote in gitremote.prunes_ledger(project.git):
+        text = f"git fetch removes snapshots that are not pushed yet: remote.{remote}.fetch maps refs/nbledger/*, with prune"
+        key = f"git config --unset remote.{remote}.fetch refs/nbledger"
+        yield Finding("problem", text, f"{key}; nbledger push and pull send and bring them")
+    if prepush.installed(project.git):
+        python = prepush.python(project.git)
+        if os.access(python, os.X_OK):
+            yield Finding("ok", "git push asks first whether the data are in the remote (pre-push hook)")
+        else:
+            yield Finding(
+                "problem",
+                f"the pre-push hook needs {python}, which is gone: it looks for nothing",
+                "nbledger init --hook",
+            )
 
 
 def _recorded(project: Project, fix: bool) -> Iterator[Finding]:
