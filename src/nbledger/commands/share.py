@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import Any
 
@@ -20,33 +21,67 @@ dry_run_option = click.option("--dry-run", is_flag=True, help="Say what would ha
 
 @click.command()
 @dry_run_option
+@click.option("--runs/--no-runs", default=True, help="The snapshots of recorded runs too, and their data (default).")
+@click.option("--tags", is_flag=True, help="Also the tags that the remote has not, and their data.")
+@click.option("--allow-missing", is_flag=True, help="Push commits even if data they name are neither here nor there.")
 @json_option
 @click.pass_obj
-def push(face: Face, dry_run: bool, as_json: bool) -> Answer:
+def push(face: Face, dry_run: bool, runs: bool, tags: bool, allow_missing: bool, as_json: bool) -> Answer:
     """Send data, commits and the snapshots of runs to where others get them.
 
-    First the data that is missing in the default DVC remote, then the branch and refs/nbledger/*. Nothing is forced; your
-    pre-push hook runs.
+    First the data that the default DVC remote lacks, then the branch and refs/nbledger/*. Nothing is forced; your pre-push hook
+    runs. What others could not restore all the same is listed.
     """
+    words = {"runs": runs, "tags": tags, "allow_missing": allow_missing}
     if dry_run:
-        return _foreseen(face, "push")
-    done = _work(face, "push")
+        return _foreseen(face, "push", words)
+    done = _work(face, "push", words)
     return Answer(done, share_text.pushed(done))
 
 
 @click.command()
 @dry_run_option
+@click.argument("paths", nargs=-1)
+@click.option("-a", "--all-branches", is_flag=True, help="Also data of every branch, into the cache.")
+@click.option("-T", "--all-tags", is_flag=True, help="Also data of every tag, into the cache.")
+@click.option("-A", "--all-commits", is_flag=True, help="Also data of every commit, into the cache.")
+@click.option("--runs", is_flag=True, help="Also data that recorded runs read, into the cache.")
 @json_option
 @click.pass_obj
-def pull(face: Face, dry_run: bool, as_json: bool) -> Answer:
+def pull(
+    face: Face,
+    dry_run: bool,
+    paths: tuple[str, ...],
+    all_branches: bool,
+    all_tags: bool,
+    all_commits: bool,
+    runs: bool,
+    as_json: bool,
+) -> Answer:
     """Get commits, the snapshots of runs and data from where others sent them.
 
-    Fast-forward only: nothing is merged, rebased or stashed, and what you have changed is never replaced.
+    The data are those that the present state needs, of PATHS only where some are named. Fast-forward only: nothing is merged,
+    rebased or stashed, and what you have changed is never replaced.
     """
+    wanted = {"branches": all_branches, "tags": all_tags, "commits": all_commits, "runs": runs}
+    words = {"paths": _within(face, paths), "scopes": [name for name, said in wanted.items() if said]}
     if dry_run:
-        return _foreseen(face, "pull")
-    done = _work(face, "pull")
+        return _foreseen(face, "pull", words)
+    done = _work(face, "pull", words)
     return Answer(done, share_text.pulled(done))
+
+
+def _within(face: Face, paths: tuple[str, ...]) -> list[str]:
+    """Paths as typed here, from the project's root; nothing for none, or for the root itself."""
+    if not paths:
+        return []
+    from nbledger.core import inside
+
+    project = face.project()
+    here = [os.path.relpath(os.path.join(os.path.realpath("."), path), project.root) for path in paths]
+    if "." in here:
+        return []
+    return [inside.relative(project, path.replace(os.sep, "/")) for path in here]
 
 
 @click.command()
@@ -56,7 +91,7 @@ def pull(face: Face, dry_run: bool, as_json: bool) -> Answer:
 def undo(face: Face, dry_run: bool, as_json: bool) -> Answer:
     """Take the newest commit back if nbledger made it and nobody else has it; the files stay as they are."""
     if dry_run:
-        return _foreseen(face, "undo")
+        return _foreseen(face, "undo", {})
     from nbledger.core.undo import examined
 
     found = examined(face.project())
@@ -64,18 +99,18 @@ def undo(face: Face, dry_run: bool, as_json: bool) -> Answer:
     return Answer({**done, "commit": found.commit}, f"took back {found.commit[:10]}: {found.message}")
 
 
-def _work(face: Face, verb: str) -> dict[str, Any]:
+def _work(face: Face, verb: str, words: dict[str, Any]) -> dict[str, Any]:
     """From a notebook as a job of the keeper; in this process from a terminal. Either way Ctrl-C ends it."""
     if face.start_keeper:
-        return _as_job(face, verb)
+        return _as_job(face, verb, words)
     with ended_gently():
-        done = perform(face.project(), verb, {}, lines())
+        done = perform(face.project(), verb, words, lines())
     ask(face, "sent")
     return dict(encode(done))
 
 
-def _as_job(face: Face, verb: str) -> dict[str, Any]:
-    job = ask(face, "job_start", {"kind": verb})
+def _as_job(face: Face, verb: str, words: dict[str, Any]) -> dict[str, Any]:
+    job = ask(face, "job_start", {"kind": verb, **words})
     try:
         while job["state"] == "running":
             if face.progress is not None:
@@ -93,12 +128,12 @@ def _as_job(face: Face, verb: str) -> dict[str, Any]:
     return dict(job["result"])
 
 
-def _foreseen(face: Face, kind: str) -> Answer:
+def _foreseen(face: Face, kind: str, words: dict[str, Any]) -> Answer:
     """The preview as an answer; what would be refused is raised."""
     from nbledger.core.records import Preview
     from nbledger.keeper.calls import built
 
-    found = built(Preview, encode(ask(face, "preview", {"kind": kind})))
+    found = built(Preview, encode(ask(face, "preview", {"kind": kind, **words})))
     if found.refused is not None:
         raise from_dict(found.refused)
     return Answer(found, share_text.foreseen(found))

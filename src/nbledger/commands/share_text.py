@@ -10,19 +10,29 @@ if TYPE_CHECKING:
 
 
 def pushed(done: Mapping[str, Any]) -> str:
-    """One line for commits and snapshots, one for data, then the notes."""
+    """One line for commits and snapshots, one for data, then the notes, then what others cannot restore."""
     lines = []
     if done["remote"]:
         what = [_count(done["commits"], "commit")] if done["commits"] else []
+        what += [_count(done["tags"], "tag")] if done["tags"] else []
         what += [f"snapshots of {_count(done['runs'], 'run')}"] if done["runs"] else []
-        sent = f"pushed {' and '.join(what)}: {done['branch']} → {done['remote']}"
+        sent = f"pushed {_and(what)}: {done['branch']} → {done['remote']}"
         lines.append(sent if what else f"{done['remote']} has all of {done['branch']} already")
         if done["upstream"]:
             lines.append(f"{done['remote']}/{done['branch']} is the upstream of {done['branch']} now")
     lines.append(
         f"pushed {_count(done['data'], 'data file')}" if done["data"] else "no data were missing in the data remote"
     )
-    return "\n".join([*lines, *done["notes"]])
+    lines += done["notes"]
+    if done["gaps"]:
+        from nbledger.core.restorable import Gap, told
+
+        lines += ["others cannot restore:", *(f"  {line}" for line in told([Gap(**gap) for gap in done["gaps"]]))]
+    return "\n".join(lines)
+
+
+def _and(what: list[str]) -> str:
+    return " and ".join(filter(None, (", ".join(what[:-1]), what[-1]))) if what else ""
 
 
 def pulled(done: Mapping[str, Any]) -> str:
@@ -35,6 +45,8 @@ def pulled(done: Mapping[str, Any]) -> str:
     data = done["data"]
     more = f" and {len(data) - 5} more" if len(data) > 5 else ""
     lines.append(f"data brought: {', '.join(data[:5])}{more}" if data else "no data were missing")
+    if done["objects"]:
+        lines.append(f"into the cache, of other versions: {_count(done['objects'], 'data object')}")
     return "\n".join([*lines, *done["notes"]])
 
 

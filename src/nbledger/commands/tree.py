@@ -17,19 +17,21 @@ from nbledger.commands.gc import gc
 from nbledger.commands.init import init
 from nbledger.commands.join import join
 from nbledger.commands.pipeline import pipeline
+from nbledger.commands.prepush_hook import pre_push
 from nbledger.commands.promote import promote
 from nbledger.commands.repro import repro
 from nbledger.commands.reproduce import reproduce
 from nbledger.commands.run import run as run_notebooks
+from nbledger.commands.server import server
 from nbledger.commands.share import pull, push, undo
 from nbledger.commands.shared import ask, json_option
 from nbledger.commands.split import split
 from nbledger.commands.stage import stage
 from nbledger.commands.trust import trust
 from nbledger.core.errors import UsageError, nearest
-
-
 from nbledger.keeper.calls import perform
+
+
 class _Tree(click.Group):
     """A group that answers a misspelt verb with the nearest ones."""
 
@@ -200,7 +202,8 @@ ledger.add_command(check)
 ledger.add_command(code)
 ledger.add_command(stage)
 ledger.add_command(compare)
-for verb in (gc, join, pipeline, promote, pull, push, repro, reproduce, run_notebooks, split, trust, undo):
+ledger.add_command(server)
+for verb in (gc, join, pipeline, pre_push, promote, pull, push, repro, reproduce, run_notebooks, split, trust, undo):
     ledger.add_command(verb)
 
 

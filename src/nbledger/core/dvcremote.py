@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from nbledger.core import cache, dvc, dvcfiles, git, remoteerrors, remoteurl
+from nbledger.core import cache, dvc, dvcfiles, git, kept, remoteerrors, remoteurl
 from nbledger.core.credentialplaces import Option
 from nbledger.core.errors import Refused, UsageError
 from nbledger.core.project import Project
@@ -187,7 +187,8 @@ def _inside(project: Project, md5s: Iterable[str]) -> list[str]:
     """Hashes of the files that those of these objects hold which are folders, as far as the cache has their lists."""
     root = dvc.store(project).root
     lists = [cache.read_manifest(root / md5[:2] / md5[2:]) or {} for md5 in md5s if md5.endswith(".dir")]
-    return sorted({md5 for entries in lists for md5 in entries.values()})
+    # a list is somebody's file: what it names that is no hash could lead out of the cache
+    return sorted({md5 for entries in lists for md5 in entries.values() if kept.is_name(md5)})
 
 
 def fetch_objects(

@@ -147,9 +147,14 @@ def is_ancestor(repo: GitRepo, old: str, new: str) -> bool:
     return git.call(repo, "merge-base", "--is-ancestor", *ids, check=False).returncode == 0
 
 
-def hooks(repo: GitRepo, *names: str) -> list[str]:
-    """Those of these hooks that Git would run; nothing is."""
+def hooks_folder(repo: GitRepo) -> Path:
+    """Where Git looks for hooks; nothing is run."""
     listed = git.call(repo, "config", "--path", "-z", "--get-all", "core.hooksPath", check=False).stdout
     configured = os.fsdecode(listed).split("\0")[:-2]  # the last value is that of our call
-    folder = repo.root / configured[-1] if configured else repo.common_dir / "hooks"
+    return repo.root / configured[-1] if configured else repo.common_dir / "hooks"
+
+
+def hooks(repo: GitRepo, *names: str) -> list[str]:
+    """Those of these hooks that Git would run; nothing is."""
+    folder = hooks_folder(repo)
     return [name for name in names if os.access(folder / name, os.X_OK)]

@@ -16,6 +16,8 @@ from nbledger.core.errors import LedgerError, Refused, ToolFailed, Unreachable, 
 from nbledger.core.git import GitRepo
 
 LEDGER_REFS = "refs/nbledger/*"
+PUSHING = "NBLEDGER_PUSHING"
+"""Variable by which ``nbledger push`` tells the pre-push hook that it is no plain ``git push``."""
 _ASK = 30.0  # seconds in which a remote has to say what it has
 _SEND = 3600.0
 
@@ -50,6 +52,20 @@ class Route:
 
 def remotes(repo: GitRepo) -> list[str]:
     return git.text(repo, "remote", check=False).splitlines()
+
+
+def seen(repo: GitRepo, remote: str) -> dict[str, str]:
+    """{branch: commit} of a remote, as it was last seen."""
+    prefix = f"refs/remotes/{git.ref_name(remote)}/"
+    out = git.text(repo, "for-each-ref", "--format=%(objectname) %(refname)", prefix)
+    pairs = (line.split(" ", 1) for line in out.splitlines())
+    return {ref.removeprefix(prefix): commit for commit, ref in pairs if ref != f"{prefix}HEAD"}
+
+
+def tags(repo: GitRepo) -> dict[str, str]:
+    """{full name: id of the tag, or of the commit where it is a light one}."""
+    out = git.text(repo, "for-each-ref", "--format=%(objectname) %(refname)", "refs/tags/")
+    return {ref: commit for commit, ref in (line.split(" ", 1) for line in out.splitlines())}
 
 
 def current_branch(repo: GitRepo) -> str:
@@ -111,12 +127,17 @@ def has(repo: GitRepo, remote: str, *patterns: str) -> dict[str, str]:
 
 def push(repo: GitRepo, route: Route, specs: list[str]) -> dict[str, tuple[str, str]]:
     """``git push`` with the person's hooks: {ref on the remote: (flag, summary)}, flags as ``--porcelain`` has them. Raises
-    where nothing at all came through.
+    where nothing at all came through. Our own hook is told that the data have been looked after.
     """
     _refuse_within(repo, route.remote)
     upstream = ["--set-upstream"] if route.new_upstream else []
     done = git.call(
-        repo, "push", "--porcelain", *upstream, "--", route.remote, *specs, check=False, hooks=True, timeout=_SEND
+        repo,
+        *("push", "--porcelain", *upstream, "--", route.remote, *specs),
+        check=False,
+        hooks=True,
+        timeout=_SEND,
+        env={PUSHING: "1"},
     )
     found = {}
     for line in done.stdout.decode("utf-8", "surrogateescape").splitlines():
@@ -142,16 +163,51 @@ def _refuse_within(repo: GitRepo, remote: str) -> None:
 def fetch(repo: GitRepo, remote: str, *specs: str, quietly: bool = False) -> bool:
     """``git fetch``; with ``quietly`` only objects come, and no ref is moved. False where a ref was rejected.
 
-    With refs of our own (``specs``) nothing is pruned, whatever is configured: that would remove snapshots not yet pushed.
+    With refs of our own (``specs``), or where the remote's own configuration brings those of the ledger, nothing is pruned,
+    whatever is configured: that would remove snapshots not yet pushed.
     """
     only = ["--refmap=", "--no-write-fetch-head", "--no-recurse-submodules"] if quietly else []
-    only += ["--no-prune", "--no-prune-tags", "--no-tags"] if specs else []
+    only += ["--no-tags"] if specs else []
+    if f"{LEDGER_REFS}:{LEDGER_REFS}" in specs:
+        specs = (*specs, *(f"^{git.RUN_REFS}{run}" for run in let_go(repo)))
+    only += ["--no-prune", "--no-prune-tags"] if specs or maps_ledger(repo, remote) else []
     done = git.call(repo, "fetch", "--quiet", *only, "--", remote, *specs, check=False, timeout=_SEND, network=True)
     if done.returncode == 0:
         return True
     if b"[rejected]" in done.stderr:
         return False
     raise complaint(repo, remote, "fetch", done)
+
+
+def maps_ledger(repo: GitRepo, remote: str) -> bool:
+    """Whether a plain ``git fetch`` of this remote writes to the refs of the ledger (and, with prune, removes some)."""
+    key = f"remote.{git.ref_name(remote)}.fetch"
+    specs = git.text(repo, "config", "--get-all", key, check=False).splitlines()
+    targets = [spec.partition(":")[2].partition("*")[0] for spec in specs]
+    ours = LEDGER_REFS.partition("*")[0]
+    return any(t.startswith("refs/") and (t.startswith(ours) or ours.startswith(t)) for t in targets)
+
+
+def let_go_file(repo: GitRepo) -> Path:
+    return repo.common_dir / "nbledger" / "let-go"
+
+
+def let_go(repo: GitRepo) -> list[str]:
+    """Runs whose snapshots ``gc --keep`` removed here: they are fetched one by one when they are asked for, never all."""
+    try:
+        return [run for run in let_go_file(repo).read_text().split() if re.fullmatch(r"[0-9a-f]{32}", run)]
+    except (OSError, UnicodeDecodeError):
+        return []
+
+
+def prunes_ledger(repo: GitRepo) -> list[str]:
+    """Remotes of which a plain ``git fetch`` removes snapshots that they have not."""
+    found = []
+    for remote in remotes(repo):
+        said = git.config(repo, f"remote.{remote}.prune") or git.config(repo, "fetch.prune")
+        if said.lower() in ("true", "yes", "on", "1") and maps_ledger(repo, remote):
+            found.append(remote)
+    return found
 
 
 def complaint(repo: GitRepo, remote: str, verb: str, done: subprocess.CompletedProcess[bytes]) -> LedgerError:

@@ -145,7 +145,7 @@ def keep(project: Project, wanted: Iterable[str]) -> Done:
 
     No failure is an error: what cannot be protected is noted, and told by ``status`` and ``doctor``.
     """
-    done, md5s = Done(), sorted(filter(_is_name, set(wanted)))
+    done, md5s = Done(), sorted(filter(is_name, set(wanted)))
     if project.scratch or not md5s:
         return done
     where = place(project)
@@ -182,7 +182,7 @@ def _kept(where: Place, md5: str) -> bool:
 def has(project: Project, md5: str) -> bool:
     """Whether an object is kept, a folder with all its files."""
     where = place(project)
-    return where is not None and _is_name(md5) and _kept(where, md5)
+    return where is not None and is_name(md5) and _kept(where, md5)
 
 
 def _held(root: Path, md5: str) -> bool:
@@ -211,10 +211,11 @@ def entries(objects: Path, md5: str) -> list[str]:
     """The files of a folder; nothing for a file. What a list names that is no hash could lead out of the cache."""
     if not md5.endswith(".dir"):
         return []
-    return sorted(filter(_is_name, set((cache.read_manifest(objects / md5[:2] / md5[2:]) or {}).values())))
+    return sorted(filter(is_name, set((cache.read_manifest(objects / md5[:2] / md5[2:]) or {}).values())))
 
 
-def _is_name(md5: object) -> bool:
+def is_name(md5: object) -> bool:
+    """Whether it is the hash of an object."""
     return isinstance(md5, str) and re.fullmatch(r"[0-9a-f]{32}(\.dir)?", md5) is not None
 
 
@@ -320,7 +321,7 @@ def _wanted(where: Place, objects: Path, links: Path, wanted: Iterable[str] | No
         found = {md5: None for root in (links, partial(links)) for md5 in listed(root)}
         yield from sorted(found, key=lambda md5: md5.endswith(".dir"))
         return
-    for md5 in filter(_is_name, wanted):
+    for md5 in filter(is_name, wanted):
         for root in (links, partial(links), objects):
             yield from entries(root, md5)
         yield md5

@@ -1,17 +1,35 @@
 """``pull``: the branch, fast-forward only, the snapshots of runs, then the data that the present state needs.
 
-Nothing is merged, rebased or stashed. What the person has changed and the pull would replace is a reason to refuse.
+Nothing is merged, rebased or stashed. What the person has changed and the pull would replace is a reason to refuse. A pull
+that was killed is gone on with by the next one: which data it was to replace stands in ``.nbledger/pull.json``.
 """
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from nbledger.core import datachange, dvc, dvcremote, files, git, gitlog, gitremote, hashes, versions
+from nbledger.core import (
+    datachange,
+    dvc,
+    dvcremote,
+    elsedata,
+    files,
+    git,
+    gitfilters,
+    gitlog,
+    gitremote,
+    hashes,
+    notebookoutputs,
+    pointers,
+    versions,
+)
 from nbledger.core.dvcfiles import Out, Row
-from nbledger.core.errors import LedgerError, Refused
+from nbledger.core.elsedata import Scope
+from nbledger.core.errors import LedgerError, Refused, UsageError, nearest
 from nbledger.core.gitremote import LEDGER_REFS, Route
 from nbledger.core.project import Project
 
@@ -20,9 +38,20 @@ _NAMED = 12
 
 
 @dataclass(frozen=True)
+class Wanted:
+    """Which data. ``paths``: of these outputs, or files of them, only (relative to the root; none: all that the present
+    state needs); ``scopes``: of these commits too, into the cache.
+    """
+
+    paths: tuple[str, ...] = ()
+    scopes: tuple[Scope, ...] = ()
+
+
+@dataclass(frozen=True)
 class Plan:
     """What a pull would do. ``commit`` is where the branch would go (None: it is there); ``files``: {path: A, M, D} of what
-    the work tree gets; ``runs``: snapshots that are not here; ``data``: outputs that are missing or get another version.
+    the work tree gets; ``runs``: snapshots that are not here; ``data``: outputs that are missing or get another version;
+    ``left`` those that do not, since only others are wanted; ``more``: versions that the cache gets beside.
     """
 
     route: Route | None
@@ -32,12 +61,16 @@ class Plan:
     files: dict[str, str] = field(default_factory=dict)
     runs: int = 0
     data: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
+    more: int = 0
     notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Pulled:
-    """What came: ``commits`` of the branch, now at ``commit``, ``runs`` snapshots, the versions of ``data``."""
+    """What came: ``commits`` of the branch, now at ``commit``, ``runs`` snapshots, the versions of ``data``; ``objects``
+    that came into the cache beside.
+    """
 
     remote: str | None
     branch: str | None
@@ -46,26 +79,48 @@ class Pulled:
     runs: int
     data: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    objects: int = 0
 
 
-def plan(project: Project) -> Plan:
+def plan(project: Project, wanted: Wanted | None = None) -> Plan:
     """Ask the remote; raises where a pull would fail. Objects of new commits are fetched, no ref is moved."""
-    repo = project.git
+    repo, wanted = project.git, wanted or Wanted()
     if repo is None:
         raise Refused("there is no Git repository here", "%ledger init makes one")
     if under_way := git.operation(repo):
         raise Refused(f"a {under_way} is under way in this repository", "finish it first")
     git.refuse_if_locked(repo)
     route, store = gitremote.pull_route(repo), dvcremote.default_remote(project)
-    missing = tuple(out.path for out in _needed(project, set()))
+    missing = tuple(out.path for out in _needed(project, _begun(project)))
     if route is None:
         if store is None:
             raise Refused("there is no remote to pull from", "git remote add origin URL")
-        return Plan(None, data=missing, notes=("there is no Git remote: only data are looked for",))
-    notes: tuple[str, ...] = ()
-    if store is None and missing:
-        notes = ("there is no default data remote: missing data stay missing",)
-    return _commits(project, repo, Plan(route, data=missing, notes=notes), route)
+        asked = Plan(None, data=missing, notes=("there is no Git remote: only data are looked for",))
+    else:
+        notes = ("there is no default data remote: missing data stay missing",) if store is None and missing else ()
+        asked = _commits(project, repo, Plan(route, data=missing, notes=notes), route)
+    if wanted.scopes:
+        asked = replace(asked, more=len(elsedata.missing(project, wanted.scopes)))
+    if not wanted.paths:
+        return asked
+    if asked.commit is None:
+        _refuse_unknown(project, wanted.paths)
+    chosen = tuple(path for path in asked.data if _chosen(path, wanted.paths))
+    return replace(asked, data=chosen, left=tuple(path for path in asked.data if path not in chosen))
+
+
+def _chosen(path: str, paths: Sequence[str]) -> bool:
+    """Whether an output is named, holds what is named, or lies in it."""
+    return any(path == one or path.startswith(f"{one}/") or one.startswith(f"{path}/") for one in paths)
+
+
+def _refuse_unknown(project: Project, paths: Sequence[str]) -> None:
+    outs = [out.path for out in dvc.outputs(project)[0] if out.cached]
+    for path in paths:
+        if not any(_chosen(out, [path]) for out in outs):
+            raise UsageError(
+                f"DVC tracks nothing at {path}", nearest(path, outs) or "nbledger status lists what there is"
+            )
 
 
 def _commits(project: Project, repo: git.GitRepo, asked: Plan, route: Route) -> Plan:
@@ -77,13 +132,14 @@ def _commits(project: Project, repo: git.GitRepo, asked: Plan, route: Route) -> 
     if not git.has_commit(repo, new):
         gitremote.fetch(repo, route.remote, route.target, quietly=True)
     here = git.ledger_refs(repo)
-    runs = sum(1 for ref in there if ref != route.target and ref not in here)
+    let_go = {git.RUN_REFS + run for run in gitremote.let_go(repo)}
+    runs = sum(1 for ref in there if ref != route.target and ref not in here and ref not in let_go)
     if gitlog.is_ancestor(repo, new, head):
         return replace(asked, runs=runs)
     if not gitlog.is_ancestor(repo, head, new):
         raise Refused(
             f"{route.branch} and {route.remote} have diverged: each has commits that the other has not",
-            "git pull --rebase (or git merge) joins them; then nbledger pull brings the data",
+            f"{gitfilters.how_to_join(project)}; then nbledger pull brings the data",
         )
     changed = gitlog.changed_paths(repo, head, new)
     _refuse_overlap(repo, changed)
@@ -146,6 +202,33 @@ def _needed(project: Project, changed: set[str]) -> list[Out]:
     return [out for out in outs if out.path in old or not os.path.exists(project.root / out.path)]
 
 
+# ── what a pull that was killed had still to do ──────────────────────────────────────────────────────────
+
+
+def _begun(project: Project) -> set[str]:
+    """Pointers that were changed by a pull which did not come to its data."""
+    try:
+        return set(map(str, json.loads((project.state / "pull.json").read_bytes())["pointers"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return set()
+
+
+def _begin(project: Project, pointers: set[str]) -> None:
+    files.write_atomic(project.ensure_state() / "pull.json", json.dumps({"pointers": sorted(pointers)}))
+
+
+def _left(project: Project, outs: Iterable[Out]) -> None:
+    """Remember what of the present state was not brought, or in part only: the next pull brings it, if nothing else is said."""
+    if pointers_left := {datachange.pointer_of(out) for out in outs}:
+        _begin(project, pointers_left)
+        return
+    with contextlib.suppress(FileNotFoundError):
+        (project.state / "pull.json").unlink()
+
+
+# ── what it says, and does ───────────────────────────────────────────────────────────────────────────────
+
+
 def told(asked: Plan) -> list[str]:
     """One line a thing that a pull would do."""
     lines = []
@@ -162,6 +245,10 @@ def told(asked: Plan) -> list[str]:
             lines.append(f"snapshots of {_count(asked.runs, 'run')} ← {asked.route.remote} (refs/nbledger/)")
     if asked.data:
         lines.append(f"data that the state then needs: {_some(asked.data)}")
+    if asked.more:
+        lines.append(f"{_count(asked.more, 'other version')} of data → the cache")
+    if asked.left:
+        lines.append(f"not brought, since you named others: {_some(asked.left)}")
     return [*lines, *asked.notes]
 
 
@@ -172,18 +259,24 @@ def overwritten(asked: Plan) -> list[str]:
     return [*lines[:50], *([f"… and {len(lines) - 50} more"] if len(lines) > 50 else [])]
 
 
-def pull(project: Project, progress: Progress | None = None) -> Pulled:
+def pull(project: Project, progress: Progress | None = None, wanted: Wanted | None = None) -> Pulled:
     """Do it. A step that fails is raised with what was done before it."""
+    wanted = wanted or Wanted()
     with files.lock(project.ensure_state() / "share.lock", 2.0, "push or pull"):
         tell = progress or (lambda *_: None)
-        tell(0, 3, "asking the remote")
-        asked = plan(project)
+        steps = 4 if wanted.scopes else 3
+        tell(0, steps, "asking the remote")
+        asked = plan(project, wanted)
         notes = list(asked.notes)
         if asked.route is not None:
-            tell(1, 3, f"{asked.route.branch} from {asked.route.remote}")
+            tell(1, steps, f"{asked.route.branch} from {asked.route.remote}")
             _advance(project, asked, asked.route, notes)
-        tell(2, 3, "data")
-        came = _data(project, asked, notes)
+        tell(2, steps, "data")
+        came = _data(project, asked, wanted, notes)
+        objects = 0
+        if wanted.scopes:
+            tell(3, steps, "data of other versions")
+            objects = _more(project, wanted, notes)
         route = asked.route
         head = git.head(project.git).commit if project.git is not None else None
         return Pulled(
@@ -194,6 +287,7 @@ def pull(project: Project, progress: Progress | None = None) -> Pulled:
             asked.runs,
             came,
             tuple(notes),
+            objects,
         )
 
 
@@ -206,37 +300,65 @@ def _advance(project: Project, asked: Plan, route: Route, notes: list[str]) -> N
     if asked.commit is None:
         return
     git.refuse_if_locked(repo)
-    done = git.call(
-        repo,
-        *("merge", "--ff-only", "--no-autostash", "--no-overwrite-ignore", "--quiet", asked.commit),
-        check=False,
-        hooks=True,
-        env={"GIT_REFLOG_ACTION": "pull"},
-    )
+    _begin(project, _begun(project) | set(filter(pointers.is_pointer, asked.files)))
+    with notebookoutputs.kept(project, asked.files):
+        done = git.call(
+            repo,
+            *("merge", "--ff-only", "--no-autostash", "--no-overwrite-ignore", "--quiet", asked.commit),
+            check=False,
+            hooks=True,
+            env={"GIT_REFLOG_ACTION": "pull"},
+        )
     if done.returncode != 0:
         raise git.failure("merge", done)
 
 
-def _data(project: Project, asked: Plan, notes: list[str]) -> tuple[str, ...]:
-    outs = _needed(project, set(asked.files))
-    if not outs:
-        return ()
-    names = tuple(out.path for out in outs)
-    if dvcremote.default_remote(project) is None:
-        at_hand = versions.Cached(project)
-        names = tuple(
-            out.path for out in outs if at_hand.has(Row(out.path, out.md5, out.size, out.nfiles, True, out.legacy))
+def _data(project: Project, asked: Plan, wanted: Wanted, notes: list[str]) -> tuple[str, ...]:
+    """Bring what is needed and wanted; all that is needed and not wanted is said."""
+    if wanted.paths:
+        _refuse_unknown(project, wanted.paths)
+    outs = _needed(project, _begun(project) | set(asked.files))
+    chosen = [out for out in outs if not wanted.paths or _chosen(out.path, wanted.paths)]
+    if len(chosen) < len(outs):
+        notes.append(
+            f"not brought, since you named others: {_some(sorted({o.path for o in outs} - {o.path for o in chosen}))}"
         )
-        if len(names) < len(outs):
-            notes.append(
-                f"not brought, for want of a default data remote: {_some(sorted({o.path for o in outs} - {*names}))}"
-            )
+    if dvcremote.default_remote(project) is None:
+        chosen = _at_hand(project, chosen, notes)
+    names = tuple(dict.fromkeys(name for out in chosen for name in _parts(project, out, wanted.paths)))
     try:
-        dvc.pull(project, names)
+        if names:
+            dvc.pull(project, names)
     except LedgerError as err:
         before = "the commits are pulled, but not all data: " if asked.commit else ""
-        raise type(err)(f"{before}{err.message}", err.hint) from err
+        raise elsedata.explained(project, chosen, err, before) from err
+    _left(project, [out for out in outs if out.path not in names])
     return names
+
+
+def _parts(project: Project, out: Out, paths: Sequence[str]) -> list[str]:
+    """What of an output is wanted: files of a folder that is not here, or all of it."""
+    inside = [path for path in paths if path.startswith(f"{out.path}/")]
+    whole = not inside or any(out.path == path or out.path.startswith(f"{path}/") for path in paths)
+    return [out.path] if whole else inside
+
+
+def _at_hand(project: Project, outs: Sequence[Out], notes: list[str]) -> list[Out]:
+    """Those that the cache has whole: there is no remote to get others from."""
+    here = versions.Cached(project)
+    found = [out for out in outs if here.has(Row(out.path, out.md5, out.size, out.nfiles, True, out.legacy))]
+    if len(found) < len(outs):
+        lacking = sorted({out.path for out in outs} - {out.path for out in found})
+        notes.append(f"not brought, for want of a default data remote: {_some(lacking)}")
+    return found
+
+
+def _more(project: Project, wanted: Wanted, notes: list[str]) -> int:
+    count, left = elsedata.bring(project, wanted.scopes)
+    if left:
+        named = _some(sorted({f"{need.path} (of {need.where})" for need in left}))
+        notes.append(f"in no remote, so not brought: {named}")
+    return count
 
 
 def _some(names: Iterable[str]) -> str:

@@ -1,26 +1,45 @@
 """``push``: what others need to have the same: first the data, then the branch together with the snapshots of runs.
 
 Nothing is ever forced. The person's ``pre-push`` hook runs once, for the branch and the snapshots, as with ``git push``.
+A push that was killed, wherever, is gone on with by the next one: data that are there are not sent again, and no commit is
+sent before the data that it names.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 
-from nbledger.core import dvc, dvcremote, files, git, gitlog, gitremote, snapshotdata
+from nbledger.core import dvc, dvcremote, files, git, gitlog, gitremote, needs, prepush, restorable, whereabouts
 from nbledger.core.errors import LedgerError, Refused
 from nbledger.core.gitremote import LEDGER_REFS, Route
+from nbledger.core.needs import Need
 from nbledger.core.project import Project
+from nbledger.core.restorable import Gap
+from nbledger.core.whereabouts import Found
 
 Progress = Callable[[int, int, str], None]
 _NAMED = 12
 
 
 @dataclass(frozen=True)
+class Wanted:
+    """What to push. ``runs``: their snapshots; ``tags``: all that the remote has not; ``allow_missing``: also commits whose
+    data are neither here nor in the remote. ``waiting``: how many runs are not published yet, to be told.
+    """
+
+    runs: bool = True
+    tags: bool = False
+    allow_missing: bool = False
+    waiting: int = 0
+
+
+@dataclass(frozen=True)
 class Plan:
-    """What a push would send. ``commits``: their ids and first lines, the newest first, of ``count`` in all; ``runs``: the
-    snapshot refs that the remote lacks. ``data``: outputs whose present version the data remote lacks.
+    """What a push would send. ``commits``: their ids and first lines, the newest first, of ``count`` in all; ``runs`` and
+    ``tags``: the refs that the remote lacks; ``unsent``: snapshots that are left here. ``data``: outputs whose present
+    version the data remote lacks, ``unnamed`` those of which no commit names it yet; ``older``: those of which it lacks another version that is named; ``found`` all of these.
+    ``gaps``: what others could not restore after it.
     """
 
     route: Route | None
@@ -28,15 +47,23 @@ class Plan:
     new_branch: bool = False
     count: int = 0
     commits: tuple[str, ...] = ()
-    runs: dict[str, str] | None = None
+    runs: dict[str, str] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
+    unsent: tuple[str, ...] = ()
     data: tuple[str, ...] = ()
+    unnamed: tuple[str, ...] = ()
+    older: tuple[str, ...] = ()
+    found: tuple[Found, ...] = ()
+    gaps: tuple[Gap, ...] = ()
     notes: tuple[str, ...] = ()
     hook: bool = False
 
 
 @dataclass(frozen=True)
 class Pushed:
-    """What was sent: ``data`` files, ``commits`` of ``branch`` to ``remote``, snapshots of ``runs``."""
+    """What was sent: ``data`` files, ``commits`` of ``branch`` to ``remote``, snapshots of ``runs``, ``tags``; ``gaps``:
+    what others cannot restore all the same.
+    """
 
     remote: str | None
     branch: str | None
@@ -45,11 +72,21 @@ class Pushed:
     data: int
     upstream: bool
     notes: tuple[str, ...] = ()
+    tags: int = 0
+    gaps: tuple[Gap, ...] = ()
 
 
-def plan(project: Project) -> Plan:
+@dataclass
+class _There:
+    """What the Git remote has: ``known`` commits, and ``others`` {commit: what to call it} whose data must be had too."""
+
+    known: list[str] = field(default_factory=list)
+    others: dict[str, str] = field(default_factory=dict)
+
+
+def plan(project: Project, wanted: Wanted | None = None) -> Plan:
     """Ask the remotes what they lack; raises where a push would fail."""
-    repo = project.git
+    repo, wanted = project.git, wanted or Wanted()
     if repo is None:
         raise Refused("there is no Git repository here", "%ledger init makes one")
     route, store = gitremote.push_route(repo), dvcremote.default_remote(project)
@@ -57,38 +94,115 @@ def plan(project: Project) -> Plan:
         raise Refused(
             "there is no remote to push to", "git remote add origin URL; nbledger init --remote URL for the data"
         )
-    notes = []
+    asked, there = Plan(route, store), _There()
     if route is None:
-        notes.append("there is no Git remote: the commits stay here (git remote add origin URL)")
-    outs = [out for out in dvc.outputs(project)[0] if out.cached and out.md5]
-    if store is None and outs:
-        notes.append("there is no default data remote: the data stay here (nbledger init --remote URL)")
-    lacking = tuple(dvcremote.not_in_remote(project)) if store is not None and outs else ()
-    asked = Plan(route, store, runs={}, data=lacking, notes=tuple(notes))
-    return asked if route is None else _commits(repo, route, asked)
+        asked = replace(asked, notes=("there is no Git remote: the commits stay here (git remote add origin URL)",))
+    else:
+        asked = _commits(repo, route, asked, wanted, there)
+    return _data(project, asked, wanted, there)
 
 
-def _commits(repo: git.GitRepo, route: Route, asked: Plan) -> Plan:
+def _commits(repo: git.GitRepo, route: Route, asked: Plan, wanted: Wanted, found: _There) -> Plan:
     head = git.head(repo).commit
     assert head is not None
-    there = gitremote.has(repo, route.remote, route.target, LEDGER_REFS)
+    there = gitremote.has(repo, route.remote, route.target, LEDGER_REFS, "refs/tags/*")
     old = there.get(route.target)
     if old is not None and not (git.has_commit(repo, old) and gitlog.is_ancestor(repo, old, head)):
         raise Refused(f"{route.remote} has commits that you do not have", "nbledger pull first")
     here = git.ledger_refs(repo)
     runs = {ref: commit for ref, commit in here.items() if ref not in there}
+    tags = {ref: commit for ref, commit in gitremote.tags(repo).items() if ref not in there} if wanted.tags else {}
     differing = sorted(ref for ref, commit in here.items() if there.get(ref, commit) != commit)
     notes = list(asked.notes)
     if differing:
         notes.append(f"{route.remote} has another {differing[0]}: it is left as it is")
+    seen = gitremote.seen(repo, route.remote)
+    found.known = [*seen.values(), *there.values()]
+    found.others = {commit: f"{route.remote}/{name}" for name, commit in seen.items()}
+    found.others |= {c: _called(ref) for ref, c in (gitremote.tags(repo) | here).items() if ref in there}
     count = gitlog.count(repo, old, head) if old else int(git.text(repo, "rev-list", "--count", "HEAD", "--"))
-    named = tuple(gitlog.subjects(repo, old, head, _NAMED)) if count else ()
-    hook = bool(gitlog.hooks(repo, "pre-push"))
-    return replace(asked, new_branch=old is None, count=count, commits=named, runs=runs, notes=tuple(notes), hook=hook)
+    return replace(
+        asked,
+        new_branch=old is None,
+        count=count,
+        commits=tuple(gitlog.subjects(repo, old, head, _NAMED)) if count else (),
+        runs=runs if wanted.runs else {},
+        tags=tags,
+        unsent=() if wanted.runs else tuple(runs),
+        notes=tuple(notes),
+        hook=prepush.others(repo),
+    )
+
+
+def _data(project: Project, asked: Plan, wanted: Wanted, there: _There) -> Plan:
+    """What the data remote lacks of the present state, of new commits, of runs, and of what others have already."""
+    outs = [out for out in dvc.outputs(project)[0] if out.cached and out.md5] if project.dvc_root else []
+    notes = list(asked.notes)
+    if asked.store is None and outs:
+        notes.append("there is no default data remote: the data stay here (nbledger init --remote URL)")
+    lacking = dvcremote.not_in_remote(project) if asked.store is not None and outs else []
+    present, new, snapshots, others = _named(project, asked, there)
+    now, brought = {need.version for need in present}, {need.version for need in new}
+    sent = now | brought | {need.version for need in snapshots}
+    every = {need.version: need for need in reversed((*present, *new, *snapshots, *others))}
+    found = whereabouts.look(project, list(every.values()), inside=lambda need: need.version in sent)
+    lost = [one for one in found if one.lost and not one.why and not one.need.made and one.need.version in brought]
+    if lost and asked.route is not None and not wanted.allow_missing:
+        named = restorable.some([f"{one.need.path} (in {one.need.where})" for one in lost])
+        raise Refused(
+            f"data that your commits name are neither here nor in the remote: {named}",
+            "track them again where the bytes are, or fetch them; --allow-missing pushes the commits without them",
+        )
+    sendable = [one.need for one in found if one.here and not one.why]
+    nothing = {one.need.path for one in found if one.lost and not one.here}
+    data = tuple(sorted({*lacking} - nothing | {need.path for need in sendable if need.version in now}))
+    gaps = restorable.of_data(one for one in found if one.lost or one.why)
+    gaps += restorable.of_sources([*present, *new])
+    gaps += restorable.of_work_tree(project) + restorable.of_runs(project, wanted.waiting)
+    if asked.route is not None and project.git is not None:
+        gaps += restorable.of_snapshots(asked.unsent)
+        gaps += restorable.of_places(project.git, asked.route.remote, asked.store)
+    return replace(
+        asked,
+        data=data,
+        unnamed=_unnamed(project, lacking, [one.need for one in found if not one.why]),
+        older=tuple(sorted({need.path for need in sendable if need.version not in now} - set(data))),
+        found=tuple(found),
+        gaps=tuple(gaps),
+        notes=tuple(notes),
+    )
+
+
+def _unnamed(project: Project, lacking: Sequence[str], known: Iterable[Need]) -> tuple[str, ...]:
+    """Outputs whose present version is not among those that are sent by their hash: it is in no commit yet, or the remote
+    knows no hashes.
+    """
+    now = {out.path: out.md5 for out in dvc.outputs(project)[0] if out.path in lacking}
+    named = {(need.path, need.md5) for need in known}
+    return tuple(path for path in lacking if (path, now.get(path)) not in named)
+
+
+def _named(project: Project, asked: Plan, there: _There) -> tuple[list[Need], ...]:
+    """Versions that HEAD holds, that new commits bring, that the snapshots to be sent hold, and that others have."""
+    assert project.git is not None
+    head = git.head(project.git)
+    if head.commit is None:
+        return [], [], [], []
+    label = head.branch or "HEAD"
+    tips = {head.commit: label} | {commit: _called(ref) for ref, commit in asked.tags.items()}
+    new = needs.of_new(project, tips, there.known) if asked.route is not None else []
+    present = needs.of_trees(project, {head.commit: label})
+    snapshots = needs.of_trees(project, {commit: _called(ref) for ref, commit in asked.runs.items()})
+    return present, new, snapshots, needs.of_trees(project, there.others)
+
+
+def _called(ref: str) -> str:
+    kind, _, name = ref.removeprefix("refs/").partition("/")
+    return f"tag {name}" if kind == "tags" else f"run {name.rpartition('/')[2][:8]}"
 
 
 def told(asked: Plan) -> list[str]:
-    """One line a thing that a push would do."""
+    """One line a thing that a push would do, then what others could not restore all the same."""
     lines = []
     if asked.store is not None:
         name, url = asked.store
@@ -98,8 +212,8 @@ def told(asked: Plan) -> list[str]:
             else "data: nothing that the present state needs is missing there"
         )
         lines.append(f"{what} → {name} ({url})")
-        if asked.runs:
-            lines.append(f"data that {_runs(len(asked.runs))} read → {name}, as far as it is missing there")
+        if asked.older:
+            lines.append(f"other versions, which commits or runs name: {_some(asked.older)} → {name}")
     if asked.route is not None:
         route = asked.route
         where = f"{route.remote}/{route.target.removeprefix('refs/heads/')} ({route.url})"
@@ -115,59 +229,74 @@ def told(asked: Plan) -> list[str]:
             lines.append(
                 f"{route.remote}/{route.branch} becomes the upstream of {route.branch}: it has none, and there is one remote"
             )
+        if asked.tags:
+            lines.append(f"tags: {_some([ref.removeprefix('refs/tags/') for ref in asked.tags])} → {route.remote}")
         if asked.runs:
-            lines.append(f"snapshots of {_runs(len(asked.runs))} → {route.remote} (refs/nbledger/)")
-        lines += ["your pre-push hook runs"] if asked.hook and (asked.count or asked.runs) else []
+            lines.append(f"snapshots of {_count(len(asked.runs), 'run')} → {route.remote} (refs/nbledger/)")
+        lines += ["your pre-push hook runs"] if asked.hook and (asked.count or asked.runs or asked.tags) else []
         lines.append("nothing is overwritten there, nothing is forced")
-    return [*lines, *asked.notes]
+    lines += asked.notes
+    if asked.gaps:
+        lines += ["others could not restore, even then:", *(f"  {line}" for line in restorable.told(asked.gaps))]
+    return lines
 
 
-def push(project: Project, progress: Progress | None = None) -> Pushed:
+def push(project: Project, progress: Progress | None = None, wanted: Wanted | None = None) -> Pushed:
     """Send data, then commits and snapshots. A step that fails is raised with what was done before it."""
     with files.lock(project.ensure_state() / "share.lock", 2.0, "push or pull"):
         tell = progress or (lambda *_: None)
         if project.git is not None:
             git.refuse_hooks_of_a_stranger(project.git, "push")
         tell(0, 3, "asking the remotes")
-        asked = plan(project)
-        sent, notes = 0, list(asked.notes)
-        if asked.store is not None:
-            tell(1, 3, f"data to {asked.store[0]}")
-            sent = _send_data(project, asked, notes)
+        asked = plan(project, wanted)
+        sent, gaps, notes = 0, list(asked.gaps), list(asked.notes)
+        if asked.store is not None or any(one.here and not one.why for one in asked.found):
+            tell(1, 3, f"data to {asked.store[0] if asked.store else 'their remotes'}")
+            sent = _send_data(project, asked, gaps)
         if asked.route is None:
-            return Pushed(None, None, 0, 0, sent, False, tuple(notes))
+            return Pushed(None, None, 0, 0, sent, False, tuple(notes), 0, tuple(gaps))
         tell(2, 3, f"{asked.route.branch} to {asked.route.remote}")
-        runs = _send_commits(project, asked, asked.route, notes, sent)
+        runs, tags = _send_commits(project, asked, asked.route, notes, gaps, sent)
+        route = asked.route
+        upstream = route.new_upstream
         return Pushed(
-            asked.route.remote, asked.route.branch, asked.count, runs, sent, asked.route.new_upstream, tuple(notes)
+            route.remote,
+            route.branch,
+            asked.count,
+            runs,
+            sent,
+            upstream,
+            tuple(notes),
+            tags,
+            tuple(dict.fromkeys(gaps)),
         )
 
 
-def _send_data(project: Project, asked: Plan, notes: list[str]) -> int:
-    """What the work tree, HEAD and the new snapshots name."""
-    sent = dvc.push(project) if asked.data else 0
-    assert project.git is not None
-    head = git.head(project.git).commit
-    commits = [*([head] if head else []), *(asked.runs or {}).values()]
-    wanted = snapshotdata.of_commits(project, commits)
-    if wanted.lost:
-        notes.append(f"not in the cache here, so not pushed from here: {_some(wanted.lost)}")
-    if wanted.rows and dvcremote.versioned(project):
-        notes.append("the data remote keeps versions itself: only the present data go there, not those of older runs")
-    elif wanted.rows:
-        sent += dvcremote.push_objects(project, wanted.md5s(legacy=False), wanted.md5s(legacy=True))
+def _send_data(project: Project, asked: Plan, gaps: list[Gap]) -> int:
+    """What the work tree, HEAD, the new commits and snapshots name; then it is asked whether all is there."""
+    sent = dvc.push(project, asked.unnamed) if asked.unnamed else 0
+    wanted = [one for one in asked.found if one.here and not one.why]
+    if not wanted:
+        return sent
+    sent += whereabouts.send(project, wanted)
+    left = [one for one in whereabouts.look(project, [one.need for one in wanted]) if one.here]
+    gaps += restorable.of_data(left)
     return sent
 
 
-def _send_commits(project: Project, asked: Plan, route: Route, notes: list[str], sent: int) -> int:
+def _send_commits(
+    project: Project, asked: Plan, route: Route, notes: list[str], gaps: list[Gap], sent: int
+) -> tuple[int, int]:
+    """How many snapshots and tags are there now."""
     assert project.git is not None
     specs = (
         [f"refs/heads/{route.branch}:{route.target}"] if asked.count or asked.new_branch or route.new_upstream else []
     )
+    specs += [f"{ref}:{ref}" for ref in asked.tags]
     if asked.runs:
         specs.append(f"{LEDGER_REFS}:{LEDGER_REFS}")
     if not specs:
-        return 0
+        return 0, 0
     try:
         results = gitremote.push(project.git, route, specs)
         flag, summary = results.get(route.target, ("=", ""))
@@ -179,11 +308,17 @@ def _send_commits(project: Project, asked: Plan, route: Route, notes: list[str],
         if not sent:
             raise
         raise type(err)(f"the data are pushed, the commits are not: {err.message}", err.hint) from err
-    rejected = sorted(ref for ref, (flag, _) in results.items() if flag == "!" and ref.startswith("refs/nbledger/"))
-    if rejected:
-        why = results[rejected[0]][1]
-        notes.append(f"{route.remote} rejected {_count(len(rejected), 'snapshot')}: {why}")
-    return sum(1 for ref in asked.runs or () if results.get(ref, ("!", ""))[0] in "* ")
+    for refs, what in ((asked.runs, "snapshot"), (asked.tags, "tag")):
+        rejected = sorted(ref for ref in refs if results.get(ref, ("", ""))[0] == "!")
+        if rejected:
+            why = results[rejected[0]][1]
+            notes.append(f"{route.remote} rejected {_count(len(rejected), what)}: {why}")
+            gaps += restorable.of_snapshots(rejected) if refs is asked.runs else []
+    return _arrived(results, asked.runs), _arrived(results, asked.tags)
+
+
+def _arrived(results: dict[str, tuple[str, str]], refs: Iterable[str]) -> int:
+    return sum(1 for ref in refs if results.get(ref, ("!", ""))[0] in "* ")
 
 
 def _some(names: tuple[str, ...] | list[str]) -> str:
@@ -193,7 +328,3 @@ def _some(names: tuple[str, ...] | list[str]) -> str:
 
 def _count(count: int, what: str) -> str:
     return f"{count:,} {what}{'' if count == 1 else 's'}"
-
-
-def _runs(count: int) -> str:
-    return _count(count, "run")

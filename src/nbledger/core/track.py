@@ -411,8 +411,10 @@ def _settle_index(repo: git.GitRepo, pointers: dict[str, str], lined: _Lined, go
 
 
 def _pushed(project: Project, done: Sequence[_Done], commit: str | None) -> None:
+    from nbledger.core import whereabouts
+
     try:
-        dvc.push(project, [one.target.rel for one in done])
+        whereabouts.push_tracked(project, {one.target.rel: one.target.pointer for one in done})
     except LedgerError as err:
         state = "tracked and committed" if commit else "tracked"
         raise type(err)(f"the data are {state}, but not pushed: {err.message}", err.hint) from err

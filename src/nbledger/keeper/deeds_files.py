@@ -55,9 +55,10 @@ def use_version(project: Project, args: Args, progress: Progress | None) -> list
 def push(project: Project, args: Args, progress: Progress | None) -> Pushed:
     """Data, then the branch and the snapshots of runs."""
     from nbledger.core import push as core
+    from nbledger.keeper.sharing import push_words
 
     try:
-        return core.push(project, progress)
+        return core.push(project, progress, push_words(project, args))
     finally:
         sent(project, {}, None)
 
@@ -65,9 +66,10 @@ def push(project: Project, args: Args, progress: Progress | None) -> Pushed:
 def pull(project: Project, args: Args, progress: Progress | None) -> Pulled:
     """The branch, the snapshots of runs, then the data."""
     from nbledger.core import pull as core
+    from nbledger.keeper.sharing import pull_words
 
     try:
-        return core.pull(project, progress)
+        return core.pull(project, progress, pull_words(args))
     finally:
         changes.tell(project, "state", "runs", "pipeline")
 

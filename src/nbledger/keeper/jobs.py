@@ -19,7 +19,7 @@ from nbledger.core import inside, trust
 from nbledger.core.errors import LedgerError, Refused, UsageError
 from nbledger.core.project import Project
 from nbledger.core.records import plain
-from nbledger.keeper import changes, children, outcomes, previews, table
+from nbledger.keeper import changes, children, outcomes, previews, sharing, table
 from nbledger.keeper.calls import Args, Progress
 
 KINDS = ("track", "push", "pull", "reproduce")
@@ -186,7 +186,7 @@ def _prepared(project: Project, kind: str, words: dict[str, Any]) -> tuple[str, 
         more = f" and {len(paths) - 3} more" if len(paths) > 3 else ""
         return f"Track {', '.join(paths[:3])}{more}", lambda job: _track(job, paths, words)
     if kind in ("push", "pull"):
-        return kind.capitalize(), lambda job: children.call(job, kind, {})
+        return kind.capitalize(), lambda job: children.call(job, kind, sharing.asked(kind, words))
     if kind == "reproduce":
         run = str(words.get("run") or "@last")
         if words.get("into"):

@@ -10,7 +10,10 @@ def said(kind: str, result: Any) -> str:
     if kind == "track":
         return _tracked(result)
     if kind == "push":
-        return _shared("pushed", result, _count(result["data"], "data file"))
+        names = [gap["what"] for gap in result["gaps"]]
+        more = f" and {len(names) - 2} more" if len(names) > 2 else ""
+        lacking = f"; others cannot restore {', '.join(names[:2])}{more}" if names else ""
+        return _shared("pushed", result, _count(result["data"], "data file")) + lacking
     if kind == "pull":
         data = result["data"]
         return _shared("pulled", result, _count(len(data), "data set"))

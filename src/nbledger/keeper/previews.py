@@ -35,14 +35,16 @@ def preview(project: Project, kind: str, args: Args) -> Preview:
 
 def _push(project: Project, args: Args) -> Preview:
     from nbledger.core import push
+    from nbledger.keeper.sharing import push_words
 
-    return Preview("", tuple(push.told(push.plan(project))))
+    return Preview("", tuple(push.told(push.plan(project, push_words(project, args)))))
 
 
 def _pull(project: Project, args: Args) -> Preview:
     from nbledger.core import pull
+    from nbledger.keeper.sharing import pull_words
 
-    asked = pull.plan(project)
+    asked = pull.plan(project, pull_words(args))
     return Preview("", tuple(pull.told(asked)), tuple(pull.overwritten(asked)))
 
 

@@ -125,6 +125,8 @@ REQUEST: Schema = {
 _RUN: dict[str, Schema] = {"run": RUN}
 _COMPARED: dict[str, Schema] = {"names": many(RUN, 200, 1), "everything": FLAG, "metric": either(LINE)}
 _FILE: dict[str, Schema] = {"file": PATH}
+_PUSH: dict[str, Schema] = {"runs": FLAG, "tags": FLAG, "allow_missing": FLAG}
+_SCOPES = many({"type": "string", "enum": ["branches", "tags", "commits", "runs"]}, 4)
 _JOB: dict[str, Schema] = {
     "paths": PATHS,
     "message": MESSAGE,
@@ -134,7 +136,8 @@ _JOB: dict[str, Schema] = {
     "restore_only": FLAG,
     "into": PATH,
     "trust": FLAG,
-}
+    "scopes": _SCOPES,
+} | _PUSH
 
 CALLS: dict[str, Schema] = {
     "track": words(
@@ -147,7 +150,14 @@ CALLS: dict[str, Schema] = {
         cwd=FOLDER,
     ),
     "status": words(),
-    "runs": words(text=LINE, sort=NAME | {"minLength": 0}, limit=whole(1, 100_000), experiment=either(LINE)),
+    "runs": words(
+        text=LINE,
+        sort=NAME | {"minLength": 0},
+        limit=whole(1, 100_000),
+        experiment=either(LINE),
+        mine=many(NAME, 10),
+        user=either(NAME),
+    ),
     "show": words("run", **_RUN),
     "init": words(remote=either(LINE), remote_options=many(LINE, 100), tracking_uri=either(LINE)),
     "flush": words(),
@@ -206,8 +216,8 @@ CALLS: dict[str, Schema] = {
     "checkpoint": words("message", message=MESSAGE, paths=many(ANY_PATH, 100_000), large=FLAG, cwd=FOLDER),
     "undo": words("commit", commit=COMMIT),
     "use_version": words("file", "commit", **_FILE, commit=COMMIT),
-    "push": words(),
-    "pull": words(),
+    "push": words(**_PUSH),
+    "pull": words(paths=PATHS, scopes=_SCOPES),
     "sent": words(),
     "trust": words(),
     "gc": words(
@@ -215,6 +225,7 @@ CALLS: dict[str, Schema] = {
         cloud=FLAG,
         projects=many(LINE, 100),
         alone=FLAG,
+        keep=many(LINE, 20),
         dry_run=FLAG,
         digest=text(64, 64),
     ),

@@ -1,0 +1,31 @@
+"""``pre-push``: what the Git hook of that name calls (``init --hook`` installs it). Not for people."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+from nbledger.commands.answer import Answer, Face
+from nbledger.core.gitremote import PUSHING
+
+
+@click.command("pre-push", hidden=True)
+@click.argument("remote", default="")
+@click.argument("url", default="")
+@click.pass_obj
+def pre_push(face: Face, remote: str, url: str) -> Answer | None:
+    """Refuse a push of commits whose data nobody else could get; the refs stand on standard input, as Git writes them."""
+    if os.environ.get(PUSHING):
+        return None
+    from nbledger.core import prepush
+
+    lines = [] if sys.stdin is None or sys.stdin.isatty() else sys.stdin.read().splitlines()
+    pushed = prepush.updates(lines) or prepush.of_framework(dict(os.environ))
+    if not pushed:
+        return None
+    project = face.project()
+    verdict = prepush.check(project, remote or os.environ.get("PRE_COMMIT_REMOTE_NAME", ""), pushed)
+    said = prepush.told(project, verdict)
+    return Answer(verdict, "\n".join(said), 1 if verdict.found else 0) if said else None

@@ -1,0 +1,80 @@
+"""Data of other commits than the present one, for ``pull``: into the cache; and why the present one's cannot be had."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from nbledger.core import git, gitlog, needs, whereabouts
+from nbledger.core.dvcfiles import Out
+from nbledger.core.errors import LedgerError, Refused
+from nbledger.core.needs import Need
+from nbledger.core.project import Project
+
+Scope = Literal["branches", "tags", "commits", "runs"]
+_PATTERNS: dict[str, tuple[str, ...]] = {
+    "branches": ("refs/heads", "refs/remotes"),
+    "tags": ("refs/tags",),
+    "runs": ("refs/nbledger",),
+}
+
+
+def missing(project: Project, scopes: Sequence[Scope]) -> list[Need]:
+    """Versions that these commits name and that the cache has not whole. ``commits``: of every branch and tag, all that
+    lead to them.
+    """
+    if project.git is None or project.dvc_root is None:
+        return []
+    found: list[Need] = []
+    if "commits" in scopes:
+        tips = _tips(project, "branches") | _tips(project, "tags")
+        found += needs.of_new(project, tips, ()) if tips else []
+    for scope in scopes:
+        if scope != "commits":
+            found += needs.of_trees(project, _tips(project, scope))
+    return whereabouts.missing(project, found)
+
+
+def bring(project: Project, scopes: Sequence[Scope]) -> tuple[int, list[Need]]:
+    """Bring them; how many objects came, and what is in no remote."""
+    return whereabouts.fetch(project, missing(project, scopes))
+
+
+def _tips(project: Project, scope: str) -> dict[str, str]:
+    assert project.git is not None
+    words = ("--format=%(objectname) %(*objectname) %(refname:short)", *_PATTERNS[scope])
+    found = {}
+    for line in git.text(project.git, "for-each-ref", *words).splitlines():
+        first, *_, name = line.split(" ")
+        peeled = line.split(" ")[1]
+        called = f"run {name.rpartition('/')[2][:8]}" if scope == "runs" else name
+        found[peeled or first] = called
+    return found
+
+
+def explained(project: Project, outs: Sequence[Out], err: LedgerError, before: str) -> LedgerError:
+    """The error of a pull of these outputs, where data are missing in the remote: which, and whose commit names them."""
+    plain = type(err)(f"{before}{err.message}", err.hint)
+    repo = project.git
+    head = git.head(repo).commit if repo is not None else None
+    if repo is None or head is None:
+        return plain
+    try:
+        wanted = {out.path for out in outs}
+        named = [need for need in needs.of_trees(project, {head: "HEAD"}) if need.path in wanted]
+        lost = [one.need for one in whereabouts.look(project, named) if one.lost and not one.why]
+    except LedgerError:
+        return plain
+    if not lost:
+        return plain
+    told, people = [], dict[str, None]()
+    for need in lost:
+        logged = gitlog.commits_of(repo, need.pointer, 1)
+        people |= {one.author: None for one in logged}
+        told += [f"{need.path} ({one.author}, {one.commit[:8]} “{one.message[:60]}”)" for one in logged] or [need.path]
+    more = f" and {len(told) - 5} more" if len(told) > 5 else ""
+    who = " or ".join(list(people)[:3]) or "whoever has them"
+    return Refused(
+        f"{before}not in the data remote: {', '.join(told[:5])}{more}",
+        f"{who} has to nbledger push; then nbledger pull again",
+    )
