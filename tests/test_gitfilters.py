@@ -366,7 +366,6 @@ def test_in_a_repository_that_is_not_trusted_no_filter_runs(project: Path, tmp_p
     trust.distrust(find(project))
     canary = tmp_path / "ran"
     git(project, "config", "filter.nbledger.process", f"touch {canary}")
-    git(project, "config", "filter.nbledger.clean", f"touch {canary}")
     executed(project / "a.ipynb")
     assert door.changes(find(project).git) == (["a.ipynb"], [])
     state = status.status(find(project))

@@ -23,9 +23,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     verb, *words = sys.argv[1:] if argv is None else argv
     if verb == "filter":
         return serve(sys.stdin.buffer, sys.stdout.buffer)
-    if verb == "clean":
-        sys.stdout.buffer.write(_cleaned(sys.stdin.buffer.read(), words[0] if words else "standard input"))
-        return 0
     if verb == "show":
         from nbledger.core import notebookshown
 
@@ -46,22 +43,21 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def serve(asked: BinaryIO, answer: BinaryIO) -> int:
-    """Speak version 2 of Git's filter protocol until Git closes it: notebooks in, cleaned notebooks out."""
-    if list(_packets(asked)) != [b"git-filter-client\n", b"version=2\n"]:
+    """Speak version 2 of Git's filter protocol until Git closes it: notebooks in, cleaned notebooks out; those that go into
+    the work tree stay as they are. (dulwich, which DVC asks, ends no line, and complains of a filter that does one way only.)
+    """
+    if [line.rstrip(b"\n") for line in _packets(asked)] != [b"git-filter-client", b"version=2"]:
         _say("Git and this filter do not speak the same protocol")
         return 1
     _send(answer, b"git-filter-server\n", b"version=2\n")
-    list(_packets(asked))  # what Git can do; cleaning is all that is done here
-    _send(answer, b"capability=clean\n")
+    list(_packets(asked))  # what Git can do
+    _send(answer, b"capability=clean\n", b"capability=smudge\n")
     while header := dict(_pairs(asked)):
         content = b"".join(_packets(asked))
-        path = header.get("pathname", "a notebook")
-        if header.get("command") != "clean":
-            _send(answer, b"status=error\n")
-            continue
-        clean = _cleaned(content, path)
+        if header.get("command") == "clean":
+            content = _cleaned(content, header.get("pathname") or "a notebook")
         _send(answer, b"status=success\n")
-        _send(answer, *(clean[at : at + _MOST] for at in range(0, len(clean), _MOST)))
+        _send(answer, *(content[at : at + _MOST] for at in range(0, len(content), _MOST)))
         _send(answer)  # the status stays
     return 0
 

@@ -46,11 +46,12 @@ class Trouble:
     mendable: bool = True
 
 
-def install(project: Project) -> list[str]:
+def install(project: Project, *, tidy: bool = True) -> list[str]:
     """Set the filter and the merge drivers up in this clone; what was done, one line a step. A second call does nothing.
 
-    ``.gitattributes`` gets its lines and is committed, together with the notebooks that HEAD has, without their outputs; what
-    the person changed or staged stays as it is. ``Refused`` without a Git repository, or where ``.gitattributes`` is a link.
+    ``.gitattributes`` gets its lines and is committed, together (``tidy``) with the notebooks that HEAD has, without their
+    outputs; what the person changed or staged stays as it is. ``Refused`` without a Git repository, or where
+    ``.gitattributes`` is a link.
     """
     repo = _repository(project)
     done = []
@@ -60,7 +61,7 @@ def install(project: Project) -> list[str]:
     if (after := _with_lines(before)) != before:
         write_atomic(repo.root / FILE, after)
         done.append(f"{FILE} says so to everyone's Git")
-    done += _commit(project, repo, _with_lines, "Keep notebooks without their outputs", clean=True)
+    done += _commit(project, repo, _with_lines, "Keep notebooks without their outputs", clean=tidy)
     others = _elsewhere(repo)
     if others:
         done.append(
@@ -108,6 +109,15 @@ def installed(project: Project) -> bool:
         return f'[filter "{NAME}"]'.encode() in (project.git.common_dir / "config").read_bytes()
     except OSError:
         return False
+
+
+def how_to_join(project: Project) -> str:
+    """What joins two branches that have both gone on, as a hint."""
+    if installed(project):
+        return "git pull --rebase (or git merge) joins them, notebooks by cell and data by file"
+    return (
+        "git pull --rebase (or git merge) joins them (nbledger init --filters first: notebooks by cell, data by file)"
+    )
 
 
 def troubles(project: Project) -> list[Trouble]:
@@ -164,7 +174,6 @@ def _wanted() -> dict[str, str]:
 
     return {
         f"filter.{NAME}.process": command("filter", gone),
-        f"filter.{NAME}.clean": literal(command("clean", "exec cat")) + " %f",
         f"diff.{NAME}.textconv": command("show", 'exec cat "$@"'),
         f"diff.{NAME}.xfuncname": f"^{notebookshown.HEADING}.*$",
         f"merge.{NAME}.name": "notebooks by cell (nbledger)",
