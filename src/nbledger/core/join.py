@@ -112,7 +112,7 @@ def would_execute(joining: Joining, *, env: bool, data: bool) -> list[str]:
         lines.append(f"dvc pull from {remote[1]}, with your credentials for it")
     if project.stranger_uri is not None:
         lines.append(f"runs are looked for at {mlflow.display_uri(project.stranger_uri)}, with your login")
-    if _asks_for_filters(project):
+    if gitfilters.asked(project):
         lines.append("nbledger's own filters and merge drivers for notebooks, which .gitattributes asks for")
     later = [text for text in (_count(_notebooks(project), "notebook"), _stages(project)) if text]
     if later:
@@ -296,26 +296,18 @@ def _tracking(project: Project) -> Step:
     return Step("tracking", "ready", f"{shown}: {_count(count, 'experiment')}{login}")
 
 
-def _asks_for_filters(project: Project) -> bool:
-    """Whether the committed .gitattributes name what ``init --filters`` sets up."""
-    asked = getattr(gitfilters, "asked", None)
-    return bool(asked is not None and asked(project))
-
-
 def _git(project: Project) -> Step | None:
     """Filters and merge drivers, which .gitattributes asks for, and the hook, which a setting does."""
-    wanted = [text for text, on in (("filters", _asks_for_filters(project)), ("hook", _asks_for_hook(project))) if on]
+    wanted = [
+        text for text, on in (("filters", gitfilters.asked(project)), ("hook", project.settings.pre_push_hook)) if on
+    ]
     if not wanted:
         return None
     if not trust.trusted(project):
         return _untrusted("git", f"nbledger's {' and '.join(wanted)}")
-    done = gitfilters.install(project) if "filters" in wanted else []
+    done = gitfilters.install(project, tidy=False) if "filters" in wanted else []
     done += prepush.install(project) if "hook" in wanted else []
     return Step("git", "ready", "; ".join(done) or f"{' and '.join(wanted)} are set up")
-
-
-def _asks_for_hook(project: Project) -> bool:
-    return bool(getattr(project.settings, "pre_push_hook", False))
 
 
 def _submodules(project: Project) -> list[Step]:
