@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import stat
 import time
@@ -14,18 +15,25 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from nbledger.core import git
+from nbledger.core import files, git
 from nbledger.core.errors import Busy, LedgerError, ToolFailed
 
 _WHOLE = ("-c", "core.sparseCheckout=false", "-c", "submodule.recurse=false", "-c", "advice.detachedHead=false")
 _PATIENCE = 20.0
+_OVERTAKEN = re.compile(
+    rb"could not create directory of .*: No such file or directory|failed to read .*/worktrees/.*/(commondir|gitdir|HEAD)"
+)
+"""What Git says where another process makes a work tree, or takes the last one away with the folder for all of them,
+between two steps of this one (git 2.39). Nothing was made then.
+"""
 
 
 def add(repo: git.GitRepo, place: Path, commit: str) -> None:
     """Check ``commit`` out, detached, in the new folder ``place``: filters as the user's configuration has them (line
     endings, LFS), no hooks, submodules left empty. ``ToolFailed`` with Git's words, ``LedgerError`` on a full disk.
     """
-    _patiently(repo, place, "worktree", "add", "--detach", "--no-checkout", str(place), commit)
+    with _alone(repo):
+        _patiently(repo, place, "worktree", "add", "--detach", "--no-checkout", str(place), commit)
     _patiently(place, place, "read-tree", "--reset", "-u", "HEAD")
 
 
@@ -52,7 +60,8 @@ def _patiently(where: git.GitRepo | Path, place: Path, *words: str) -> None:
         if b"No space left on device" in done.stderr or b"Disk quota exceeded" in done.stderr:
             raise full_disk(place)
         problem = git.failure(words[0], done)
-        if not isinstance(problem, Busy) or time.monotonic() > deadline:
+        passing = isinstance(problem, Busy) or _OVERTAKEN.search(done.stderr)
+        if not passing or time.monotonic() > deadline:
             raise problem
         time.sleep(0.05)
 
@@ -66,20 +75,27 @@ def remove(repo: git.GitRepo | None, place: Path) -> None:
     """Take a work tree away, and Git's note of it, however little of either there is."""
     remove_folder(place)
     if repo is not None and (repo.common_dir / "worktrees").is_dir():
-        entry = _entry(repo, place)
-        if entry is not None:
-            git.call(repo, "worktree", "remove", "--force", "--force", str(place), check=False)
-            if entry.is_dir():  # too little was written for Git to know it
-                shutil.rmtree(entry, ignore_errors=True)
-                with contextlib.suppress(OSError):
-                    entry.parent.rmdir()
+        with _alone(repo):
+            entry = _entry(repo, place)
+            if entry is not None:
+                git.call(repo, "worktree", "remove", "--force", "--force", str(place), check=False)
+                if entry.is_dir():  # too little was written for Git to know it
+                    shutil.rmtree(entry, ignore_errors=True)
+                    with contextlib.suppress(OSError):
+                        entry.parent.rmdir()
+
+
+def _alone(repo: git.GitRepo) -> contextlib.AbstractContextManager[None]:
+    """Git's list of work trees has no lock of its own: those of nbledger's processes come and go one after the other."""
+    return files.lock(repo.common_dir / "nbledger" / "worktrees.lock", _PATIENCE, "Git's list of work trees")
 
 
 def _entry(repo: git.GitRepo, place: Path) -> Path | None:
     """Git's own folder for the work tree at ``place``: the one whose ``gitdir`` leads there, or that bears its name and
     leads nowhere yet.
     """
-    for entry in (repo.common_dir / "worktrees").iterdir():
+    folder = repo.common_dir / "worktrees"
+    for entry in folder.iterdir() if folder.is_dir() else ():
         try:
             leads = (entry / "gitdir").read_text(errors="surrogateescape").strip()
         except OSError:
