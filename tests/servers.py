@@ -12,6 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
@@ -48,7 +49,7 @@ def wait_for(url: str, timeout: float = 90) -> None:
 
 class Postgres:
     """A PostgreSQL cluster of its own, which can be stopped and started again on the same port. Debian's binaries, run as
-    ``postgres`` when we are root; ``uri``: the SQLAlchemy URL of its first database.
+    ``postgres`` when we are root; ``uri``: the SQLAlchemy URL of its first database. It takes any password.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -57,15 +58,15 @@ class Postgres:
             raise RuntimeError("PostgreSQL is needed for this test: apt-get install postgresql")
         self._binaries = found[-1]
         self._as_user = ["runuser", "-u", "postgres", "--"] if os.getuid() == 0 else []
-        self.data, self.port = folder / "pg", free_port()
+        # Not below pytest's folder as root: each session that begins closes that to `postgres` anew.
+        place = Path(tempfile.mkdtemp(prefix="pg-", dir="/tmp")) if self._as_user else folder
+        self.data, self.port = place / "pg", free_port()
         self.data.mkdir(mode=0o700)
         if self._as_user:
-            for above in (folder, *folder.parents):
-                if above == Path("/tmp"):
-                    break
-                above.chmod(above.stat().st_mode | 0o011)
+            place.chmod(0o711)
             shutil.chown(self.data, "postgres", "postgres")
         self.names: list[str] = []
+        self.password = token()
         self._run("initdb", "-D", self.data, "-U", "ledger", "-A", "trust", "--no-sync")
         self.start()
         self.uri = self.database("mlflow")
@@ -81,7 +82,7 @@ class Postgres:
         """Another database in it; its SQLAlchemy URL."""
         self._run("createdb", "-h", "127.0.0.1", "-p", str(self.port), "-U", "ledger", name)
         self.names.append(name)
-        return f"postgresql+psycopg2://ledger@127.0.0.1:{self.port}/{name}"
+        return f"postgresql+psycopg2://ledger:{self.password}@127.0.0.1:{self.port}/{name}"
 
     def dump(self, name: str) -> bytes:
         """What ``pg_dump`` says of a database: every row of every table, as SQL."""
@@ -96,6 +97,11 @@ class Postgres:
         """End it as a crash would: nothing is finished. A server that is gone already needs no stop."""
         self._run("pg_ctl", "-D", self.data, "-m", "immediate", "stop", ok=False)
 
+    def close(self) -> None:
+        """End it for good, and remove its data."""
+        self.stop()
+        shutil.rmtree(self.data.parent if self._as_user else self.data, ignore_errors=True)
+
 
 @contextmanager
 def postgres(folder: Path) -> Iterator[Postgres]:
@@ -103,7 +109,7 @@ def postgres(folder: Path) -> Iterator[Postgres]:
     try:
         yield server
     finally:
-        server.stop()
+        server.close()
 
 
 class Server:
@@ -129,6 +135,7 @@ class Server:
         self.folder, self.store, self.port = folder, str(store), free_port()
         self.artifacts, self.auth = artifacts or str(folder / "artifacts"), auth
         self.accounts = accounts or f"sqlite:///{folder / 'accounts.db'}"
+        self.key = token()  # of its cookies: the same whenever it starts
         self.env, self.options, self.workers = dict(env or {}), list(options), workers
         self.uri = f"http://127.0.0.1:{self.port}"
         self.log = folder / "server.log"
@@ -180,7 +187,7 @@ class Server:
         return {
             "MLFLOW_AUTH_CONFIG_PATH": str(file),
             "MLFLOW_AUTH_ADMIN_PASSWORD": password,
-            "MLFLOW_FLASK_SERVER_SECRET_KEY": "for tests: the same whenever it starts",
+            "MLFLOW_FLASK_SERVER_SECRET_KEY": self.key,
         }
 
     def ask(self, path: str, words: Mapping[str, Any] | None = None, user: tuple[str, str] | None = None) -> Any:

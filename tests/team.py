@@ -234,7 +234,7 @@ def office(folder: Path, people: Sequence[str] = ("Ada", "Ben", "Cleo"), auth: b
 
         def start_tracking() -> None:
             database = Postgres(places["pg"])
-            stack.callback(database.stop)
+            stack.callback(database.close)
             server = Server(
                 places["mlflow"],
                 database,
