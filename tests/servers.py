@@ -272,6 +272,9 @@ class S3:
             "-s3",
             f"-s3.port={self.port}",
             f"-s3.config={logins}",
+            "-s3.port.iceberg=0",  # both would take a fixed port
+            "-s3.port.lance=0",
+            "-master.telemetry=false",
             "-ip=127.0.0.1",
             f"-dir={folder}",
             f"-master.port={weed_port()}",
