@@ -39,7 +39,7 @@ lab: .demo/wine.ipynb ## JupyterLab on the demo's project
 .demo/wine.ipynb:
 	$(MAKE) demo
 
-test: deps $(VENV)/.dev labextension/node_modules/.package-lock.json ## Python and TypeScript tests (ARGS="-k word" chooses)
+test: deps $(VENV)/.dev labextension/node_modules/.package-lock.json tests/azurite/node_modules/.package-lock.json ## Python and TypeScript tests (ARGS="-k word" chooses)
 	$(NPM) run --silent test
 	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
 
@@ -82,7 +82,7 @@ lock: $(BIN)/uv ## newest versions into requirements/constraints.txt
 
 clean: ## remove everything that was fetched, built or left by a run
 	rm -rf $(VENV) .demo .demo-pipeline .bench build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
-	rm -rf labextension/node_modules labextension/lib src/nbledger/labextension tests/e2e/screenshots
+	rm -rf labextension/node_modules tests/azurite/node_modules labextension/lib src/nbledger/labextension tests/e2e/screenshots
 	find src magics tests examples bench -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
 
 # ── what the targets above stand on ──────────────────────────────────────────────────────────────────────
@@ -104,8 +104,8 @@ endef
 deps-git:
 	$(call from_system,git:git)
 
-deps: ## what the tests need of the system: git, strace, PostgreSQL, chromium (or CHROMIUM=path)
-	$(call from_system,git:git strace:strace pg_lsclusters:postgresql "$(if $(CHROMIUM),$(CHROMIUM),chromium):chromium")
+deps: ## what the tests need of the system: git, strace, openssl, PostgreSQL, chromium (or CHROMIUM=path)
+	$(call from_system,git:git strace:strace openssl:openssl pg_lsclusters:postgresql "$(if $(CHROMIUM),$(CHROMIUM),chromium):chromium")
 
 $(BIN)/uv:
 	@[[ -n "$(PYTHON)" ]] || { echo "Python 3.11 or newer is needed and none was found" >&2; exit 1; }
@@ -132,4 +132,9 @@ $(VENV)/.node: $(BIN)/uv
 
 labextension/node_modules/.package-lock.json: labextension/package-lock.json | $(VENV)/.node
 	$(NPM) ci --ignore-scripts --no-audit --no-fund
+	@touch $@
+
+# The Azure server of the tests.
+tests/azurite/node_modules/.package-lock.json: tests/azurite/package-lock.json | $(VENV)/.node
+	npm --prefix tests/azurite --loglevel=error ci --ignore-scripts --no-audit --no-fund
 	@touch $@
