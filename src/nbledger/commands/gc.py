@@ -11,6 +11,7 @@ import click
 from nbledger.commands import text
 from nbledger.commands.answer import Answer, Face
 from nbledger.commands.shared import ask, json_option
+from nbledger.core import gcledger
 from nbledger.core.errors import Refused
 from nbledger.keeper.calls import encode
 
@@ -26,6 +27,12 @@ _SCOPES = ("workspace", "branches", "tags", "commits")
 @click.option(
     "-p", "--projects", multiple=True, type=click.Path(path_type=Path), help="Another project in the same cache."
 )
+@click.option(
+    "--keep",
+    multiple=True,
+    metavar="WHAT",
+    help="Let go of the code and data of older runs too: keep 90d, last:100 or registered. Repeatable.",
+)
 @click.option("--alone", is_flag=True, help="No other project uses the cache, although it lies outside of this one.")
 @click.option("--dry-run", is_flag=True, help="Say what would go, and do nothing.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
@@ -39,14 +46,21 @@ def gc(
     commits: bool,
     cloud: bool,
     projects: tuple[Path, ...],
+    keep: tuple[str, ...],
     alone: bool,
     dry_run: bool,
     yes: bool,
     as_json: bool,
 ) -> Answer:
-    """Remove data that no work tree, commit or recorded run needs. It says what would go and asks first."""
+    """Remove data that no work tree, commit or recorded run needs. It says what would go and asks first.
+
+    With --keep, also the snapshots and data of runs that it does not name, restored work trees, rebuilt environments and
+    copies of records. What registered models stand on always stays.
+    """
     scopes = [name for name, on in zip(_SCOPES, (workspace, branches, tags, commits), strict=True) if on]
-    words = {"scopes": scopes, "cloud": cloud, "projects": [str(p.absolute()) for p in projects], "alone": alone}
+    words: dict[str, Any] = {"scopes": scopes, "cloud": cloud, "alone": alone}
+    words |= {"projects": [str(p.absolute()) for p in projects], "keep": list(keep)}
+    gcledger.keep(keep)  # wrong words are told before anything is asked
     found: dict[str, Any] = encode(ask(face, "gc", {**words, "dry_run": True}))
     if dry_run or _nothing(found):
         return Answer(found, _said(found))
@@ -58,7 +72,10 @@ def gc(
 
 def _nothing(found: dict[str, Any]) -> bool:
     remote = found["remote"] or {"objects": 0}
-    return not (found["cache"]["objects"] or found["links"] or found["runs"] or remote["objects"])
+    ledger = found["ledger"] or {"runs": (), "cluster": 0, "paths": ()}
+    # A run that was let go before has nothing left that could go.
+    going = found["snapshots"] or ledger["cluster"] or ledger["paths"]
+    return not (found["cache"]["objects"] or found["links"] or found["runs"] or remote["objects"] or going)
 
 
 def _agreed(said: str) -> bool:
@@ -74,8 +91,10 @@ def _said(found: dict[str, Any]) -> str:
     if found["runs"]:
         lines.append(
             f"{_count(len(found['runs']), 'run')} that the store has no more: "
-            f"{_count(found['snapshots'], 'snapshot')} of code {verb}"
+            f"{_count(found['snapshots'], 'snapshot') if found['ledger'] is None else 'their snapshots'} of code {verb}"
         )
+    if found["ledger"] is not None and not _nothing(found):
+        lines += _let_go(found, verb)
     cache, remote = found["cache"], found["remote"]
     if cache["objects"] or found["links"]:
         links = f", {_count(found['links'], 'link')} of kept data" if found["links"] else ""
@@ -87,6 +106,8 @@ def _said(found: dict[str, Any]) -> str:
         )
     if _nothing(found):
         lines = ["nothing to remove: work trees, commits and recorded runs need everything"]
+        if found["ledger"] is not None:
+            lines = ["nothing to remove: what is kept needs everything that is here"]
     if found["unknown"]:
         lines.append(
             f"note: of {_count(len(found['unknown']), 'folder version')} the list of files is not in the cache"
@@ -95,5 +116,51 @@ def _said(found: dict[str, Any]) -> str:
     return "\n".join([*lines, f"kept: {_count(kept['objects'], 'object')} ({text.size(kept['bytes'])})"])
 
 
-def _count(amount: int, word: str) -> str:
-    return f"{amount:,} {word}{'' if amount == 1 else 's'}"
+_PLACES = {
+    "work tree": ("restored work tree", "restored work trees"),
+    "environment": ("rebuilt environment", "rebuilt environments"),
+    "record": ("copy of a record that the store has", "copies of records that the store has"),
+    "table": ("memory of a table", "memories of tables"),
+    "batch": ("journal of a finished batch", "journals of finished batches"),
+}
+
+
+def _let_go(found: dict[str, Any], verb: str) -> list[str]:
+    """What ``--keep`` lets go of: runs first, then folders."""
+    ledger = found["ledger"]
+    lines = [_runs(ledger)] if ledger["runs"] else []
+    if found["snapshots"]:
+        size = "" if ledger["git"] is None else f", {text.size(ledger['git'])} of Git's objects (git gc frees them)"
+        lines.append(f"{_count(found['snapshots'], 'snapshot')} of code {verb}{size}")
+        lines += _only_here(ledger, found["snapshots"])
+    if ledger["cluster"]:
+        lines.append(f"{_count(ledger['cluster'], 'snapshot')} for workers of a cluster {verb}")
+    for kind, amount in ledger["places"].items():
+        one, many = _PLACES[kind]
+        lines.append(f"{_count(amount['objects'], one, many)} {verb} ({text.size(amount['bytes'])})")
+    shown = [path for path in ledger["paths"] if "/reproduced/" in path][:5]
+    return [*lines, *(f"  {path}" for path in shown)]
+
+
+def _only_here(ledger: dict[str, Any], snapshots: int) -> list[str]:
+    """What is gone for good, and cannot be fetched again."""
+    only = ledger["only_here"]
+    if only is None:
+        return [f"  whether {ledger['git_remote']} has them could not be found out"]
+    if not only:
+        return []
+    which = ("it" if snapshots == 1 else "them") if only == snapshots else f"{only:,} of them"
+    who = f"{ledger['git_remote']} has not got" if ledger["git_remote"] else "no remote has"
+    return [f"  {who} {which}: gone for good"]
+
+
+def _runs(ledger: dict[str, Any]) -> str:
+    kept = ", ".join(f"{count:,} {reason}" for reason, count in ledger["kept"].items())
+    whole = ledger["whole"] - len(ledger["runs"])
+    stays = f"{whole:,} of {_count(ledger['whole'], 'run')} {'stays' if whole == 1 else 'stay'} whole"
+    others = "the other keeps its" if len(ledger["runs"]) == 1 else "the others keep their"
+    return f"{stays}{f' ({kept})' if kept else ''}; {others} numbers and cannot be reproduced here any more"
+
+
+def _count(amount: int, word: str, words: str = "") -> str:
+    return f"{amount:,} {word if amount == 1 else words or f'{word}s'}"

@@ -16,8 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from nbledger.core import cache, dvc, dvcremote, files, git, gitlog, kept, pointers, recorded
+from nbledger.core import cache, dvc, dvcremote, files, gcledger, git, gitlog, kept, pointers, recorded
 from nbledger.core.errors import Refused
+from nbledger.core.gcledger import Chosen, Keep, Place
 from nbledger.core.project import Project, find
 
 Scope = Literal["workspace", "branches", "tags", "commits"]
@@ -27,29 +28,40 @@ _NAME = re.compile(r"[0-9a-f]{30}(\.dir)?")
 @dataclass(frozen=True)
 class Wanted:
     """What to collect. ``scopes``: whose data stay beside those of the work trees and of recorded runs; none: everything
-    that any commit names. ``projects``: others that use the same cache; ``alone``: there are none.
+    that any commit names. ``projects``: others that use the same cache; ``alone``: there are none. ``keep``: let go of the
+    code and the data of runs, too, and of what the ledger gathers.
     """
 
     scopes: tuple[Scope, ...] = ()
     cloud: bool = False
     projects: tuple[Path, ...] = ()
     alone: bool = False
+    keep: Keep | None = None
 
 
 @dataclass(frozen=True)
 class Runs:
     """What the store and the journals say: {run id: hashes of its inputs} of every run that the store has, its trash
-    included, and the hashes that runs which are not published yet stand on.
+    included, and the hashes that runs which are not published yet stand on. With ``--keep``: what was ``chosen`` of them, those
+    that ``models`` stand on, and batches that are ``unfinished``.
     """
 
     stored: Mapping[str, frozenset[str]]
     pending: frozenset[str] = frozenset()
+    chosen: Chosen = field(default_factory=Chosen)
+    models: frozenset[str] = frozenset()
+    unfinished: frozenset[str] = frozenset()
 
 
 @dataclass
 class Plan:
     """What would go: ``objects`` {path: bytes} of the cache, ``links`` of kept data that no run needs (``freed``: the
     bytes that only they hold), ``remote`` names with sizes, ``runs`` that the store has no more and ``refs`` of theirs.
+
+    With ``--keep`` also: ``let_go`` are runs that the store has, whose ``refs`` and data go; ``git_bytes`` those of Git's objects
+    that only these refs hold (None: not known); ``git_remote`` the Git remote and ``there`` those of these refs that it has
+    (None: not known); ``shared``: refs of theirs that stay, as a branch or tag holds the commit anyway; ``cluster``: refs
+    of snapshots for workers; ``places`` in the ledger's folder.
     """
 
     objects: dict[str, int] = field(default_factory=dict)
@@ -59,6 +71,13 @@ class Plan:
     remote_name: str = ""
     runs: list[str] = field(default_factory=list)
     refs: dict[str, str] = field(default_factory=dict)
+    let_go: list[str] = field(default_factory=list)
+    git_bytes: int | None = 0
+    git_remote: str = ""
+    there: dict[str, str] | None = field(default_factory=dict)
+    shared: int = 0
+    cluster: dict[str, str] = field(default_factory=dict)
+    places: list[Place] = field(default_factory=list)
     needed: int = 0
     needed_bytes: int = 0
     unknown: list[str] = field(default_factory=list)
@@ -69,12 +88,14 @@ class Plan:
 
     @property
     def empty(self) -> bool:
-        return not (self.objects or self.links or self.remote or self.runs or self.refs)
+        ledger = self.refs or self.let_go or self.cluster or self.places
+        return not (self.objects or self.links or self.remote or self.runs or ledger)
 
     @property
     def digest(self) -> str:
         """Names exactly what was foreseen, so that nothing else is done."""
         parts = [sorted(self.objects), sorted(self.links), sorted(self.remote), sorted(self.runs), sorted(self.refs)]
+        parts += [sorted(self.let_go), sorted(self.cluster), sorted(place.path for place in self.places)]
         return hashlib.sha256(repr(parts).encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -91,9 +112,11 @@ def foresee(project: Project, wanted: Wanted, runs: Runs) -> Plan:
     assert repo is not None
     refs = git.run_refs(repo)
     found.refs = {run: refs[run] for run in found.runs if run in refs}
-    by_runs = {md5 for one in noted.values() if one.run_id not in set(found.runs) for md5 in one.md5s}
-    by_runs |= set(runs.pending).union(*runs.stored.values())
-    snapshots = {commit for run, commit in refs.items() if run not in found.refs}
+    _let_go(project, wanted, runs, refs, found)
+    gone = {*found.runs, *found.let_go}
+    by_runs = {md5 for one in noted.values() if one.run_id not in gone for md5 in one.md5s}
+    by_runs |= set(runs.pending).union(*(md5s for run, md5s in runs.stored.items() if run not in gone))
+    snapshots = {commit for run, commit in refs.items() if run not in found.refs and run not in gone}
     by_runs |= _of_commits(project, snapshots)
     needed = by_runs | _of_work_trees(project) | _of_scopes(project, wanted, snapshots)
     for other in wanted.projects:
@@ -110,6 +133,25 @@ def foresee(project: Project, wanted: Wanted, runs: Runs) -> Plan:
         _remote(project, everything, unknown, found)
     found.unknown = sorted(unknown)
     return found
+
+
+def _let_go(project: Project, wanted: Wanted, runs: Runs, refs: Mapping[str, str], found: Plan) -> None:
+    """What ``--keep`` adds."""
+    repo = project.git
+    if wanted.keep is None or repo is None:
+        return
+    found.let_go = sorted(runs.chosen.go)
+    going = {run: refs[run] for run in found.let_go if run in refs}
+    held = gcledger.in_branches(repo, set(going.values()))
+    found.shared = sum(1 for commit in going.values() if commit in held)
+    going = {run: commit for run, commit in going.items() if commit not in held}
+    found.git_bytes = gcledger.freed_objects(repo, going)
+    found.git_remote, found.there = gcledger.elsewhere(project, going)
+    found.refs |= going
+    staying = {commit for run, commit in refs.items() if run not in going}
+    if not runs.unfinished:  # such a batch may go on with its workers
+        found.cluster = gcledger.cluster_snapshots(repo, staying, wanted.keep.old)
+    found.places = gcledger.places(project, wanted.keep, runs.chosen.go, runs.models, runs.unfinished)
 
 
 def _refuse_shared(project: Project, wanted: Wanted) -> None:
@@ -261,13 +303,26 @@ def collect(project: Project, wanted: Wanted, runs: Runs, seen: str | None = Non
                 os.unlink(path)
         if plan.remote:
             dvcremote.remove(project, _lists_first(plan.remote))
-        if plan.refs and project.git is not None:
-            lines = (f"delete {git.RUN_REFS}{run} {commit}\n" for run, commit in plan.refs.items())
-            git.update_refs(project.git, "".join(lines))
-        recorded.forget(project, plan.runs)
+        if project.git is not None:
+            _drop_refs(project.git, wanted, plan)
+        recorded.forget(project, [*plan.runs, *plan.let_go])
+        gcledger.remove(project, plan.places)
         kept.refresh(project)
         kept.recount(project)
     return plan
+
+
+def _drop_refs(repo: git.GitRepo, wanted: Wanted, plan: Plan) -> None:
+    """Those here; with ``--cloud`` those of the Git remote before, so that no pull brings them back."""
+    if wanted.keep is not None:
+        let_go = [run for run in plan.refs if run not in plan.runs]
+        if wanted.cloud and plan.there:
+            gcledger.remove_from_remote(repo, plan.git_remote, plan.there)
+        gcledger.let_go(repo, let_go)
+    lines = [f"delete {git.RUN_REFS}{run} {commit}\n" for run, commit in plan.refs.items()]
+    lines += [f"delete {ref} {commit}\n" for ref, commit in plan.cluster.items()]
+    if lines:
+        git.update_refs(repo, "".join(lines))
 
 
 def _lists_first(paths: Iterable[str]) -> Sequence[str]:

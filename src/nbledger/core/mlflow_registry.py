@@ -75,6 +75,24 @@ def _every_version(api: MlflowClient) -> dict[str, list[ModelVersion]] | None:
     return None
 
 
+def runs_of_versions(api: MlflowClient, uri: str) -> set[str]:
+    """The runs that versions of registered models were made of, every version of every model."""
+    found: set[str] = set()
+    with _translated(uri):
+        token = None
+        while True:
+            page = api.search_model_versions(max_results=1000, page_token=token)
+            for one in page:
+                made = str(one.run_id or "")
+                source = str(one.source or "")
+                if not made and source.startswith("models:/m-"):
+                    made = str(api.get_logged_model(source.removeprefix("models:/")).source_run_id or "")
+                found.add(made)
+            token = page.token
+            if not token:
+                return found - {""}
+
+
 def model(api: MlflowClient, uri: str, name: str) -> RegisteredModel | None:
     """The registered model of that name; None where there is none."""
     from mlflow.exceptions import MlflowException

@@ -27,6 +27,7 @@ class Settings:
     ``hash_max_mb``: files read by a cell are hashed at its end up to this total; beyond, in the background.
     ``large_file_mb``: a file above this size is not committed to Git without being asked about.
     ``snapshot_secrets``: untracked files that a snapshot holds although their names are those of keys and passwords.
+    ``pre_push_hook``: ``join`` sets up the hook that refuses a push of commits whose data nobody else could get.
     """
 
     tracking_uri: str | None = None
@@ -38,6 +39,7 @@ class Settings:
     keeper_idle_minutes: float = 15.0
     ignore_inputs: tuple[str, ...] = ()
     snapshot_secrets: tuple[str, ...] = ()
+    pre_push_hook: bool = False
 
 
 @dataclass(frozen=True)

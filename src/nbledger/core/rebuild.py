@@ -97,7 +97,9 @@ def of_record(project: Project, record: Record, *, progress: Progress | None = N
     kept = record.folder / "environment.txt" if record.folder else None
     text = kept.read_text() if kept and kept.is_file() else environments.as_requirements(record.environment)
     digest = hashlib.sha256(text.encode()).hexdigest()[:16]
-    made = rebuild(text, project.ensure_state() / "environments" / digest, progress=progress)
+    into = project.ensure_state() / "environments" / digest
+    made = rebuild(text, into, progress=progress)
+    _note_user(into, record.run_id)
     used = {canonical(name) for name in record.imported} | ({"nbledger"} if not record.imported else set())
     judged = tuple(_judged(one, used, bool(record.imported)) for one in made.missing)
     return Rebuilt(made.python, judged, made.notes)
@@ -131,6 +133,36 @@ def rebuild(environment_txt: Path | str, into: Path, *, progress: Progress | Non
             with contextlib.suppress(LedgerError, OSError):
                 remove_folder(into)
             raise
+
+
+def _note_user(into: Path, run_id: str) -> None:
+    """Remember for which runs an environment was made, and that it was used just now, for ``nbledger gc --keep``."""
+    with contextlib.suppress(OSError):
+        if run_id not in users(into):
+            with open(into.with_name(f"{into.name}.runs"), "a", encoding="utf-8") as file:
+                file.write(f"{run_id}\n")
+        os.utime(into / _DONE)
+
+
+def users(into: Path) -> set[str]:
+    """The runs that an environment was made for, as far as that was noted."""
+    try:
+        return set(into.with_name(f"{into.name}.runs").read_text(encoding="utf-8").split())
+    except (OSError, UnicodeDecodeError):
+        return set()
+
+
+def unused_for(into: Path) -> float:
+    """Seconds since an environment was last used, or since it was begun if it is not whole."""
+    import time
+
+    mark = into / _DONE
+    return max(time.time() - (mark if mark.is_file() else into).stat().st_mtime, 0.0)
+
+
+def forget_users(into: Path) -> None:
+    for suffix in ("runs", "lock"):
+        into.with_name(f"{into.name}.{suffix}").unlink(missing_ok=True)
 
 
 def unfinished(project: Project) -> list[Path]:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import contextlib
+import shutil
+import time
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from nbledger.core import gc as collector
-from nbledger.core import mlflow_all, recorded
+from nbledger.core import gcledger, mlflow_all, recorded, runfacts
 from nbledger.core.errors import Refused, Unreachable
 from nbledger.core.project import Project
+from nbledger.keeper import batches, keeping
 from nbledger.keeper import journal as journals
-from nbledger.keeper import keeping
 from nbledger.keeper.calls import Args, Progress
-from nbledger.keeper.publish import flush, orphaned
+from nbledger.keeper.publish import flush, orphaned, run_id_of
 
 
 @dataclass(frozen=True)
@@ -21,6 +24,27 @@ class Amount:
 
     objects: int = 0
     bytes: int = 0
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """What ``--keep`` let go of, or would. ``runs`` of ``whole`` stay in the store without their code and data;
+    ``kept``: {reason: runs} that stay whole; ``git`` bytes of Git's objects that ``git gc`` then frees (None: not known);
+    ``only_here``: snapshots that the Git remote has not (None: it could not be asked); ``shared``: snapshots that a branch or
+    tag holds anyhow; ``places``: {kind: amount} in ``.nbledger/``, and each of them in ``paths``.
+    """
+
+    words: tuple[str, ...]
+    whole: int
+    runs: tuple[str, ...]
+    kept: dict[str, int]
+    git: int | None
+    git_remote: str
+    only_here: int | None
+    shared: int
+    cluster: int
+    places: dict[str, Amount] = field(default_factory=dict)
+    paths: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -40,6 +64,7 @@ class Collected:
     kept: Amount
     unknown: tuple[str, ...]
     digest: str
+    ledger: Ledger | None = None
 
 
 def gc(project: Project, args: Args, progress: Progress | None) -> Collected:
@@ -49,15 +74,19 @@ def gc(project: Project, args: Args, progress: Progress | None) -> Collected:
         bool(args.get("cloud")),
         tuple(Path(path) for path in args.get("projects") or ()),
         bool(args.get("alone")),
+        gcledger.keep(args.get("keep") or ()),
     )
     dry_run = bool(args.get("dry_run", True))
-    runs = _runs(project)
+    runs = _runs(project, wanted.keep)
     if dry_run:
-        return _told(collector.foresee(project, wanted, runs), wanted, dry_run=True)
-    return _told(collector.collect(project, wanted, runs, args.get("digest")), wanted, dry_run=False)
+        return _told(collector.foresee(project, wanted, runs), wanted, runs, dry_run=True)
+    done = collector.collect(project, wanted, runs, args.get("digest"))
+    if wanted.keep is not None:
+        _sweep_journals(project)
+    return _told(done, wanted, runs, dry_run=False)
 
 
-def _runs(project: Project) -> collector.Runs:
+def _runs(project: Project, keep: gcledger.Keep | None) -> collector.Runs:
     """Refuses while anything that was recorded may be unknown here."""
     left, reasons = flush(project)
     if left:
@@ -70,14 +99,31 @@ def _runs(project: Project) -> collector.Runs:
             "put it back, or set the tracking URI to where it is now",
         )
     pending: set[str] = set()
+    unpublished: set[str] = set()
     for path in journals.pending(project):
+        unpublished |= {path.name, run_id_of(project, path.name) or path.name}
         if not orphaned(path):
             begun = journals.first(path) or {}
             pending |= keeping.needs(keeping.where(project, begun), path, journals.read(path).events)
-    return collector.Runs(stored, frozenset(pending))
+    if keep is None:
+        return collector.Runs(stored, frozenset(pending))
+    known = runfacts.facts(project)
+    chosen = gcledger.candidates(keep, known, unpublished, time.time())
+    models = runfacts.of_models(project, known, chosen.go) if chosen.go else set()
+    gcledger.spared(chosen, models)
+    unfinished = {batch.id for batch in batches.known(project) if batch.unfinished or not batch.closed}
+    return collector.Runs(stored, frozenset(pending), chosen, frozenset(models), frozenset(unfinished))
 
 
-def _told(plan: collector.Plan, wanted: collector.Wanted, *, dry_run: bool) -> Collected:
+def _sweep_journals(project: Project) -> None:
+    """What a crash left half-made or half-removed beside the journals, when it is old enough to be nobody's."""
+    for leftover in journals.leftovers(project):
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - leftover.stat().st_ctime > gcledger.DAY:
+                leftover.unlink() if leftover.is_file() else shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _told(plan: collector.Plan, wanted: collector.Wanted, runs: collector.Runs, *, dry_run: bool) -> Collected:
     return Collected(
         dry_run=dry_run,
         cache=Amount(len(plan.objects), plan.size),
@@ -89,4 +135,26 @@ def _told(plan: collector.Plan, wanted: collector.Wanted, *, dry_run: bool) -> C
         kept=Amount(plan.needed, plan.needed_bytes),
         unknown=tuple(plan.unknown),
         digest=plan.digest,
+        ledger=_ledger(plan, wanted.keep, runs) if wanted.keep is not None else None,
+    )
+
+
+def _ledger(plan: collector.Plan, keep: gcledger.Keep, runs: collector.Runs) -> Ledger:
+    amounts: dict[str, Amount] = {}
+    for place in plan.places:
+        before = amounts.get(place.kind, Amount())
+        amounts[place.kind] = Amount(before.objects + 1, before.bytes + place.bytes)
+    going = sum(1 for run in plan.refs if run not in set(plan.runs))
+    return Ledger(
+        words=keep.words,
+        whole=len(runs.stored),
+        runs=tuple(plan.let_go),
+        kept=runs.chosen.kept,
+        git=plan.git_bytes,
+        git_remote=plan.git_remote,
+        only_here=None if plan.there is None else going - len(plan.there),
+        shared=plan.shared,
+        cluster=len(plan.cluster),
+        places=amounts,
+        paths=tuple(place.path for place in plan.places),
     )

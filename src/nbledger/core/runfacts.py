@@ -1,0 +1,111 @@
+"""Of every run that a store has, what decides whether its code and data are still needed, and which runs registered models
+stand on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nbledger.core import mlflow, mlflow_all, mlflow_registry, mlflow_tables, recorded
+from nbledger.core.errors import LedgerError, Unreachable
+from nbledger.core.mlflow_tables import PARENT
+from nbledger.core.project import Project
+from nbledger.core.runs import REPRODUCES
+
+_OPEN = ("RUNNING", "SCHEDULED")
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A run: ``at`` is when it ended, or else began (ms since the epoch); ``digests`` those of its inputs; ``parent`` the
+    run that it is inside of, ``reproduces`` the one that it executed again.
+    """
+
+    at: int
+    open: bool
+    digests: frozenset[str] = frozenset()
+    parent: str = ""
+    reproduces: str = ""
+
+
+def facts(project: Project) -> dict[str, Fact]:
+    """{run id: its fact} of all runs, those in the trash too; ``Unreachable`` where the store does not answer."""
+    uri = project.tracking_uri
+    digests = mlflow_all.runs(project)
+    if not digests:
+        return {}
+    tables = mlflow_tables.opened(uri, None)
+    if tables is not None:
+        with contextlib.closing(tables):
+            found = tables.times((PARENT, REPRODUCES))
+        rows = {run: (status, end or start or 0, tags) for run, (status, start, end, tags) in found.items()}
+    else:
+        rows = mlflow_all.times(mlflow.client(project), uri, (PARENT, REPRODUCES))
+    # A run that began since the first look is as new as can be.
+    return {
+        run: Fact(at, status in _OPEN, digests.get(run, frozenset()), tags.get(PARENT, ""), tags.get(REPRODUCES, ""))
+        for run, (status, at, tags) in rows.items()
+    }
+
+
+def of_models(project: Project, known: Mapping[str, Fact], candidates: set[str]) -> set[str]:
+    """The runs that registered models stand on, any version of them: those that the versions were made of, what these are
+    inside of and hold, the runs that they executed again, and, of ``candidates``, those that wrote what any of these read.
+    """
+    if not mlflow_all.made(project):
+        return set()
+    api, uri = mlflow.client(project), project.tracking_uri
+    roots = mlflow_registry.runs_of_versions(api, uri)
+    if not roots:
+        return set()
+    found = _around(roots, known)
+    wrote: dict[str, set[str]] = {}
+    with tempfile.TemporaryDirectory(prefix="nbledger-") as folder:
+        for run in sorted(candidates - found):
+            wrote[run] = _written(api, uri, run, Path(folder) / run)
+    while True:
+        read = set[str]().union(*(known[run].digests for run in found if run in known))
+        more = {run for run, md5s in wrote.items() if run not in found and md5s & read}
+        if not more:
+            return found
+        roots |= more
+        found = _around(roots, known)
+
+
+def _around(runs: Iterable[str], known: Mapping[str, Fact]) -> set[str]:
+    """With what they are inside of, what they reproduce, and what they hold."""
+    inside: dict[str, list[str]] = {}
+    for run, fact in known.items():
+        inside.setdefault(fact.parent, []).append(run)
+    found: set[str] = set()
+    below = list(runs)
+    above = list(runs)
+    while below:
+        run = below.pop()
+        if run and run not in found:
+            found.add(run)
+            below += inside.get(run, [])
+    while above:
+        run = above.pop()
+        found.add(run)
+        if run in known:
+            above += [other for other in (known[run].parent, known[run].reproduces) if other and other not in found]
+    return found
+
+
+def _written(api: Any, uri: str, run: str, folder: Path) -> set[str]:
+    """Hashes of what a run wrote, as its record tells. A run without one wrote nothing that is known."""
+    folder.mkdir()
+    try:
+        path = mlflow.download(api, uri, run, "nbledger/outputs.json", folder)
+        return recorded.of_inputs(json.loads(path.read_bytes()).get("outputs", []))
+    except Unreachable:
+        raise
+    except (LedgerError, OSError, ValueError, AttributeError, TypeError):
+        return set()
