@@ -58,7 +58,9 @@ def run(*command: str, cwd: Path | None = None) -> subprocess.CompletedProcess[s
 def last_words(done: subprocess.CompletedProcess[str]) -> str:
     """Why a tool failed, in one line."""
     lines = [" ".join(line.split()) for line in (done.stderr or done.stdout).splitlines() if line.strip()]
-    chosen = next((line for line in lines if re.search(r"(?i)^(error|.*because|.*no matching)", line)), "")
+    telling = (r"(?i)\bbecause\b", r"(?i)^error|no matching")
+    chosen = next((line for pattern in telling for line in lines if re.search(pattern, line)), "")
+    chosen = re.sub(r"^\W*(cause|╰─▶|error): ", "", chosen)
     return scrub_url((chosen or (lines[-1] if lines else f"exit code {done.returncode}"))[:300])
 
 
