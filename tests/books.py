@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import json
+import copy
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from nbledger.core import notebookclean
 
 Cell = dict[str, Any]
 
@@ -31,4 +33,4 @@ def book(*cells: Cell, **metadata: Any) -> Cell:
 
 def write(path: Path, notebook: Cell) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(notebook, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+    path.write_bytes(notebookclean.written(copy.deepcopy(notebook)))

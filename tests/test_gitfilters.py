@@ -195,12 +195,12 @@ def test_set_up_and_taken_out_again(project: Path) -> None:
     assert "b = 1" in git(project, "show", "HEAD:deep/ü b.ipynb")
     assert (project / ".gitattributes").read_bytes().startswith(b"*.csv text\r\n*.ipynb -text\r\n# nbledger")
     # what was staged and what was changed are still that, and nothing else is
-    assert git(project, "status", "--porcelain", "-z").split("\0") == [
+    assert set(git(project, "status", "--porcelain", "-z", "--branch").split("\0")[1:]) == {
         " M a.ipynb",
         "M  deep/ü b.ipynb",
         "A  staged.txt",
         "",
-    ]
+    }
     assert "output" not in git(project, "show", ":deep/ü b.ipynb").replace('"outputs": []', "")
     assert {path: path.read_bytes() for path in here} == here
     assert set_up(project) == []
@@ -279,7 +279,8 @@ def test_one_process_cleans_all_files_of_a_command(project: Path) -> None:
         ["git", "add", "."], cwd=project, capture_output=True, text=True, env={**os.environ, "GIT_TRACE": "1"}
     )
     assert done.returncode == 0
-    assert done.stderr.count("trace: run_command: ") - done.stderr.count("maintenance") == 1
+    assert sum("start_command" in line or "trace: run_command: 'f()" in line for line in done.stderr.splitlines()) >= 1
+    assert done.stderr.count("gitdrivers filter") == 1
     assert "nbledger: broken.ipynb is kept by Git as it is, with all it holds: it is not JSON" in done.stderr
     for number in range(50):
         assert json.loads(git(project, "show", f":n{number}.ipynb"))["cells"][0]["outputs"] == []

@@ -130,12 +130,15 @@ def test_metadata_and_formats() -> None:
     base["cells"][0]["metadata"] = {"tags": ["x", "gone"]}
     ours["cells"][0]["metadata"] = {"tags": ["x", "mine", "gone"], "slide": 1}
     theirs["cells"][0]["metadata"] = {"tags": ["x", "yours"], "slide": 2}
-    ours["metadata"] = {"kernelspec": {"name": "mine"}, "deep": {"a": 1, "b": None}}
-    theirs["metadata"] = {"kernelspec": {"name": "yours"}, "deep": {"c": 2}}
+    ours["metadata"] = {"kernelspec": {"name": "mine", "display_name": "x"}, "deep": {"a": 1, "b": None}}
+    theirs["metadata"] = {"kernelspec": {"name": "yours", "display_name": "y"}, "deep": {"c": 2}}
     made = joined(base, ours, theirs)
     assert made.conflicts == []
     assert made.notebook["cells"][0]["metadata"] == {"tags": ["x", "mine", "yours"], "slide": 1}
-    assert made.notebook["metadata"] == {"kernelspec": {"name": "mine"}, "deep": {"a": 1, "b": None, "c": 2}}
+    assert made.notebook["metadata"] == {
+        "kernelspec": {"name": "mine", "display_name": "x"},
+        "deep": {"a": 1, "b": None, "c": 2},
+    }
     assert made.notes == ["cell 1: slide is that of ours", "the notebook's metadata: kernelspec is that of ours"]
     assert made.notebook["nbformat_minor"] == 5
     assert all(cell["id"] for cell in made.notebook["cells"])

@@ -57,7 +57,7 @@ def _notebook(place: Path, path: str) -> str:
 def _pointer(project: Project, repo: git.GitRepo, path: str, stages: dict[int, str]) -> str:
     texts = gitlog.contents(repo, [stages.get(number, "") for number in (1, 2, 3)])
     name = path.removesuffix(".dvc")
-    files = []
+    files: list[dict[str, str] | None] = []
     for text in texts:
         try:
             row = dvcfiles.rows_of((text or b"").decode("utf-8"))[0]

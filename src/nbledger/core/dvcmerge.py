@@ -12,7 +12,7 @@ import os
 import posixpath
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -147,7 +147,9 @@ def _fetch_small(repo: Any, cache: Any, md5s: Sequence[str]) -> None:
 
     missing = [md5 for md5 in md5s if not cache.exists(md5)]
     try:
-        remote = repo.cloud.get_remote_odb() if missing else None
+        if not missing:
+            return
+        remote = repo.cloud.get_remote_odb()
         wanted = [md5 for md5 in missing if remote.fs.size(remote.oid_to_path(md5)) <= _FETCHED]
         if wanted:
             repo.cloud.pull([HashInfo("md5", md5) for md5 in wanted])
@@ -233,7 +235,10 @@ def _inside(project: Project, where: str, clash: Clash) -> str:
 def _words(a: Path | bytes, b: Path | bytes, where: str) -> str:
     found = insides.between(a, b, (where, where))
     keys = ", ".join(f"{row.name} {row.values[0] or 'absent'} → {row.values[1] or 'absent'}" for row in found.keys[:3])
-    return table_words(DataChange(where, (None, None), table=found.table)) or keys or found.note or "other contents"
+    table = found.table
+    if table is not None:  # rows and columns; not what became of their values on the whole
+        table = replace(table, columns=tuple(column for column in table.columns if column.state != "moved"))
+    return table_words(DataChange(where, (None, None), table=table)) or keys or found.note or "other contents"
 
 
 def _take(path: str, file: str, *, whole: bool) -> str:

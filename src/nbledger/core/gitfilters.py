@@ -33,6 +33,7 @@ _MODULE = "nbledger.commands.gitdrivers"
 _GONE = (
     "the Python of Git's filter for notebooks is gone: nbledger init --filters sets it up anew, --no-filters removes it"
 )
+_CANNOT = r"0016git-filter-server\n000eversion=2\n00000000"
 _PYTHON = re.compile(r"f\(\) \{ test -x (?P<python>.+?) \|\| ")
 _TRIES = 5
 
@@ -165,7 +166,8 @@ def command(verb: str, fallback: str, words: str = "") -> str:
 
 def _wanted() -> dict[str, str]:
     """{key: value} for ``.git/config``. Internal merges of several merge bases take the oldest version of a file."""
-    gone = f'{{ echo "nbledger: {_GONE}" >&2; exit 1; }}'
+    # Git dies where a filter hangs up: this one says in Git's protocol that it can do nothing.
+    gone = f'{{ echo "nbledger: {_GONE}" >&2; printf "{_CANNOT}"; exec cat >/dev/null; }}'
     plain = 'exec git merge-file --marker-size="$4" "$2" "$1" "$3"'
     words = " %O %A %B %L %P"
 

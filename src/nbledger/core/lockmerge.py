@@ -93,7 +93,7 @@ def _read(place: Path) -> MutableMapping[str, Any]:
     stages = found.get("stages", {}) if isinstance(found, MutableMapping) else None
     if not isinstance(stages, MutableMapping) or not all(isinstance(stage, Mapping) for stage in stages.values()):
         raise Damaged("one side has no table of stages")
-    return found  # type: ignore[no-any-return]
+    return found
 
 
 def _write(place: Path, data: Any) -> None:

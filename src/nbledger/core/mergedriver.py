@@ -41,10 +41,11 @@ def notebook(base: str, ours: str, theirs: str, path: str, size: int = 7) -> Out
             return Outcome(True, [said])
     labels = _labels()
 
-    def lines(was: str, left: str, right: str) -> tuple[str, bool]:
-        return merge_lines(was, left, right, labels, size)
+    def lines(a: str, b: str, c: str) -> tuple[str, bool]:
+        return merge_lines(a, b, c, labels, size)
 
-    made = notebookmerge.merge(*sides, lines, labels, size)
+    was, left, right = sides
+    made = notebookmerge.merge(was, left, right, lines, labels, size)
     files.write_atomic(Path(ours), notebookclean.written(made.notebook))
     told = [f"{path}, {line}" for line in _some(made.conflicts)]
     if made.conflicts:
@@ -104,7 +105,8 @@ def data(base: str, ours: str, theirs: str, path: str, size: int = 7) -> Outcome
         return Outcome(*dvcmerge.merge(find(Path.cwd() / path), *places, path))
     except (LedgerError, OSError, ValueError) as err:
         with _restored(places[1]), contextlib.suppress(LedgerError, OSError, ValueError):
-            text, conflict = merge_lines(*(_text(place) for place in places), _labels(), size)
+            was, left, right = (_text(place) for place in places)
+            text, conflict = merge_lines(was, left, right, _labels(), size)
             if not conflict:  # one side changed the data, the other what is beside them
                 files.write_atomic(places[1], f"{text}\n")
                 return Outcome(False)

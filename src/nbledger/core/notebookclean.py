@@ -186,7 +186,7 @@ def _by_nbstripout(parsed: Notebook) -> bytes:
 
     with quickly():
         import nbformat.reader
-        from nbstripout._utils import strip_output
+        from nbstripout._utils import strip_output  # type: ignore[import-untyped]
     try:
         notebook = nbformat.reader.reads(json.dumps(parsed))
         bare = strip_output(notebook, keep_output=None, keep_count=False, keep_id=True, extra_keys=[*_ALSO, *DROPPED])

@@ -60,21 +60,19 @@ class _Side:
         self.of = {i: j for i, j in pairs if i is not None and j is not None and _became(base[i], cells[j])}
         taken = set(self.of.values())
         ids = {cell["id"]: j for j, cell in enumerate(cells) if "id" in cell and j not in taken}
-        self.moved = {}
-        for i, cell in enumerate(base):
-            if i not in self.of and (j := ids.get(cell.get("id"))) is not None:
-                self.of[i] = self.moved[i] = j
+        self.moved = {i: ids[cell["id"]] for i, cell in enumerate(base) if i not in self.of and cell.get("id") in ids}
+        self.of |= self.moved
         back = {j: i for i, j in self.of.items()}
         self.gaps: list[list[_Item]] = [[] for _ in range(len(base) + 1)]
         """Before the base's cell of that number (or at the end): what this version has there that the base has elsewhere
         or not at all."""
         here = 0
         for j, cell in enumerate(cells):
-            i = back.get(j)
-            if i is None or i in self.moved:
-                self.gaps[here].append(_Item(i, cell))
+            at = back.get(j)
+            if at is None or at in self.moved:
+                self.gaps[here].append(_Item(at, cell))
             else:
-                here = i + 1
+                here = at + 1
 
 
 class _Merge:
@@ -191,8 +189,8 @@ class _Merge:
         if kind != ours["cell_type"]:
             cell["cell_type"] = kind
         cell["metadata"] = self._metadata(base["metadata"], ours["metadata"], theirs["metadata"], f"cell {number}")
-        attached = [side.get("attachments", {}) for side in (base, ours, theirs)]
-        attachments = self._metadata(*attached, f"cell {number}, attachments") if any(attached) else {}
+        was, left, right = (side.get("attachments", {}) for side in (base, ours, theirs))
+        attachments = self._metadata(was, left, right, f"cell {number}, attachments")
         for key in ("attachments", "outputs", "execution_count"):
             cell.pop(key, None)
         if attachments and kind != "code":

@@ -40,8 +40,10 @@ def kept(project: Project, paths: Iterable[str]) -> Iterator[None]:
 
 def grafted(old: bytes, new: bytes) -> bytes | None:
     """``new`` with the outputs that ``old`` has for the same cells (same id where there are ids, same source); None where there
-    are none to be had.
+    are none to be had, or ``new`` has outputs of its own: somebody committed it without the filter.
     """
+    if notebookclean.cleaned(new) != new:
+        return None
     have = {_key(cell): cell for cell in notebookclean.read(old)["cells"] if cell.get("outputs")}
     notebook = notebookclean.read(new)
     found = False
