@@ -145,7 +145,8 @@ def push(repo: GitRepo, route: Route, specs: list[str]) -> dict[str, tuple[str, 
         names, _, summary = rest.partition("\t")
         if tab and len(flag) == 1 and ":" in names:
             found[names.split(":", 1)[1]] = flag, summary
-    if done.returncode != 0 and not found:
+    # A connection that broke leaves lines too: of refs that were up to date, and of those of which nothing was heard.
+    if done.returncode != 0 and not any(flag == "!" and "report status" not in said for flag, said in found.values()):
         raise complaint(repo, route.remote, "push", done)
     return found
 
