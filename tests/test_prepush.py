@@ -178,8 +178,8 @@ def test_what_is_asked_of_refs(shared: Path, tmp_path: Path) -> None:
 
     # a merge brings what neither side had: that of the other side is not this push's to look for
     git(shared, "switch", "-qc", "side", "HEAD~")
-    write(shared, {"b.csv": "forgotten"})
-    track(find(shared), ["b.csv"])
+    write(shared, {"sub/b.csv": "forgotten"})
+    track(find(shared), ["sub/b.csv"])
     assert plain_push(shared, "--no-verify", "-u", "origin", "side")[0] == 0
     git(shared, "switch", "-q", "main")
     git(shared, "merge", "-q", "--no-edit", "side")

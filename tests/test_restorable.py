@@ -86,7 +86,7 @@ def test_every_commit_that_is_pushed_can_be_restored(shared: Path, tmp_path: Pat
     there = clone(tmp_path, "there")
     for back in ("", "~", "~2"):
         git(there, "checkout", "-q", f"origin/main{back}")
-        dvc(there, "pull", "-q")
+        dvc(there, "pull", "-q", "--force")  # the cache was taken away
         assert data_status(there) == {}
         shutil.rmtree(there / ".dvc" / "cache")
     assert push.push(find(shared)).data == 0
@@ -182,7 +182,7 @@ def test_tags_and_no_runs(shared: Path, tmp_path: Path) -> None:
     write(shared, {"a.csv": "tagged"})
     track(find(shared), ["a.csv"])
     git(shared, "tag", "-a", "v1", "-m", "1")
-    git(shared, "reset", "-q", "--keep", "HEAD~")
+    git(shared, "reset", "-q", "--hard", "HEAD~")
     dvc(shared, "checkout", "-q")
     git(shared, "update-ref", "refs/nbledger/runs/" + "1" * 32, "v1^{}")
     asked = push.plan(find(shared), push.Wanted(runs=False))

@@ -37,6 +37,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 3
 
 
+def pre_push(argv: Sequence[str]) -> int:
+    """What the installed Git hook calls, at every push: as ``main(["pre-push", …])``, without loading the other verbs."""
+    from nbledger.commands.answer import Face
+    from nbledger.commands.prepush_hook import asked
+
+    try:
+        answer = asked(Face(), *argv[:1])
+    except LedgerError as err:
+        _complain(err, as_json=False)
+        return err.exit_code
+    if answer is not None:
+        print(answer.text.encode("utf-8", "replace").decode())
+    return answer.code if answer is not None else 0
+
+
 def _run(args: list[str]) -> int:
     import os
 

@@ -17,6 +17,11 @@ from nbledger.core.gitremote import PUSHING
 @click.pass_obj
 def pre_push(face: Face, remote: str, url: str) -> Answer | None:
     """Refuse a push of commits whose data nobody else could get; the refs stand on standard input, as Git writes them."""
+    return asked(face, remote)
+
+
+def asked(face: Face, remote: str = "") -> Answer | None:
+    """What is to be said of a push to this remote; None where there is nothing."""
     if os.environ.get(PUSHING):
         return None
     from nbledger.core import prepush

@@ -74,6 +74,13 @@ def trees(repo: GitRepo, commits: Sequence[str]) -> dict[str, str]:
     return {commit: tree for commit, tree in pairs if git.is_hex(tree)}
 
 
+def peeled(repo: GitRepo, ids: Sequence[str]) -> list[str]:
+    """The commits that these commits and tags mean, each id itself where it means none."""
+    names = "".join(f"{git.full_id(one)}^{{commit}}\n" for one in ids).encode()
+    out = git.call(repo, "cat-file", "--batch-check=%(objectname)", stdin=names).stdout.decode() if ids else ""
+    return [name if git.is_hex(name) else one for one, name in zip(ids, out.splitlines(), strict=True)]
+
+
 def size_of(repo: GitRepo, commit: str, path: str) -> int | None:
     """Bytes of a file as the commit has it; None where it has none."""
     spec = ("--end-of-options", f"{git.full_id(commit)}:{path}")

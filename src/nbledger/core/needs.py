@@ -85,13 +85,13 @@ def of_new(project: Project, tips: Mapping[str, str], known: Iterable[str]) -> l
     stdin = "".join(f"{commit}\n" for commit in commits).encode()
     out = git.call(repo, *_DIFF, "-c", "--root", *_PATTERNS, stdin=stdin, env=_MAGIC).stdout
     found: dict[tuple[str, str], _Pointer] = {}
-    commit = ""
+    called, commit = dict(zip(gitlog.peeled(repo, list(tips)), tips.values(), strict=True)), ""
     words = iter(out.split(b"\0"))
     for word in words:
         if word.startswith(b":"):
             path = os.fsdecode(next(words))
             if (blob := _result(word)) and _ours(project, path):
-                where = tips.get(commit) or f"commit {commit[:8]}"
+                where = called.get(commit) or f"commit {commit[:8]}"
                 found.setdefault((path, blob), _Pointer(path, blob, commit, where))
         elif git.is_hex(word.decode("ascii", "replace")):
             commit = word.decode()

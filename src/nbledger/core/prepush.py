@@ -45,11 +45,11 @@ printf '%s' "$refs" | "$python" -c '
 import sys
 sys.path = [folder for folder in sys.path if folder]
 try:
-    from nbledger.cli import main
+    from nbledger.cli import pre_push
 except Exception as err:
     print("nbledger cannot be loaded, so nobody looks whether the data are pushed:", err, file=sys.stderr)
     sys.exit(0)
-sys.exit(main(["pre-push", *sys.argv[1:]]))
+sys.exit(pre_push(sys.argv[1:]))
 ' "$@" >&2
 status=$?
 if [ $status -ge 126 ]; then

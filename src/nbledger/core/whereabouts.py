@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -63,7 +64,7 @@ def look(project: Project, needs: Sequence[Need], *, inside: Callable[[Need], bo
             remotes.setdefault(name, _Remote()).needs.append(need)
     for name, remote in remotes.items():
         found += _asked(project, name, remote, at_hand, inside)
-    return found
+    return sorted(found, key=lambda one: one.need.path)
 
 
 def _asked(
@@ -141,10 +142,19 @@ class Here:
 
 def present(project: Project, md5s: Iterable[str], legacy: Iterable[str] = (), remote: str = "") -> set[str]:
     """Those of these objects that a remote (the default one without a name) has. Each is looked for itself, whatever DVC
-    remembers of the remote, and a folder's files are not taken to be there because their list is.
+    remembers of the remote, and a folder's files are not taken to be there because their list is. In a folder on this machine
+    their names are looked for: DVC would read every byte, and remove what is damaged.
     """
     wanted = {"md5": sorted(set(md5s)), "md5-dos2unix": sorted(set(legacy))}
-    root = dvc.require_root(project)
+    root, place = dvc.require_root(project), dvcremote.named(project, remote)[1] if any(wanted.values()) else ""
+    if os.path.isabs(place):
+        folders = {"md5": f"{place}/files/md5", "md5-dos2unix": place}
+        return {
+            name
+            for kind, names in wanted.items()
+            for name in names
+            if os.path.isfile(f"{folders[kind]}/{name[:2]}/{name[2:]}")
+        }
 
     def ask() -> set[str]:
         found: set[str] = set()
@@ -152,9 +162,7 @@ def present(project: Project, md5s: Iterable[str], legacy: Iterable[str] = (), r
             for kind, names in wanted.items():
                 if names:
                     odb = repo.cloud.get_remote_odb(remote or None, "status", hash_name=kind)
-                    # of a folder on this machine DVC would read every byte, and remove what is damaged
-                    local = odb.fs.protocol == "local"
-                    found |= set(odb.list_oids_exists(names) if local else odb.oids_exist(names))
+                    found |= set(odb.oids_exist(names))
         return found
 
     return dvc.guarded(ask, "status") if any(wanted.values()) else set()
@@ -179,7 +187,7 @@ def missing(project: Project, needs: Sequence[Need]) -> list[Need]:
     """Those of which this clone has not all bytes; what is kept for runs counts as here. Imports and what nobody pushes are
     left out.
     """
-    at_hand, found = Here(project), {}
+    at_hand, found = Here(project), dict[tuple[str, str, str], Need]()
     for need in needs:
         if not (need.aside or need.source) and not _whole(need, at_hand):
             found.setdefault(need.version, need)
