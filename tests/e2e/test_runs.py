@@ -211,6 +211,42 @@ def test_columns_are_chosen_and_found_again_and_names_stay_text(lab: Lab, many: 
     assert again.get_by_role("columnheader").all_inner_texts() == shown
 
 
+def test_whose_runs_are_shown_is_chosen_by_a_switch_and_found_again(lab: Lab, many: Path, page: Any) -> None:
+    open_lab(lab, page)
+    table = open_table(page)
+    foot = table.locator(".nbl-runs-foot")
+    expect(foot).to_have_text(f"{COUNT:,} runs", timeout=90_000)
+    whose = table.get_by_role("combobox", name="Whose runs")
+    whose.select_option(label="grace")
+    with sqlite3.connect(store(lab)) as database:
+        count = "select count(*) from tags where key = 'mlflow.user' and value = 'grace'"
+        expect(foot).to_have_text(f"{database.execute(count).fetchone()[0]:,} of {COUNT:,} runs")
+    assert set(column_texts(table, table.get_by_role("columnheader", name="User"))) == {"grace"}
+    whose.select_option(label="My runs")
+    expect(table.get_by_text("No runs of yours yet.")).to_be_visible()
+    table.get_by_role("button", name="Show all runs").click()
+    expect(foot).to_have_text(f"{COUNT:,} runs")
+    whose.select_option(label="emmy")
+
+    open_sidebar(page, width=240)
+    listed = section(page, "runs")
+    everyone = listed.get_by_role("button", name="Everyone", exact=True)
+    mine = listed.get_by_role("button", name="Mine", exact=True)
+    expect(everyone).to_have_attribute("aria-pressed", "true")
+    expect(listed.locator("[data-run] .nbl-person").first).to_have_text(re.compile("ada|grace|emmy"))
+    assert listed.evaluate("node => node.scrollWidth <= node.clientWidth")
+    mine.click()
+    expect(listed.get_by_text("No runs of yours yet.")).to_be_visible()
+    assert axe(page, "#nbledger-runs") == []
+    page.wait_for_timeout(600)  # what is remembered is written once the clicking pauses
+    page.goto(lab.address_of("").replace("&reset", ""))
+    expect(page.locator("#nbledger-runs-table").get_by_role("combobox", name="Whose runs")).to_have_value("emmy")
+    listed = section(page, "runs")
+    expect(listed.get_by_role("button", name="Mine", exact=True)).to_have_attribute("aria-pressed", "true")
+    listed.get_by_role("button", name="Everyone", exact=True).click()
+    expect(listed.locator("[data-run]").first).to_be_visible()
+
+
 def test_a_running_cell_moves_its_curve_and_nothing_else_and_is_killed_with_its_kernel(
     lab: Lab, many: Path, page: Any
 ) -> None:

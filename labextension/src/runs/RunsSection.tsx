@@ -18,7 +18,7 @@ import type { RunsModel } from './model/model';
 import type { IRow } from './model/tree';
 import { Notice, Nothing } from './Nothing';
 import { CompareButton, type IRunsProps } from './RunsPanel';
-import { WhoseSwitch } from './ScopeSwitch';
+import { MineSwitch } from './ScopeSwitch';
 import { StatusMark } from './StatusMark';
 import { Person, Took } from './table/Cell';
 import { nameOf, reproduced, summary, waits } from './texts';
@@ -72,11 +72,7 @@ function Section({ model, commands }: IRunsProps): ReactElement {
           }}
         />
       </div>
-      {(model.catalogue.people.size > 1 || scope.user !== null) && (
-        <div className="nbl-runs-whose">
-          <WhoseSwitch model={model} trans={trans} />
-        </div>
-      )}
+      <MineSwitch model={model} trans={trans} />
       <Notice model={model} trans={trans} />
       {some ? (
         <List model={model} commands={commands} />

@@ -67,3 +67,38 @@ export function WhoseSwitch({
     </select>
   );
 }
+
+/** Everyone's runs or one's own, in two words; nothing where one person made all of them. */
+export function MineSwitch({
+  model,
+  trans
+}: {
+  readonly model: RunsModel;
+  readonly trans: TranslationBundle;
+}): ReactElement | null {
+  const { scope } = model.settings;
+  const { user } = scope;
+  if (model.catalogue.people.size < 2 && user === null) {
+    return null;
+  }
+  const words: readonly (readonly [string | null, string])[] = [
+    [null, trans.__('Everyone')],
+    [MINE, trans.__('Mine')]
+  ];
+  return (
+    <div className="nbl-switch nbl-runs-whose" role="group" aria-label={trans.__('Whose runs')}>
+      {words.map(([value, word]) => (
+        <button
+          key={word}
+          type="button"
+          aria-pressed={user === value}
+          onClick={() => {
+            model.scope({ ...scope, user: value });
+          }}
+        >
+          {word}
+        </button>
+      ))}
+    </div>
+  );
+}

@@ -128,14 +128,16 @@ def runs(
         return Answer(found.runs[:limit] if as_json else found, sweep_text.sweep(found))
     if metric:
         raise UsageError("--metric goes with --parent", "--sort METRIC sorts all runs by a metric")
-    whose, me = {"user": user} if user else {}, ""
+    whose = user or ""
     if mine:
         from nbledger.core import whoami
 
         here = whoami.me(face.project())
-        whose, me = {"mine": list(here.keys)}, here.user
-    rows = ask(face, "runs", {**words, **whose, "sort": sort, "limit": limit})
-    return Answer(rows, text.runs(rows, " ".join(filter), me or user or ""))
+        words["mine"], whose = list(here.keys), here.user
+    elif user:
+        words["user"] = user
+    rows = ask(face, "runs", {**words, "sort": sort, "limit": limit})
+    return Answer(rows, text.runs(rows, " ".join(filter), whose))
 
 
 @ledger.command()

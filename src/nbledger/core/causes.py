@@ -190,14 +190,14 @@ def _edit(pair: Pair, change: CodeChange) -> Iterator[Cause]:
     if change.effect == "literals":
         if left:
             said = ", ".join(map(_literal, left[:3]))
-            yield Cause(CODE, f"{change.where} {_state(change)}: {said}", _ran(change), 0.85)
+            yield Cause(CODE, f"{change.where} {_state(change)}: {said}", _ran(pair, change), 0.85)
         return
     made = _wrote(pair, change)
     if made:
         yield Cause(CODE, _code_words(change), f"it wrote {made}", 0.3)
         return
     weight = 0.3 if _only_imports(change) else 0.86 if change.kind == "cell" else 0.84
-    yield Cause(CODE, _code_words(change), _ran(change), weight)
+    yield Cause(CODE, _code_words(change), _ran(pair, change), weight)
 
 
 def _wrote(pair: Pair, change: CodeChange) -> str:
@@ -229,7 +229,9 @@ def _code_words(change: CodeChange) -> str:
     return f"{change.where} changed: {'; '.join(x[:100] for x in shown)}{more}"
 
 
-def _ran(change: CodeChange) -> str:
+def _ran(pair: Pair, change: CodeChange) -> str:
+    if pair.a.note or pair.b.note:  # nobody recorded what was executed
+        return "by the commits that were noted"
     return "the run executed it" if change.kind == "cell" else "the run imported it"
 
 

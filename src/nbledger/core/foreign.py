@@ -62,18 +62,15 @@ def within(name: str, tree: Collection[str]) -> str | None:
 
 def _of_project(repo: git.GitRepo, there: str, tree: Mapping[str, str], row: RunRow) -> str | None:
     """The file that the run's entry point names in its ``MLproject``; the entry point itself may be a file."""
-    folder = posixpath.normpath((row.notebook or "").partition("#")[2] or ".")
+    address, _, below = (row.notebook or "").partition("#")
+    place = f"{address.partition('://')[2] or address}/{below}"
     called = row.tags.get("mlflow.project.entryPoint", "main")
-    for place in dict.fromkeys((folder, ".")):
-        book = posixpath.normpath(posixpath.join(place, "MLproject"))
-        words = [called]
-        if book in tree:
-            words = _command(git.objects_at(repo, there, [book])[book][2], called).split() or words
-        for word in words:
-            path = posixpath.normpath(posixpath.join(place, word.strip("'\"")))
-            if path in tree and path.lower().endswith(_CODE):
-                return path
-    return None
+    book, words = within(f"{place}/MLproject", tree), [called]
+    if book is not None:
+        words = _command(git.objects_at(repo, there, [book])[book][2], called).split() or words
+        place = posixpath.dirname(book)
+    files = [word.strip("'\"") for word in words if word.strip("'\"").lower().endswith(_CODE)]
+    return next((path for file in files if (path := within(f"{place}/{file}", tree)) is not None), None)
 
 
 def _command(raw: bytes, called: str) -> str:

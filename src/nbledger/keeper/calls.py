@@ -64,6 +64,7 @@ def _status(project: Project, args: Args, progress: Progress | None) -> Status:
 
 
 def _runs(project: Project, args: Args, progress: Progress | None) -> list[RunRow]:
+    from nbledger.core.people import Whose
     from nbledger.keeper.overview import runs
 
     return runs(
@@ -72,6 +73,7 @@ def _runs(project: Project, args: Args, progress: Progress | None) -> list[RunRo
         sort=args.get("sort", ""),
         limit=args.get("limit", 50),
         experiment=args.get("experiment"),
+        whose=Whose(tuple(args.get("mine") or ()), args.get("user") or ""),
     )
 
 
@@ -119,9 +121,9 @@ def _record(project: Project, args: Args, progress: Progress | None) -> Located:
 
 def _tag(project: Project, args: Args, progress: Progress | None) -> None:
     """Set tags of a run."""
-    from nbledger.core import mlflow
+    from nbledger.core import mlflow, mlflow_write
 
-    mlflow.log(mlflow.client(project), project.tracking_uri, str(args["run"]), tags=dict(args["tags"]))
+    mlflow_write.log(mlflow.client(project), project.tracking_uri, str(args["run"]), tags=dict(args["tags"]))
 
 
 def _compare(project: Project, args: Args, progress: Progress | None) -> Comparison:

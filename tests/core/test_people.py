@@ -1,0 +1,127 @@
+"""Who made a run: people are told apart by Git's identity, or else by the login that MLflow noted."""
+
+from __future__ import annotations
+
+import getpass
+from pathlib import Path
+
+import pytest
+
+from conftest import git
+from nbledger.core import people, whoami
+from nbledger.core.errors import UsageError
+from nbledger.core.people import Whose
+from nbledger.core.project import find
+
+ADA, BEN = "Ada Lovelace <Ada@Example.org>", "Ben Bitdiddle <ben@example.org>"
+
+
+@pytest.mark.parametrize(
+    ("user", "key", "name"),
+    [
+        (ADA, "ada@example.org", "Ada Lovelace"),
+        ("<ada@example.org>", "ada@example.org", "ada@example.org"),
+        ("Ada <>", "ada", "Ada"),
+        ("Root", "root", "Root"),
+        ("a <b> c", "a <b> c", "a <b> c"),
+        (None, "", "unknown"),
+    ],
+)
+def test_a_person_is_an_address_or_a_login(user: str | None, key: str, name: str) -> None:
+    assert (people.key(user), people.name(user)) == (key, name)
+
+
+def test_people_of_the_same_name_are_told_apart() -> None:
+    users = ["Kim <kim@a.org>", "Kim <kim@b.org>", "KIM <kim@a.org>", ADA, None]
+    assert people.labels(users) == {
+        "kim@a.org": "Kim <kim@a.org>",
+        "kim@b.org": "Kim <kim@b.org>",
+        "ada@example.org": "Ada Lovelace",
+        "": "unknown",
+    }
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        ("ada", {ADA}),
+        ("LOVELACE ada", {ADA}),
+        ("ben@example.org", {BEN}),
+        (BEN, {BEN}),
+        ("root", {"root"}),
+        ("lace", set()),
+        ("example.org", set()),
+        (" ", set()),
+    ],
+)
+def test_somebody_is_named_by_words_of_the_name_or_by_all_of_the_address(wanted: str, found: set[str]) -> None:
+    whose = Whose(name=wanted)
+    assert {user for user in (ADA, BEN, "root", None) if whose.holds(user)} == found
+
+
+def test_a_name_that_is_nobodys_is_answered_with_those_that_are() -> None:
+    with pytest.raises(UsageError, match="no run is of 'bem'") as refused:
+        people.refuse_unknown("bem", [ADA, BEN, None])
+    assert "Ben Bitdiddle" in refused.value.hint
+    people.refuse_unknown("ben", [ADA, BEN])
+
+
+def test_the_tags_of_a_run_say_who_made_it() -> None:
+    assert people.of({people.AUTHOR: ADA, people.LOGIN: "root"}) == ADA
+    assert people.of({people.LOGIN: "root"}) == "root"
+    assert people.of({people.LOGIN: "unknown"}, "unknown") is None  # what MLflow writes where it does not know
+    assert people.of({}, "grace") == "grace"
+
+
+# ── this person ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_git_names_the_person_and_is_asked_again_when_its_settings_change(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = find(project)
+    assert whoami.author(here) == "Ada Tester <ada@example.org>"
+    git(project, "config", "user.email", "ada@work.example")
+    assert whoami.author(here) == "Ada Tester <ada@work.example>"
+    monkeypatch.setenv("GIT_AUTHOR_NAME", "Somebody Else")
+    assert whoami.author(here) == "Somebody Else <ada@work.example>"
+    (project / ".git/config").write_text("[user]\n\tname = <broken\n[")
+    assert whoami.author(here) is None
+
+
+def test_git_is_not_made_to_guess(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
+    assert whoami.author(find(folder)) is None
+    assert whoami.me(find(folder)).user == getpass.getuser()
+
+
+def test_the_login_is_what_mlflow_itself_would_note(isolated: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from mlflow.tracking.context.default_context import DefaultRunContext
+
+    def noted() -> str:
+        return str(DefaultRunContext().tags()["mlflow.user"])
+
+    assert whoami.login() == noted() == getpass.getuser()
+    (isolated / ".mlflow").mkdir()
+    (isolated / ".mlflow/credentials").write_text("[mlflow]\nmlflow_tracking_username = grace\n")
+    assert whoami.login() == noted() == "grace"
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "ada")
+    assert whoami.login() == noted() == "ada"
+    (isolated / ".mlflow/credentials").write_bytes(b"\xff[")
+    assert whoami.login() == "ada"
+    for token in ("0d2f6c1e9b8a47d3a1b2c3d4", "ghp_aBcDeFgHiJkLmNoPqRsTuVwXyZ0123456789"):
+        monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", token)
+        assert whoami.login() == getpass.getuser()
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "ada.lovelace@engines.example.org")
+    assert whoami.login() == "ada.lovelace@engines.example.org"
+
+
+def test_a_login_of_everybody_is_nobodys_where_git_knows_better(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = find(project)
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "jovyan")
+    assert whoami.me(here).keys == ("ada@example.org",)
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "Ada")
+    assert whoami.me(here).keys == ("ada@example.org", "ada")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "jovyan")
+    assert whoami.me(here).keys == ("jovyan",)
