@@ -63,7 +63,7 @@ class Reference:
     """What ``compose.yaml`` starts, started here: the addresses are of this machine, everything else is as it says there."""
 
     def __init__(self, place: Path) -> None:
-        self.place, self.files = place, place / "files"
+        self.place, self.files, self.ini = place, place / "files", place / "basic_auth.ini"
         serverfiles.write(self.files)
         self.words, self.services = environment(self.files), compose(self.files)["services"]
         self.port, self.s3_port = free_port(), weed_port()
@@ -72,9 +72,10 @@ class Reference:
         self.server: subprocess.Popen[bytes] | None = None
         (place / "pg").mkdir()
         self.postgres = Postgres(place / "pg")
+
+    def open(self) -> None:
         self._ask_for_password()
         self._objects()
-        self.ini = place / "basic_auth.ini"
         self.ini.write_text(self._here((self.files / "basic_auth.ini").read_text()))
         assert "made the bucket mlflow" in self.script("admin.py", "prepare")
         assert "is there" in self.script("admin.py", "prepare")
@@ -100,13 +101,8 @@ class Reference:
 
     def _here(self, text: str) -> str:
         text = text.replace("database:5432", f"127.0.0.1:{self.postgres.port}")
-        return text.replace("objects:8333", f"127.0.0.1:{self.s3_port}").replace(
-            "/srv/basic_auth.ini", str(self.ini_path)
-        )
-
-    @property
-    def ini_path(self) -> Path:
-        return self.place / "basic_auth.ini"
+        text = text.replace("objects:8333", f"127.0.0.1:{self.s3_port}")
+        return text.replace("/srv/basic_auth.ini", str(self.ini))
 
     def env(self, service: str, **more: str) -> dict[str, str]:
         words = {key: self._here(str(value)) for key, value in self.services[service]["environment"].items()}

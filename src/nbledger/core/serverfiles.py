@@ -19,6 +19,7 @@ from typing import Any
 
 from nbledger.core.errors import LedgerError, Refused, UsageError, nearest
 from nbledger.core.files import write_atomic
+from nbledger.core.secrets import scrub
 
 MLFLOW, PSYCOPG, BOTO = "3.17.2", "2.9.13", "1.43.117"
 """The versions that the tests run with, which a test holds to be so."""
@@ -146,10 +147,10 @@ def _check(wanted: Wanted) -> None:
         if ":" not in image.rpartition("/")[2] or image.endswith(":latest"):
             raise UsageError(f"{image!r} is not pinned", "name a version: NAME:TAG or NAME@sha256:…")
     if wanted.artifacts and not _BUCKET.fullmatch(wanted.artifacts):
-        raise UsageError(f"{wanted.artifacts!r} is no bucket", "such as s3://bucket/folder, without credentials")
+        raise UsageError(f"{scrub(wanted.artifacts)!r} is no bucket", "such as s3://bucket/folder, without credentials")
     if wanted.endpoint and not _ENDPOINT.fullmatch(wanted.endpoint):
         raise UsageError(
-            f"{wanted.endpoint!r} is no S3 endpoint", "such as https://s3.example.org, without credentials"
+            f"{scrub(wanted.endpoint)!r} is no S3 endpoint", "such as https://s3.example.org, without credentials"
         )
     if wanted.endpoint and not wanted.artifacts:
         raise UsageError("--endpoint goes with --artifacts", "--artifacts s3://bucket/folder")
@@ -173,8 +174,11 @@ def _remembered(record: Mapping[str, Any]) -> Wanted:
     """The options of the last time, as far as they are ones."""
     said = record.get("options")
     try:
-        known = {name: said[name] for name in asdict(Wanted()) if name in said} if isinstance(said, dict) else {}
-        found = Wanted(**{name: tuple(map(str, v)) if isinstance(v, list) else v for name, v in known.items()})
+        known: dict[str, Any] = {}
+        for name in asdict(Wanted()) if isinstance(said, dict) else ():
+            if name in said:
+                known[name] = tuple(map(str, said[name])) if isinstance(said[name], list) else said[name]
+        found = Wanted(**known)
         _check(found)
     except (TypeError, AttributeError, UsageError) as err:
         raise LedgerError(
