@@ -172,19 +172,18 @@ def _record(folder: Path) -> dict[str, Any]:
 
 def _remembered(record: Mapping[str, Any]) -> Wanted:
     """The options of the last time, as far as they are ones."""
-    said = record.get("options")
+    found = record.get("options")
+    said: dict[str, Any] = found if isinstance(found, dict) else {}
     try:
-        known: dict[str, Any] = {}
-        for name in asdict(Wanted()) if isinstance(said, dict) else ():
-            if name in said:
-                known[name] = tuple(map(str, said[name])) if isinstance(said[name], list) else said[name]
-        found = Wanted(**known)
-        _check(found)
+        known = {name: said[name] for name in asdict(Wanted()) if name in said}
+        known = {name: tuple(map(str, value)) if isinstance(value, list) else value for name, value in known.items()}
+        wanted = Wanted(**known)
+        _check(wanted)
     except (TypeError, AttributeError, UsageError) as err:
         raise LedgerError(
             f"{RECORD} holds options that are none: {err}", "restore it, or remove it and use --force"
         ) from err
-    return found
+    return wanted
 
 
 # ── the files ────────────────────────────────────────────────────────────────────────────────────────────

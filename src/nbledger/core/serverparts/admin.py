@@ -80,7 +80,7 @@ def prepare(patience: float = 60.0) -> str:
 
 
 def made(store: Any, bucket: str) -> str:
-    from botocore.exceptions import ClientError  # type: ignore[import-untyped]
+    from botocore.exceptions import ClientError
 
     try:
         store.create_bucket(Bucket=bucket)
