@@ -43,11 +43,15 @@ class GitHttp:
         self._server.office = self
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
 
+    def serves(self, server: _Server) -> bool:
+        """Whether this is the server that runs, not one of before."""
+        return self._server is server
+
     def stop(self) -> None:
-        if self._server is not None:
-            self._server.shutdown()
-            self._server.server_close()
-            self._server = None
+        server, self._server = self._server, None
+        if server is not None:
+            server.shutdown()
+            server.server_close()
         for process in list(self.running):
             with suppress(ProcessLookupError):
                 process.kill()
@@ -96,6 +100,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.end_headers()
             return
         office, asked = self.server.office, urlsplit(self.path)
+        if not office.serves(self.server):
+            raise ConnectionError("the server was ended while the request came")
         env = {
             "PATH": os.environ["PATH"],
             "HOME": str(office.folder),
@@ -119,6 +125,8 @@ class _Handler(BaseHTTPRequestHandler):
         ) as backend:
             office.running.add(backend)
             try:
+                if not office.serves(self.server):
+                    raise ConnectionError("the server was ended")
                 self._answer(backend, body)
             finally:
                 backend.kill()  # it has ended, or nobody listens any more
