@@ -35,6 +35,7 @@ RECORDERS = (
     "src/nbledger/keeper/stagerun.py",
     "src/nbledger/core/dvcexp.py",
     "src/nbledger/core/stagecells.py",
+    "src/nbledger/core/people.py",
     "src/nbledger/core/mlflow.py",
     "src/nbledger/core/mlflow_active.py",
     "src/nbledger/core/mlflow_model.py",
@@ -43,6 +44,7 @@ RECORDERS = (
     "magics/nbledger_magics/tracked_cell.py",
 )
 NAMED_TAGS = (
+    "AUTHOR",
     "JOURNAL_TAG",
     "TAG",
     "DIGEST_TAG",

@@ -5,6 +5,7 @@ import { Commands } from '../names';
 import { isForeign, recordedBy } from '../runs/texts';
 import { useChanges } from '../shared/hooks';
 import { moment, span } from '../shared/format';
+import { personName } from '../shared/people';
 import { IconButton, Problem, TextButton } from '../shared/parts';
 import { Clip } from '../shared/text';
 import type { RunActions } from './actions';
@@ -238,7 +239,11 @@ function Who({ detail, trans }: Pick<IHeadView, 'detail' | 'trans'>): ReactEleme
   const aside = [login && login !== run.user ? login : '', run.host ?? ''].filter(Boolean);
   return (
     <>
-      {run.user === null ? trans.__('unknown') : <Clip text={run.user} />}
+      {run.user === null ? (
+        trans.__('unknown')
+      ) : (
+        <Clip text={personName(run.user)} title={run.user} />
+      )}
       {aside.length ? (
         <span className="nbl-detail-aside">
           <Clip text={aside.join('@')} title={trans.__('Login and machine')} />

@@ -14,8 +14,10 @@ from dataclasses import dataclass
 
 from nbledger.core.errors import UsageError, nearest
 
-AUTHOR, LOGIN = "nbledger.author", "mlflow.user"
-"""Tags of a run: Git's ``Name <address>``, and MLflow's own."""
+AUTHOR = "nbledger.author"
+"""Tag of a run: who made it, ``Name <address>`` as Git has it."""
+LOGIN = "mlflow.user"
+"""MLflow's own tag for that."""
 UNKNOWN = "unknown"
 IDENTITY = re.compile(r"(?P<name>[^<>]*?)\s*<(?P<address>[^<>]*)>\s*")
 

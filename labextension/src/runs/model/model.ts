@@ -285,7 +285,7 @@ const WIDTHS: Readonly<Record<ColumnId, number>> = {
   name: 200,
   started: 92,
   took: 92,
-  user: 90,
+  user: 120,
   notebook: 160
 };
 

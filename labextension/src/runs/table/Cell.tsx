@@ -69,7 +69,11 @@ function Fixed({ row, id, model, trans }: IFixedProps): ReactElement | null {
     case 'user':
       return <Person run={run} model={model} trans={trans} />;
     case 'notebook':
-      return run.notebook ? <PathText path={run.notebook} /> : null;
+      return run.notebook ? (
+        <PathText path={run.notebook} />
+      ) : isForeign(run) ? (
+        <Unknown trans={trans} />
+      ) : null;
     default:
       return <Clip text={run.experiment} />;
   }
