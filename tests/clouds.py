@@ -73,7 +73,7 @@ def azure(folder: Path, container: str) -> Iterator[Azure]:
     if node is None or not AZURITE.is_file():
         raise RuntimeError("Azurite is needed for this test: npm ci --prefix tests/azurite")
     port, account, key = free_port(), "ledgeraccount", base64.b64encode(os.urandom(32)).decode()
-    command = [node, str(AZURITE), "--blobPort", str(port), "--inMemoryPersistence", "--location", str(folder)]
+    command = [node, str(AZURITE), "--blobPort", str(port), "--inMemoryPersistence"]
     command += ["--skipApiVersionCheck", "--disableTelemetry", "--silent"]
     with _running(command, folder, {"AZURITE_ACCOUNTS": f"{account}:{key}"}):
         endpoint = f"http://127.0.0.1:{port}/{account}"
@@ -169,6 +169,8 @@ def answering(status: int, words: dict[str, object] | bytes, *, certificate: Pat
     body = words if isinstance(words, bytes) else json.dumps(words).encode()
 
     class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"  # some clients wait for the 100 to their Expect
+
         def do_GET(self) -> None:
             self.rfile.read(int(self.headers.get("Content-Length") or 0))
             self.send_response(status)
@@ -200,7 +202,8 @@ def own_certificate(folder: Path) -> Path:
     path = folder / "own.pem"
     subprocess.run(
         [
-            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1"),
+            *("openssl", "req", "-x509", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1"),
+            *("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"),
             *("-addext", "subjectAltName=IP:127.0.0.1", "-keyout", folder / "own.key", "-out", folder / "own.crt"),
         ],
         check=True,

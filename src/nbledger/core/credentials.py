@@ -80,7 +80,8 @@ def _configuration(project: Project, name: str, options: Mapping[str, Option]) -
                 f"take a new one, put it into .dvc/config.local, and: dvc remote modify --unset {name} {key}",
             )
     local = root / ".dvc" / "config.local"
-    if project.git is not None and local.is_file() and git.tracked(project.git, [project.relative(local)]):
+    shown = project.relative(local) or ""
+    if project.git is not None and shown and local.is_file() and git.tracked(project.git, [shown]):
         yield Finding(
             "problem",
             ".dvc/config.local, which holds what is yours alone, is in Git",

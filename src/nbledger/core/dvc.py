@@ -640,7 +640,7 @@ def _transfer(project: Project, paths: Sequence[str] | None, verb: str) -> list[
             repo.drop_data_index()
             return [getattr(repo, verb)(targets=group) for group in groups]
 
-    return guarded(transfer, verb)
+    return guarded(transfer, verb, project.root)
 
 
 def _target(project: Project, path: str) -> str:
@@ -652,8 +652,12 @@ def _target(project: Project, path: str) -> str:
     return str(pointer if plain else project.root / path)
 
 
-def guarded(function: Callable[[], T], verb: str) -> T:
-    """Call into DVC; its errors as ours, one line each. What it and the clouds' libraries log is not printed."""
+def guarded(function: Callable[[], T], verb: str, root: Path | None = None) -> T:
+    """Call into DVC; its errors as ours, one line each, with paths from ``root``. What it and the clouds' libraries log is
+    not printed.
+    """
+    with contextlib.suppress(ImportError):
+        import dvc.logger  # noqa: F401  # whose handlers are to be there, to be silenced
     with remoteerrors.listening() as heard:
         try:
             return function()
@@ -664,10 +668,10 @@ def guarded(function: Callable[[], T], verb: str) -> T:
                 f"DVC cannot be imported: {err}", "pip install dvc (with the extra your remote needs)"
             ) from err
         except Exception as err:
-            raise _failure(err, verb, heard) from err
+            raise _failure(err, verb, heard, root) from err
 
 
-def _failure(err: Exception, verb: str, heard: remoteerrors.Heard) -> LedgerError:
+def _failure(err: Exception, verb: str, heard: remoteerrors.Heard, root: Path | None) -> LedgerError:
     causes = remoteerrors.chain(err)
     names = remoteerrors.names(causes)
     said = git.scrub_url(" ".join(str(err).split()) or type(err).__name__)
@@ -681,7 +685,8 @@ def _failure(err: Exception, verb: str, heard: remoteerrors.Heard) -> LedgerErro
         paths = said.partition("to force.")[2].strip()
         return Refused(f"in the way of what DVC brings, and in no cache: {paths or said}", "move it, then pull again")
     if "CheckoutError" in names:
-        paths = ", ".join(str(path) for path in getattr(err, "target_infos", [])[:5])
+        # DVC names them from where this process happens to be
+        paths = ", ".join(os.path.relpath(path, root or ".") for path in getattr(err, "target_infos", [])[:5])
         if heard.errors and (why := remoteerrors.explain(heard.errors)) is not None:
             return why
         if verb == "pull" and paths:

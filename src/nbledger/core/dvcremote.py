@@ -46,11 +46,11 @@ def named(project: Project, name: str) -> tuple[str, str, dict[str, Option]]:
         raise UsageError(f"there is no data remote {name!r}", f"there are: {', '.join(sorted(names)) or 'none'}")
     url = found.pop("url").value
     if url.startswith("remote://"):  # a place within another remote, whose options it has
-        base, _, path = url.removeprefix("remote://").partition("/")
+        base, _, rest = url.removeprefix("remote://").partition("/")
         if base.lower() == name.lower():
             raise UsageError(f"the data remote {name} stands in itself", "nbledger init --remote URL")
-        _, above, options = named(project, base)
-        return name, f"{above.rstrip('/')}/{path}", {**options, **found}
+        _, above, inherited = named(project, base)
+        return name, f"{above.rstrip('/')}/{rest}", {**inherited, **found}
     return name, git.scrub_url(url), found
 
 
@@ -191,9 +191,7 @@ def _inside(project: Project, md5s: Iterable[str]) -> list[str]:
     return sorted({md5 for entries in lists for md5 in entries.values() if kept.is_name(md5)})
 
 
-def fetch_objects(
-    project: Project, md5s: Iterable[str], legacy: Iterable[str] = (), remote: str | None = None
-) -> int:
+def fetch_objects(project: Project, md5s: Iterable[str], legacy: Iterable[str] = (), remote: str | None = None) -> int:
     """Bring these objects (folders with all they hold) from a remote (None: the default one) into the cache; how many came.
     What the remote lacks is left out: look whether it is there.
     """

@@ -56,22 +56,28 @@ class _Ear(logging.Handler):
 _lock = threading.Lock()
 _listeners = 0
 _before: dict[str, bool] = {}
+_silenced: dict[str, list[logging.Handler]] = {}
 
 
 @contextlib.contextmanager
 def listening() -> Iterator[Heard]:
-    """Keep what DVC and the clouds' libraries log, which may hold addresses with signatures, from the terminal."""
+    """Keep what DVC and the clouds' libraries log, which may hold addresses with signatures, from the terminal. DVC gives its
+    loggers handlers of their own when it is imported: those that are there when this begins are silent.
+    """
     global _listeners
     heard = Heard()
     ear = _Ear(heard)
     with _lock:
+        _listeners += 1
         for name in _LOGGERS:
             logger = logging.getLogger(name)
-            if not _listeners:
-                _before[name] = logger.propagate
-                logger.propagate = False
+            _before.setdefault(name, logger.propagate)
+            logger.propagate = False
+            own = [handler for handler in logger.handlers if not isinstance(handler, _Ear)]
+            _silenced.setdefault(name, []).extend(own)
+            for handler in own:
+                logger.removeHandler(handler)
             logger.addHandler(ear)
-        _listeners += 1
     try:
         yield heard
     finally:
@@ -81,7 +87,9 @@ def listening() -> Iterator[Heard]:
                 logger = logging.getLogger(name)
                 logger.removeHandler(ear)
                 if not _listeners:
-                    logger.propagate = _before.get(name, True)
+                    logger.propagate = _before.pop(name, True)
+                    for handler in _silenced.pop(name, []):
+                        logger.addHandler(handler)
 
 
 def chain(err: BaseException) -> list[BaseException]:
@@ -256,7 +264,7 @@ def _wrong_credential(said: _Said) -> LedgerError | None:
         )
     if "PermissionDenied" in said.names:  # asyncssh
         return Refused(f"the SSH server did not let you in: {said.last}", _login(said))
-    if said.codes & codes or said.names & known:
+    if said.codes & codes or said.names & known or "failed to authenticate the request" in said.words:
         return Refused(f"{said.place} does not accept the credential: {said.last}", _login(said))
     return None
 
@@ -297,6 +305,11 @@ def _elsewhere(said: _Said) -> LedgerError | None:
 def _forbidden(said: _Said) -> LedgerError | None:
     codes = {"AccessDenied", "403", "AllAccessDisabled", "AuthorizationFailure", "AuthorizationPermissionMismatch"}
     codes |= {"AuthorizationSourceIPMismatch", "InsufficientAccountPermissions", "AccountProblem"}
+    if said.scheme == "s3" and re.search(r"\(403\) when calling the Head", said.words):  # such an answer has no words
+        return Refused(
+            "S3 refused: it does not accept the credential, or that has no right there (403)",
+            "nbledger doctor tries it and says which",
+        )
     if not said.scheme and "PermissionError" in said.names:
         return Refused(f"not allowed: {said.last}", "that path must be yours, or your group's to write to")
     if said.codes & codes or said.names & {"SFTPPermissionDenied", "PermissionError"} or "Forbidden: " in said.words:
