@@ -203,6 +203,7 @@ def test_set_up_and_taken_out_again(project: Path) -> None:
     }
     assert "output" not in git(project, "show", ":deep/ü b.ipynb").replace('"outputs": []', "")
     assert {path: path.read_bytes() for path in here} == here
+    assert (project / ".git" / "config").read_text().isascii()  # DVC's experiments can copy no other
     assert set_up(project) == []
     assert gitfilters.troubles(find(project)) == []
 
@@ -298,7 +299,7 @@ def test_a_diff_reads_well(project: Path) -> None:
     write(project / "a.ipynb", book(code("a = 1\nb = 3", "a1", [RESULT], tags=["parameters"]), text("# Title", "t1")))
     said = git(project, "diff").splitlines()[4:]
     assert "-b = 2" in said and "+b = 3" in said
-    assert "+# ── code a1 [parameters]" in said
+    assert "+# %% code a1 [parameters]" in said
     assert not [line for line in said if "outputs" in line or "RESULT" in line]
     commit_all(project)
     assert "+b = 3" in git(project, "log", "-p", "-1")

@@ -74,7 +74,9 @@ def _some(lines: list[str]) -> list[str]:
 def _labels() -> tuple[str, str]:
     """Names of the sides: Git says which branch is merged (``GITHEAD_…``), of other operations nothing."""
     named = [value for name, value in os.environ.items() if name.startswith("GITHEAD_") and value != "HEAD"]
-    return OURS, f"{THEIRS} ({named[0][:60]})" if len(named) == 1 and named[0].isprintable() else THEIRS
+    if len(named) != 1 or not named[0].isprintable():
+        return OURS, THEIRS
+    return OURS, f"{THEIRS} ({named[0][:10] if git.is_hex(named[0]) else named[0][:60]})"
 
 
 def merge_lines(base: str, ours: str, theirs: str, labels: tuple[str, str], size: int = 7) -> tuple[str, bool]:

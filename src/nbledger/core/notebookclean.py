@@ -11,8 +11,10 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-DROPPED = ("metadata.language_info.version", "metadata.papermill", "cell.metadata.papermill")
-"""Metadata that differ from person to person and from run to run, beside those that nbstripout drops by itself."""
+DROPPED = ("metadata.papermill", "cell.metadata.papermill")
+"""Metadata that a run leaves, beside those that nbstripout drops by itself. (The language's version stays, though it differs from
+person to person: JupyterLab would put it back into each notebook that it opens, and call that unsaved.)
+"""
 
 _ALSO = (
     *("metadata.signature", "metadata.widgets", "cell.metadata.collapsed", "cell.metadata.ExecuteTime"),

@@ -221,7 +221,10 @@ class _Merge:
                     value = _tags(was if isinstance(was, list) else [], left, right)
                 else:
                     value = left if left is not _NONE else right
-                    self.made.notes.append(f"{where}: {key} is that of {self.labels[0 if left is not _NONE else 1]}")
+                    if key != "language_info":
+                        self.made.notes.append(
+                            f"{where}: {key} is that of {self.labels[0 if left is not _NONE else 1]}"
+                        )
             if value is not _NONE:
                 merged[key] = copy.deepcopy(value)
         return merged

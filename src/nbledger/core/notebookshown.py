@@ -11,8 +11,10 @@ from typing import Any
 
 from nbledger.core import notebookclean
 
-HEADING = "# ── "
-"""Begins the line above each cell; Git shows that line as what a change lies in."""
+HEADING = "# %% "
+"""Begins the line above each cell; Git shows that line as what a change lies in. It stands in ``.git/config``, which DVC's
+experiments (3.67) can copy only if it is ASCII.
+"""
 
 
 def shown(data: bytes) -> bytes:
