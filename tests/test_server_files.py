@@ -118,6 +118,13 @@ def test_compose_and_kubernetes_start_the_same(variants: dict[str, Path], varian
         (store,) = manifests["StatefulSet", "objects"]["spec"]["template"]["spec"]["containers"]
         assert store["args"] == services["objects"]["command"]
     assert ("proxy" in services) == (("Ingress", "mlflow") in manifests) == ("hosts" in VARIANTS[variant])
+    if "proxy" in services:
+        hosts = list(VARIANTS[variant]["hosts"])
+        assert f"\n{', '.join(hosts)} {{\n" in (variants[variant] / "Caddyfile").read_text()
+        ingress = manifests["Ingress", "mlflow"]["spec"]
+        assert [rule["host"] for rule in ingress["rules"]] == ingress["tls"][0]["hosts"] == hosts
+        command = services["mlflow"]["command"]
+        assert set(hosts) < set(command[command.index("--allowed-hosts") + 1].split(","))
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

@@ -133,15 +133,17 @@ def _encrypted(server: Server) -> Iterator[Check]:
             socket.create_connection((server.host, server.port), timeout=server.timeout) as plain,
             server.context.wrap_socket(plain, server_hostname=server.host) as line,
         ):
-            ends = ssl.cert_time_to_seconds(str((line.getpeercert() or {}).get("notAfter", "")))
+            told = line.getpeercert() or {}
+            begins, ends = (ssl.cert_time_to_seconds(str(told.get(name, ""))) for name in ("notBefore", "notAfter"))
             version = line.version()
     except (OSError, ValueError):  # by a proxy, whose certificate is not ours to look at
         yield Check("tls", "ok", "TLS, with a certificate that is accepted")
         return
-    days = (ends - time.time()) / 86400
-    text = f"{version}, the certificate is valid for {days:.0f} days"
-    soon = Check("tls", "note", text, "it should have been renewed by now")
-    yield soon if days < _EXPIRES else Check("tls", "ok", text)
+    left = ends - time.time()
+    words = f"{left / 86400:.0f} days" if left > 2 * 86400 else f"{left / 3600:.0f} hours"
+    text = f"{version}, the certificate is valid for {words}"
+    late = left < min(_EXPIRES * 86400, (ends - begins) / 4)
+    yield Check("tls", "note", text, "it should have been renewed by now") if late else Check("tls", "ok", text)
 
 
 def _version(server: Server) -> Iterator[Check]:
@@ -207,7 +209,7 @@ def _person(server: Server) -> Iterator[Check]:
             yield Check(
                 "login",
                 "problem",
-                f"no login was found, neither in {LOGIN} nor in ~/.mlflow/credentials",
+                "no login was found, neither in the environment nor in ~/.mlflow/credentials",
                 f"set {LOGIN}",
             )
         return
@@ -342,7 +344,8 @@ def _hosts(server: Server) -> Iterator[Check]:
     elif answer.status == 401:
         yield Check("hosts", "note", "whether a foreign Host is refused is not known without a login", f"set {LOGIN}")
     else:
-        yield Check("hosts", "ok", f"a request for another host is refused ({answer.status})")
+        verb = "is refused" if answer.status >= 300 else "does not reach MLflow"
+        yield Check("hosts", "ok", f"a request for another host {verb} ({answer.status})")
 
 
 def _origins(server: Server) -> Iterator[Check]:

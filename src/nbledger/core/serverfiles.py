@@ -41,6 +41,12 @@ _FILES = {
     "compose": ("compose.yaml",),
     "kubernetes": ("kubernetes.yaml", "kubernetes-restore.yaml"),
 }
+_RULE = """\
+- host: {host}
+  http:
+    paths:
+      - {{path: /, pathType: Prefix, backend: {{service: {{name: mlflow, port: {{name: http}}}}}}}}
+"""
 _HOST = re.compile(r"(?=.{1,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*")
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _IMAGE = re.compile(
@@ -216,6 +222,8 @@ def _text(name: str, wanted: Wanted) -> str:
         "OPTIONAL": ", optional: true" if wanted.artifacts else "",
         "COMMAND": json.dumps(command(wanted)),
         "HOST": wanted.hosts[0] if wanted.hosts else "",
+        "HOSTS": ", ".join(wanted.hosts),
+        "RULES": "\n".join(_indented(_RULE.format(host=host), 4) for host in wanted.hosts),
         "URL": url(wanted),
         "NAMESPACE": wanted.namespace,
         "JOB_COMMAND": json.dumps(job),
