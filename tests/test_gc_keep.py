@@ -82,8 +82,8 @@ def test_which_runs_it_names() -> None:
     chosen = gcledger.candidates(gcledger.Keep(25.0 * DAY, 4), known, {"8"}, now)
     assert chosen.go == {"5", "6", "7"}
     assert chosen.kept == {"new enough": 2, "among the newest 4": 2, "open or not published": 2}
-    gcledger.spared(chosen, {"6", "1"})
-    assert chosen.go == {"5", "7"} and chosen.kept["registered models stand on them"] == 1
+    gcledger.spared(chosen, {"6", "1"}, "spared")
+    assert chosen.go == {"5", "7"} and chosen.kept["spared"] == 1
 
 
 def test_old_runs_are_let_go_of(here: Project) -> None:
@@ -189,6 +189,22 @@ def test_the_lineage_of_registered_models(here: Project) -> None:
     }
 
 
+def test_a_run_whose_record_cannot_be_read_stays(here: Project) -> None:
+    """It may have written what a model stands on. Without models nobody needs to know."""
+    torn, plain, model = worked(here, 1, 400), worked(here, 2, 400), worked(here, 3, 400)
+    (here.state / "made").mkdir()
+    (here.state / "made" / "outputs.json").write_text("{")
+    api = mlflow.client(here)
+    api.log_artifact(torn, str(here.state / "made" / "outputs.json"), "nbledger")
+    api.create_registered_model("wine")
+    api.create_model_version("wine", f"runs:/{model}/x", run_id=model)
+    done = collect(here, keep=["90d"])
+    assert done.ledger is not None and done.ledger.runs == (plain,)
+    assert done.ledger.kept == {"that registered models stand on": 1, "whose record cannot be read": 1}
+    api.delete_registered_model("wine")
+    assert collect(here, keep=["90d"]).snapshots == 2
+
+
 def test_open_runs_and_those_that_the_store_does_not_know(here: Project) -> None:
     git(here.root, "update-ref", "refs/nbledger/runs/" + "5" * 32, "HEAD")
     (here.root / "code.py").write_text("open\n")
@@ -263,6 +279,8 @@ def test_here_only_and_a_pull_does_not_bring_them_back(here: Project, remote: Pa
     git(remote, "update-ref", "refs/nbledger/runs/" + "7" * 32, "main")
     assert pull.pull(find(here.root)).runs == 1
     assert snapshots(here) == {young, "7" * 32}
+    later = calls.perform(find(here.root), "gc", {"keep": ["90d"]})
+    assert (later.snapshots, later.ledger.there) == (0, 0)
     # asked for by name it comes
     assert gitremote.git.fetch_run(find(here.root).git, old, commit)  # type: ignore[arg-type]
     assert old in snapshots(here)
@@ -277,8 +295,11 @@ def test_with_cloud_also_there(here: Project, remote: Path, tmp_path: Path) -> N
     runs = [worked(here, n, 100 + n) for n in range(3)]
     young = worked(here, 9, 1)
     git(here.root, "push", "-q", "origin", "refs/nbledger/*:refs/nbledger/*")
+    git(here.root, "update-ref", "-d", f"refs/nbledger/runs/{runs[0]}")  # let go of here before
+    seen = calls.perform(here, "gc", {"keep": ["90d"], "cloud": True})
+    assert (seen.snapshots, seen.ledger.there, seen.ledger.only_here) == (2, 3, 0)
     done = collect(here, keep=["90d"], cloud=True)
-    assert done.snapshots == 3 and refs_of(remote) == {young} and snapshots(here) == {young}
+    assert done.snapshots == 2 and refs_of(remote) == {young} and snapshots(here) == {young}
     assert set(runs).isdisjoint(refs_of(remote))
 
 

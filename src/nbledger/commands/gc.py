@@ -72,9 +72,9 @@ def gc(
 
 def _nothing(found: dict[str, Any]) -> bool:
     remote = found["remote"] or {"objects": 0}
-    ledger = found["ledger"] or {"runs": (), "cluster": 0, "paths": ()}
+    ledger = found["ledger"] or {"there": 0, "cluster": 0, "paths": ()}
     # A run that was let go before has nothing left that could go.
-    going = found["snapshots"] or ledger["cluster"] or ledger["paths"]
+    going = found["snapshots"] or ledger["there"] or ledger["cluster"] or ledger["paths"]
     return not (found["cache"]["objects"] or found["links"] or found["runs"] or remote["objects"] or going)
 
 
@@ -133,6 +133,8 @@ def _let_go(found: dict[str, Any], verb: str) -> list[str]:
         size = "" if ledger["git"] is None else f", {text.size(ledger['git'])} of Git's objects (git gc frees them)"
         lines.append(f"{_count(found['snapshots'], 'snapshot')} of code {verb}{size}")
         lines += _only_here(ledger, found["snapshots"])
+    if ledger["there"]:
+        lines.append(f"{ledger['git_remote']}: {_count(ledger['there'], 'snapshot')} {verb}, for everybody")
     if ledger["cluster"]:
         lines.append(f"{_count(ledger['cluster'], 'snapshot')} for workers of a cluster {verb}")
     for kind, amount in ledger["places"].items():

@@ -59,8 +59,8 @@ class Plan:
     bytes that only they hold), ``remote`` names with sizes, ``runs`` that the store has no more and ``refs`` of theirs.
 
     With ``--keep`` also: ``let_go`` are runs that the store has, whose ``refs`` and data go; ``git_bytes`` those of Git's objects
-    that only these refs hold (None: not known); ``git_remote`` the Git remote and ``there`` those of these refs that it has
-    (None: not known); ``shared``: refs of theirs that stay, as a branch or tag holds the commit anyway; ``cluster``: refs
+    that only these refs hold (None: not known); ``git_remote`` the Git remote, which lacks ``only_here`` of these refs (None:
+    not known); ``there``: those that go there, by ``--cloud``; ``shared``: refs of theirs that stay, as a branch or tag holds the commit anyway; ``cluster``: refs
     of snapshots for workers; ``places`` in the ledger's folder.
     """
 
@@ -74,7 +74,8 @@ class Plan:
     let_go: list[str] = field(default_factory=list)
     git_bytes: int | None = 0
     git_remote: str = ""
-    there: dict[str, str] | None = field(default_factory=dict)
+    only_here: int | None = 0
+    there: dict[str, str] = field(default_factory=dict)
     shared: int = 0
     cluster: dict[str, str] = field(default_factory=dict)
     places: list[Place] = field(default_factory=list)
@@ -88,7 +89,7 @@ class Plan:
 
     @property
     def empty(self) -> bool:
-        ledger = self.refs or self.let_go or self.cluster or self.places
+        ledger = self.refs or self.there or self.cluster or self.places
         return not (self.objects or self.links or self.remote or self.runs or ledger)
 
     @property
@@ -96,6 +97,7 @@ class Plan:
         """Names exactly what was foreseen, so that nothing else is done."""
         parts = [sorted(self.objects), sorted(self.links), sorted(self.remote), sorted(self.runs), sorted(self.refs)]
         parts += [sorted(self.let_go), sorted(self.cluster), sorted(place.path for place in self.places)]
+        parts += [sorted(self.there)]
         return hashlib.sha256(repr(parts).encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -146,7 +148,13 @@ def _let_go(project: Project, wanted: Wanted, runs: Runs, refs: Mapping[str, str
     found.shared = sum(1 for commit in going.values() if commit in held)
     going = {run: commit for run, commit in going.items() if commit not in held}
     found.git_bytes = gcledger.freed_objects(repo, going)
-    found.git_remote, found.there = gcledger.elsewhere(project, going)
+    if going or wanted.cloud:
+        found.git_remote, there = gcledger.elsewhere(project)
+        found.only_here = None if there is None else sum(there.get(run) != commit for run, commit in going.items())
+        if wanted.cloud:
+            gone = {run: commit for run, commit in (there or {}).items() if run in runs.chosen.go}
+            staying_there = gcledger.in_branches(repo, set(gone.values()))
+            found.there = {run: commit for run, commit in gone.items() if commit not in staying_there}
     found.refs |= going
     staying = {commit for run, commit in refs.items() if run not in going}
     if not runs.unfinished:  # such a batch may go on with its workers

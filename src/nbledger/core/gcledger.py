@@ -88,12 +88,12 @@ def candidates(wanted: Keep, known: Mapping[str, Fact], pending: Collection[str]
     return found
 
 
-def spared(found: Chosen, models: Collection[str]) -> None:
-    """Take what registered models stand on away from what goes."""
-    held = found.go & set(models)
+def spared(found: Chosen, runs: Collection[str], reason: str) -> None:
+    """Take these runs away from what goes."""
+    held = found.go & set(runs)
     found.go -= held
     if held:
-        found.kept["registered models stand on them"] = len(held)
+        found.kept[reason] = len(held)
 
 
 # ── refs ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -121,11 +121,11 @@ def freed_objects(repo: git.GitRepo, going: Mapping[str, str]) -> int | None:
     return int(text) if done.returncode == 0 and text.isdigit() else None
 
 
-def elsewhere(project: Project, going: Mapping[str, str]) -> tuple[str, dict[str, str] | None]:
-    """(The Git remote, those of these snapshots that it has); None for them where it cannot be asked."""
+def elsewhere(project: Project) -> tuple[str, dict[str, str] | None]:
+    """(The Git remote, {run: commit} of the snapshots that it has); None for them where it cannot be asked."""
     repo = project.git
     names = gitremote.remotes(repo) if repo is not None else []
-    if repo is None or not names or not going:
+    if repo is None or not names:
         return "", {}
     name = "origin" if "origin" in names else names[0]
     if not trust.repository_trusted(repo):
@@ -134,7 +134,7 @@ def elsewhere(project: Project, going: Mapping[str, str]) -> tuple[str, dict[str
         there = gitremote.has(repo, name, f"{git.RUN_REFS}*")
     except LedgerError:
         return name, None
-    return name, {run: commit for run, commit in going.items() if there.get(git.RUN_REFS + run) == commit}
+    return name, {ref.removeprefix(git.RUN_REFS): commit for ref, commit in there.items()}
 
 
 def remove_from_remote(repo: git.GitRepo, remote: str, runs: Collection[str]) -> None:

@@ -468,7 +468,9 @@ def _filter_hint(text: str) -> str:
 
 def download(api: MlflowClient, uri: str, run_id: str, path: str, target: Path) -> Path:
     """Copy an artifact of a run into ``target``."""
-    with _translated(uri):
+    from nbledger.core.mlflow_write import without_bars
+
+    with _translated(uri), without_bars():
         return Path(api.download_artifacts(run_id, path, str(target)))
 
 

@@ -117,6 +117,15 @@ def top(api: MlflowClient, uri: str, run_id: str) -> list[Listed]:
         ]
 
 
+def inside(api: MlflowClient, uri: str, run_id: str, folder: str) -> list[Listed]:
+    """The artifacts and folders that are in this folder; none where there is no such folder."""
+    with _translated(uri):
+        return [
+            (str(item.path), None if item.file_size is None else int(item.file_size), bool(item.is_dir))
+            for item in api.list_artifacts(run_id, folder)
+        ]
+
+
 _DEPTH, _MOST_FOLDERS = 40, 200
 
 

@@ -277,5 +277,10 @@ def _without_links() -> contextlib.AbstractContextManager[None]:
     return _with_variable(_LINKS, "true")
 
 
+def without_bars() -> contextlib.AbstractContextManager[None]:
+    """Without the bars that MLflow shows of every download."""
+    return _with_variable("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+
+
 def _patience(size: int) -> contextlib.AbstractContextManager[None]:
     return contextlib.nullcontext() if size < _SLOWEST else _with_variable(TIMEOUT, str(patience_for(size)))

@@ -8,14 +8,25 @@ import contextlib
 import json
 import tempfile
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nbledger.core import mlflow, mlflow_all, mlflow_registry, mlflow_tables, recorded
+from nbledger.core import (
+    files,
+    mlflow,
+    mlflow_all,
+    mlflow_registry,
+    mlflow_runs,
+    mlflow_tables,
+    recorded,
+    secrets,
+)
 from nbledger.core.errors import LedgerError, Unreachable
 from nbledger.core.mlflow_tables import PARENT
 from nbledger.core.project import Project
+from nbledger.core.record import FOLDER
 from nbledger.core.runs import REPRODUCES
 
 _OPEN = ("RUNNING", "SCHEDULED")
@@ -54,26 +65,25 @@ def facts(project: Project) -> dict[str, Fact]:
     }
 
 
-def of_models(project: Project, known: Mapping[str, Fact], candidates: set[str]) -> set[str]:
+def of_models(project: Project, known: Mapping[str, Fact], candidates: set[str]) -> tuple[set[str], set[str]]:
     """The runs that registered models stand on, any version of them: those that the versions were made of, what these are
     inside of and hold, the runs that they executed again, and, of ``candidates``, those that wrote what any of these read.
+    And those of ``candidates`` of which it cannot be known what they wrote.
     """
     if not mlflow_all.made(project):
-        return set()
+        return set(), set()
     api, uri = mlflow.client(project), project.tracking_uri
     roots = mlflow_registry.runs_of_versions(api, uri)
     if not roots:
-        return set()
+        return set(), set()
     found = _around(roots, known)
-    wrote: dict[str, set[str]] = {}
-    with tempfile.TemporaryDirectory(prefix="nbledger-") as folder:
-        for run in sorted(candidates - found):
-            wrote[run] = _written(api, uri, run, Path(folder) / run)
+    wrote = _written_by(project, api, uri, candidates - found)
+    unknown = {run for run, md5s in wrote.items() if md5s is None}
     while True:
         read = set[str]().union(*(known[run].digests for run in found if run in known))
-        more = {run for run, md5s in wrote.items() if run not in found and md5s & read}
+        more = {run for run, md5s in wrote.items() if run not in found and md5s and md5s & read}
         if not more:
-            return found
+            return found, unknown - found
         roots |= more
         found = _around(roots, known)
 
@@ -99,13 +109,50 @@ def _around(runs: Iterable[str], known: Mapping[str, Fact]) -> set[str]:
     return found
 
 
-def _written(api: Any, uri: str, run: str, folder: Path) -> set[str]:
-    """Hashes of what a run wrote, as its record tells. A run without one wrote nothing that is known."""
+_AT_ONCE = 8
+_REMEMBERED = "wrote.json"
+
+
+def _written_by(project: Project, api: Any, uri: str, runs: set[str]) -> dict[str, frozenset[str] | None]:
+    """{run: hashes of what it wrote}, None where its record cannot be read. It never changes, and is remembered: a question
+    to the server for each run takes long.
+    """
+    path = project.ensure_state() / _REMEMBERED
+    try:
+        remembered = json.loads(path.read_bytes())
+        known = {str(run): frozenset(map(str, md5s)) for run, md5s in remembered[secrets.without_login(uri)].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        known = {}
+    asked = sorted(run for run in runs if run not in known)
+    with tempfile.TemporaryDirectory(prefix="nbledger-") as folder, ThreadPoolExecutor(_AT_ONCE) as pool:
+        told = list(pool.map(lambda run: _written(api, uri, run, Path(folder) / run), asked))
+    fresh = {run: md5s for run, md5s in zip(asked, told, strict=True) if md5s is not None}
+    if fresh:
+        kept = {run: sorted(md5s) for run, md5s in (known | fresh).items()}
+        with contextlib.suppress(OSError):
+            files.write_atomic(path, json.dumps({secrets.without_login(uri): kept}))
+    return {run: known.get(run, fresh.get(run)) for run in runs}
+
+
+def _written(api: Any, uri: str, run: str, folder: Path) -> frozenset[str] | None:
+    """As the record of a run that has ended tells. One without a record wrote nothing that is known."""
     folder.mkdir()
     try:
-        path = mlflow.download(api, uri, run, "nbledger/outputs.json", folder)
-        return recorded.of_inputs(json.loads(path.read_bytes()).get("outputs", []))
+        path = mlflow.download(api, uri, run, f"{FOLDER}/outputs.json", folder)
+        return frozenset(recorded.of_inputs(json.loads(path.read_bytes()).get("outputs", [])))
     except Unreachable:
         raise
-    except (LedgerError, OSError, ValueError, AttributeError, TypeError):
-        return set()
+    except (LedgerError, OSError):
+        return frozenset() if _without_record(api, uri, run) else None
+    except (ValueError, AttributeError, TypeError):
+        return None
+
+
+def _without_record(api: Any, uri: str, run: str) -> bool:
+    """Whether the store lists no such file: then it is not only that it could not be read."""
+    try:
+        return all(path != f"{FOLDER}/outputs.json" for path, _, _ in mlflow_runs.inside(api, uri, run, FOLDER))
+    except Unreachable:
+        raise
+    except (LedgerError, OSError):
+        return False

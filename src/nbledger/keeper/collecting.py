@@ -30,7 +30,7 @@ class Amount:
 class Ledger:
     """What ``--keep`` let go of, or would. ``runs`` of ``whole`` stay in the store without their code and data;
     ``kept``: {reason: runs} that stay whole; ``git`` bytes of Git's objects that ``git gc`` then frees (None: not known);
-    ``only_here``: snapshots that the Git remote has not (None: it could not be asked); ``shared``: snapshots that a branch or
+    ``only_here``: snapshots that the Git remote has not (None: it could not be asked); ``there``: those that go there; ``shared``: snapshots that a branch or
     tag holds anyhow; ``places``: {kind: amount} in ``.nbledger/``, and each of them in ``paths``.
     """
 
@@ -41,6 +41,7 @@ class Ledger:
     git: int | None
     git_remote: str
     only_here: int | None
+    there: int
     shared: int
     cluster: int
     places: dict[str, Amount] = field(default_factory=dict)
@@ -109,8 +110,9 @@ def _runs(project: Project, keep: gcledger.Keep | None) -> collector.Runs:
         return collector.Runs(stored, frozenset(pending))
     known = runfacts.facts(project)
     chosen = gcledger.candidates(keep, known, unpublished, time.time())
-    models = runfacts.of_models(project, known, chosen.go) if chosen.go else set()
-    gcledger.spared(chosen, models)
+    models, unknown = runfacts.of_models(project, known, set(chosen.go)) if chosen.go else (set(), set())
+    gcledger.spared(chosen, models, "that registered models stand on")
+    gcledger.spared(chosen, unknown, "whose record cannot be read")
     unfinished = {batch.id for batch in batches.known(project) if batch.unfinished or not batch.closed}
     return collector.Runs(stored, frozenset(pending), chosen, frozenset(models), frozenset(unfinished))
 
@@ -144,7 +146,6 @@ def _ledger(plan: collector.Plan, keep: gcledger.Keep, runs: collector.Runs) -> 
     for place in plan.places:
         before = amounts.get(place.kind, Amount())
         amounts[place.kind] = Amount(before.objects + 1, before.bytes + place.bytes)
-    going = sum(1 for run in plan.refs if run not in set(plan.runs))
     return Ledger(
         words=keep.words,
         whole=len(runs.stored),
@@ -152,7 +153,8 @@ def _ledger(plan: collector.Plan, keep: gcledger.Keep, runs: collector.Runs) -> 
         kept=runs.chosen.kept,
         git=plan.git_bytes,
         git_remote=plan.git_remote,
-        only_here=None if plan.there is None else going - len(plan.there),
+        only_here=plan.only_here,
+        there=len(plan.there),
         shared=plan.shared,
         cluster=len(plan.cluster),
         places=amounts,
