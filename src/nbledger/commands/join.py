@@ -74,8 +74,9 @@ def told(done: Joined) -> str:
     """A line a step, then what to type now."""
     width = max(len(step.name) for step in done.steps)
     rows = []
-    for step in done.steps:
+    for at, step in enumerate(done.steps):
         rows.append(f"{_MARKS[step.state]} {step.name:{width}}  {step.text}")
-        if step.hint and step.state != "ready":
+        said_below = any(later.hint == step.hint and later.state == step.state for later in done.steps[at + 1 :])
+        if step.hint and step.state != "ready" and not said_below:
             rows.append(f"  {'':{width}}  → {step.hint}")
     return "\n".join([done.root, *rows, "next:", *(f"  {line}" for line in done.next)])

@@ -7,13 +7,16 @@ stopped; a step that fails does not keep the others from being tried.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from nbledger.core import (
+    cache,
     cloning,
     dvc,
     dvcremote,
@@ -24,6 +27,7 @@ from nbledger.core import (
     mlflow,
     prepush,
     projectenv,
+    recorded,
     repoaddress,
     trust,
 )
@@ -114,6 +118,8 @@ def would_execute(joining: Joining, *, env: bool, data: bool) -> list[str]:
         lines.append(f"runs are looked for at {mlflow.display_uri(project.stranger_uri)}, with your login")
     if gitfilters.asked(project):
         lines.append("nbledger's own filters and merge drivers for notebooks, which .gitattributes asks for")
+    if project.settings.pre_push_hook:
+        lines.append("nbledger's pre-push hook, which the project's settings ask for")
     later = [text for text in (_count(_notebooks(project), "notebook"), _stages(project)) if text]
     if later:
         lines.append(f"later, when you run them: {', '.join(later)}")
@@ -236,6 +242,8 @@ def _data(project: Project, asked: bool) -> Step | None:
     if not trust.trusted(project):
         return _untrusted("data", f"dvc pull of {names}")
     dvc.pull(project, [out.path for out in wanted])
+    with contextlib.suppress(LedgerError, OSError):
+        recorded.keep_all(project)  # what runs need of it stays through a dvc gc, as where they were recorded
     return Step("data", "ready", f"brought {names} ({_size(size)})")
 
 
@@ -251,8 +259,6 @@ def _lacking(project: Project, outs: list[Out]) -> list[Out]:
 
 def _changed(project: Project, out: Out) -> bool:
     """Whether the folder holds what its version does not: then it is the person's."""
-    from nbledger.core import cache
-
     root = dvc.cache_dir(project) / "files" / "md5"
     entries = cache.read_manifest(root / out.md5[:2] / out.md5[2:])
     if entries is None:  # the list comes first of all
@@ -327,8 +333,6 @@ def _next(joining: Joining, steps: list[Step], root: Path) -> tuple[str, ...]:
 
 
 def _quoted(path: Path) -> str:
-    import shlex
-
     return shlex.quote(str(path))
 
 
