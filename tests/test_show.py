@@ -5,15 +5,21 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from kernels import kernel
 from ledger import run
-from nbledger.core.errors import UsageError
+from nbledger.commands import tree
+from nbledger.commands.answer import Face
+from nbledger.core.errors import Unreachable, UsageError
+from nbledger.core.project import find
 from nbledger.core.records import RunRow
 from nbledger.core.runs import REPRODUCES, resolve
+from nbledger.keeper import recorder
+from nbledger.keeper.recorder import Plan
 
 
 def nbledger(root: Path, *words: str) -> subprocess.CompletedProcess[str]:
@@ -40,6 +46,31 @@ def test_runs_are_named_in_every_way(project: Path) -> None:
     unknown = nbledger(project, "show", "@last~9")
     assert unknown.returncode == 2 and "3 runs are recorded" in unknown.stderr
     assert len(unknown.stderr.splitlines()) == 1
+
+
+def test_while_the_server_is_away_only_what_waits_here_is_shown_and_that_is_said(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (project / ".nbledger.toml").write_text("keeper = false\n")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    for name in ("forest", "ridge"):
+        recording = recorder.start(find(project), Plan(name=name))
+        recording.outcome("FINISHED")
+        recording.end()
+
+    def asked(*words: str) -> tuple[list[str], str]:
+        answer = tree.run(["runs", *words], Face())
+        assert answer is not None
+        return [row.name for row in answer.data], answer.text
+
+    names, text = asked()
+    assert sorted(names) == ["forest", "ridge"]
+    assert "the tracking server does not answer: only runs that wait here" in text
+    assert asked("rid", "--mine")[0] == ["ridge"]
+    assert {row.user for row in tree.run(["runs"], Face()).data} == {"Ada Tester <ada@example.org>"}  # type: ignore[union-attr]
+    for words in (["metrics.loss < 1"], ["--user", "ben"], ["no", "such"]):
+        with pytest.raises(Unreachable):
+            asked(*words)
 
 
 def row(run_id: str, name: str, start: str, reproduces: str = "") -> RunRow:
@@ -70,6 +101,15 @@ ROWS = [
 )
 def test_a_name_is_the_newest_run_of_that_name_and_no_reproduction(name: str, expected: str) -> None:
     assert resolve(ROWS, name).run_id.startswith(expected)
+
+
+def test_mine_is_the_newest_of_one_person() -> None:
+    users = ("Ada <ada@example.org>", "ben", "A. <ADA@example.org>", None)
+    rows = [replace(one, user=user) for one, user in zip(ROWS, users, strict=True)]
+    assert resolve(rows, "@mine", ["ada@example.org"]).run_id.startswith("aaaa1")  # the reproduction does not count
+    assert resolve(rows, "@mine", ["ben"]).run_id.startswith("aaaa2")
+    with pytest.raises(UsageError, match="no run @mine~1: 1 run is yours"):
+        resolve(rows, "@mine~1", ["ben"])
 
 
 @pytest.mark.parametrize(

@@ -213,7 +213,7 @@ def test_a_wrong_filter_is_refused_with_a_hint(here: Project) -> None:
 def test_the_table_of_the_command_line_is_sorted_as_mlflow_sorts(here: Project, sort: str) -> None:
     mine = runs._from_tables(here, "", sort, 100, None)
     assert mine is not None
-    assert plain(mine) == plain(runs._from_mlflow(here, "", sort, 100, None))
+    assert plain(list(mine)) == plain(list(runs._from_mlflow(here, "", sort, 100, None)))
 
 
 def test_curves_are_thinned_evenly_and_keep_their_ends(here: Project) -> None:

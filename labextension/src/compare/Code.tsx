@@ -30,7 +30,9 @@ export function Code(props: ICodeProps): ReactElement | null {
   }
   return (
     <Part title={trans.__('Code')} count={code.length}>
-      {names.length === 2 && <Notebooks model={model} rendermime={rendermime} trans={trans} />}
+      {names.length === 2 && !ofScripts(model) && (
+        <Notebooks model={model} rendermime={rendermime} trans={trans} />
+      )}
       <Capped all={code} most={MOST} trans={trans}>
         {shown =>
           shown.map((change, at) => (
@@ -39,6 +41,14 @@ export function Code(props: ICodeProps): ReactElement | null {
         }
       </Capped>
     </Part>
+  );
+}
+
+/** Whether a side is a script or a project that plain MLflow recorded: there are no two notebooks. */
+function ofScripts(model: CompareModel): boolean {
+  const sides = model.found.value?.comparison.runs ?? [];
+  return sides.some(
+    side => side.kind === 'run' && side.origin !== 'nbledger' && !side.notebook?.endsWith('.ipynb')
   );
 }
 

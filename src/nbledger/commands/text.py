@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from nbledger.core import people
 from nbledger.core.records import RunRow, Status, Tracked
-from nbledger.core.runs import REPRODUCES
+from nbledger.core.runs import PENDING, REPRODUCES
 
 if TYPE_CHECKING:
     from nbledger.core.checkpoint import Checkpoint
@@ -186,6 +186,8 @@ def _code(row: RunRow) -> str:
 def footnotes(rows: Sequence[RunRow]) -> list[str]:
     """What the table leaves out, in words."""
     notes = []
+    if any(PENDING in r.tags for r in rows):
+        notes.append("the tracking server does not answer: only runs that wait here to be published are shown")
     if rows:
         first = rows[0]
         same = [k for k in first.params if all(r.params.get(k) == first.params[k] for r in rows)]

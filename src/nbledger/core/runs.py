@@ -18,9 +18,11 @@ REPRODUCES = "nbledger.reproduces"
 """Tag of a reproduction: the id of the run that it executed again."""
 VERDICT = "nbledger.verdict"
 """Tag of a reproduction, and of the run that was reproduced: what the newest one concluded."""
+PENDING = "nbledger.pending"
+"""Stands among the tags of a row that is not from the store: the run waits on this machine to be published."""
 _LAST, _MINE = "@last", "@mine"
 _ID = re.compile(r"[0-9a-f]{32}")
-__all__ = ["REPRODUCES", "VERDICT", "find", "iso", "listed", "resolve", "row"]
+__all__ = ["PENDING", "REPRODUCES", "VERDICT", "find", "iso", "listed", "resolve", "row"]
 
 _SORTABLE = ("start", "start_time", "end_time", "name", "run_name", "status", "duration")
 _PREFIX, _MOST = 4, 10_000

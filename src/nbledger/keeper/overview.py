@@ -26,13 +26,17 @@ def runs(
     experiment: str | None = None,
     whose: Whose | None = None,
 ) -> list[RunRow]:
-    """Published runs and, where the store cannot be reached, those that wait in the journals."""
+    """Published runs; where the store cannot be reached, those that wait in the journals, with ``PENDING`` among their tags.
+    There only plain words can be looked for.
+    """
     flush(project)
     try:
         return store_runs.listed(project, text, sort, limit, experiment, whose)
     except Unreachable:
-        rows = [one.row for one in waiting(project) if not whose or whose.holds(one.row.user)]
-        if not rows:
+        words = text.split() if store_runs.is_words(text) else []
+        rows = [one.row for one in waiting(project) if store_runs.holds(one.row, words)]
+        rows = [row for row in rows if not whose or whose.holds(row.user)]
+        if not rows or (text and not words):
             raise
         return sorted(rows, key=lambda r: r.start or "", reverse=True)[:limit]
 
@@ -108,7 +112,7 @@ def _waiting(path: Path) -> RunRow | None:
         dirty=taken.get("dirty"),
         params=params,
         metrics={e["k"]: float(e["v"]) for e in events if e["t"] == "metric"},
-        tags={"nbledger.pending": "true"},
+        tags={store_runs.PENDING: "true"},
         user=str(begun.get("author") or begun["user"]),
         host=str(begun["owner"]["host"]).split("/")[0],
         branch=taken.get("branch"),
