@@ -100,7 +100,7 @@ def test_the_way_of_a_change(project: Path, tmp_path: Path) -> None:
     pushed = ended(project, ask(project, "job_start", kind="push")["id"])
     assert pushed["state"] == "done", pushed["problem"]
     assert pushed["result"]["remote"] == "origin"
-    assert pushed["text"].endswith("2 data files")
+    assert "2 data files; others cannot restore parameters, metrics" in pushed["text"]
     assert git(tmp_path / "bare.git", "rev-parse", "main") == git(project, "rev-parse", "HEAD")
     assert preview(project, "pull")[0].startswith("commits: main has all of origin/main")
     pulled = ended(project, ask(project, "job_start", kind="pull")["id"])

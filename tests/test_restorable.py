@@ -314,6 +314,31 @@ def test_pull_brings_what_is_asked_for(shared: Path, tmp_path: Path, monkeypatch
     assert {"a2", "a3", "a4", "x1"} <= gone(cache)
 
 
+def test_data_of_what_git_brought_itself(shared: Path, tmp_path: Path) -> None:
+    """After a merge, a switch or `git pull`: what is not the version of its pointer comes, unless that would lose something."""
+    there = clone(tmp_path, "there")
+    pull.pull(find(there))
+    write(shared, {"a.csv": "a2", "d/x": "x2"})
+    track(find(shared), ["a.csv", "d"])
+    push.push(find(shared))
+    git(there, "pull", "-q")
+    (there / "d" / "y").write_text("mine")
+    assert "data that the state then needs: a.csv\n" in "\n".join([*pull.told(pull.plan(find(there))), ""])
+    done = pull.pull(find(there))
+    assert (done.data, done.notes) == (("a.csv",), ("changed here, so left as they are: d (nbledger track)",))
+    assert [(there / name).read_text() for name in ("a.csv", "d/x", "d/y")] == ["a2", "x1", "mine"]
+    (there / "d" / "y").write_text("y1")
+    assert pull.pull(find(there)).data == ("d",)
+    assert data_status(there) == {}
+    git(there, "checkout", "-q", "HEAD~")
+    git(there, "switch", "-qc", "older", "--track", "origin/main")
+    git(there, "reset", "-q", "--hard", "HEAD~")
+    git(there, "branch", "-q", "--unset-upstream")
+    git(there, "push", "-q", "-u", "origin", "older")
+    assert set(pull.pull(find(there)).data) == {"a.csv", "d"}
+    assert (there / "d" / "x").read_text() == "x1"
+
+
 def test_data_that_were_never_pushed_name_who_has_them(shared: Path, tmp_path: Path) -> None:
     write(shared, {"a.csv": "a2"})
     track(find(shared), ["a.csv"], "Friday's data")

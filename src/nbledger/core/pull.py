@@ -1,7 +1,7 @@
 """``pull``: the branch, fast-forward only, the snapshots of runs, then the data that the present state needs.
 
 Nothing is merged, rebased or stashed. What the person has changed and the pull would replace is a reason to refuse. A pull
-that was killed is gone on with by the next one: which data it was to replace stands in ``.nbledger/pull.json``.
+that was killed, or that was to bring a part, is gone on with by the next one: what is left stands in ``.nbledger/pull.json``.
 """
 
 from __future__ import annotations
@@ -91,7 +91,8 @@ def plan(project: Project, wanted: Wanted | None = None) -> Plan:
         raise Refused(f"a {under_way} is under way in this repository", "finish it first")
     git.refuse_if_locked(repo)
     route, store = gitremote.pull_route(repo), dvcremote.default_remote(project)
-    missing = tuple(out.path for out in _needed(project, _begun(project)))
+    needed, mine = _needed(project, _begun(project))
+    missing = tuple(out.path for out in needed)
     if route is None:
         if store is None:
             raise Refused("there is no remote to pull from", "git remote add origin URL")
@@ -99,6 +100,10 @@ def plan(project: Project, wanted: Wanted | None = None) -> Plan:
     else:
         notes = ("there is no default data remote: missing data stay missing",) if store is None and missing else ()
         asked = _commits(project, repo, Plan(route, data=missing, notes=notes), route)
+    if mine:
+        asked = replace(
+            asked, notes=(*asked.notes, f"changed here, so left as they are: {_some(mine)} (nbledger track)")
+        )
     if wanted.scopes:
         asked = replace(asked, more=len(elsedata.missing(project, wanted.scopes)))
     if not wanted.paths:
@@ -192,21 +197,30 @@ def _touched(outs: Iterable[Out], changed: set[str]) -> list[Out]:
     return [out for out in outs if out.cached and out.md5 and datachange.pointer_of(out) in changed]
 
 
-def _needed(project: Project, changed: set[str]) -> list[Out]:
-    """Outputs that are missing, and those whose pointers changed and that are not that version yet. No other is hashed."""
+def _needed(project: Project, changed: set[str]) -> tuple[list[Out], list[str]]:
+    """Outputs that are missing or not the version that their pointer names, as far as nothing is lost by bringing that: what is
+    there now is in the cache, or (pointer in ``changed``) was there before its pointer changed. And the paths of the others.
+    """
     outs = [out for out in dvc.outputs(project)[0] if out.cached and out.md5] if project.dvc_root else []
-    touched = _touched(outs, changed)
     with hashes.opened(project) as known:
-        now = dvc.current_hashes(project, touched, known)
-    old = {out.path for out, md5 in zip(touched, now, strict=True) if md5 != out.md5}
-    return [out for out in outs if out.path in old or not os.path.exists(project.root / out.path)]
+        now = dvc.current_hashes(project, outs, known)
+    at_hand, needed, mine = versions.Cached(project) if outs else None, [], []
+    for out, md5 in zip(outs, now, strict=True):
+        if md5 == out.md5:
+            continue
+        kept = at_hand is not None and md5 and at_hand.has(Row(out.path, md5, 0, 1, True, out.legacy))
+        if md5 is None or kept or datachange.pointer_of(out) in changed:
+            needed.append(out)
+        else:
+            mine.append(out.path)
+    return needed, mine
 
 
-# ── what a pull that was killed had still to do ──────────────────────────────────────────────────────────
+# ── what a pull left to the next one ─────────────────────────────────────────────────────────────────────
 
 
 def _begun(project: Project) -> set[str]:
-    """Pointers that were changed by a pull which did not come to its data."""
+    """Pointers that were changed by a pull which did not come to their data, or brought a part of them."""
     try:
         return set(map(str, json.loads((project.state / "pull.json").read_bytes())["pointers"]))
     except (OSError, ValueError, KeyError, TypeError):
@@ -317,7 +331,7 @@ def _data(project: Project, asked: Plan, wanted: Wanted, notes: list[str]) -> tu
     """Bring what is needed and wanted; all that is needed and not wanted is said."""
     if wanted.paths:
         _refuse_unknown(project, wanted.paths)
-    outs = _needed(project, _begun(project) | set(asked.files))
+    outs, _ = _needed(project, _begun(project) | set(asked.files))
     chosen = [out for out in outs if not wanted.paths or _chosen(out.path, wanted.paths)]
     if len(chosen) < len(outs):
         notes.append(
