@@ -370,6 +370,26 @@ def test_options_go_where_they_belong(project: Path) -> None:
     assert "endpointurl" not in (project / ".dvc" / "config").read_text()
 
 
+def test_options_for_a_place_of_another_kind_are_put_aside(project: Path) -> None:
+    """DVC refuses its whole configuration where an option of ``storage`` is none of the new place's."""
+    initialise(find(project), remote="ssh://ada@127.0.0.1:9/x", remote_options=["port=22"])
+    personal(project, {"keyfile": "/keys/mine", "password": "planted-password"})
+    initialise(find(project), remote="azure://c/x", remote_options=["account_name=acc"])
+    shared, own = ((project / ".dvc" / name).read_text() for name in ("config", "config.local"))
+    assert "port" not in shared and "account_name = acc" in shared
+    assert "storage-1" in own and "ssh://ada@127.0.0.1:9/x" in own and "planted-password" in own
+    assert stat.S_IMODE((project / ".dvc" / "config.local").stat().st_mode) == 0o600
+    assert dvcremote.default_remote(find(project)) == ("storage", "azure://c/x")
+    personal(project, {"keyfile": "/keys/mine"})
+    (problem,) = problems(credentials.check(find(project)))
+    assert problem.startswith("keyfile of .dvc/config.local is no option of Azure Blob Storage")
+    before = (project / ".dvc" / "config").read_bytes()
+    (project / ".dvc" / "config.local").write_text("[core]\n    nonsense = 1\n")
+    with pytest.raises(UsageError, match="DVC refused the remote"):
+        initialise(find(project), remote="s3://b/x")
+    assert (project / ".dvc" / "config").read_bytes() == before
+
+
 @pytest.mark.parametrize(
     ("option", "error", "words"),
     [

@@ -55,7 +55,9 @@ export class Deeds {
     const { trans } = this;
     const answer = await InputDialog.getText({
       title: trans.__('Where the data is pushed to'),
-      label: trans.__('A folder, or an address as DVC takes it: s3://…, gs://…, azure://…, ssh://…'),
+      label: trans.__(
+        'A folder, or an address as DVC takes it: s3://…, gs://…, azure://…, ssh://…'
+      ),
       okLabel: trans.__('Next')
     });
     const remote = answer.value?.trim();

@@ -42,6 +42,8 @@ def check(project: Project, remote: str = "", *, seconds: float = remoteprobe.PA
     name, url, options = dvcremote.named(project, remote)
     kind = remoteurl.kind_of(url)
     found = [_remote(name, url, kind, options), *_configuration(project, name, options)]
+    if strange := _strange(name, kind, options):
+        return [*found, *strange]
     if lacking := _plugin(kind):
         return [*found, lacking]
     places = credentialplaces.looked(kind.scheme, url, options)
@@ -101,6 +103,20 @@ def _configuration(project: Project, name: str, options: Mapping[str, Option]) -
                 yield Finding(
                     "problem", f"{key} of {option.file} names {credentialplaces.tilde(path)}, which is not there", fix
                 )
+
+
+def _strange(name: str, kind: Kind, options: Mapping[str, Option]) -> list[Finding]:
+    """Options that DVC does not know for such a place: it then refuses its whole configuration."""
+    known = dvcremote.option_names(kind)
+    return [
+        Finding(
+            "problem",
+            f"{key} of {option.file} is no option of {kind.title}, and DVC takes none of the data remote {name} because of it",
+            f"take the line out of {option.file}",
+        )
+        for key, option in options.items()
+        if known and key not in known
+    ]
 
 
 def _open_to_all(path: Path) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from nbledger.core import cache, dvc, dvcfiles, git, kept, remoteerrors, remoteurl
+from nbledger.core import files as on_disk
 from nbledger.core.credentialplaces import Option
 from nbledger.core.errors import Refused, UsageError
 from nbledger.core.project import Project
@@ -32,9 +33,9 @@ def named(project: Project, name: str) -> tuple[str, str, dict[str, Option]]:
     """
     root = dvc.require_root(project)
     name = name or _sections(root).get("core", {}).get("remote", "")
-    section, files = f'remote "{name.lower()}"', dvcfiles.levels(root)
+    section = f'remote "{name.lower()}"'
     found: dict[str, Option] = {}
-    for path, shown in files:
+    for path, shown in dvcfiles.levels(root):
         try:
             options = dvcfiles.absolute(dvcfiles.plain_config(path), path.parent).get(section, {})
         except dvcfiles.Unusual:
@@ -62,7 +63,8 @@ def _mentions(path: Path, key: str) -> bool:
 
 def add(project: Project, url: str, options: Mapping[str, str] | None = None) -> list[str]:
     """Make ``url`` (as ``remoteurl.checked`` gives it) the default remote ``storage``, with these options of it; the files
-    that were written. What differs from person to person goes into ``.dvc/config.local``.
+    that were written. What differs from person to person goes into ``.dvc/config.local``; what stands there for a place of
+    another kind is kept under another name, with that place's address.
     """
     shared, own = remoteurl.split(dict(options or {}))
     if shared or own:
@@ -70,35 +72,66 @@ def add(project: Project, url: str, options: Mapping[str, str] | None = None) ->
     from dvc.config import Config, ConfigError
     from dvc.config_schema import RelPath
 
-    root, written = dvc.require_root(project), []
+    folder = dvc.require_root(project) / ".dvc"
     place = RelPath(project.root / url) if remoteurl.relative(url) else url
+    before = {name: _bytes(folder / name) for name in ("config", "config.local")}
     try:
-        before = (root / ".dvc" / "config").read_bytes()
-        with Config(str(root / ".dvc"), validate=True).edit("repo") as settings:
+        unchecked = Config(str(folder), validate=False)
+        if _foreign(unchecked.read("local"), url):
+            with unchecked.edit("local", validate=False) as settings:
+                _put_aside(settings, unchecked.read("repo"))
+        with Config(str(folder), validate=False).edit("repo") as settings:
             entry = settings["remote"].setdefault("storage", {})
             if entry.get("url") not in (url, str(place)):
                 entry.clear()  # options of another place
             entry |= {"url": place, **shared}
             settings["core"]["remote"] = "storage"
-        if (root / ".dvc" / "config").read_bytes() != before:
-            written.append("config")
         if own:
-            with Config(str(root / ".dvc"), validate=True).edit("local") as settings:
+            with Config(str(folder), validate=True).edit("local") as settings:
                 settings["remote"].setdefault("storage", {}).update(own)
-            written.append("config.local")
-    except ConfigError as err:
-        raise UsageError(
-            f"DVC refused the remote: {git.scrub_url(str(err))}", "give one such as s3://bucket/path"
-        ) from err
-    return written
+        Config(str(folder), validate=True)
+    except BaseException as err:
+        for name, bytes_before in before.items():
+            if bytes_before is not None and _bytes(folder / name) != bytes_before:
+                on_disk.write_atomic(folder / name, bytes_before)
+        if not isinstance(err, ConfigError):
+            raise
+        hint = "give one such as s3://bucket/path; nbledger doctor looks at the options"
+        raise UsageError(f"DVC refused the remote: {git.scrub_url(str(err))}", hint) from err
+    return [name for name, bytes_before in before.items() if _bytes(folder / name) != bytes_before]
+
+
+def _bytes(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+
+
+def _foreign(local: Any, url: str) -> bool:
+    """Whether a person's options of ``storage`` are such as DVC does not take with ``url``."""
+    known = option_names(remoteurl.kind_of(url))
+    return bool(known) and not set(local.get("remote", {}).get("storage", {})) <= known | {"url"}
+
+
+def _put_aside(local: Any, repo: Any) -> None:
+    """Give them, with the address that they are for, a name of their own."""
+    old = {**repo.get("remote", {}).get("storage", {}), **local["remote"].pop("storage")}
+    if "url" in old:
+        local["remote"][next(f"storage-{at}" for at in range(1, 1000) if f"storage-{at}" not in local["remote"])] = old
+
+
+def option_names(kind: remoteurl.Kind) -> set[str]:
+    """The options that DVC knows for such a place; empty where it knows no such place."""
+    from dvc.config_schema import REMOTE_SCHEMAS
+
+    return {str(key) for key in REMOTE_SCHEMAS.get(kind.scheme, {})} - {"url"}
 
 
 def check_options(url: str, options: Mapping[str, str]) -> None:
     """``UsageError`` for an option that DVC does not know for such a place."""
     kind = remoteurl.kind_of(url)
-    from dvc.config_schema import REMOTE_SCHEMAS
-
-    known = {str(key) for key in REMOTE_SCHEMAS.get(kind.scheme, {})} - {"url"}
+    known = option_names(kind)
     if known and (wrong := remoteurl.unknown(options, known, kind)) is not None:
         raise wrong
 
