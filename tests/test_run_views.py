@@ -223,7 +223,7 @@ def test_a_run_that_is_going_on_shows_its_notebook_as_the_snapshot_holds_it(proj
     path.write_text(path.read_text().replace("x = 1", "x = 2"))
     later = commit_all(project)
     tags = {"mlflow.source.name": "note book.ipynb", "mlflow.source.git.commit": commit}
-    made(project, "going", status=None, tags=tags)
+    made(project, "going", status=None, tags=tags | {"nbledger.schema": "2"})
     made(project, "later", tags=tags | {"mlflow.source.git.commit": later})
     book = ask(project, "notebook", run="going")
     assert (book["kind"], book["name"]) == ("snapshot", "note book.ipynb")

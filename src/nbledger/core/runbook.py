@@ -214,17 +214,19 @@ def difference(project: Project, a: str, b: str) -> NotebookDiff:
     """
     left, right = standins.find(project, [a, b])
     books, notes = [], []
+    files = all(side.note or not side.record.cells for side in (left, right))
     for side in (left, right):
-        book, note = _executed(project, side)
+        book, note = _executed(project, side, file=files)
         books.append(book)
         notes += [note] if note else []
     base, diff = notebookdiff.diff(*books)
     return NotebookDiff(left.title, right.title, base, diff, "; ".join(notes))
 
 
-def _executed(project: Project, side: Side) -> tuple[Mapping[str, Any], str]:
+def _executed(project: Project, side: Side, *, file: bool) -> tuple[Mapping[str, Any], str]:
+    """``file``: the notebook's file with its text, since neither side has executed cells."""
     found = side.record
-    if found.cells:
+    if found.cells and not file:
         chosen = range(len(found.cells)) if found.batch else side.needed
         book = _book([found.cells[i] for i in chosen], [True] * len(chosen))
         for cell, i in zip(book["cells"], chosen, strict=True):
