@@ -223,16 +223,17 @@ class _Passing(http.server.BaseHTTPRequestHandler):
 
     def _pass(self) -> None:
         headers = {name.title(): value for name, value in self.headers.items()}
+        path = re.sub(r"^http://[^/]+", "", self.path)  # asked as a forward proxy
         body = self.rfile.read(int(headers.get("Content-Length", 0)))
-        status = self.server.before(self.command, self.path, headers)
+        status = self.server.before(self.command, path, headers)
         said: dict[str, str] = {}
         answer = b""
         if status is None:
             line = http.client.HTTPConnection("127.0.0.1", self.server.upstream, timeout=30)
-            line.request(self.command, self.path, body, headers)
+            line.request(self.command, path, body, headers)
             got = line.getresponse()
             answer, said = got.read(), {name.title(): value for name, value in got.getheaders()}
-            status = self.server.after(self.path, got.status, said)
+            status = self.server.after(path, got.status, said)
             line.close()
         self.send_response_only(status)
         for name, value in said.items():

@@ -6,11 +6,14 @@ import base64
 import json
 import os
 import re
+import socket
 import ssl
+import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -232,8 +235,60 @@ def test_tls(reference: Reference, as_person: Callable[[str], None], tmp_path: P
         assert found["tls"][0] == "ok" and "valid for 30 days" in found["tls"][1]
         del os.environ["MLFLOW_TRACKING_SERVER_CERT_PATH"]
         os.environ["MLFLOW_TRACKING_INSECURE_TLS"] = "true"
-        assert checked(proxy.url)["tls"][0] == "problem"
+        found = checked(proxy.url)
+        assert found["tls"][0] == "problem" and "was not sent" in found["login"][1] and found["hosts"][0] != "problem"
         assert "no TLS with" in checked(reference.url.replace("http:", "https:"))["tls"][1]
+
+
+def test_a_login_does_not_travel_as_plain_text(reference: Reference, as_person: Callable[[str], None]) -> None:
+    as_person("ada")
+    heard: list[str] = []
+    with proxied(reference) as proxy:
+        os.environ["http_proxy"] = proxy.url  # by which another machine's name is as good as any
+        proxy.before = lambda method, path, headers: heard.append(str(headers)) or 404
+        found = checked("http://mlflow.example.org")
+        assert set(found) == {"reachable"} and "answers 404" in found["reachable"][1]
+        proxy.before = plain(heard, reference.port)
+        found = checked("http://mlflow.example.org")
+    assert found["tls"][0] == "problem" and "not sent" in found["login"][1] and found["authentication"][0] == "ok"
+    assert len(heard) > 8 and not any("Authorization" in each for each in heard)
+
+
+def plain(heard: list[str], port: int) -> Callable[[str, str, dict[str, str]], None]:
+    def change(method: str, path: str, headers: dict[str, str]) -> None:
+        heard.append(str(headers))
+        headers["Host"] = f"127.0.0.1:{port}"
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"SSH-2.0-OpenSSH_9.2\r\n",
+        b"",
+        b"HTTP/1.0 200 OK\r\nContent-Length: 9\r\n\r\nOK",
+        b"HTTP/1.0 301 Moved\r\nLocation: https://a:b@x/\x1b[2J\r\n\r\n",
+        b"HTTP/1.0 200 OK\r\n\r\n<html>\x1b[31mhello</html>",
+        b"HTTP/1.0 200 OK\r\n" + b"X: y\r\n" * 200 + b"\r\nOK",
+    ],
+)
+def test_what_is_no_mlflow_is_told_in_one_line(folder: Path, answer: bytes, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve() -> None:
+            with suppress(OSError):
+                while True:
+                    caller = listening.accept()[0]
+                    with caller:
+                        caller.recv(65536)
+                        caller.sendall(answer)
+
+        threading.Thread(target=serve, daemon=True).start()
+        assert main(["server", "--check", f"http://127.0.0.1:{listening.getsockname()[1]}"]) == 1
+    told = capsys.readouterr()
+    assert told.out.splitlines()[-2].startswith("! ") and told.out.endswith("\n1 problem\n") and told.err == ""
+    assert "\x1b" not in told.out and "a:b@" not in told.out
 
 
 # ── backups ──────────────────────────────────────────────────────────────────────────────────────────────

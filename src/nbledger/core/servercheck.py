@@ -6,14 +6,15 @@ from __future__ import annotations
 
 import datetime as dt
 import email.utils
+import re
 import secrets as randomness
 import socket
 import ssl
 import time
 import urllib.error
 import urllib.parse
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from nbledger.core import secrets
@@ -50,10 +51,9 @@ def check(url: str, experiment: str = "") -> list[Check]:
     """Look at everything, one line each; ``experiment`` is the one that runs go to, by name (else MLflow's ``Default``)."""
     server = Server(url)
     found = list(_reachable(server))
-    if any(each.severity == "problem" for each in found):
-        return found
+    if len(found) == 1 and found[0].severity == "problem":
+        return _lines(found)
     parts: list[tuple[str, Callable[[], Iterator[Check]]]] = [
-        ("version", lambda: _version(server)),
         ("authentication", lambda: _anonymous(server)),
         ("login", lambda: _person(server)),
         ("permission", lambda: _permission(server, experiment)),
@@ -63,12 +63,30 @@ def check(url: str, experiment: str = "") -> list[Check]:
         ("clock", lambda: _clock(server)),
         ("stores", lambda: _stores(server)),
     ]
-    for what, part in parts:
+    try:
+        version, known = _version(server)
+    except OSError as err:
+        version, known = (
+            Check("version", "problem", f"the server stopped answering: {said(err)}", "look at its log"),
+            False,
+        )
+    found.append(version)
+    for what, part in parts if known else ():
         try:
             found += part()
         except OSError as err:
             found.append(Check(what, "problem", f"the server stopped answering: {said(err)}", "look at its log"))
-    return found
+    return _lines(found)
+
+
+def _lines(found: Sequence[Check]) -> list[Check]:
+    return [replace(each, text=_line(each.text)) for each in found]
+
+
+def _line(text: str) -> str:
+    """One line: some of it is the server's own words, which may be long and may move a terminal's cursor."""
+    flat = "".join(c if c.isprintable() else "�" for c in text[:400])
+    return flat if len(text) <= 400 else f"{flat[:399]}…"
 
 
 def _reachable(server: Server) -> Iterator[Check]:
@@ -117,16 +135,16 @@ def _certificate(server: Server, err: ssl.SSLError) -> Check:
 
 
 def _encrypted(server: Server) -> Iterator[Check]:
+    if server.parts.scheme == "http" and server.local:
+        yield Check("tls", "ok", "no TLS, and none is needed: the connection stays on this machine")
+        return
     if server.parts.scheme == "http":
-        if server.local:
-            yield Check("tls", "ok", "no TLS, and none is needed: the connection stays on this machine")
-        else:
-            yield Check(
-                "tls", "problem", "no TLS: passwords and data travel as plain text", "nbledger server --host NAME"
-            )
+        yield Check("tls", "problem", "no TLS: passwords and data travel as plain text", "nbledger server --host NAME")
+        server.withhold()
         return
     if server.context.verify_mode == ssl.CERT_NONE:
         yield Check("tls", "problem", "the certificate is not checked", "unset MLFLOW_TRACKING_INSECURE_TLS")
+        server.withhold()
         return
     try:
         with (
@@ -146,37 +164,33 @@ def _encrypted(server: Server) -> Iterator[Check]:
     yield Check("tls", "note", text, "it should have been renewed by now") if late else Check("tls", "ok", text)
 
 
-def _version(server: Server) -> Iterator[Check]:
+def _version(server: Server) -> tuple[Check, bool]:
+    """(what is found, whether it is an MLflow server at all)"""
     from nbledger.core import mlflow
 
     mine, answer = mlflow.version(), server.ask("GET", "/version")
     theirs = answer.body.decode(errors="replace").strip()
-    numbers = _numbers(theirs)
+    numbers, own = _numbers(theirs), _numbers(mine) or (0, 0)
+    text = f"MLflow {theirs} on the server, {mine} here"
     if answer.status in (401, 403):
-        yield Check("version", "note", "the server tells its version only to those who log in", f"set {LOGIN}")
-    elif answer.status != 200 or numbers is None:
-        yield Check(
-            "version",
-            "problem",
-            "the server tells no version: it is no MLflow, or a very old one",
-            "MLflow 3.5 or newer",
-        )
-    elif numbers[0] != (_numbers(mine) or numbers)[0]:
+        return Check("version", "note", "the server tells its version only to those who log in", f"set {LOGIN}"), True
+    if answer.status != 200 or numbers is None:
+        words = "the server tells no version: it is no MLflow, or a very old one"
+        return Check("version", "problem", words, "MLflow 3.5 or newer"), False
+    if numbers[0] != own[0]:
         fix = "the same major version on both sides: pip install, or nbledger server for the server"
-        yield Check("version", "problem", f"MLflow {theirs} on the server, {mine} here", fix)
-    elif numbers < (3, 5):
-        fix = "update it: it checks neither Host nor Origin of a request"
-        yield Check("version", "problem", f"MLflow {theirs} on the server is older than 3.5", fix)
-    elif numbers < (_numbers(mine) or numbers):
-        fix = "update the server: it may not know what a newer client asks"
-        yield Check("version", "note", f"MLflow {theirs} on the server, a newer {mine} here", fix)
-    else:
-        yield Check("version", "ok", f"MLflow {theirs} on the server, {mine} here")
+        return Check("version", "problem", text, fix), True
+    if numbers < (3, 5):
+        fix = "update the server: before 3.5 it checks neither Host nor Origin of a request"
+        return Check("version", "problem", text, fix), True
+    if numbers < own:
+        return Check("version", "note", text, "update the server: a newer client may ask what it does not know"), True
+    return Check("version", "ok", text), True
 
 
 def _numbers(version: str) -> tuple[int, int] | None:
-    parts = version.split(".")
-    return (int(parts[0]), int(parts[1])) if len(parts) > 1 and all(part.isdigit() for part in parts[:2]) else None
+    found = re.fullmatch(r"(\d{1,4})\.(\d{1,4})[\w.+-]{0,40}", version, re.ASCII)
+    return (int(found[1]), int(found[2])) if found else None
 
 
 def _anonymous(server: Server) -> Iterator[Check]:
@@ -199,10 +213,14 @@ def _anonymous(server: Server) -> Iterator[Check]:
 
 
 def _given(answer: Answered) -> bool:
-    return answer.status not in (401, 403, 404, 405) and not 300 <= answer.status < 400
+    """Whether MLflow itself took the request: with 400 it has read what was asked."""
+    return answer.status < 300 or answer.status == 400
 
 
 def _person(server: Server) -> Iterator[Check]:
+    if server.withheld:
+        yield Check("login", "note", "your login was not sent: others could have read it on the way")
+        return
     answer = server.ask("GET", f"{_API}/experiments/search?max_results=1")
     if server.login is None:
         if answer.status in (401, 403):

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import base64
 import configparser
+import http.client
 import json
 import os
 import ssl
@@ -22,6 +23,7 @@ from nbledger.core import secrets
 from nbledger.core.errors import LedgerError, UsageError
 
 LOGIN = "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+_MOST = 16 << 20
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,12 @@ class Server:
         place = f"[{self.host}]" if ":" in self.host else self.host
         self.base = f"{self.parts.scheme}://{place}{f':{port}' if port else ''}{self.parts.path.rstrip('/')}"
         self.timeout, self.login, self.context = timeout, _login(self.parts), _context()
+        self.withheld = False
         self._opener = urllib.request.build_opener(_NoRedirect, urllib.request.HTTPSHandler(context=self.context))
+
+    def withhold(self) -> None:
+        """Send no login from here on: somebody on the way could read it."""
+        self.withheld, self.login = self.login is not None, None
 
     @property
     def local(self) -> bool:
@@ -91,10 +98,12 @@ class Server:
         began, clock = time.monotonic(), time.time()
         try:
             with self._opener.open(request, timeout=self.timeout) as answer:
-                status, said, body = answer.status, answer.headers, answer.read()
+                status, said, body = answer.status, answer.headers, answer.read(_MOST)
         except urllib.error.HTTPError as err:
             with err:
-                status, said, body = err.code, err.headers, err.read()
+                status, said, body = err.code, err.headers, err.read(_MOST)
+        except http.client.HTTPException as err:
+            raise OSError(f"what answers is no HTTP ({type(err).__name__})") from err
         seconds = time.monotonic() - began
         named = {name.lower(): value for name, value in said.items()}
         return Answered(status, named, body, seconds, clock + seconds / 2)
