@@ -384,6 +384,8 @@ def test_options_for_a_place_of_another_kind_are_put_aside(project: Path) -> Non
     (problem,) = problems(credentials.check(find(project)))
     assert problem.startswith("keyfile of .dvc/config.local is no option of Azure Blob Storage")
     before = (project / ".dvc" / "config").read_bytes()
+    with pytest.raises(UsageError, match=r"keyfile of \.dvc/config\.local is for another kind of place"):
+        initialise(find(project), remote="s3://b/x")
     (project / ".dvc" / "config.local").write_text("[core]\n    nonsense = 1\n")
     with pytest.raises(UsageError, match="DVC refused the remote"):
         initialise(find(project), remote="s3://b/x")

@@ -7,9 +7,8 @@ from pathlib import Path
 import click
 
 from nbledger.commands.answer import Answer, Face
-from nbledger.commands.shared import ask, json_option
+from nbledger.commands.shared import at_remote, json_option
 from nbledger.keeper import client
-from nbledger.keeper.calls import perform
 
 
 @click.command()
@@ -49,8 +48,7 @@ def init(
     if remote is not None:
         remote = remoteurl.from_root(remote, Path.cwd(), face.project().root)
     words = {"remote": remote, "remote_options": list(remote_options), "tracking_uri": tracking_uri}
-    # From a terminal in this process, whose environment holds the credentials that the remote is tried with.
-    done = list(ask(face, "init", words) if face.start_keeper else perform(face.project(), "init", words))
+    done = list(at_remote(face, "init", words))
     project = face.project()
     if filters is not None:
         done += gitfilters.install(project) if filters else gitfilters.remove(project)

@@ -11,7 +11,7 @@ import click
 from nbledger.commands import share_text
 from nbledger.commands.answer import Answer, Face
 from nbledger.commands.progress import lines
-from nbledger.commands.shared import ask, ended_gently, json_option
+from nbledger.commands.shared import ask, at_remote, ended_gently, json_option
 from nbledger.core.errors import LedgerError, UsageError, from_dict
 from nbledger.keeper.calls import encode, perform
 
@@ -133,7 +133,7 @@ def _foreseen(face: Face, kind: str, words: dict[str, Any]) -> Answer:
     from nbledger.core.records import Preview
     from nbledger.keeper.calls import built
 
-    found = built(Preview, encode(ask(face, "preview", {"kind": kind, **words})))
+    found = built(Preview, encode(at_remote(face, "preview", {"kind": kind, **words})))
     if found.refused is not None:
         raise from_dict(found.refused)
     return Answer(found, share_text.foreseen(found))

@@ -12,6 +12,7 @@ import click
 
 from nbledger.commands.answer import Face
 from nbledger.keeper import client
+from nbledger.keeper.calls import perform
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 
@@ -19,6 +20,13 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print one JS
 def ask(face: Face, name: str, args: dict[str, Any] | None = None) -> Any:
     """Do a call by the keeper (or here), for the project of the working directory."""
     return client.call(face.project(), name, args or {}, start=face.start_keeper, progress=face.progress)
+
+
+def at_remote(face: Face, name: str, args: dict[str, Any] | None = None) -> Any:
+    """As ``ask``, for calls that speak to the data remote: from a terminal they are done in this process, in whose
+    environment the person's credentials are; the keeper has that of what started it.
+    """
+    return ask(face, name, args) if face.start_keeper else perform(face.project(), name, args or {}, face.progress)
 
 
 @contextlib.contextmanager

@@ -24,12 +24,11 @@ from nbledger.commands.reproduce import reproduce
 from nbledger.commands.run import run as run_notebooks
 from nbledger.commands.server import server
 from nbledger.commands.share import pull, push, undo
-from nbledger.commands.shared import ask, json_option
+from nbledger.commands.shared import ask, at_remote, json_option
 from nbledger.commands.split import split
 from nbledger.commands.stage import stage
 from nbledger.commands.trust import trust
 from nbledger.core.errors import UsageError, nearest
-from nbledger.keeper.calls import perform
 
 
 class _Tree(click.Group):
@@ -79,11 +78,9 @@ def track(
         "follow_symlinks": follow_symlinks,
         "cwd": str(Path.cwd()),
     }
-    if push and not face.start_keeper:  # as `push`: with the credentials of this terminal's environment
-        tracked = perform(face.project(), "track", words, face.progress)
+    tracked = at_remote(face, "track", words) if push else ask(face, "track", words)
+    if push:
         ask(face, "sent")
-    else:
-        tracked = ask(face, "track", words)
     return Answer(tracked, text.tracked(tracked))
 
 

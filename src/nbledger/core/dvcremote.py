@@ -108,17 +108,21 @@ def _bytes(path: Path) -> bytes | None:
         return None
 
 
-def _foreign(local: Any, url: str) -> bool:
-    """Whether a person's options of ``storage`` are such as DVC does not take with ``url``."""
+def _foreign(local: Any, url: str) -> list[str]:
+    """A person's options of ``storage`` that DVC does not take with ``url``."""
     known = option_names(remoteurl.kind_of(url))
-    return bool(known) and not set(local.get("remote", {}).get("storage", {})) <= known | {"url"}
+    return sorted(set(local.get("remote", {}).get("storage", {})) - known - {"url"}) if known else []
 
 
 def _put_aside(local: Any, repo: Any) -> None:
     """Give them, with the address that they are for, a name of their own."""
     old = {**repo.get("remote", {}).get("storage", {}), **local["remote"].pop("storage")}
-    if "url" in old:
-        local["remote"][next(f"storage-{at}" for at in range(1, 1000) if f"storage-{at}" not in local["remote"])] = old
+    if strange := sorted(set(old) - option_names(remoteurl.kind_of(str(old.get("url", "")))) - {"url"}):
+        raise UsageError(
+            f"{', '.join(strange)} of .dvc/config.local is for another kind of place than its data remote",
+            "take the line out of .dvc/config.local",
+        )
+    local["remote"][next(f"storage-{at}" for at in range(1, 1000) if f"storage-{at}" not in local["remote"])] = old
 
 
 def option_names(kind: remoteurl.Kind) -> set[str]:
