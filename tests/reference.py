@@ -5,6 +5,7 @@ MLflow with the command lines and variables of ``compose.yaml``; and a proxy bef
 from __future__ import annotations
 
 import base64
+import datetime as dt
 import http.client
 import http.server
 import json
@@ -136,7 +137,7 @@ class Reference:
     def close(self) -> None:
         for process in self.started:
             self._end(process)
-        self.postgres.stop()
+        self.postgres.close()
 
     def script(self, name: str, *words: str, said: str = "", ok: bool = True, **more: str) -> str:
         """What a script of the image prints, run with the variables of its service."""
@@ -187,6 +188,26 @@ class Reference:
             aws_secret_access_key=self.words["S3_SECRET_KEY"],
             region_name="us-east-1",
         )
+
+
+def certificate(folder: Path, days: tuple[float, float]) -> tuple[Path, ssl.SSLContext]:
+    """(its file, what a server of it needs): a self-signed one for localhost, valid between these days from now."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key, now = ec.generate_private_key(ec.SECP256R1()), dt.datetime.now(dt.UTC)
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    made = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+    made = made.not_valid_before(now + dt.timedelta(days[0])).not_valid_after(now + dt.timedelta(days[1]))
+    made = made.add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+    file, secret = folder / "certificate.pem", folder / "key.pem"
+    file.write_bytes(made.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
+    form = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    secret.write_bytes(key.private_bytes(serialization.Encoding.PEM, *form))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(file, secret)
+    return file, context
 
 
 def through(method: str, path: str, headers: dict[str, str]) -> int | None:

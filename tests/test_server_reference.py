@@ -7,7 +7,6 @@ import json
 import os
 import re
 import socket
-import ssl
 import threading
 import time
 import urllib.error
@@ -19,10 +18,9 @@ from typing import Any
 
 import pytest
 
-from conftest import run
 from nbledger.cli import main
 from nbledger.core import servercheck
-from reference import Reference, as_is, proxied, through
+from reference import Reference, as_is, certificate, proxied, through
 
 
 @pytest.fixture(scope="module")
@@ -222,22 +220,35 @@ def test_what_is_wrong_is_found(reference: Reference, as_person: Callable[[str],
 
 def test_tls(reference: Reference, as_person: Callable[[str], None], tmp_path: Path) -> None:
     as_person("ada")
-    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    make = ("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", certificate)
-    run(*make, "-days", "30", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", cwd=tmp_path)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
+    file, context = certificate(tmp_path, (-1, 30.2))
     with proxied(reference, context) as proxy:
         refused = checked(proxy.url)
         assert set(refused) == {"tls"} and "MLFLOW_TRACKING_SERVER_CERT_PATH" in refused["tls"][1]
-        os.environ["MLFLOW_TRACKING_SERVER_CERT_PATH"] = str(certificate)
+        os.environ["MLFLOW_TRACKING_SERVER_CERT_PATH"] = str(file)
         found = checked(proxy.url)
         assert found["tls"][0] == "ok" and "valid for 30 days" in found["tls"][1]
         del os.environ["MLFLOW_TRACKING_SERVER_CERT_PATH"]
         os.environ["MLFLOW_TRACKING_INSECURE_TLS"] = "true"
         found = checked(proxy.url)
         assert found["tls"][0] == "problem" and "was not sent" in found["login"][1] and found["hosts"][0] != "problem"
+        del os.environ["MLFLOW_TRACKING_INSECURE_TLS"]
+        os.environ["MLFLOW_TRACKING_SERVER_CERT_PATH"] = str(tmp_path / "nothing")
+        assert main(["server", "--check", proxy.url]) == 3
+        del os.environ["MLFLOW_TRACKING_SERVER_CERT_PATH"]
         assert "no TLS with" in checked(reference.url.replace("http:", "https:"))["tls"][1]
+
+
+@pytest.mark.parametrize(
+    ("days", "severity", "words"), [((-90, 1.1), "note", "26 hours"), ((-0.2, 0.8), "ok", "19 hours")]
+)
+def test_a_certificate_that_is_late(
+    reference: Reference, tmp_path: Path, days: tuple[float, float], severity: str, words: str
+) -> None:
+    file, context = certificate(tmp_path, days)
+    os.environ["MLFLOW_TRACKING_SERVER_CERT_PATH"] = str(file)
+    with proxied(reference, context) as proxy:
+        found = checked(proxy.url)["tls"]
+    assert found[0] == severity and f"valid for {words}" in found[1]
 
 
 def test_a_login_does_not_travel_as_plain_text(reference: Reference, as_person: Callable[[str], None]) -> None:
