@@ -157,9 +157,8 @@ def settled(*people: Person, within: float = 90) -> None:
 def test_runs_are_published_once_whatever_breaks(wired: Wired) -> None:
     """Two keepers publish while one thing after the other breaks; nobody does anything about it but mend what broke."""
     cleo, dora = wired.office.person("Cleo"), wired.office.person("Dora")
-    made = wiredoffice.record(cleo, dora, count=1, size=100_000)  # wakes the keepers
-    settled(cleo, dora)
-    count = 3
+    wiredoffice.wake(cleo, dora)
+    made, count = [], 3
     for number, ((name, cause, mend), words, after) in enumerate(BREAKS):
         done = wired.mlflow.at(words, lambda cause=cause: cause(wired), after=after)
         made += wiredoffice.record(cleo, dora, first=100 * (number + 1), count=count, size=100_000)

@@ -12,6 +12,7 @@ import json
 import re
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -235,6 +236,21 @@ def record(
         told = json.loads(ended.out.splitlines()[-1])
         found.append(Recorded(person.name, told["made"], told["seconds"]))
     return found
+
+
+def wake(*people: Person) -> None:
+    """Start their keepers, where they have none: forks of a process in which MLflow is imported, which eight of them would
+    take long to do.
+    """
+    warm = shared()
+    for person in people:
+        code = f"from nbledger.keeper.process import main; main({str(person.root)!r})"
+        warm.let_go(warm.fork(code, person.root, person.env))
+    for person in people:
+        deadline = time.monotonic() + 60
+        while not list(Path(person.env["JUPYTER_RUNTIME_DIR"], "nbledger").glob("*.json")):
+            assert time.monotonic() < deadline, f"{person.name} has no keeper"
+            time.sleep(0.05)
 
 
 def waiting(person: Person) -> list[str]:
