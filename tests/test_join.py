@@ -20,10 +20,11 @@ from conftest import commit_all, data_remote, git, run
 from nbledger.commands import join as command
 from nbledger.commands import tree
 from nbledger.commands.answer import Answer, Face
-from nbledger.core import cloning, installers, join, projectenv, repoaddress, trust
+from nbledger.core import cloning, gitfilters, installers, join, projectenv, repoaddress, trust
 from nbledger.core.errors import LedgerError, Refused, UsageError
 from nbledger.core.project import find
 from nbledger.core.track import track
+from nbledger_magics import display
 from servers import Server, mlflow_server
 
 RUN = "1" * 32
@@ -381,6 +382,29 @@ def test_a_project_that_cannot_be_read_is_told(bare: Path, project: Path, elsewh
     assert not trust.trusted(join.find_anyhow(elsewhere / "h"))
 
 
+def test_filters_and_hook_where_the_project_asks_for_them(
+    bare: Path, project: Path, elsewhere: Path, tmp_path: Path
+) -> None:
+    trust.trust(find(project))
+    gitfilters.install(find(project))
+    (project / ".nbledger.toml").write_text("pre_push_hook = true\n")
+    git(project, "add", "-A")
+    git(project, "commit", "-qm", "asks")
+    pushed(project, tmp_path)
+    answer = joined(bare, "--no-env", "--no-data")
+    root = elsewhere / "wine"
+    assert states(answer)["git"] == "open" and "nbledger's filters and hook: not before you trust" in answer.text
+    assert (
+        '[filter "nbledger"]' not in (root / ".git" / "config").read_text()
+        and not (root / ".git/hooks/pre-push").exists()
+    )
+    assert joined(bare, "--no-env", "--no-data", "--trust").code == 0
+    assert gitfilters.installed(find(root)) and os.access(root / ".git" / "hooks" / "pre-push", os.X_OK)
+    assert git(root, "status", "--porcelain") == "" and git(root, "rev-parse", "HEAD") == git(bare, "rev-parse", "main")
+    again = joined(bare, "--no-env", "--no-data")
+    assert again.code == 0 and "filters and hook are set up" in again.text
+
+
 def test_data_that_cannot_be_had(bare: Path, project: Path, elsewhere: Path, tmp_path: Path) -> None:
     answer = joined(bare, "a", "--trust", "--no-env", "--no-data")
     assert states(answer)["data"] == "left out" and "a.csv, d" in answer.text
@@ -584,6 +608,9 @@ def test_the_plain_answer_names_what_waits() -> None:
         "  cd /w",
         "  nbledger status",
     ]
+    page = display.Shown(Answer(done, command.told(done), done.code))._repr_html_()
+    assert page.count("<tr>") == 3 and '<span class="bad" title="failed">✗</span>' in page
+    assert "check the network" in page and "<code>nbledger status</code>" in page
 
 
 def test_two_at_once_in_one_folder(bare: Path, elsewhere: Path) -> None:
