@@ -216,6 +216,10 @@ def test_a_link_is_replaced_and_not_followed(folder: Path) -> None:
     (folder / "here" / ".env").symlink_to(folder / "victim")
     assert main(["server", "here", "--force"]) == 0
     assert (folder / "victim").read_text() == "precious"
+    (folder / "there").mkdir()
+    (folder / "mlflow-server").symlink_to(folder / "there")  # as a repository may bring it
+    assert main(["server"]) == 2
+    assert list((folder / "there").iterdir()) == []
 
 
 @pytest.mark.parametrize(

@@ -98,6 +98,8 @@ def write(
     """
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is a file", "name a folder for the server's files")
+    if folder.is_symlink():
+        raise UsageError(f"{folder} is a link", f"name the folder that is meant: {os.path.realpath(folder)}")
     record = _record(folder)
     before = _remembered(record)
     wanted = replace(before, **dict(asked or {}))
