@@ -102,6 +102,16 @@ def test_different_files_of_a_folder_join(repository: Path) -> None:
     assert (repository / "d.dvc").read_text().replace("  size: 45\n", "") == pointer.replace("  size: 45\n", "")
 
 
+def test_each_tracks_a_file_of_their_own(repository: Path) -> None:
+    for name in ("one", "two"):
+        git(repository, "switch", "-qc", name, "main")
+        (repository / f"{name}.csv").write_text(f"id\n{name}\n")
+        track(find(repository), [f"{name}.csv"])
+    done = merge(repository, "one")
+    assert done.returncode == 0, done.stderr
+    assert {"/one.csv", "/two.csv"} <= set((repository / ".gitignore").read_text().splitlines())
+
+
 def test_a_conflict_is_told_by_file_and_row_and_the_rest_is_joined(repository: Path) -> None:
     changed(repository, "one", one="id,x\n1,11\n2,20\n", two="id,x\n1,10\n2,21\n", three=None)
     changed(repository, "two", one="id,x\n1,10\n2,20\n3,30\n4,40\n", three="id,x\n")

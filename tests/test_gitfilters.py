@@ -137,6 +137,7 @@ def test_a_notebook_without_ids_gets_none() -> None:
         (b'{"nbformat": 4, "metadata": {}, "cells": [{"source": 1}]}', "as the format has them"),
         (b'{"nbformat": 4, "metadata": {}, "cells": 7}', "as the format has them"),
         (b"[" * 100_000, "JSON|nested"),
+        (b'{"nbformat": 4, "cells": [], "metadata": {"a": ' + b"[" * 5000 + b"]" * 5000 + b"}}", "nested too deep"),
         (json.dumps(book(code("1", "c", tags=["keep_output"], keep_output=False))).encode(), "not to be kept"),
     ],
 )

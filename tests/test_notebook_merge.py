@@ -287,3 +287,13 @@ def test_outputs_of_before_the_filter_do_not_conflict(repository: Path) -> None:
     assert attempt(repository, "merge", "-q", "old", "-m", "join").returncode == 0
     said = git(repository, "show", "HEAD:a.ipynb")
     assert "c = 5" in said and "a = 3" in said and '"old"' not in said
+
+
+def test_a_driver_that_fails_leaves_ours_and_says_so(repository: Path) -> None:
+    """A notebook whose metadata are no table cannot be read by the merge: it must not pass for merged."""
+    branch(repository, "one", {**edited(START, a1="a = 1.5"), "nbformat_minor": "five"})
+    branch(repository, "two", edited(START, a1="a = 2"))
+    done = attempt(repository, "merge", "one")
+    assert done.returncode == 1 and "theirs" in done.stderr and "nbledger: a.ipynb" in done.stderr
+    assert "a = 2" in (repository / "a.ipynb").read_text()
+    assert "Traceback" not in done.stderr

@@ -30,16 +30,26 @@ def main(argv: Sequence[str] | None = None) -> int:
             sys.stdout.buffer.write(notebookshown.shown(file.read()))
         return 0
     if verb in ("merge-notebook", "merge-data"):
-        from nbledger.core import mergedriver
-
         base, ours, theirs, size, path = words
-        merge = mergedriver.notebook if verb == "merge-notebook" else mergedriver.data
-        merged = merge(base, ours, theirs, path, int(size) if size.isdigit() else 7)
-        for line in merged.lines:
-            _say(line)
-        return 1 if merged.conflict else 0
+        return _merged(verb, base, ours, theirs, path, int(size) if size.isdigit() else 7)
     _say(f"there is no driver {verb!r}")
     return 2
+
+
+def _merged(verb: str, base: str, ours: str, theirs: str, path: str, size: int) -> int:
+    """Join three files into ``ours``; 1 for a conflict, whatever goes wrong."""
+    try:
+        from nbledger.core import mergedriver
+
+        merge = mergedriver.notebook if verb == "merge-notebook" else mergedriver.data
+        merged = merge(base, ours, theirs, path, size)
+    except Exception as err:
+        said = " ".join(f"{type(err).__name__}: {err}".split())[:300]
+        _say(f"{path} could not be merged ({said}). It is left as ours has it; git show :3:{path} is theirs")
+        return 1
+    for line in merged.lines:
+        _say(line)
+    return 1 if merged.conflict else 0
 
 
 def serve(asked: BinaryIO, answer: BinaryIO) -> int:
@@ -66,8 +76,8 @@ def _cleaned(content: bytes, path: str) -> bytes:
     """The notebook as Git keeps it. What is none is kept as it is: no commit fails for want of a tidy notebook."""
     try:
         return notebookclean.cleaned(content)
-    except notebookclean.NoNotebook as err:
-        _say(f"{path} is kept by Git as it is, with all it holds: {err}")
+    except Exception as err:  # NoNotebook; or what nobody foresaw, for which Git's whole command would die
+        _say(f"{path} is kept by Git as it is, with all it holds: {str(err) or type(err).__name__}")
         return content
 
 

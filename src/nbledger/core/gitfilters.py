@@ -28,6 +28,7 @@ LINES = (
     f"*.ipynb filter={NAME} diff={NAME} merge={NAME}",
     f"*.dvc merge={DATA}",
     f"dvc.lock merge={DATA}",
+    ".gitignore merge=union",  # Git's own: of two people who track a file each, both lines
 )
 _MODULE = "nbledger.commands.gitdrivers"
 _GONE = (

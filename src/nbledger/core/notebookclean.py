@@ -92,6 +92,8 @@ def cleaned(data: bytes) -> bytes:
         return _by_nbstripout(parsed)
     try:
         return written(stripped(_joined(parsed)))
+    except RecursionError as err:
+        raise NoNotebook("it is nested too deep") from err
     except (TypeError, AttributeError, KeyError, ValueError) as err:
         raise NoNotebook(
             str(err) if isinstance(err, NoNotebook) else "its cells are not as the format has them"

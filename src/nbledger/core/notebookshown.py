@@ -21,9 +21,9 @@ def shown(data: bytes) -> bytes:
     """The text of a notebook; what is none is shown as it is."""
     try:
         notebook = notebookclean.stripped(notebookclean.read(data))
-    except notebookclean.NoNotebook:
+        return ("\n".join(_lines(notebook)) + "\n").encode("utf-8", "backslashreplace")
+    except (notebookclean.NoNotebook, RecursionError, TypeError, AttributeError, KeyError):
         return data
-    return ("\n".join(_lines(notebook)) + "\n").encode("utf-8", "backslashreplace")
 
 
 def _lines(notebook: dict[str, Any]) -> Iterator[str]:
