@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import math
 import shutil
@@ -18,7 +19,7 @@ from nbledger.core import mlflow_search, mlflow_tables, runs
 from nbledger.core.errors import UsageError
 from nbledger.core.project import Project, find
 from nbledger.core.records import plain
-from nbledger.keeper import calls, changes, table, table_source
+from nbledger.keeper import calls, changes, publish, recorder, table, table_source
 from nbledger.keeper import client as keeper
 
 COUNT = 1200
@@ -273,3 +274,35 @@ def test_a_keeper_answers_with_the_newest_and_goes_on(folder: Path, store: Path)
     again = keeper.ask(here, "table", start=True)
     assert len(again["runs"]) == COUNT and again["runs"] == [rows[row["run_id"]] for row in again["runs"]]
     assert keeper.ask(here, "table_changes", {"since": version})["reset"]  # the version was another keeper's
+
+
+def test_runs_that_arrive_late_are_found_though_they_are_old(here: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    api = client(here.tracking_uri)
+    source = table_source.FromServer(here)
+    known = {one.run_id: one for page in source.pages() for one in page}
+    experiment = api.get_experiment_by_name("many").experiment_id
+    before = dt.datetime.now(dt.UTC) - dt.timedelta(hours=3)
+    late, older = (
+        api.create_run(experiment, start_time=1000, run_name=name, tags={table_source.ARRIVED: at.isoformat()})
+        for name, at in (("late", dt.datetime.now(dt.UTC)), ("older", before))
+    )
+    api.set_terminated(late.info.run_id)
+    api.set_terminated(older.info.run_id)
+    found = source.look(known, ())
+    assert late.info.run_id in found and older.info.run_id not in found
+    monkeypatch.setattr(table_source, "_PAUSE", 0.0)
+    assert late.info.run_id not in source.look(known, ())  # not asked again so soon
+
+
+def test_a_run_that_is_published_late_says_when_it_arrived(here: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, late in (("at once", 300.0), ("late", -1.0)):
+        monkeypatch.setattr(publish, "_LATE", late)
+        recording = recorder.start(here, recorder.Plan(name=name))
+        recording.outcome("FINISHED")
+        recording.end()
+        assert publish.flush(here) == (0, [])
+    rows = {row.name: row for row in runs.listed(here, limit=2)}
+    assert table_source.ARRIVED not in rows["at once"].tags
+    assert rows["late"].tags[table_source.ARRIVED][:13] in {
+        (dt.datetime.now(dt.UTC) - dt.timedelta(minutes=m)).strftime("%Y-%m-%dT%H") for m in (0, 5)
+    }

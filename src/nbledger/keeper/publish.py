@@ -24,6 +24,7 @@ from nbledger.core import (
     mlflow,
     mlflow_write,
     people,
+    runrows,
     snapshot,
     trust,
     values,
@@ -34,6 +35,9 @@ from nbledger.core.project import Project
 from nbledger.keeper import abreast, claims, frames, keeping, sending
 from nbledger.keeper import journal as journals
 from nbledger.keeper.journal import Event
+
+_LATE = 300.0
+"""Seconds after its start from which a run has arrived late: the server was away. Others look for it by that tag."""
 
 
 @dataclass
@@ -177,6 +181,8 @@ def _start_tags(project: Project, api: Any, experiment: str, begun: Event) -> di
     }
     if begun.get("author"):
         tags[people.AUTHOR] = str(begun["author"])
+    if time.time() - int(begun["at"]) / 1000 > _LATE:
+        tags["nbledger.arrived"] = str(runrows.iso(int(time.time() * 1000)))
     if begun.get("notebook"):
         tags |= {"mlflow.source.name": str(begun["notebook"]), "mlflow.source.type": "NOTEBOOK"}
     parent = begun.get("parent")

@@ -5,6 +5,7 @@ Both hand over all runs in pages, the newest first, and then what changed since 
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import time
 import urllib.parse
@@ -19,6 +20,8 @@ from nbledger.core.project import Project
 from nbledger.keeper.table_rows import ALIVE, Entry, carried, entry
 
 PAGE = 1000
+ARRIVED = "nbledger.arrived"
+"""Tag of a run that was published long after its start: when, ISO 8601 UTC."""
 _SHARE = {"facts": 2, "tags": 8}
 """A thorough look waits this many times as long as the last one took."""
 _EXPLAINED = 5.0
@@ -26,6 +29,8 @@ _EXPLAINED = 5.0
 _PAUSE, _RARELY = 2.0, 600.0
 """Seconds between two looks at a server, and between two thorough ones."""
 _NEWEST = 100
+_ARRIVALS = 30.0
+"""Seconds between two looks for runs that are older than their arrival."""
 
 
 @dataclass
@@ -171,7 +176,7 @@ class FromServer:
     def __init__(self, project: Project) -> None:
         self._project = project
         self._names: dict[str, str] = {}
-        self._next = 0.0
+        self._next = self._arrivals = 0.0
         self._thorough = time.monotonic() + _RARELY
 
     def total(self) -> int | None:
@@ -195,6 +200,9 @@ class FromServer:
             found.entries = self._newest()
             asked |= {one.run_id for one in known.values() if one.status in ALIVE} - {e.run_id for e in found.entries}
             self._next = time.monotonic() + _PAUSE
+        if now >= self._arrivals:
+            found.entries += [one for one in self._arrived() if one.run_id not in found]
+            self._arrivals = time.monotonic() + _ARRIVALS
         for run in asked:
             one = self._one(run)
             if one is not None:
@@ -211,6 +219,19 @@ class FromServer:
         newest = mlflow.search(api, uri, chosen, "", ["attributes.start_time DESC"], _NEWEST)
         running = mlflow.search(api, uri, chosen, "attributes.status = 'RUNNING'", [], _NEWEST)
         return self._entries({run.info.run_id: run for run in [*newest, *running]}.values())
+
+    def _arrived(self) -> list[Entry]:
+        """Runs that were recorded while the server was away and that came within the last half hour or so: by their start
+        they are among the old ones.
+        """
+        chosen = self._experiments()
+        api, uri = mlflow.client(self._project), self._project.tracking_uri
+        now = dt.datetime.now(dt.UTC)
+        found: dict[str, object] = {}
+        for hour in {(now + dt.timedelta(minutes=m)).strftime("%Y-%m-%dT%H") for m in (-30, 0, 5)} if chosen else ():
+            runs = mlflow.search(api, uri, chosen, f"tags.`{ARRIVED}` LIKE '{hour}%'", [], PAGE)
+            found |= {run.info.run_id: run for run in runs}
+        return self._entries(found.values())
 
     def _one(self, run: str) -> Entry | None:
         api, uri = mlflow.client(self._project), self._project.tracking_uri
