@@ -312,3 +312,20 @@ def test_a_socket_nobody_listens_on_delays_nobody(here: Project) -> None:
         assert time.monotonic() - begun < 0.5
         with pytest.raises(LedgerError, match="does not answer"):
             client.ask(here, "status", timeout=0.5)
+
+
+def test_in_a_notebook_the_keeper_tries_the_data_remote(here: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is the keeper that pushes what a notebook asks for, with the environment that it was started in."""
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    place = here.root / ".dvc" / "config"
+    place.write_text(
+        "[core]\n    remote = s\n['remote \"s\"']\n    url = s3://b/x\n    endpointurl = http://127.0.0.1:9\n"
+    )
+    started(here)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "SETINACELLLATER")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "planted-in-a-cell")
+    assert find_one(findings(here), "credential for S3").severity == "ok"
+    found = doctor.examine(here, pushes=True)
+    assert find_one(found, "no credential for S3 was found").severity == "problem"
+    assert "without what a cell set" in find_one(found, "the keeper pushes").text
+    assert "planted" not in repr(found)

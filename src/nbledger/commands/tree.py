@@ -178,7 +178,7 @@ def doctor(face: Face, fix: bool, as_json: bool) -> Answer:
     """Say what is wrong with this project, and mend it with --fix."""
     from nbledger.keeper.doctor import examine
 
-    findings = examine(face.project(), fix=fix)
+    findings = examine(face.project(), fix=fix, pushes=face.start_keeper)
     bad = any(not f.fixed and f.severity == "problem" for f in findings)
     return Answer({"findings": findings}, text.findings(findings), 1 if bad else 0)
 

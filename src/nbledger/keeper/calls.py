@@ -171,6 +171,7 @@ _VIEWS = {
     "nbledger.keeper.promote": ("promote_if",),
     "nbledger.keeper.deeds_files": ("checkpoint", "undo", "use_version", "push", "pull", "sent", "trust"),
     "nbledger.keeper.collecting": ("gc",),
+    "nbledger.keeper.remotes": ("data_remote",),
     "nbledger.keeper.jobs": ("jobs", "job_start", "job_stop"),
 }
 """Modules of calls whose functions bear the call's name; they are imported when they are first called."""

@@ -31,7 +31,7 @@ from nbledger.core import (
 )
 from nbledger.core.errors import Busy, LedgerError
 from nbledger.core.project import Project
-from nbledger.keeper import batches, client, endpoint
+from nbledger.keeper import batches, calls, client, endpoint
 from nbledger.keeper import journal as journals
 from nbledger.keeper import publish as publisher
 
@@ -49,15 +49,18 @@ class Finding:
     fixed: bool = False
 
 
-def examine(project: Project, *, fix: bool = False) -> list[Finding]:
-    """Examine tools, repository, data pointers, store, keeper and journals; with ``fix`` mend what is safe to mend."""
+def examine(project: Project, *, fix: bool = False, pushes: bool = False) -> list[Finding]:
+    """Examine tools, repository, data pointers, store, keeper and journals; with ``fix`` mend what is safe to mend.
+
+    ``pushes``: it is the keeper that pushes what this process asks for, so it is the one who tries the data remote.
+    """
     found: list[Finding] = []
     for part in (
         _tools,
         _repository,
         _filters,
         _pointers,
-        _remote,
+        _remote_of_the_keeper if pushes else _remote,
         _store,
         _keeper,
         _journals,
@@ -128,6 +131,19 @@ def _remote(project: Project, fix: bool) -> Iterator[Finding]:
     """Where data are pushed: the plugin, the credential, and what it lets this person do there."""
     for each in credentials.check(project):
         yield Finding(each.severity, each.text, each.fix)
+
+
+def _remote_of_the_keeper(project: Project, fix: bool) -> Iterator[Finding]:
+    answer = client.call(project, "data_remote", start=True)
+    found: list[credentials.Finding] = calls.built(list[credentials.Finding], calls.encode(answer))
+    for each in found:
+        yield Finding(each.severity, each.text, each.fix)
+    if any(each.severity == "problem" and "environment" in each.text for each in found):
+        yield Finding(
+            "note",
+            "what a notebook pushes, the keeper pushes: with the environment that it was started in, without what a cell set",
+            "set it before JupyterLab starts, or use the cloud's own files or .dvc/config.local",
+        )
 
 
 def _store(project: Project, fix: bool) -> Iterator[Finding]:

@@ -219,6 +219,7 @@ CALLS: dict[str, Schema] = {
     "push": words(**_PUSH),
     "pull": words(paths=PATHS, scopes=_SCOPES),
     "sent": words(),
+    "data_remote": words(),
     "trust": words(),
     "gc": words(
         scopes=many({"type": "string", "enum": ["workspace", "branches", "tags", "commits"]}, 4),
