@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from conftest import dvc, git, run
-from nbledger.core import pull, push
+from nbledger.core import prepush, pull, push
 from nbledger.core.errors import LedgerError
 from nbledger.core.project import find
 from nbledger.core.setup import foreseen, initialise
 from nbledger.core.track import track
 from nbledger.core.useversion import use
-from servers import s3
+from servers import S3, s3
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +77,27 @@ def test_push_and_pull_with_a_run_of_an_older_version(
     use(find(clone), "d", old)
     assert (clone / "d" / "a").read_text() == "read by a run"
     assert bucket["secret"] not in "".join(capfd.readouterr())
+
+
+def test_a_folder_of_which_only_the_list_is_there(project: Path, bucket: S3) -> None:
+    """As a push leaves it that was killed: DVC takes the folder for pushed. The hook tells, `track --push` mends it."""
+    initialise(find(project), remote="s3://ledger/partial")
+    credentials(project, bucket)
+    (project / "images").mkdir()
+    for i in range(5):
+        (project / "images" / f"{i}.txt").write_text(f"image {i}")
+    track(find(project), ["images"], push=True)
+    pushed = [prepush.Update("refs/heads/main", git(project, "rev-parse", "HEAD"), "0" * 40)]
+    assert prepush.check(find(project), "origin", pushed).found == ()
+    before = bucket.objects("partial/")
+    for name in [name for name in before if not name.endswith(".dir")][:2]:
+        bucket.client().delete_object(Bucket="ledger", Key=name)
+    dvc(project, "push", "-q")
+    told = prepush.told(find(project), prepush.check(find(project), "origin", pushed))
+    assert "  images: 2 of 5 files; named by main" in told
+    track(find(project), ["images"], push=True)
+    assert bucket.objects("partial/") == before
+    assert prepush.check(find(project), "origin", pushed).found == ()
 
 
 def test_a_push_that_fails_says_so_and_keeps_the_tracking(project: Path) -> None:
