@@ -98,7 +98,7 @@ class Reference:
         self._start([str(BIN / "weed"), *words], service["environment"], data)
         health = service["healthcheck"]["test"][-1]
         assert "8333" in health
-        wait_for(health.replace("8333", str(self.s3_port)), 60)
+        wait_for(health.replace("8333", str(self.s3_port)), 120)
 
     def _here(self, text: str) -> str:
         text = text.replace("database:5432", f"127.0.0.1:{self.postgres.port}")
@@ -123,7 +123,7 @@ class Reference:
         for option, value in (("--port", str(self.port)), ("--workers", "1"), ("--host", "127.0.0.1")):
             command[command.index(option) + 1] = value
         self.server = self._start(command, self.env("mlflow"), self.place)
-        wait_for(f"{self.url}/health")
+        wait_for(f"{self.url}/health", 180)
 
     def stop(self) -> None:
         if self.server is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import fcntl
 import json
 import os
 import re
@@ -361,7 +362,13 @@ def test_old_backups_go_and_bytes_that_only_they_had(reference: Reference) -> No
     assert b"only here" in [path.read_bytes() for path in before]
     reference.ask("ada", "DELETE", f"/api/2.0/mlflow-artifacts/artifacts/{experiment}/{run_id}/artifacts/big")
     wait_for_next_second()
+    (backups / ".2026-01-01T00-00-00Z.part").mkdir()  # as a kill leaves them
+    (backups / ".object-killed").write_bytes(b"half")
+    with open(backups / ".lock") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert "being made or restored already" in reference.script("backup.py", "backup", ok=False)
     reference.script("backup.py", "backup", BACKUP_KEEP="1")
+    assert {path.name for path in backups.iterdir() if path.name.startswith(".")} <= {".lock", ".since"}
     after = set((backups / "objects").glob("??/*"))
     assert len(reference.script("backup.py", "list").splitlines()) == 1
     assert b"only here" not in [path.read_bytes() for path in after] and after < before
