@@ -66,6 +66,8 @@ def test_the_wheel_holds_both_packages_and_the_front_end(wheel: Path) -> None:
     data = [name.split(".data/data/")[1] for name in names if ".data/data/" in name]
     assert "nbledger/core/project.py" in names
     assert "nbledger_magics/__init__.py" in names
+    parts = [path.name for path in (ROOT / "src/nbledger/core/serverparts").iterdir() if path.is_file()]
+    assert parts and {f"nbledger/core/serverparts/{part}" for part in parts} <= set(names)
     assert f"{LABEXTENSION}/install.json" in data
     assert f"{LABEXTENSION}/package.json" in data
     assert any(name.startswith(f"{LABEXTENSION}/static/remoteEntry.") for name in data)
