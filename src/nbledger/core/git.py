@@ -382,7 +382,7 @@ def changes(repo: GitRepo, *, every_file: bool = False) -> tuple[list[str], list
 
 def _names_a_filter(attributes: Path) -> bool:
     try:
-        return b"filter=" in attributes.read_bytes()
+        return attributes.is_file() and b"filter=" in attributes.read_bytes()
     except OSError:
         return False
 

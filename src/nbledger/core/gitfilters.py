@@ -15,8 +15,8 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from nbledger.core import git, gitlog, notebookclean, notebookshown, undo
-from nbledger.core.errors import Busy, LedgerError, Refused, ToolFailed
+from nbledger.core import git, gitlog, inside, notebookclean, notebookshown, undo
+from nbledger.core.errors import Busy, Refused, ToolFailed
 from nbledger.core.files import write_atomic
 from nbledger.core.project import Project
 
@@ -35,8 +35,12 @@ _GONE = (
     "the Python of Git's filter for notebooks is gone: nbledger init --filters sets it up anew, --no-filters removes it"
 )
 _CANNOT = r"0016git-filter-server\n000eversion=2\n00000000"
+_BEFORE = (
+    f".git/info/attributes (nbstripout --uninstall empties it) or a {FILE} further down comes first: take it out there"
+)
 _PYTHON = re.compile(r"f\(\) \{ test -x (?P<python>.+?) \|\| ")
 _TRIES = 5
+_MOST = 4_000_000  # bytes of a file that is looked at
 
 
 @dataclass(frozen=True)
@@ -66,9 +70,7 @@ def install(project: Project, *, tidy: bool = True) -> list[str]:
     done += _commit(project, repo, _with_lines, "Keep notebooks without their outputs", clean=tidy)
     others = _elsewhere(repo)
     if others:
-        done.append(
-            f"{_named(others)} another filter: that of {FILE}'s last line is nbledger's, which does not count there"
-        )
+        done.append(f"{_named(others)} another filter than nbledger's: {_BEFORE}")
     return done
 
 
@@ -95,22 +97,14 @@ def remove(project: Project) -> list[str]:
 
 def asked(project: Project) -> bool:
     """Whether the project's own ``.gitattributes`` names the filter: whoever clones it is to set it up. One small file is read."""
-    repo = project.git
-    if repo is None:
-        return False
-    with contextlib.suppress(LedgerError):
-        return LINES[1].encode() in _read(repo).splitlines()
-    return False
+    text = inside.read(project.git.root / FILE, _MOST) if project.git is not None else None
+    return text is not None and LINES[1].encode() in text.splitlines()
 
 
 def installed(project: Project) -> bool:
     """Whether this clone has the filter, in ``.git/config``. One small file is read."""
-    if project.git is None:
-        return False
-    try:
-        return f'[filter "{NAME}"]'.encode() in (project.git.common_dir / "config").read_bytes()
-    except OSError:
-        return False
+    text = inside.read(project.git.common_dir / "config", _MOST) if project.git is not None else None
+    return text is not None and f'[filter "{NAME}"]'.encode() in text
 
 
 def how_to_join(project: Project) -> str:
@@ -152,8 +146,7 @@ def troubles(project: Project) -> list[Trouble]:
             Trouble(f"this clone has the filter for notebooks, and {FILE} does not name it", "nbledger init --filters")
         )
     elif others := _elsewhere(repo):
-        where = f".git/info/attributes or a {FILE} further down comes first: take it out there"
-        found.append(Trouble(f"{_named(others)} another filter than nbledger's", where, mendable=False))
+        found.append(Trouble(f"{_named(others)} another filter than nbledger's", _BEFORE, mendable=False))
     return found
 
 
@@ -221,8 +214,8 @@ def _configure(repo: git.GitRepo, wanted: dict[str, str]) -> bool:
 
 def _read(repo: git.GitRepo) -> bytes:
     path = repo.root / FILE
-    if path.is_symlink():
-        raise Refused(f"{FILE} is a link, which Git does not follow", "put a file in its place")
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        raise Refused(f"{FILE} is a link or the like, which Git does not follow", "put a file in its place")
     try:
         return path.read_bytes()
     except FileNotFoundError:
