@@ -107,6 +107,7 @@ def test_old_runs_are_let_go_of(here: Project) -> None:
     assert git(here.root, "fsck") == ""
     outcome = reproduce.reproduce(here, old, Wanted(restore_only=True))
     assert outcome.verdict == "not-restorable" and outcome.missing[0].kind == "commit"
+    assert outcome.missing[0].why.startswith("nbledger gc --keep let go of it here")
     assert calls.perform(here, "gc", {}).cache.objects == 0, "without --keep everything left is needed"
 
 

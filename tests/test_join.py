@@ -17,11 +17,12 @@ from pathlib import Path
 import pytest
 
 from conftest import commit_all, data_remote, git, run
+from githttp import githttp
 from nbledger.commands import join as command
 from nbledger.commands import tree
 from nbledger.commands.answer import Answer, Face
 from nbledger.core import cloning, gitfilters, installers, join, projectenv, repoaddress, trust
-from nbledger.core.errors import LedgerError, Refused, UsageError
+from nbledger.core.errors import LedgerError, Refused, Unreachable, UsageError
 from nbledger.core.project import find
 from nbledger.core.track import track
 from nbledger_magics import display
@@ -357,6 +358,29 @@ def test_addresses_that_are_refused(text: str, said: str, elsewhere: Path) -> No
         joined("--", text)
     assert said in str(caught.value) and "hunter22" not in str(caught.value) and "ghp_" not in str(caught.value)
     assert os.listdir(elsewhere) == []
+
+
+def test_over_http_with_a_login(bare: Path, project: Path, elsewhere: Path, isolated: Path, tmp_path: Path) -> None:
+    (tmp_path / "http").mkdir()
+    with githttp(tmp_path / "http", {"ben": "a password of ben"}) as there:
+        git(
+            project, "push", "-q", str(there.repository), "refs/heads/*:refs/heads/*", "refs/nbledger/*:refs/nbledger/*"
+        )
+        with pytest.raises(Refused, match=r"did not let you in.*set up a credential helper"):
+            joined(there.url, "w")
+        assert os.listdir(elsewhere) == []
+        git(project, "config", "--global", "credential.helper", "store")
+        (isolated / ".git-credentials").write_text(
+            f"{there.address('ben')}\n".replace("a password of ben", "a%20password%20of%20ben")
+        )
+        answer = joined(there.url, "w", "--trust", "--no-env")
+        assert answer.code == 0 and git(elsewhere / "w", "rev-parse", f"refs/nbledger/runs/{RUN}")
+        held = b"".join(p.read_bytes() for p in (elsewhere / "w").rglob("*") if p.is_file())
+        assert b"password of ben" not in held and b"a%20password" not in held
+    with pytest.raises(Unreachable, match="did not answer"):
+        joined(there.url, "v")
+    assert os.listdir(elsewhere) == ["w"]
+    assert joined(there.url, "w", "--no-env").code == 0, "what is whole needs no server"
 
 
 # ── what a repository may hold ───────────────────────────────────────────────────────────────────────────────

@@ -118,6 +118,18 @@ def _noted(place: Path) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else {}
 
 
+def whole(place: Path) -> bool:
+    """Whether everything of the repository was brought here by a join."""
+    return bool((_noted(place) or {}).get("whole"))
+
+
+def note_whole(place: Path, shown: str) -> None:
+    """What a plain clone lacked has been brought."""
+    with contextlib.suppress(OSError):  # a linked work tree: its .git is a file
+        noted_file(place).parent.mkdir(exist_ok=True)
+        _note(place, {"url": shown, "whole": True})
+
+
 def _note(place: Path, noted: dict[str, Any]) -> None:
     files.write_atomic(noted_file(place), json.dumps(noted))
 

@@ -91,6 +91,8 @@ def begin(url: str, folder: Path | None, branch: str | None, cwd: Path, progress
     tell = progress or (lambda *_: None)
     cloned = cloning.clone(address, place, branch, lambda words: tell(0, _STEPS, words))
     head = f"{cloned.branch or 'no branch'} at {cloned.commit[:10]}"
+    if cloned.snapshots:
+        head += f", snapshots of {_count(cloned.snapshots, 'run')}"
     steps = [Step("code", "ready", f"{'cloned' if cloned.fresh else 'was there'}: {head}")]
     try:
         # Anything of its .nbledger/ that is no folder of ours is told here, and so are settings that cannot be read.
@@ -145,8 +147,8 @@ def finish(joining: Joining, *, env: bool, data: bool, progress: Progress | None
     project = joining.project
     if project is not None:
         project = find_anyhow(project.root)  # trusted or not by now
-        if not joining.cloned.fresh:
-            steps += _tried("snapshots", lambda: _snapshots(project))
+        if not cloning.whole(joining.cloned.root):
+            steps += _tried("snapshots", lambda: _snapshots(project, joining))
         tell(1, _STEPS, "environment")
         steps += _tried("environment", lambda: _environment(project, env, lambda words: tell(1, _STEPS, words)))
         tell(2, _STEPS, "data")
@@ -179,13 +181,14 @@ def _untrusted(name: str, text: str) -> Step:
     )
 
 
-def _snapshots(project: Project) -> Step | None:
+def _snapshots(project: Project, joining: Joining) -> Step | None:
     """Those of runs that a clone made by plain Git has not got."""
     repo = project.git
     assert repo is not None
     before = len(git.run_refs(repo))
-    named = not gitremote.fetch(repo, "origin", f"{LEDGER_REFS}:{LEDGER_REFS}")
-    if named:
+    differing = not gitremote.fetch(repo, "origin", f"{LEDGER_REFS}:{LEDGER_REFS}")
+    cloning.note_whole(joining.cloned.root, joining.url)
+    if differing:
         return Step("snapshots", "ready", "origin has other snapshots of some runs than there are here: yours are kept")
     came = len(git.run_refs(repo)) - before
     return Step("snapshots", "ready", f"brought those of {_count(came, 'run')}") if came else None

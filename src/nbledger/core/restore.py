@@ -13,7 +13,7 @@ import stat
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from nbledger.core import cache, dvc, files, git, hashes, kept, worktrees
+from nbledger.core import cache, dvc, files, git, gitremote, hashes, kept, worktrees
 from nbledger.core import restored as registry
 from nbledger.core.cache import SMALL
 from nbledger.core.errors import LedgerError, ToolFailed
@@ -62,6 +62,8 @@ def _commit(project: Project, record: Record) -> str:
         raise NotRestorable((Missing("commit", "the code", why),))
     if not git.has_commit(project.git, commit) and not git.fetch_run(project.git, record.run_id, commit):
         why = "this clone does not have it, nor do its remotes under refs/nbledger/runs"
+        if record.run_id in gitremote.let_go(project.git):
+            why = "nbledger gc --keep let go of it here, and no remote has it"
         raise NotRestorable((Missing("commit", f"snapshot {commit[:12]}", why, f"where it was made: {_PUSH_REFS}"),))
     return commit
 
