@@ -105,10 +105,10 @@ class Reference:
         text = text.replace("objects:8333", f"127.0.0.1:{self.s3_port}")
         return text.replace("/srv/basic_auth.ini", str(self.ini))
 
-    def env(self, service: str, **more: str) -> dict[str, str]:
+    def env(self, service: str) -> dict[str, str]:
         words = {key: self._here(str(value)) for key, value in self.services[service]["environment"].items()}
         words |= {"PGHOST": "127.0.0.1", "PGPORT": str(self.postgres.port)}
-        return {"PATH": f"{BIN}:{os.environ['PATH']}", "HOME": str(self.place), **words, **more}
+        return {"PATH": f"{BIN}:{os.environ['PATH']}", "HOME": str(self.place), **words}
 
     def _start(self, command: list[str], env: Mapping[str, str], cwd: Path) -> subprocess.Popen[bytes]:
         whole = {"PATH": f"{BIN}:{os.environ['PATH']}", "HOME": str(self.place), **env}
@@ -141,8 +141,8 @@ class Reference:
 
     def script(self, name: str, *words: str, said: str = "", ok: bool = True, **more: str) -> str:
         """What a script of the image prints, run with the variables of its service."""
-        env = self.env("mlflow" if name == "admin.py" else "backup", **more)
-        env |= {"MLFLOW_ADDRESS": self.url, "BACKUP_FOLDER": str(self.place / "backups")}
+        env = self.env("mlflow" if name == "admin.py" else "backup")
+        env |= {"MLFLOW_ADDRESS": self.url, "BACKUP_FOLDER": str(self.place / "backups"), **more}
         done = subprocess.run(
             [sys.executable, str(self.files / name), *words],
             input=said,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import importlib.metadata
+import importlib.util
 import json
 import os
 import re
@@ -268,3 +270,16 @@ def test_a_record_that_was_tampered_with(folder: Path) -> None:
         serverfiles.write(folder)
     with pytest.raises(UsageError):
         serverfiles.write(folder / "compose.yaml")
+
+
+@pytest.mark.parametrize(
+    ("now", "seconds"), [("02:00:00", 1800), ("02:29:59", 1), ("02:30:00", 86400), ("23:00:00", 12600)]
+)
+def test_the_next_backup_is_at_its_time(now: str, seconds: int) -> None:
+    spec = importlib.util.spec_from_file_location(
+        "backup", Path(serverfiles.__file__).parent / "serverparts" / "backup.py"
+    )
+    assert spec is not None and spec.loader is not None
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    assert script.wait(dt.datetime.fromisoformat(f"2026-11-26T{now}+00:00")) == seconds

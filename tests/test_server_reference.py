@@ -65,6 +65,8 @@ def test_people_of_a_team_work_in_each_others_experiments(reference: Reference) 
 
 
 def test_people_come_and_go(reference: Reference) -> None:
+    assert reference.script("admin.py", "healthy") == "OK\n"
+    assert "does not answer" in reference.script("admin.py", "healthy", ok=False, MLFLOW_ADDRESS="http://127.0.0.1:9")
     assert "at least 12" in reference.script("admin.py", "add", "cleo", said="short\n", ok=False)
     assert "shown this once" in reference.script("admin.py", "add", "cleo", "--admin")
     assert reference.script("admin.py", "people").splitlines() == [
