@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import subprocess
 import sys
-from argparse import Namespace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -21,25 +18,6 @@ from nbledger.core import checkpoint, conflicts, gitfilters, notebookclean, note
 from nbledger.core import git as door
 from nbledger.core.project import find
 from nbledger.keeper import doctor
-
-NBSTRIPOUTS = (
-    *("metadata.signature", "metadata.widgets", "cell.metadata.collapsed", "cell.metadata.ExecuteTime"),
-    *("cell.metadata.execution", "cell.metadata.heading_collapsed", "cell.metadata.hidden", "cell.metadata.scrolled"),
-)
-
-
-def by_nbstripout(data: bytes) -> bytes:
-    """What ``nbstripout --keep-id --extra-keys DROPPED`` prints, as its own command does it."""
-    from nbstripout._nbstripout import process_jupyter_notebook
-
-    words = {"keep_output": None, "keep_count": False, "keep_id": True, "drop_empty_cells": False, "dry_run": False}
-    words |= {"drop_tagged_cells": "", "strip_init_cells": False, "max_size": "0"}
-    words |= {"drop_output_type": [], "keep_output_type": []}
-    out = io.StringIO()
-    keys = [*NBSTRIPOUTS, *notebookclean.DROPPED]
-    process_jupyter_notebook(io.StringIO(data.decode()), out, Namespace(**words), keys)
-    return out.getvalue().encode()
-
 
 PICTURE = {"output_type": "display_data", "metadata": {}, "data": {"image/png": "aGk=\n", "text/plain": ["a\n", "b"]}}
 RESULT = {
@@ -72,48 +50,43 @@ OLD = {
 }
 
 
-@pytest.mark.parametrize(
-    "notebook",
-    [
-        book(code("a = 1\nprint(a)\n", "x1"), text("# Über\u2028uns", "x2"), code("", "x3")),
-        book(code("1", "k1", [PICTURE, RESULT, FAILED], tags=["keep_output", "other"]), code("2", "k2", [RESULT])),
-        book(code("1", "k1", [RESULT], keep_output=True), code("2", "k2", [PICTURE], init_cell=True)),
-        book(code("1", "k1", [RESULT], init_cell=False), code("2", "k2", [RESULT]), keep_output=True),
-        book(
-            code("1", "m1", execution={"iopub": 1}, collapsed=True, papermill={"duration": 1}, mine={"trusted": True}),
-            widgets={"state": {}},
-            papermill={"duration": 2},
-            language_info={"name": "python", "version": "3.11.7"},
-            orig_nbformat=4,
-        ),
-        book({"cell_type": "raw", "id": "r", "metadata": {}, "source": ["a\n", "b"]}),
-        book(text("![](a.png)", "p", attachments={"a.png": {"image/png": ["aG", "k="], "text/plain": "a\nb"}})),
-        book(code("x = '\x85\x0b\u2029 \U0001f600'", "u")),
-        book(),
-        {**book(code("1", "")), "nbformat_minor": 4, "cells": [{k: v for k, v in code("1", "").items() if k != "id"}]},
-        OLD,
-    ],
-)
-def test_what_git_keeps_is_what_nbstripout_keeps(notebook: dict[str, Any]) -> None:
-    for indent in (1, None):
-        data = json.dumps(notebook, indent=indent).encode()
-        clean = notebookclean.cleaned(data)
-        assert clean == by_nbstripout(data)
-        assert notebookclean.cleaned(clean) == clean
+SAMPLES = [
+    book(code("a = 1\nprint(a)\n", "x1"), text("# Über\u2028uns", "x2"), code("", "x3")),
+    book(code("1", "k1", [PICTURE, RESULT, FAILED], tags=["keep_output", "other"]), code("2", "k2", [RESULT])),
+    book(code("1", "k1", [RESULT], keep_output=True), code("2", "k2", [PICTURE], init_cell=True)),
+    book(code("1", "k1", [RESULT], init_cell=False), code("2", "k2", [RESULT]), keep_output=True),
+    book(
+        code("1", "m1", execution={"iopub": 1}, collapsed=True, papermill={"duration": 1}, mine={"trusted": True}),
+        widgets={"state": {}},
+        papermill={"duration": 2},
+        language_info={"name": "python", "version": "3.11.7"},
+        orig_nbformat=4,
+    ),
+    book({"cell_type": "raw", "id": "r", "metadata": {}, "source": ["a\n", "b"]}),
+    book(text("![](a.png)", "p", attachments={"a.png": {"image/png": ["aG", "k="], "text/plain": "a\nb"}})),
+    book(code("x = '\x85\x0b\u2029 \U0001f600'", "u")),
+    book(),
+    {**book(code("1", "")), "nbformat_minor": 4, "cells": [{k: v for k, v in code("1", "").items() if k != "id"}]},
+    OLD,
+]
 
 
-def test_the_documented_command_of_nbstripout_does_the_same(project: Path) -> None:
+def test_what_git_keeps_is_what_nbstripout_keeps(folder: Path) -> None:
+    """Byte for byte, by the command that the documentation gives to those who have no nbledger."""
     page = (Path(__file__).parents[1] / "docs" / "notebooks-in-git.md").read_text()
-    words = f"nbstripout --keep-id --extra-keys '{' '.join(notebookclean.DROPPED)}'"
-    assert words in page
-    write(project / "a.ipynb", book(code("1", "k1", [RESULT]), language_info={"name": "r", "version": "4"}))
-    said = subprocess.run(
-        [sys.executable, "-m", "nbstripout", "--keep-id", "--extra-keys", " ".join(notebookclean.DROPPED)],
-        input=(project / "a.ipynb").read_bytes(),
-        capture_output=True,
-        check=True,
-    )
-    assert said.stdout == notebookclean.cleaned((project / "a.ipynb").read_bytes())
+    assert f"nbstripout --keep-id --extra-keys '{' '.join(notebookclean.DROPPED)}'" in page
+    for number, sample in enumerate(SAMPLES):
+        last = code("last", "last", [RESULT])  # nbstripout writes a file only if something goes
+        more = {k: v for k, v in last.items() if k != "id" or sample["nbformat_minor"] > 4}
+        notebook = {**sample, "cells": [*sample["cells"], more]} if "cells" in sample else sample
+        (folder / f"{number}.ipynb").write_text(json.dumps(notebook))
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    words = ("--keep-id", "--extra-keys", " ".join(notebookclean.DROPPED), *before)
+    run(sys.executable, "-m", "nbstripout", *words, cwd=folder)
+    for name, data in before.items():
+        clean = notebookclean.cleaned(data)
+        assert clean == (folder / name).read_bytes()
+        assert notebookclean.cleaned(clean) == clean
 
 
 def test_a_notebook_without_ids_gets_none() -> None:
