@@ -54,7 +54,9 @@ def _off(project: Project) -> list[str]:
         named = ", ".join(map(repr, filters[:5]))
         notes.append(f"this repository's own filters are off until you trust it: {named} (nbledger trust)")
     if gitfilters.asked(project) and not gitfilters.installed(project):
-        notes.append("notebooks are kept without outputs here, and this clone does not do so yet: nbledger init --filters")
+        notes.append(
+            "notebooks are kept without outputs here, and this clone does not do so yet: nbledger init --filters"
+        )
     if project.stranger_uri is not None:
         where = scrub_url(project.stranger_uri)
         notes.append(f"this project names {where} for its runs, which is not asked until you trust it (nbledger trust)")
