@@ -150,14 +150,14 @@ def short_folder() -> Path:
     return Path(tempfile.mkdtemp(prefix="nbl-", dir=base))
 
 
-def stop_keepers(runtime: Path) -> None:
-    """End every keeper that was started with ``runtime`` as Jupyter's runtime folder."""
-    ours = []
+def stop_keepers(*runtimes: Path) -> None:
+    """End every keeper that was started with one of these as Jupyter's runtime folder."""
+    ours, places = [], {str(runtime) for runtime in runtimes}
     for process in psutil.process_iter(["cmdline"]):
         if "nbledger.keeper" not in (process.info["cmdline"] or []):
             continue
         try:
-            if process.environ().get("JUPYTER_RUNTIME_DIR") == str(runtime):
+            if process.environ().get("JUPYTER_RUNTIME_DIR") in places:
                 process.terminate()
                 ours.append(process)
         except psutil.Error:

@@ -73,6 +73,11 @@ class Person:
     typed: list[str] = field(default_factory=list, repr=False)
     """Every command so far, as it would stand in a terminal."""
 
+    @property
+    def runtime(self) -> Path:
+        """Jupyter's runtime folder, with the keepers' sockets."""
+        return Path(self.env["JUPYTER_RUNTIME_DIR"])
+
     def git(self, *words: str, ok: bool = True) -> str:
         """What ``git WORDS`` prints (stripped); where it may fail (``ok`` false), what it says to standard error as well."""
         self.typed.append(" ".join(("git", *words)))
@@ -150,15 +155,14 @@ class Person:
         with the network, as when a laptop is closed and taken along.
         """
         before = dict(self.env)
-        runtime = Path(self.env["JUPYTER_RUNTIME_DIR"])
-        stop_keepers(runtime)
+        stop_keepers(self.runtime)
         nowhere = "http://127.0.0.1:9"
         self.env |= dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), nowhere)
         self.env |= {"no_proxy": "", "NO_PROXY": ""}
         try:
             yield
         finally:
-            stop_keepers(runtime)
+            stop_keepers(self.runtime)
             self.env.clear()
             self.env |= before
 
@@ -179,9 +183,9 @@ class Office:
     people: tuple[Person, ...]
 
     @property
-    def remote(self) -> str:
-        """Where the team's data go."""
-        return f"s3://{BUCKET}/data"
+    def remote(self) -> tuple[str, ...]:
+        """What ``nbledger init`` is told of where the team's data go."""
+        return "--remote", f"s3://{BUCKET}/data", "--remote-option", f"endpointurl={self.s3.endpoint}"
 
     def person(self, name: str) -> Person:
         return next(one for one in self.people if one.name == name)
@@ -193,8 +197,7 @@ class Office:
         """
         first, *others = self.people
         first.root.mkdir(parents=True)
-        first.ledger("init", "--remote", self.remote, "--tracking-uri", self.mlflow.uri)
-        first.dvc("remote", "modify", "storage", "endpointurl", self.s3.endpoint)
+        first.ledger("init", *self.remote, "--tracking-uri", self.mlflow.uri)
         with open(first.root / ".nbledger.toml", "a") as toml:
             toml.write(f'experiment = "team"\n{settings}')
         first.git("commit", "--quiet", "--all", "--message", "Set up the project")
@@ -204,7 +207,8 @@ class Office:
             self.clone(person)
 
     def on(self, day: str) -> None:
-        """Everybody commits on that day from now on, an hour after the one before them."""
+        """Everybody's machine was off overnight; they commit on that day from now on, an hour after the one before them."""
+        stop_keepers(*(person.runtime for person in self.people))
         for hour, person in enumerate(self.people, start=9):
             person.on(day, hour)
 
@@ -250,6 +254,7 @@ def office(folder: Path, people: Sequence[str] = ("Ada", "Ben", "Cleo"), auth: b
         _together(bucket.start, start_tracking, shared)
         ((database, server),) = tracking
         team = tuple(_person(folder, name, git, bucket, server, stack) for name in people)
+        stack.callback(stop_keepers, *(person.runtime for person in team))
         yield Office(git, bucket, database, server, team)
 
 
@@ -263,7 +268,6 @@ def _person(folder: Path, name: str, git: GitHttp, bucket: S3, server: Server, s
     login, home, runtime = name.lower(), folder / "homes" / name.lower(), short_folder()
     home.mkdir(parents=True)
     stack.callback(shutil.rmtree, runtime, ignore_errors=True)
-    stack.callback(stop_keepers, runtime)
     env = isolated_environment(home, runtime)
     env = {key: value for key, value in env.items() if not key.startswith("AWS_")}
     email = f"{login}@example.org"
