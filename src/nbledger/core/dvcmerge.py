@@ -244,10 +244,10 @@ def _words(a: Path | bytes, b: Path | bytes, where: str) -> str:
 def _take(path: str, file: str, *, whole: bool) -> str:
     """How to have the other side's version instead."""
     if whole:
-        return f"theirs: git checkout --theirs {shlex.quote(path)}; then git add {shlex.quote(path)}, and dvc checkout"
+        return f"theirs: git checkout --theirs {shlex.quote(path)}; then git add {shlex.quote(path)}, and dvc pull"
     get = f"dvc get . {shlex.quote(file)} --rev {_their_commit()} -o {shlex.quote(file)} --force"
     return (
-        f"git add {shlex.quote(path)} keeps that. Theirs of a file: dvc checkout; {get}; then nbledger track the folder"
+        f"git add {shlex.quote(path)} keeps that. Theirs of a file: dvc pull; {get}; then nbledger track the folder"
     )
 
 
