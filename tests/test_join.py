@@ -297,6 +297,20 @@ def test_branches(bare: Path, project: Path, elsewhere: Path, tmp_path: Path) ->
     assert sorted(os.listdir(elsewhere)) == ["v", "w"]
 
 
+def test_what_git_says_of_an_address_is_told_with_what_to_do(bare: Path, elsewhere: Path) -> None:
+    if shutil.which("ssh"):
+        with pytest.raises(
+            Unreachable, match=r"did not answer: ssh: connect to host 127\.0\.0\.1 port 1: Connection refused"
+        ):
+            joined("ssh://ada@127.0.0.1:1/team/wine.git")
+    if os.getuid() == 0:  # a shared folder, in which somebody else made the repository
+        for path in (bare, *bare.rglob("*")):
+            os.lchown(path, 65534, 65534)
+        with pytest.raises(Refused, match=f"belongs to another user.*safe.directory {bare}, if you do"):
+            joined(bare)
+    assert os.listdir(elsewhere) == []
+
+
 def test_a_clone_that_fails_leaves_nothing(bare: Path, elsewhere: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(Refused, match="no Git repository at"):
         joined(f"file://{elsewhere}/nowhere", "deep/down")

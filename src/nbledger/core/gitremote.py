@@ -215,9 +215,13 @@ def complaint(repo: GitRepo, remote: str, verb: str, done: subprocess.CompletedP
     """What Git says about a remote, as an error with what to do."""
     said = [line.strip() for line in done.stderr.decode("utf-8", "replace").splitlines() if line.strip()]
     words = git.scrub_url(" ".join(said))
+    if owned := re.search(r"git config --global --add safe\.directory \S+", words):
+        return Refused(f"{remote} belongs to another user, and Git does not trust it", f"{owned[0]}, if you do")
     telling = [
         x for x in said if not x.startswith(("error: failed to push", "hint:", "Please make sure", "and the rep"))
     ]
+    # ssh says what is wrong, then Git that something is
+    telling = [x for x in telling if not x.startswith("fatal: Could not read from remote repository")] or telling
     last = git.scrub_url(telling[-1] if telling else f"exit code {done.returncode}")[:300]
     if _BEHIND.search(words):
         return Refused(f"{remote} has commits that you do not have", "nbledger pull first")
