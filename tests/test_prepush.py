@@ -143,7 +143,7 @@ def test_no_remote_an_unreachable_one_and_a_stranger(shared: Path) -> None:
     track(find(shared), ["a.csv"])
     (shared / ".dvc" / "config").write_text("")
     code, said = plain_push(shared)
-    assert (code, "a data remote, of which there is none" in said, "nbledger init --remote URL" in said) == (
+    assert (code, "which are not in a data remote" in said, "nbledger init --remote URL" in said) == (
         1,
         True,
         True,
@@ -158,6 +158,29 @@ def test_no_remote_an_unreachable_one_and_a_stranger(shared: Path) -> None:
     trust.distrust(find(shared))
     code, said = plain_push(shared)
     assert (code, "this project is not trusted" in said) == (1, True)
+
+
+def test_a_repository_of_dvc_in_a_folder_and_a_linked_work_tree(shared: Path, tmp_path: Path) -> None:
+    git(shared, "rm", "-rq", ".dvc", ".dvcignore")
+    git(shared, "commit", "-qm", "no DVC at the root")
+    assert plain_push(shared)[0] == 0
+    shutil.rmtree(shared / ".dvc")
+    (shared / "sub").mkdir()
+    dvc(shared / "sub", "init", "-q", "--subdir")
+    data_remote(shared / "sub", tmp_path / "store")
+    git(shared, "worktree", "add", "-q", "-b", "linked", str(tmp_path / "linked"))
+    write(shared, {"sub/a.csv": "1"})
+    track(find(shared / "sub"), ["a.csv"], cwd=shared / "sub")
+    commit_all(shared)
+    code, said = plain_push(shared)
+    assert (code, "sub/a.csv; named by commit" in said) == (1, True), said
+    git(tmp_path / "linked", "merge", "-q", "main")
+    code, said = plain_push(tmp_path / "linked", "origin", "linked")
+    assert (code, "sub/a.csv: nor are they here; named by" in said) == (1, True), (
+        said
+    )  # it has a cache of its own
+    dvc(shared / "sub", "push", "-q")
+    assert plain_push(tmp_path / "linked", "origin", "linked")[0] == 0
 
 
 def test_what_is_asked_of_refs(shared: Path, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from nbledger.core import dvcremote, git, gitlog, gitremote, needs, restorable, 
 from nbledger.core.errors import LedgerError, Refused
 from nbledger.core.files import write_atomic
 from nbledger.core.git import GitRepo
-from nbledger.core.project import Project
+from nbledger.core.project import Project, find
 from nbledger.core.whereabouts import NO_REMOTE, Found
 
 NAME = "pre-push"
@@ -245,8 +245,13 @@ def of_framework(environ: dict[str, str]) -> list[Update]:
 def check(project: Project, remote: str, pushed: Sequence[Update]) -> Verdict:
     """Look for the data that the new commits bring, and only those. ``Refused`` (or ``Unreachable``) where that cannot be told."""
     repo = project.git
-    if repo is None or project.dvc_root is None or not pushed:
+    if repo is None or not pushed:
         return Verdict()
+    if project.dvc_root is None:  # Git runs hooks at the root: DVC's repository may be a folder of it
+        inner = [find(repo.root / path.removesuffix("/.dvc/config")) for path in git.listed(repo, ".dvc/config")]
+        verdicts = [check(one, remote, pushed) for one in inner if one.dvc_root is not None and one.git == repo]
+        found, remade = ([f for v in verdicts for f in getattr(v, part)] for part in ("found", "remade"))
+        return Verdict(tuple(found), tuple(remade), sum(v.looked for v in verdicts))
     known = [one.there for one in pushed if set(one.there) != {"0"}]
     if remote in gitremote.remotes(repo):
         known += gitremote.seen(repo, remote).values()
@@ -279,7 +284,7 @@ def told(project: Project, verdict: Verdict) -> list[str]:
     lines = []
     if verdict.found:
         remote = dvcremote.default_remote(project)
-        where = f"{remote[0]} ({remote[1]})" if remote else "a data remote, of which there is none"
+        where = f"{remote[0]} ({remote[1]})" if remote else "a data remote"
         lines.append(f"nbledger: not pushed: others would get commits without these data, which are not in {where}:")
         shown = [f"  {_line(one)}" for one in verdict.found[:20]]
         lines += [*shown, *([f"  … and {len(verdict.found) - 20:,} more"] if len(verdict.found) > 20 else [])]
