@@ -197,6 +197,17 @@ def answering(status: int, words: dict[str, object] | bytes, *, certificate: Pat
         server.server_close()
 
 
+@contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """The folder over HTTP, for reading; its address."""
+    port = free_port()
+    with _running(
+        [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1", "-d", str(folder)], folder.parent
+    ):
+        wait_for_port(port)
+        yield f"http://127.0.0.1:{port}/"
+
+
 def own_certificate(folder: Path) -> Path:
     """A certificate for loopback that no authority signed, with its key, in one PEM."""
     path = folder / "own.pem"

@@ -517,6 +517,22 @@ def test_a_strangers_command_is_not_executed(project: Path, tmp_path: Path) -> N
     assert not (tmp_path / "executed").exists()
 
 
+def test_http_gives_and_takes_nothing(project: Path, tmp_path: Path) -> None:
+    initialise(find(project), remote=str(tmp_path / "store"))
+    fill(project)
+    track(find(project), ["d"], push=True)
+    with clouds.served(tmp_path / "store") as address:
+        said = initialise(find(project), remote=address)
+        assert not [line for line in said if line.startswith("!")]
+        git(tmp_path, "clone", "-q", str(project), "clone")
+        dvc.pull(find(tmp_path / "clone"), ["d"])
+        assert (tmp_path / "clone" / "d" / "3.bin").read_bytes() == FILES["d/3.bin"]
+        (project / "small.csv").write_text("1")
+        with pytest.raises(Refused, match="takes no data this way"):
+            track(find(project), ["small.csv"], push=True)
+    assert problems(credentials.check(find(project)))[0].startswith("the data remote did not answer")
+
+
 def test_doctor_says_what_the_remote_lacks(
     project: Path, places: Callable[[str], Remote], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -695,6 +695,6 @@ def _failure(err: Exception, verb: str, heard: remoteerrors.Heard, root: Path | 
         return ToolFailed(f"dvc {verb}: {said}", "run dvc fetch, or dvc pull --force to overwrite local changes")
     if (why := remoteerrors.explain([err, *heard.errors], writing=verb == "push")) is not None:
         return why
-    if heard.errors:
+    if heard.errors and heard.errors[0] not in causes:
         said += f": {git.scrub_url(' '.join(str(heard.errors[0]).split()))}"
     return ToolFailed(f"dvc {verb} failed: {said}", "nbledger doctor tells more about the setup")

@@ -182,7 +182,9 @@ def _codes(cause: BaseException) -> Iterator[str]:
     if isinstance(response, dict):
         yield str((response.get("Error") or {}).get("Code", ""))
         yield str((response.get("ResponseMetadata") or {}).get("HTTPStatusCode", ""))
-    for name in ("error_code", "code", "status", "status_code"):
+    for name in ("error_code", "status", "status_code", "code"):
+        if name == "code" and hasattr(cause, "status"):  # aiohttp warns of its former name
+            continue
         value = getattr(cause, name, None)
         if isinstance(value, (str, int)) and not isinstance(value, bool):
             yield str(getattr(value, "value", value))
@@ -320,6 +322,15 @@ def _forbidden(said: _Said) -> LedgerError | None:
     return None
 
 
+def _takes_nothing(said: _Said) -> LedgerError | None:
+    if said.codes & {"405", "501"}:
+        return Refused(
+            f"the data remote takes no data this way: {said.last}",
+            "it may be for reading only; or: dvc remote modify NAME method PUT",
+        )
+    return None
+
+
 _AWAY = frozenset(
     {
         *("ConnectionError", "TimeoutError", "EndpointConnectionError", "gaierror", "ClientConnectorError"),
@@ -344,6 +355,17 @@ def _other(said: _Said) -> LedgerError | None:
 
 
 _RULES = (
-    *(_clock, _tls, _no_credential, _expired, _wrong_credential, _nowhere, _elsewhere, _forbidden, _away),
+    *(
+        _clock,
+        _tls,
+        _no_credential,
+        _expired,
+        _wrong_credential,
+        _nowhere,
+        _elsewhere,
+        _forbidden,
+        _takes_nothing,
+        _away,
+    ),
     _other,
 )

@@ -74,13 +74,22 @@ def _probe(project: Project, name: str, kind: Kind) -> Probe:
             if kind.scheme == "gs" and (login := getattr(fs.fs, "credentials", None)) is not None:
                 login.maybe_refresh()  # in a request, gcsfs would try a refused credential for half a minute
             if kind.scheme in ("http", "https"):
-                fs.exists(path)
-                return Probe(listed=True)
+                return _answers(fs, path)
             state = replace(state, new=kind.scheme in _FOLDERS and not fs.exists(path))
             with _folder(fs, path, new=state.new):
                 return _object(fs, path, state)
         except Exception as err:
             return replace(state, error=_complaint(err))
+
+
+def _answers(fs: Any, path: str) -> Probe:
+    """Of HTTP only that: nothing can be taken away again there."""
+    try:
+        fs.info(path)
+    except FileNotFoundError as err:  # what fsspec makes of every failure
+        if (why := remoteerrors.explain([err])) is not None:
+            return Probe(error=why)
+    return Probe(listed=True)
 
 
 def _once(fs: Any) -> None:
