@@ -23,18 +23,23 @@ def remote(uri: str) -> bool:
 class Abreast:
     """Threads, as many as are needed and at most ``MANY``, that do ``work``, which raises nothing, with a journal each; with
     none two at once. They end with the process, whatever they are doing: a publication can be cut off anywhere.
+
+    ``work`` says whether the store took it (None: there was nothing to do). Where one did not answer, half as many go on, and
+    one more after each few that it took: a server that is too slow for all that ask it would else do in vain what nobody
+    waits for any more.
     """
 
-    def __init__(self, work: Callable[[Path, set[str]], None]) -> None:
+    def __init__(self, work: Callable[[Path, set[str]], bool | None]) -> None:
         self._work = work
         self._line: queue.Queue[tuple[Path, set[str]]] = queue.Queue(1)
         self._taken: set[str] = set()
-        self._threads = 0
-        self._lock = threading.Lock()
+        self._threads = self._busy = self._took = 0
+        self.allowed = MANY
+        self._turn = threading.Condition()
 
     def add(self, path: Path, dead: set[str]) -> None:
         """Have it done soon; waits while all threads are at work, so that the oldest journals come first."""
-        with self._lock:
+        with self._turn:
             if path.name in self._taken:
                 return
             self._taken.add(path.name)
@@ -46,11 +51,29 @@ class Abreast:
     def _serve(self) -> None:
         while True:
             path, dead = self._line.get()
+            with self._turn:
+                self._turn.wait_for(lambda: self._busy < self.allowed)
+                self._busy += 1
+            took = None
             try:
-                self._work(path, dead)
+                took = self._work(path, dead)
             finally:
-                with self._lock:
+                with self._turn:
                     self._taken.discard(path.name)
+                    self._busy -= 1
+                    self._learn(took)
+                    self._turn.notify_all()
+
+    def _learn(self, took: bool | None) -> None:
+        if took is False:
+            self.allowed, self._took = max(1, self.allowed // 2), 0
+        elif took:
+            self._took += 1
+            if self._took >= _FEW * self.allowed:
+                self.allowed, self._took = min(MANY, self.allowed + 1), 0
+
+
+_FEW = 3
 
 
 def each(paths: Iterable[Path], work: Callable[[Path], None]) -> None:

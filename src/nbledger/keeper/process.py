@@ -211,11 +211,13 @@ class Keeper:
             except Exception:
                 log.exception("publishing")
 
-    def _look_after(self, path: Path, dead: set[str]) -> None:
-        """Publish one journal if it grew, its kernel died, or its last failure is old enough."""
+    def _look_after(self, path: Path, dead: set[str]) -> bool | None:
+        """Publish one journal if it grew, its kernel died, or its last failure is old enough. Whether its store took it; None
+        where that was not tried.
+        """
         failed = self._failed_at.get(path.name)
         if (failed is not None and time.monotonic() - failed < _RETRY) or (uri := publisher.store_of(path)) in dead:
-            return
+            return None
         try:
             stat = (path / "events.jsonl").stat()
             mark = (stat.st_size, stat.st_mtime_ns)
@@ -229,18 +231,21 @@ class Keeper:
                 self._seen[path.name] = mark
                 self._failed_at.pop(path.name, None)
                 self._tell(path.name, state=begun or ended)
+                return True
         except Unreachable as err:
             dead.add(uri)
             self._failed(path, err)
+            return False
         except (LedgerError, OSError) as err:
             if mlflow.shut_out(err):
                 dead.add(uri)
             if isinstance(err, FileNotFoundError) and not path.is_dir():
-                return  # another process published it meanwhile
+                return None  # another process published it meanwhile
             self._failed(path, err)
         except Exception:
             self._failed_at[path.name] = time.monotonic()
             log.exception("journal %s", path.name)
+        return None
 
     def _tell(self, journal: str, *, state: bool) -> None:
         """A run was published further; whether the state shows that as well."""
