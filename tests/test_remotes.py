@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import stat
 import sys
@@ -15,7 +16,7 @@ import pytest
 
 import clouds
 from conftest import commit_all, git, run
-from nbledger.core import credentials, dvc, dvcremote, pull, push, remoteurl, trust
+from nbledger.core import credentials, dvc, dvcremote, pull, push, remoteerrors, remoteurl, trust
 from nbledger.core.credentialplaces import Option, looked
 from nbledger.core.credentials import Finding
 from nbledger.core.errors import LedgerError, Refused, ToolFailed, Unreachable, Untrusted, UsageError
@@ -624,12 +625,28 @@ def test_places_in_the_order_in_which_they_count(isolated: Path, monkeypatch: py
         assert secret not in repr(looked(scheme, f"{scheme}://h/x", both if scheme == "s3" else {}))
 
 
+def test_what_dvc_logs_is_heard_and_its_loggers_stay_as_they_were(capfd: pytest.CaptureFixture[str]) -> None:
+    import dvc.logger
+
+    logger, below = logging.getLogger("dvc"), logging.getLogger("dvc.of.a.test")
+    before = list(logger.handlers), logger.propagate
+    assert before[0] and dvc.logger
+    with remoteerrors.listening() as outer:
+        with remoteerrors.listening() as inner:
+            below.error("planted-in-a-log", exc_info=ValueError("why"))
+        below.warning("only the outer one hears this")
+    assert [str(err) for err in inner.errors] == ["why"] == [str(err) for err in outer.errors]
+    assert inner.lines == ["planted-in-a-log"] and len(outer.lines) == 2
+    assert (list(logger.handlers), logger.propagate) == before
+    assert "planted" not in "".join(capfd.readouterr())
+
+
 def test_what_the_clouds_say_in_our_words() -> None:
     """Answers that no server here gives: a wrong clock, an expired login, another region."""
     from botocore.exceptions import ClientError, ProfileNotFound, UnauthorizedSSOTokenError
     from google.auth.exceptions import DefaultCredentialsError
 
-    from nbledger.core.remoteerrors import explain
+    explain = remoteerrors.explain
 
     def s3_said(code: str, words: str = "so it is") -> str:
         told = OSError(words)
