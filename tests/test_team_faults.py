@@ -17,6 +17,7 @@ import pytest
 
 import wiredoffice
 from conftest import stop_keepers
+from forked import shared
 from team import Person
 from wiredoffice import Wired
 
@@ -197,6 +198,29 @@ def test_a_login_that_is_refused_is_said_and_the_runs_wait(wired: Wired) -> None
     settled(emil)
     assert wiredoffice.wrong(made, wiredoffice.stored(wired.office.database)) == []
     assert right not in log.read_text() and "not the one" not in log.read_text()
+
+
+ODD = """
+from pathlib import Path
+from nbledger.core.project import find
+from nbledger.keeper import recorder
+run = recorder.start(find(Path.cwd()), recorder.Plan(name="o\\0dd", params={"a": "x\\0y", "b": "1"}, tags={"t": "\\udcff"}))
+run.log(None, {"m": 1.5})
+run.outcome("FINISHED")
+run.end()
+print(run.id)
+"""
+
+
+def test_what_the_database_does_not_take_costs_only_itself(wired: Wired) -> None:
+    """PostgreSQL holds no NUL: the run would else wait for ever, and its server fail again and again."""
+    gus = wired.office.person("Gus")
+    journal = shared().run(ODD, gus.root, gus.env).out.strip()
+    assert "is published" in gus.ledger("flush")
+    (run,) = wiredoffice.stored(wired.office.database)[journal]
+    assert (run.name, run.status, run.params) == ("o\\x00dd", "FINISHED", {"a": "x\\x00y", "b": "1"})
+    assert run.tags["t"] == "\\udcff" and run.metrics == {"m": [(0, 1.5)]}
+    assert "parameter 'a' holds characters that databases refuse" in run.tags["nbledger.notices"]
 
 
 def test_a_slow_upload_holds_up_nobody_else(wired: Wired) -> None:
