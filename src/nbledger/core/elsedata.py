@@ -52,21 +52,24 @@ def _tips(project: Project, scope: str) -> dict[str, str]:
     return found
 
 
-def explained(project: Project, outs: Sequence[Out], err: LedgerError, before: str) -> LedgerError:
-    """The error of a pull of these outputs, where data are missing in the remote: which, and whose commit names them."""
-    plain = type(err)(f"{before}{err.message}", err.hint)
-    repo = project.git
-    head = git.head(repo).commit if repo is not None else None
-    if repo is None or head is None:
-        return plain
+def lost(project: Project, outs: Sequence[Out]) -> list[Need]:
+    """Those of these outputs of which the remote has not all, and the cache neither; none where that cannot be told."""
+    head = git.head(project.git).commit if project.git is not None else None
+    if head is None:
+        return []
+    wanted = {out.path for out in outs}
+    named = [need for need in needs.of_trees(project, {head: "HEAD"}) if need.path in wanted]
     try:
-        wanted = {out.path for out in outs}
-        named = [need for need in needs.of_trees(project, {head: "HEAD"}) if need.path in wanted]
-        lost = [one.need for one in whereabouts.look(project, named) if one.lost and not one.why]
+        return [one.need for one in whereabouts.look(project, named) if one.lost and not one.why]
     except LedgerError:
-        return plain
-    if not lost:
-        return plain
+        return []
+
+
+def explained(project: Project, lost: Sequence[Need], err: LedgerError, before: str) -> LedgerError:
+    """The error of a pull, where data are missing in the remote: which, and whose commit names them."""
+    repo = project.git
+    if not lost or repo is None:
+        return type(err)(f"{before}{err.message}", err.hint)
     told, people = [], dict[str, None]()
     for need in lost:
         logged = gitlog.commits_of(repo, need.pointer, 1)

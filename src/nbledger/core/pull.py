@@ -345,7 +345,12 @@ def _data(project: Project, asked: Plan, wanted: Wanted, notes: list[str]) -> tu
             dvc.pull(project, names)
     except LedgerError as err:
         before = "the commits are pulled, but not all data: " if asked.commit else ""
-        raise elsedata.explained(project, chosen, err, before) from err
+        lost = elsedata.lost(project, chosen)
+        rest = tuple(name for name in names if not _chosen(name, [need.path for need in lost]))
+        if lost and rest:  # one that is missing may have kept DVC from the others
+            with contextlib.suppress(LedgerError):
+                dvc.pull(project, rest)
+        raise elsedata.explained(project, lost, err, before) from err
     _left(project, [out for out in outs if out.path not in names])
     return names
 
