@@ -56,5 +56,7 @@ def init(
         done.append("this project keeps notebooks without outputs: nbledger init --filters sets this clone up for it")
     if hook is not None:
         done += prepush.install(project) if hook else prepush.remove(project)
+    if hook and not project.settings.pre_push_hook:
+        done.append("the hook is this clone's: pre_push_hook = true in .nbledger.toml gives it to everybody who joins")
     client.notify(face.project())
     return Answer({"done": done}, "\n".join(done) or "everything was there already")
