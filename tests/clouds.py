@@ -164,8 +164,12 @@ def wait_for_port(port: int, timeout: float = 60) -> None:
 
 
 @contextmanager
-def answering(status: int, words: dict[str, object] | bytes, *, certificate: Path | None = None) -> Iterator[str]:
-    """A server that answers every request with this; with ``certificate`` (a PEM with its key) by TLS. Its address."""
+def answering(
+    status: int, words: dict[str, object] | bytes, *, certificate: Path | None = None, health: int = 0
+) -> Iterator[str]:
+    """A server that answers every request with this, but ``/health`` with ``health``; with ``certificate`` (a PEM with its
+    key) by TLS. Its address.
+    """
     body = words if isinstance(words, bytes) else json.dumps(words).encode()
 
     class Handler(BaseHTTPRequestHandler):
@@ -173,7 +177,7 @@ def answering(status: int, words: dict[str, object] | bytes, *, certificate: Pat
 
         def do_GET(self) -> None:
             self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            self.send_response(status)
+            self.send_response(health if health and self.path == "/health" else status)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()

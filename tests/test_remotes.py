@@ -534,6 +534,29 @@ def test_http_gives_and_takes_nothing(project: Path, tmp_path: Path) -> None:
     assert problems(credentials.check(find(project)))[0].startswith("the data remote did not answer")
 
 
+def test_init_says_whether_the_tracking_server_lets_one_in(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def line(uri: str) -> str:
+        return initialise(find(project), tracking_uri=uri)[-1]
+
+    before = git(project, "rev-parse", "HEAD")
+    for uri, words in (("htp://h", "did you mean http"), ("http://h:port", "no valid port"), ("https://", "address")):
+        with pytest.raises(UsageError, match=words):
+            initialise(find(project), tracking_uri=uri)
+    assert git(project, "rev-parse", "HEAD") == before
+    assert "did not answer" in line(f"http://127.0.0.1:{free_port()}")
+    with clouds.answering(404, {}) as other:
+        assert "is no MLflow server (status 404)" in line(other)
+    with clouds.answering(200, {}) as open_to_all:
+        assert line(open_to_all) == f"the tracking server {open_to_all} lets you in"
+    with clouds.answering(401, {}, health=200) as closed:
+        assert "it asks for a login" in line(closed)
+        monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "ada")
+        monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "planted-password")
+        told = line(closed)
+        assert "MLFLOW_TRACKING_PASSWORD is not accepted" in told and "planted" not in told
+    assert line("sqlite:///runs.db").startswith("committed")
+
+
 def test_doctor_says_what_the_remote_lacks(
     project: Path, places: Callable[[str], Remote], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from nbledger.core import credentials, dvc, dvcremote, git, remoteurl, trust, undo
+from nbledger.core import credentials, dvc, dvcremote, git, remoteurl, trackingaddress, trust, undo
 from nbledger.core.errors import Refused, UsageError
 from nbledger.core.files import write_atomic
 from nbledger.core.project import Project, find
@@ -49,7 +49,8 @@ def initialise(
         done.append(f"runs go to {git.scrub_url(tracking_uri)}")
     if mine and project.git is not None and not git.operation(project.git):
         _commit(project, mine, done)
-    return [*done, *credentials.told(find(root))] if remote is not None else done
+    done += credentials.told(find(root)) if remote is not None else []
+    return [*done, *(trackingaddress.told(tracking_uri) if tracking_uri else [])]
 
 
 def foreseen(project: Project, remote: str | None = None, tracking_uri: str | None = None) -> list[str]:
@@ -84,15 +85,8 @@ def _check(remote: str | None, tracking_uri: str | None, remote_options: Sequenc
         remoteurl.checked(remote)
     elif remote_options:
         raise UsageError("--remote-option says something of --remote", "give both")
-    if tracking_uri and "://" not in tracking_uri:
-        raise UsageError(
-            f"{git.scrub_url(tracking_uri)!r} is no tracking URI", "give one such as https://mlflow.example.org"
-        )
-    if tracking_uri and "@" in tracking_uri.partition("://")[2].partition("/")[0]:
-        raise UsageError(
-            "the tracking URI carries a password, which would enter Git",
-            "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD in the environment instead",
-        )
+    if tracking_uri:
+        trackingaddress.check(tracking_uri)
 
 
 def _present(root: Path) -> set[str]:
