@@ -152,7 +152,9 @@ def test_there_and_back(project: Path, remote: Path, tmp_path: Path) -> None:
     head = git(project, "rev-parse", "HEAD")
     with pytest.raises(Refused, match="diverged"):
         pull.pull(find(project))
-    with pytest.raises(Refused, match="commits that you do not have"):
+    with pytest.raises(
+        Refused, match=r"commits that you do not have — git pull --rebase .* nbledger pull brings the data"
+    ):
         push.push(find(project))
     assert git(project, "rev-parse", "HEAD") == head
 

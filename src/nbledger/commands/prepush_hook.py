@@ -20,14 +20,21 @@ def pre_push(face: Face, remote: str, url: str) -> Answer | None:
     return asked(face, remote)
 
 
+def _lines() -> list[str]:
+    """What Git says; nothing where nobody says anything."""
+    try:
+        return [] if sys.stdin is None or sys.stdin.isatty() else sys.stdin.read().splitlines()
+    except (OSError, ValueError):
+        return []
+
+
 def asked(face: Face, remote: str = "") -> Answer | None:
     """What is to be said of a push to this remote; None where there is nothing."""
     if os.environ.get(PUSHING):
         return None
     from nbledger.core import prepush
 
-    lines = [] if sys.stdin is None or sys.stdin.isatty() else sys.stdin.read().splitlines()
-    pushed = prepush.updates(lines) or prepush.of_framework(dict(os.environ))
+    pushed = prepush.updates(_lines()) or prepush.of_framework(dict(os.environ))
     if not pushed:
         return None
     project = face.project()

@@ -10,7 +10,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from nbledger.core import dvc, dvcremote, files, git, gitlog, gitremote, needs, prepush, restorable, whereabouts
+from nbledger.core import (
+    dvc,
+    dvcremote,
+    files,
+    git,
+    gitfilters,
+    gitlog,
+    gitremote,
+    needs,
+    prepush,
+    restorable,
+    whereabouts,
+)
 from nbledger.core.errors import LedgerError, Refused
 from nbledger.core.gitremote import LEDGER_REFS, Route
 from nbledger.core.needs import Need
@@ -98,17 +110,21 @@ def plan(project: Project, wanted: Wanted | None = None) -> Plan:
     if route is None:
         asked = replace(asked, notes=("there is no Git remote: the commits stay here (git remote add origin URL)",))
     else:
-        asked = _commits(repo, route, asked, wanted, there)
+        asked = _commits(project, repo, asked, wanted, there)
     return _data(project, asked, wanted, there)
 
 
-def _commits(repo: git.GitRepo, route: Route, asked: Plan, wanted: Wanted, found: _There) -> Plan:
-    head = git.head(repo).commit
+def _commits(project: Project, repo: git.GitRepo, asked: Plan, wanted: Wanted, found: _There) -> Plan:
+    head, route = git.head(repo).commit, asked.route
     assert head is not None
+    assert route is not None
     there = gitremote.has(repo, route.remote, route.target, LEDGER_REFS, "refs/tags/*")
     old = there.get(route.target)
+    seen = gitremote.seen(repo, route.remote)
     if old is not None and not (git.has_commit(repo, old) and gitlog.is_ancestor(repo, old, head)):
-        raise Refused(f"{route.remote} has commits that you do not have", "nbledger pull first")
+        both = needs.new_commits(repo, [head], [*seen.values(), old])
+        hint = f"{gitfilters.how_to_join(project)}; nbledger pull brings the data" if both else "nbledger pull first"
+        raise Refused(f"{route.remote} has commits that you do not have", hint)
     here = git.ledger_refs(repo)
     runs = {ref: commit for ref, commit in here.items() if ref not in there}
     tags = {ref: commit for ref, commit in gitremote.tags(repo).items() if ref not in there} if wanted.tags else {}
@@ -116,7 +132,6 @@ def _commits(repo: git.GitRepo, route: Route, asked: Plan, wanted: Wanted, found
     notes = list(asked.notes)
     if differing:
         notes.append(f"{route.remote} has another {differing[0]}: it is left as it is")
-    seen = gitremote.seen(repo, route.remote)
     found.known = [*seen.values(), *there.values()]
     found.others = {commit: f"{route.remote}/{name}" for name, commit in seen.items()}
     found.others |= {c: _called(ref) for ref, c in (gitremote.tags(repo) | here).items() if ref in there}
