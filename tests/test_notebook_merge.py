@@ -13,7 +13,9 @@ import pytest
 
 from books import book, code, text, write
 from conftest import commit_all, git
-from nbledger.core import conflicts, gitfilters, mergedriver, notebookclean, notebookmerge, trust
+from nbledger.core import conflicts, gitfilters, mergedriver, notebookclean, notebookmerge, push, trust
+from nbledger.core.checkpoint import checkpoint
+from nbledger.core.errors import Refused
 from nbledger.core.kernels import quickly
 from nbledger.core.project import find
 
@@ -253,6 +255,27 @@ def test_a_conflict_says_where_it_is_and_leaves_a_valid_notebook(repository: Pat
     git(repository, "add", "a.ipynb")
     git(repository, "commit", "-qm", "merged")
     assert conflicts.told(find(repository)) == []
+
+
+def test_a_conflict_that_was_committed_is_said_before_it_is_sent(repository: Path, tmp_path: Path) -> None:
+    git(tmp_path, "init", "-q", "--bare", "bare.git")
+    git(repository, "remote", "add", "origin", str(tmp_path / "bare.git"))
+    branch(repository, "one", edited(START, a1="a = 'one'"))
+    branch(repository, "two", edited(START, a1="a = 'two'"))
+    assert attempt(repository, "merge", "one").returncode == 1
+    git(repository, "add", "a.ipynb")
+    git(repository, "commit", "-qm", "merged, it seems")
+    said = "a.ipynb has marks of a merge conflict in cell 1"
+    assert said in push.push(find(repository)).notes
+    assert push.plan(find(repository)).notes == ()  # those who have it were told
+    marked = nbformat.read(repository / "a.ipynb", 4)
+    marked.cells[1].source += "\nmore = 1"
+    nbformat.write(marked, repository / "a.ipynb")
+    with pytest.raises(Refused, match=said):
+        checkpoint(find(repository), "more")
+    write(repository / "a.ipynb", edited(START, a1="print('<<<<<<< is no mark')"))
+    assert checkpoint(find(repository), "mended").commit
+    assert push.plan(find(repository)).notes == ()
 
 
 def test_both_sides_add_a_notebook_of_one_name_and_one_side_is_broken(repository: Path) -> None:

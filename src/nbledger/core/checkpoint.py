@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nbledger.core import dvc, git, undo
+from nbledger.core import conflicts, dvc, git, undo
 from nbledger.core.errors import Refused, UsageError
 from nbledger.core.project import STATE, Project
 
@@ -67,6 +67,7 @@ def plan(project: Project, paths: Sequence[str] = (), *, large: bool = False, cw
     too_large = tuple((path, sizes[path]) for path in wanted if path in new and sizes[path] > limit)
     if too_large and not large:
         raise _too_large(project, too_large)
+    _refuse_marks(project, [path for path in wanted if path in new])
     left = tuple(p for p in here if p not in wanted)
     return Plan(git.head(project.git).branch, tuple(wanted), left, too_large)
 
@@ -86,6 +87,18 @@ def checkpoint(
     if commit:
         undo.remember(project, commit, message)
     return Checkpoint(commit, found.paths if commit else (), found.left)
+
+
+def _refuse_marks(project: Project, paths: Sequence[str]) -> None:
+    """A notebook that a merge left in conflict opens, and does not run."""
+    for path in paths:
+        if path.endswith(".ipynb") and (project.root / path).is_file():
+            where = conflicts.left_in((project.root / path).read_bytes())
+            if where:
+                raise Refused(
+                    f"{path} has marks of a merge conflict in {where}",
+                    f"keep what is right there; git commit {path} commits it as it is",
+                )
 
 
 def _ours(path: str) -> bool:

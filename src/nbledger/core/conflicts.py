@@ -12,6 +12,7 @@ from nbledger.core.errors import LedgerError
 from nbledger.core.project import Project
 
 _MARK = re.compile(r"^(`<{7,}` |<{7,} )", re.MULTILINE)
+_END = re.compile(r"^(`>{7,}`|>{7,} )", re.MULTILINE)
 _NAMED = 5
 
 
@@ -27,6 +28,35 @@ def told(project: Project) -> list[str]:
         elif pointers.is_pointer(path) and not path.endswith("dvc.lock"):
             lines.append(_pointer(project, repo, path, stages))
     return lines
+
+
+def left_in(data: bytes) -> str:
+    """Which cells of a notebook hold marks of a conflict, from the first line of one to its last: "cell 2", "cells 2, 5";
+    empty where there are none, or where it is no notebook.
+    """
+    if b"<<<<<<<" not in data or b">>>>>>>" not in data:
+        return ""
+    try:
+        sources = [str(cell.get("source", "")) for cell in notebookclean.read(data)["cells"]]
+    except notebookclean.NoNotebook:
+        return ""
+    begins = [number for number, source in enumerate(sources, 1) if _MARK.search(source)]
+    ends = [number for number, source in enumerate(sources, 1) if _END.search(source)]
+    return _cells([number for number in begins if ends and number <= ends[-1]])
+
+
+def sent(repo: git.GitRepo, old: str | None, new: str) -> list[str]:
+    """One line for each notebook that ``new`` has with such marks and ``old`` (None: nothing) has not so."""
+    changed = gitlog.changed_paths(repo, old, new) if old else dict.fromkeys(git.whole_tree(repo, new), "A")
+    names = [path for path, kind in changed.items() if path.endswith(".ipynb") and kind != "D"]
+    found = zip(names, gitlog.blobs(repo, [(new, path) for path in names]), strict=True)
+    return [
+        f"{path} has marks of a merge conflict in {where}" for path, data in found if (where := left_in(data or b""))
+    ]
+
+
+def _cells(numbers: Sequence[int]) -> str:
+    return f"cell{'s' if len(numbers) > 1 else ''} {_some([str(number) for number in numbers])}" if numbers else ""
 
 
 def unmerged(repo: git.GitRepo) -> dict[str, dict[int, str]]:
@@ -47,10 +77,10 @@ def _notebook(place: Path, path: str) -> str:
     except (notebookclean.NoNotebook, OSError):
         again = f"git checkout -m {path} merges it by cell"
         return f"{path} is in conflict, and no valid notebook: {again}, once nbledger init --filters has set that up"
-    marked = [str(number) for number, cell in enumerate(cells, 1) if _MARK.search(str(cell.get("source", "")))]
+    marked = [number for number, cell in enumerate(cells, 1) if _MARK.search(str(cell.get("source", "")))]
     if not marked:
         return f"{path} was in conflict, and has no marks of it any more: git add {path}"
-    where = f"cell{'s' if len(marked) > 1 else ''} {_some(marked)}"
+    where = _cells(marked)
     return f"{path} is in conflict in {where}: keep what is right there, then git add {path}"
 
 
@@ -76,7 +106,8 @@ def _pointer(project: Project, repo: git.GitRepo, path: str, stages: dict[int, s
         ]
         what = f": both sides changed {_some(both)}" if both else ""
     return (
-        f"{path} is in conflict{what}. git add {path} keeps what it says now, git checkout --theirs {path} takes theirs"
+        f"{path} is in conflict{what}. git add {path} keeps what it says now (the rest of both sides is joined in it), "
+        f"git checkout --theirs {path} takes the whole folder as theirs was"
     )
 
 

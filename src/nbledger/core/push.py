@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from nbledger.core import (
+    conflicts,
     dvc,
     dvcremote,
     files,
@@ -132,6 +133,7 @@ def _commits(project: Project, repo: git.GitRepo, asked: Plan, wanted: Wanted, f
     notes = list(asked.notes)
     if differing:
         notes.append(f"{route.remote} has another {differing[0]}: it is left as it is")
+    notes += conflicts.sent(repo, old, head)
     found.known = [*seen.values(), *there.values()]
     found.others = {commit: f"{route.remote}/{name}" for name, commit in seen.items()}
     found.others |= {c: _called(ref) for ref, c in (gitremote.tags(repo) | here).items() if ref in there}
