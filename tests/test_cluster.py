@@ -141,7 +141,11 @@ def test_a_sweep_with_a_worker_killed_in_the_middle(site: Site) -> None:
     words = ("run", "train.ipynb", "--sweep", f"n={numbers}", "--on", site.address, "--json")
     with open(site.desk.folder / "out", "wb") as out, open(site.desk.folder / "err", "wb") as err:
         driver = subprocess.Popen([*NBLEDGER, *words], cwd=site.root, env=site.desk.env, stdout=out, stderr=err)
-    victim = wait(lambda: next((w for w in site.workers if (w.home / "holds").exists()), None), 120, "a worker at the held notebook")
+    victim = wait(
+        lambda: next((w for w in site.workers if (w.home / "holds").exists()), None),
+        120,
+        "a worker at the held notebook",
+    )
     assert isinstance(victim, Machine)
     wait(lambda: [run for run in site.runs() if _number(run) == HELD], 120, "the held notebook's run on the server")
     for each in site.workers:
