@@ -373,8 +373,8 @@ def close_orphan(path: Path) -> None:
 def flush(project: Project) -> tuple[int, list[str]]:
     """Publish every journal as far as it goes: (number left unpublished that could be, reasons)."""
     if project.scratch is None and not trust.trusted(project):
-        left = sum(1 for _ in journals.pending(project))
-        return left, ["this project is not trusted (nbledger trust)"] if left else []
+        many = sum(1 for _ in journals.pending(project))
+        return many, ["this project is not trusted (nbledger trust)"] if many else []
     reasons: list[str] = []
     dead: set[str] = set()
     left: list[Path] = []
