@@ -354,6 +354,23 @@ def test_data_that_were_never_pushed_name_who_has_them(shared: Path, tmp_path: P
     push.push(find(shared))
     assert pull.pull(find(there)).data == ("a.csv",)
 
+    # the old version stays where the new one cannot be had, whole or in part; what can comes
+    write(shared, {"a.csv": "a3", "d/x": "x3", "d/y": "y3"})
+    track(find(shared), ["a.csv", "d"])
+    git(shared, "push", "-q")
+    before = {name: (there / name).read_text() for name in ("a.csv", "d/x", "d/y", "d/z")}
+    with pytest.raises(
+        Refused, match=r"the commits are pulled, but not all data: not in the data remote: a\.csv .*, d "
+    ):
+        pull.pull(find(there))
+    assert {name: (there / name).read_text() for name in before} == before
+    push.push(find(shared))
+    of(tmp_path / "store", "y3").rename(tmp_path / "y3")
+    with pytest.raises(Refused, match=r"not in the data remote: d "):
+        pull.pull(find(there))
+    assert {name: (there / name).read_text() for name in before} == before | {"a.csv": "a3"}
+    assert sorted(os.listdir(there / "d")) == ["x", "y", "z"]
+
 
 def test_a_pull_that_is_killed_goes_on(shared: Path, tmp_path: Path) -> None:
     """Killed when the commits are there and the data are not: the old data lie in the work tree, and are not taken for new."""

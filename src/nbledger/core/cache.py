@@ -257,8 +257,16 @@ def _complete(store: Store, md5: str) -> bool:
 def read_manifest(path: Path) -> dict[str, str] | None:
     """{relative path: md5} of a ``.dir`` object; None where it is missing or damaged."""
     try:
-        return {entry["relpath"]: entry["md5"] for entry in json.loads(path.read_bytes())}
-    except (OSError, ValueError, TypeError, KeyError):
+        return manifest_of(path.read_bytes())
+    except OSError:
+        return None
+
+
+def manifest_of(text: bytes) -> dict[str, str] | None:
+    """The same from the object's bytes."""
+    try:
+        return {entry["relpath"]: entry["md5"] for entry in json.loads(text)}
+    except (ValueError, TypeError, KeyError):
         return None
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from nbledger.core import (
@@ -23,9 +23,11 @@ from nbledger.core import (
     gitlog,
     gitremote,
     hashes,
+    kept,
     notebookoutputs,
     pointers,
     versions,
+    whereabouts,
 )
 from nbledger.core.dvcfiles import Out, Row
 from nbledger.core.elsedata import Scope
@@ -339,20 +341,47 @@ def _data(project: Project, asked: Plan, wanted: Wanted, notes: list[str]) -> tu
         )
     if dvcremote.default_remote(project) is None:
         chosen = _at_hand(project, chosen, notes)
-    names = tuple(dict.fromkeys(name for out in chosen for name in _parts(project, out, wanted.paths)))
+    parts = {name: out for out in chosen for name in _parts(project, out, wanted.paths)}
+    problem = _fetched(project, parts)
+    at_hand = whereabouts.Here(project)
+    whole = [n for n, out in parts.items() if _whole(project, at_hand, out, n) or (out.imported and problem is None)]
+    before = "the commits are pulled, but not all data: " if asked.commit else ""
     try:
-        if names:
-            dvc.pull(project, names)
+        if whole:
+            dvc.pull(project, whole)
     except LedgerError as err:
-        before = "the commits are pulled, but not all data: " if asked.commit else ""
-        lost = elsedata.lost(project, chosen)
-        rest = tuple(name for name in names if not _chosen(name, [need.path for need in lost]))
-        if lost and rest:  # one that is missing may have kept DVC from the others
-            with contextlib.suppress(LedgerError):
-                dvc.pull(project, rest)
-        raise elsedata.explained(project, lost, err, before) from err
-    _left(project, [out for out in outs if out.path not in names])
-    return names
+        raise type(err)(f"{before}{err.message}", err.hint) from err
+    if len(whole) < len(parts):
+        lacking = [out for name, out in parts.items() if name not in whole]
+        cause = problem or Refused(f"not brought: {_some([out.path for out in lacking])}", "dvc pull shows more")
+        raise elsedata.explained(project, elsedata.lost(project, lacking), cause, before)
+    _left(project, [out for out in outs if out.path not in parts])
+    return tuple(parts)
+
+
+def _fetched(project: Project, parts: Mapping[str, Out]) -> LedgerError | None:
+    """Bring what the cache has not, before the work tree is touched: where a new version is missing DVC would take away the
+    old one. What went wrong, if anything did.
+    """
+    kept.bring_back(project, sorted({out.md5 for out in parts.values()}))
+    at_hand = whereabouts.Here(project)
+    absent = [name for name, out in parts.items() if not _whole(project, at_hand, out, name)]
+    try:
+        if absent:
+            dvc.fetch(project, absent)
+    except LedgerError as err:
+        return err
+    return None
+
+
+def _whole(project: Project, at_hand: whereabouts.Here, out: Out, name: str) -> bool:
+    """Whether the cache has all bytes of an output, or of what lies at ``name`` in it."""
+    if not at_hand.has(out.md5, legacy=out.legacy) or not out.is_dir:
+        return not out.is_dir and at_hand.has(out.md5, legacy=out.legacy)
+    within = name.removeprefix(out.path).strip("/")
+    entries = dvc.folder_entries(project, out).items()
+    wanted = {md5 for path, md5 in entries if not within or path == within or path.startswith(f"{within}/")}
+    return (bool(wanted) or not within) and all(at_hand.has(md5, legacy=out.legacy) for md5 in wanted)
 
 
 def _parts(project: Project, out: Out, paths: Sequence[str]) -> list[str]:

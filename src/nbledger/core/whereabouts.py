@@ -78,6 +78,7 @@ def _asked(
     missing = [need for need in remote.needs if need.md5 not in there and not inside(need)]
     for need in missing:
         remote.names[need.md5] |= at_hand.files(need)
+    missing += _listed_there(project, remote, there, at_hand, inside)
     there |= _present(project, name, missing, remote) if missing else set()
     for need in remote.needs:
         names = remote.names[need.md5]
@@ -91,6 +92,22 @@ def _asked(
             elif lost:  # the list would stand for files that nobody has
                 here = tuple(md5 for md5 in here if md5 != need.md5)
             yield Found(need, here, lost, max(len(names) - 1, 1))
+
+
+def _listed_there(
+    project: Project, remote: _Remote, there: set[str], at_hand: Here, inside: Callable[[Need], bool]
+) -> list[Need]:
+    """Folders whose list the default remote has and this clone has not: it is read there, and their files asked for too."""
+    wanted = [
+        need
+        for need in remote.needs
+        if inside(need) and need.md5.endswith(".dir") and need.md5 in there and not (need.remote or need.legacy)
+    ]
+    wanted = [need for need in wanted if not at_hand.has(need.md5, legacy=False)]
+    lists = dvcremote.read_lists(project, sorted({need.md5 for need in wanted})) if wanted else {}
+    for md5, text in lists.items():
+        remote.names[md5] |= {one: name for name, one in (cache.manifest_of(text) or {}).items() if kept.is_name(one)}
+    return wanted
 
 
 def _present(project: Project, name: str, needs: Sequence[Need], remote: _Remote) -> set[str]:
