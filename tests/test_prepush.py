@@ -176,9 +176,7 @@ def test_a_repository_of_dvc_in_a_folder_and_a_linked_work_tree(shared: Path, tm
     assert (code, "sub/a.csv; named by commit" in said) == (1, True), said
     git(tmp_path / "linked", "merge", "-q", "main")
     code, said = plain_push(tmp_path / "linked", "origin", "linked")
-    assert (code, "sub/a.csv: nor are they here; named by" in said) == (1, True), (
-        said
-    )  # it has a cache of its own
+    assert (code, "sub/a.csv: nor are they here; named by" in said) == (1, True), said  # it has a cache of its own
     dvc(shared / "sub", "push", "-q")
     assert plain_push(tmp_path / "linked", "origin", "linked")[0] == 0
 
