@@ -272,7 +272,8 @@ def test_what_is_no_secret_is_found_in_every_kind_of_place(team: Planted) -> Non
 def test_the_work_was_done(team: Planted) -> None:
     """The runs are on the server, under their people's names, and the secrets among their values are hidden."""
     found = {run["info"]["run_name"]: run for run in team.office.mlflow.runs()}
-    assert {"session", "fails", "batch", "of ben"} <= set(found)
+    told = "\n".join(f"{what}\n{said.decode()[-500:]}" for what, said in team.shown.items())
+    assert {"session", "fails", "batch", "of ben"} <= set(found), told
     values = {one["key"]: one["value"] for one in found["session"]["data"]["params"]}
     assert (values["api_key"], values["marker"]) == ("***", "wordofall")
     ben = team.office.person("Ben")
