@@ -98,7 +98,10 @@ def alive(project: Path, keeper: endpoint.Endpoint) -> Iterator[None]:
 @pytest.fixture
 def unharmed(project: Path, keeper: endpoint.Endpoint, alive: None) -> Iterator[None]:
     """As ``alive``, and the keeper has no thread or descriptor more than before."""
-    process = psutil.Process(keeper.pid)
+    process, deadline = psutil.Process(keeper.pid), time.monotonic() + 60
+    while not any(file.path.endswith("mlflow.db") for file in process.open_files()):  # it is still importing MLflow
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
     assert b'"result"' in said(keeper, line(keeper, {"call": "status", "context": calls.context(find(project))}))
     threads, files = _at_rest(process)
     yield
