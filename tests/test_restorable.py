@@ -323,12 +323,12 @@ def test_data_of_what_git_brought_itself(shared: Path, tmp_path: Path) -> None:
     push.push(find(shared))
     git(there, "pull", "-q")
     (there / "d" / "y").write_text("mine")
-    assert "data that the state then needs: a.csv\n" in "\n".join([*pull.told(pull.plan(find(there))), ""])
+    assert "data that the state then needs: a.csv, d/x\n" in "\n".join([*pull.told(pull.plan(find(there))), ""])
     done = pull.pull(find(there))
-    assert (done.data, done.notes) == (("a.csv",), ("changed here, so left as they are: d (nbledger track)",))
-    assert [(there / name).read_text() for name in ("a.csv", "d/x", "d/y")] == ["a2", "x1", "mine"]
+    assert (done.data, done.notes) == (("a.csv", "d/x"), ("changed here, so left as they are: d (nbledger track)",))
+    assert [(there / name).read_text() for name in ("a.csv", "d/x", "d/y")] == ["a2", "x2", "mine"]
     (there / "d" / "y").write_text("y1")
-    assert pull.pull(find(there)).data == ("d",)
+    assert pull.pull(find(there)).data == ()
     assert data_status(there) == {}
     git(there, "checkout", "-q", "HEAD~")
     git(there, "switch", "-qc", "older", "--track", "origin/main")
@@ -337,6 +337,25 @@ def test_data_of_what_git_brought_itself(shared: Path, tmp_path: Path) -> None:
     git(there, "push", "-q", "-u", "origin", "older")
     assert set(pull.pull(find(there)).data) == {"a.csv", "d"}
     assert (there / "d" / "x").read_text() == "x1"
+
+
+def test_what_a_colleague_changed_in_a_folder_that_i_changed_too(shared: Path, tmp_path: Path) -> None:
+    """After a plain `git pull`: her file comes, mine stays; to track the folder takes nothing of hers back."""
+    there = clone(tmp_path, "there")
+    pull.pull(find(there))
+    write(shared, {"d/x": "corrected"})
+    track(find(shared), ["d"])
+    push.push(find(shared))
+    git(there, "pull", "-q")
+    write(there, {"d/y": "mine"})
+    assert "data that the state then needs: d/x" in "\n".join(pull.told(pull.plan(find(there))))
+    assert pull.pull(find(there)).data == ("d/x",)
+    assert [(there / "d" / name).read_text() for name in "xyz"] == ["corrected", "mine", "z1"]
+    assert pull.pull(find(there)).data == ()
+    track(find(there), ["d"])
+    push.push(find(there))
+    pull.pull(find(shared))
+    assert [(shared / "d" / name).read_text() for name in "xyz"] == ["corrected", "mine", "z1"]
 
 
 def test_data_that_were_never_pushed_name_who_has_them(shared: Path, tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from nbledger.core import (
     kept,
     notebookoutputs,
     pointers,
+    recorded,
     versions,
     whereabouts,
 )
@@ -103,9 +104,10 @@ def plan(project: Project, wanted: Wanted | None = None) -> Plan:
         notes = ("there is no default data remote: missing data stay missing",) if store is None and missing else ()
         asked = _commits(project, repo, Plan(route, data=missing, notes=notes), route)
     if mine:
-        asked = replace(
-            asked, notes=(*asked.notes, f"changed here, so left as they are: {_some(mine)} (nbledger track)")
-        )
+        left = _some([out.path for out in mine])
+        asked = replace(asked, notes=(*asked.notes, f"changed here, so left as they are: {left} (nbledger track)"))
+        older = tuple(path for out in mine for path in elsedata.older(project, out))
+        asked = replace(asked, data=(*asked.data, *older))
     if wanted.scopes:
         asked = replace(asked, more=len(elsedata.missing(project, wanted.scopes)))
     if not wanted.paths:
@@ -199,9 +201,9 @@ def _touched(outs: Iterable[Out], changed: set[str]) -> list[Out]:
     return [out for out in outs if out.cached and out.md5 and datachange.pointer_of(out) in changed]
 
 
-def _needed(project: Project, changed: set[str]) -> tuple[list[Out], list[str]]:
+def _needed(project: Project, changed: set[str]) -> tuple[list[Out], list[Out]]:
     """Outputs that are missing or not the version that their pointer names, as far as nothing is lost by bringing that: what is
-    there now is in the cache, or (pointer in ``changed``) was there before its pointer changed. And the paths of the others.
+    there now is in the cache, or (pointer in ``changed``) was there before its pointer changed. And the others.
     """
     outs = [out for out in dvc.outputs(project)[0] if out.cached and out.md5] if project.dvc_root else []
     with hashes.opened(project) as known:
@@ -214,7 +216,7 @@ def _needed(project: Project, changed: set[str]) -> tuple[list[Out], list[str]]:
         if md5 is None or kept or datachange.pointer_of(out) in changed:
             needed.append(out)
         else:
-            mine.append(out.path)
+            mine.append(out)
     return needed, mine
 
 
@@ -293,6 +295,9 @@ def pull(project: Project, progress: Progress | None = None, wanted: Wanted | No
         if wanted.scopes:
             tell(3, steps, "data of other versions")
             objects = _more(project, wanted, notes)
+        if asked.runs or came or objects:
+            with contextlib.suppress(LedgerError, OSError):
+                recorded.keep_all(project)  # what runs need of it stays through a dvc gc, as where they were recorded
         route = asked.route
         head = git.head(project.git).commit if project.git is not None else None
         return Pulled(
@@ -333,7 +338,7 @@ def _data(project: Project, asked: Plan, wanted: Wanted, notes: list[str]) -> tu
     """Bring what is needed and wanted; all that is needed and not wanted is said."""
     if wanted.paths:
         _refuse_unknown(project, wanted.paths)
-    outs, _ = _needed(project, _begun(project) | set(asked.files))
+    outs, mine = _needed(project, _begun(project) | set(asked.files))
     chosen = [out for out in outs if not wanted.paths or _chosen(out.path, wanted.paths)]
     if len(chosen) < len(outs):
         notes.append(
@@ -342,6 +347,8 @@ def _data(project: Project, asked: Plan, wanted: Wanted, notes: list[str]) -> tu
     if dvcremote.default_remote(project) is None:
         chosen = _at_hand(project, chosen, notes)
     parts = {name: out for out in chosen for name in _parts(project, out, wanted.paths)}
+    older = {path: out for out in mine for path in elsedata.older(project, out)}
+    parts |= {path: out for path, out in older.items() if not wanted.paths or _chosen(path, wanted.paths)}
     problem = _fetched(project, parts)
     at_hand = whereabouts.Here(project)
     whole = [n for n, out in parts.items() if _whole(project, at_hand, out, n) or (out.imported and problem is None)]
