@@ -199,8 +199,8 @@ class Office:
         first.root.mkdir(parents=True)
         first.ledger("init", *self.remote, "--tracking-uri", self.mlflow.uri)
         with open(first.root / ".nbledger.toml", "a") as toml:
-            toml.write(f'experiment = "team"\n{settings}')
-        first.git("commit", "--quiet", "--all", "--message", "Set up the project")
+            toml.write(settings)
+        first.git("commit", "--quiet", "--all", "--allow-empty", "--message", "Set up the project")
         first.git("remote", "add", "origin", self.git.url)
         first.ledger("push")
         for person in others:

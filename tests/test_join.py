@@ -24,6 +24,7 @@ from nbledger.commands.answer import Answer, Face
 from nbledger.core import cloning, gitfilters, installers, join, projectenv, repoaddress, trust
 from nbledger.core.errors import LedgerError, Refused, Unreachable, UsageError
 from nbledger.core.project import find
+from nbledger.core.setup import initialise
 from nbledger.core.track import track
 from nbledger_magics import display
 from servers import Server, mlflow_server
@@ -591,9 +592,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def test_the_login_of_the_tracking_server(
     server: Server, bare: Path, project: Path, elsewhere: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (project / ".nbledger.toml").write_text(f'tracking_uri = "{server.uri}"\n')
-    git(project, "add", "-A")
-    git(project, "commit", "-qm", "tracking")
+    initialise(find(project), tracking_uri=server.uri)
     pushed(project, tmp_path)
     without = joined(bare, "--trust", "--no-env", "--no-data")
     assert states(without)["tracking"] == "open" and without.code == 1
@@ -609,6 +608,11 @@ def test_the_login_of_the_tracking_server(
     assert right.code == 0 and re.search(
         r"tracking +http://127\.0\.0\.1:\d+: 1 experiment, login by MLFLOW", right.text
     )
+    assert find(elsewhere / "wine").experiment == find(project).experiment == "project"  # not the folder's name
+    assert "this folder's name" not in right.text
+    settings = elsewhere / "wine" / ".nbledger.toml"
+    settings.write_text(f'tracking_uri = "{server.uri}"\n')
+    assert "experiment wine, this folder's name" in joined(bare, "--trust", "--no-env", "--no-data").text
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     (elsewhere / "wine" / ".nbledger.toml").unlink()
     away = joined(bare, "--trust", "--no-env", "--no-data")

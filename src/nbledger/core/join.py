@@ -302,7 +302,10 @@ def _tracking(project: Project) -> Step:
             return Step("tracking", "open", f"{shown} did not let you in: {looked}", hint)
         raise
     login = f", login by {named[0]}" if named else ""
-    return Step("tracking", "ready", f"{shown}: {_count(count, 'experiment')}{login}")
+    where = f", experiment {project.experiment}"
+    if not project.settings.experiment and "MLFLOW_EXPERIMENT_NAME" not in os.environ:
+        where += ', this folder\'s name: experiment = "…" in .nbledger.toml is for everybody'
+    return Step("tracking", "ready", f"{shown}: {_count(count, 'experiment')}{login}{where}")
 
 
 def _git(project: Project) -> Step | None:

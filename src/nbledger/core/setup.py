@@ -40,13 +40,15 @@ def initialise(
         # Also what an earlier call made and could not commit.
         mine += sorted(_present(root) - git.in_head(project.git, sorted(_present(root))))
     if remote is not None:
-        written = dvcremote.add(project, remoteurl.checked(remote), remoteurl.options(remote_options))
+        before, given = dvcremote.shared_options(project), remoteurl.options(remote_options)
+        written = dvcremote.add(project, remoteurl.checked(remote), given)
         mine += [".dvc/config"] if "config" in written else []
         own = " (with options of yours in .dvc/config.local)" if "config.local" in written else ""
         done.append(f"data goes to {git.scrub_url(remoteurl.checked(remote))}{own}")
+        done += dvcremote.carried(before, dvcremote.shared_options(project), given)
     if tracking_uri is not None:
-        mine.append(_set_tracking(root, tracking_uri))
-        done.append(f"runs go to {git.scrub_url(tracking_uri)}")
+        mine.append(_set_tracking(project, tracking_uri))
+        done.append(f"runs go to {git.scrub_url(tracking_uri)}, experiment {find(root).experiment}")
     if mine and project.git is not None and not git.operation(project.git):
         _commit(project, mine, done)
     done += credentials.told(find(root)) if remote is not None else []
@@ -64,7 +66,7 @@ def foreseen(project: Project, remote: str | None = None, tracking_uri: str | No
     if remote:
         lines.append(f"data go to {git.scrub_url(remoteurl.checked(remote))} (.dvc/config)")
     if tracking_uri:
-        lines.append(f"runs go to {git.scrub_url(tracking_uri)} (.nbledger.toml)")
+        lines.append(f"runs go to {git.scrub_url(tracking_uri)}, experiment {project.experiment} (.nbledger.toml)")
     if lines:
         lines.append("commit what was made, and only that; your files stay as they are")
     return lines or ["everything is there already"]
@@ -94,12 +96,15 @@ def _present(root: Path) -> set[str]:
     return {name for name in names if (root / name).exists()}
 
 
-def _set_tracking(root: Path, uri: str) -> str:
-    """Write ``tracking_uri`` to ``.nbledger.toml``, keeping its other lines."""
-    path = root / ".nbledger.toml"
+def _set_tracking(project: Project, uri: str) -> str:
+    """Write ``tracking_uri`` to ``.nbledger.toml``, keeping its other lines, and the experiment where no setting says it:
+    a colleague's folder may have another name than this one.
+    """
+    path = project.root / ".nbledger.toml"
     lines = path.read_text().splitlines() if path.exists() else []
     lines = [line for line in lines if line.partition("=")[0].strip() != "tracking_uri"]
-    write_atomic(path, "\n".join([f"tracking_uri = {json.dumps(uri)}", *lines]) + "\n")
+    shared = [] if project.settings.experiment else [f"experiment = {json.dumps(project.experiment)}"]
+    write_atomic(path, "\n".join([f"tracking_uri = {json.dumps(uri)}", *shared, *lines]) + "\n")
     return path.name
 
 
