@@ -82,6 +82,7 @@ def monday(here: Office, url: str) -> None:
     ada.git("commit", "--quiet", "-m", "The fit")
     ada.git("remote", "add", "origin", url)
     ada.ledger("push")
+    ben.root = ben.home / "elsewhere"  # the runs of all go to one experiment nevertheless
     for person in (ben, cleo):
         person.ledger("join", url, str(person.root), "--trust", "--no-env", cwd=person.home)
         assert contents(person) == contents(ada)
@@ -262,6 +263,7 @@ def test_every_run_is_there_once_under_its_own_name_and_time(week: tuple[Office,
     # three on Monday, Ben's on Tuesday, two on the train and Ben's on Thursday, two on Friday; Ada's reproduction
     assert by == {"ada": 3, "ben": 4, "cleo": 3}, by
     assert {one["status"] for one in runs} == {"FINISHED"}
+    assert len({one["experiment_id"] for one in runs}) == 1
     journals = [one["tags"]["nbledger.journal"] for one in runs]
     assert len(set(journals)) == len(runs) == 10
     train = [one for one in runs if one["run_name"].startswith("on the train")]
