@@ -388,12 +388,15 @@ def test_json_shapes(work: Path) -> None:
 def test_outside_any_project(folder: Path) -> None:
     one_line(cli(folder, "track", "x"), 3, "init")
     one_line(cli(folder, "checkpoint", "-m", "m"), 3, "init")
-    status = cli(folder, "status")
-    assert status.code == 0 and "no Git repository" in status.out
+    for words in (("status",), ("runs",), ("show",), ("compare", "a", "b"), ("reproduce", "a")):
+        one_line(cli(folder, *words), 3, "there is no nbledger project in", "nbledger init")
     assert cli(folder, "doctor").code == 1
     assert cli(folder, "flush").code == 0
     assert list(folder.iterdir()) == []
-    assert "no runs yet" in cli(folder, "runs").out
+    pending(folder)  # as %%mlrun leaves it, which needs no init
+    assert "waits" in cli(folder, "runs").out
+    status = cli(folder, "status")
+    assert status.code == 0 and "no Git repository" in status.out
 
 
 def test_a_working_directory_that_is_gone(folder: Path) -> None:

@@ -273,6 +273,8 @@ def test_here_only_and_a_pull_does_not_bring_them_back(here: Project, remote: Pa
     young = worked(here, 3, 1)
     seen = calls.perform(here, "gc", {"keep": ["90d"]})
     assert (seen.ledger.git_remote, seen.ledger.only_here) == ("origin", 1)
+    answer = tree.run(["gc", "--keep", "90d", "--dry-run"], Face())
+    assert answer is not None and "cannot be reproduced here any more without origin\n" in answer.text
     commit = git(here.root, "rev-parse", f"refs/nbledger/runs/{old}")
     collect(here, keep=["90d"])
     assert snapshots(here) == {young} and refs_of(remote) == {old}

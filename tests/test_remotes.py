@@ -367,8 +367,25 @@ def test_options_go_where_they_belong(project: Path) -> None:
     initialise(find(project), remote="s3://b/x", remote_options=["region=eu-2"])
     again = (project / ".dvc" / "config").read_text()
     assert "endpointurl" in again and "region = eu-2" in again
-    initialise(find(project), remote="s3://other/x")
+    personal(project, {"access_key_id": "KEY", "secret_access_key": "planted-password"})
+    said = initialise(find(project), remote="s3://other/x")  # the bucket's name was misspelt
+    assert "endpointurl = http://127.0.0.1:9" in (project / ".dvc" / "config").read_text()
+    assert "as before: endpointurl, region (--remote-option endpointurl=… sets another)" in said
+    said = initialise(find(project), remote="gs://other/x")
     assert "endpointurl" not in (project / ".dvc" / "config").read_text()
+    assert any(line.startswith("! not kept, as for another place: endpointurl, region — ") for line in said)
+
+
+def test_a_password_stays_with_the_host_that_it_is_for(project: Path) -> None:
+    initialise(find(project), remote="ssh://ada@127.0.0.1:9/x", remote_options=["port=22"])
+    personal(project, {"password": "planted-password"})
+    own = project / ".dvc" / "config.local"
+    initialise(find(project), remote="ssh://ada@127.0.0.1:9/y")
+    assert "storage-1" not in own.read_text() and "port" in (project / ".dvc" / "config").read_text()
+    initialise(find(project), remote="ssh://ada@localhost:9/y")
+    assert "password" not in dvcremote.named(find(project), "storage")[2]
+    assert dvcremote.named(find(project), "storage-1")[1] == "ssh://127.0.0.1:9/y"
+    assert "planted-password" in own.read_text() and "port" not in (project / ".dvc" / "config").read_text()
 
 
 def test_options_for_a_place_of_another_kind_are_put_aside(project: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from conftest import commit_all, data_remote, data_status, dvc, git
 from nbledger.commands.answer import Face
 from nbledger.commands.tree import run
-from nbledger.core import dvcremote, pull, push, trust
+from nbledger.core import dvcremote, pull, push, recorded, trust
 from nbledger.core.errors import LedgerError, Refused, Unreachable, Untrusted
 from nbledger.core.project import find
 from nbledger.core.track import track
@@ -157,6 +157,17 @@ def test_there_and_back(project: Path, remote: Path, tmp_path: Path) -> None:
     ):
         push.push(find(project))
     assert git(project, "rev-parse", "HEAD") == head
+
+
+def test_a_pull_keeps_what_runs_need_of_it(project: Path, remote: Path, tmp_path: Path) -> None:
+    (project / "a.csv").write_text("version 1\n")
+    track(find(project), ["a.csv"])
+    snapshot(project, "1" * 32)
+    push.push(find(project))
+    other = clone(remote, tmp_path / "other")
+    pull.pull(find(other))
+    found = recorded.examined(find(other))
+    assert len(found.needed) == 1 and not found.bare
 
 
 def test_what_stands_in_the_way(project: Path, tmp_path: Path) -> None:

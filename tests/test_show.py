@@ -10,15 +10,17 @@ from pathlib import Path
 
 import pytest
 
+from conftest import git
 from kernels import kernel
 from ledger import run
 from nbledger.commands import tree
 from nbledger.commands.answer import Face
+from nbledger.core import trust
 from nbledger.core.errors import Unreachable, UsageError
 from nbledger.core.project import find
 from nbledger.core.records import RunRow
 from nbledger.core.runs import REPRODUCES, resolve
-from nbledger.keeper import recorder
+from nbledger.keeper import calls, recorder
 from nbledger.keeper.recorder import Plan
 
 
@@ -71,6 +73,26 @@ def test_while_the_server_is_away_only_what_waits_here_is_shown_and_that_is_said
     for words in (["metrics.loss < 1"], ["--user", "ben"], ["no", "such"]):
         with pytest.raises(Unreachable):
             asked(*words)
+    # a run that does not wait here may be on the server
+    here, run_id = find(project), "7" * 32
+    trust.trust(here)
+    git(project, "update-ref", f"refs/nbledger/runs/{run_id}", "HEAD")
+    away = r"127\.0\.0\.1:9 does not answer"
+    for words in (
+        ["show", "three"],
+        ["show", run_id],
+        ["reproduce", run_id],
+        ["reproduce", run_id[:8]],
+        ["reproduce", "x"],
+    ):
+        with pytest.raises(Unreachable, match=f"{away}, and no run that waits here is meant by '{words[1]}'"):
+            tree.run(words, Face())
+    with pytest.raises(Unreachable, match=f"{away}, and no run"):
+        calls.perform(here, "promote_if", {"run": "three", "model": "m", "condition": "accuracy > 0.5"})
+    with pytest.raises(Unreachable, match=away):
+        tree.run(["compare", "three", "four"], Face())
+    shown = tree.run(["show", "forest"], Face())
+    assert shown is not None and shown.data.name == "forest"
 
 
 def row(run_id: str, name: str, start: str, reproduces: str = "") -> RunRow:

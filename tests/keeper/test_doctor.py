@@ -19,6 +19,7 @@ from typing import Any
 import psutil
 import pytest
 
+import clouds
 import nbledger
 from ledger import runs
 from nbledger.core.errors import LedgerError, UsageError
@@ -291,6 +292,21 @@ def test_unreadable_line_orphan_and_waiting_runs(project: Path, monkeypatch: pyt
     status = {r.info.run_name: r.info.status for r in runs(project)}
     assert status == {"scratched": "FINISHED", "orphan": "KILLED", "living": "RUNNING"}
     assert not [f for f in findings(here) if f.severity == "problem"]
+
+
+def test_a_server_that_does_not_know_the_login(here: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "ada")
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "planted-password")
+    no = b"You are not authenticated."  # MLflow's own answer is no JSON
+    for status, said, severity, words in (
+        (401, no, "problem", "does not accept your login (401)"),
+        (200, b"{}", "ok", ""),
+    ):
+        with clouds.answering(status, said, health=200) as server:
+            monkeypatch.setenv("MLFLOW_TRACKING_URI", server)
+            found = find_one(findings(find(here.root)), f"run store {server}")
+        assert found.severity == severity and words in found.text
+        assert "planted" not in str(found) and ("MLFLOW_TRACKING_PASSWORD" in found.fix) == (status == 401)
 
 
 def test_locked_index_is_named(here: Project) -> None:

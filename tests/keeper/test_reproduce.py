@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,10 @@ from kernels import kernel
 from nbledger.core import restored
 from nbledger.core.errors import ToolFailed
 from nbledger.core.project import find
+from nbledger.core.restore import NotRestorable, restore
 from nbledger.core.verdict import Tolerance
 from nbledger.keeper.execute import execute
-from nbledger.keeper.reproduce import Reproduction, Wanted, reproduce
+from nbledger.keeper.reproduce import Reproduction, Wanted, read, reproduce
 from snap import Snap, check_same
 
 pytestmark = pytest.mark.slow
@@ -425,8 +427,18 @@ def test_with_git_alone_and_without_it(folder: Path) -> None:
         assert (found.verdict, [m.kind for m in found.missing]) == ("not-restorable", ["code"])
         git(folder, "init", "-q")
         (folder / "in.txt").write_text("3")
-        ran(k, "%%mlrun simple -m y\ny = int(open('in.txt').read())")
-    assert again(folder, "simple").verdict == "identical"
+        ran(k, *["%%mlrun simple -m y\ny = int(open('in.txt').read())"] * 2)
+    found = again(folder, "simple")
+    assert found.verdict == "identical"
+    which = f"simple is the run {found.run_id[:12]} of Ada Tester <ada@example.org>, "
+    assert found.notes[0].startswith(which) and "; an older run has this name too (simple~1 " in found.notes[0]
+    assert not any("this name" in note for note in again(folder, found.run_id).notes)
+    # a colleague's run, of which nothing was pushed
+    record = read(find(folder), "simple")
+    theirs = replace(record.row, snapshot="1" * 40, run_id="2" * 32, user="Ben <ben@example.org>", host="vm")
+    with pytest.raises(NotRestorable) as lacking:
+        restore(find(folder), replace(record, row=theirs))
+    assert lacking.value.missing[0].hint == "Ben <ben@example.org> (on vm) has to nbledger push, then try again"
 
 
 # ── what the stories are told with ───────────────────────────────────────────────────────────────────────

@@ -128,7 +128,7 @@ _PLACES = {
 def _let_go(found: dict[str, Any], verb: str) -> list[str]:
     """What ``--keep`` lets go of: runs first, then folders."""
     ledger = found["ledger"]
-    lines = [_runs(ledger)] if ledger["runs"] else []
+    lines = [_runs(ledger, found["snapshots"])] if ledger["runs"] else []
     if found["snapshots"]:
         size = "" if ledger["git"] is None else f", {text.size(ledger['git'])} of Git's objects (git gc frees them)"
         lines.append(f"{_count(found['snapshots'], 'snapshot')} of code {verb}{size}")
@@ -156,12 +156,19 @@ def _only_here(ledger: dict[str, Any], snapshots: int) -> list[str]:
     return [f"  {who} {which}: gone for good"]
 
 
-def _runs(ledger: dict[str, Any]) -> str:
+def _runs(ledger: dict[str, Any], snapshots: int) -> str:
     kept = ", ".join(f"{count:,} {reason}" for reason, count in ledger["kept"].items())
     whole = ledger["whole"] - len(ledger["runs"])
     stays = f"{whole:,} of {_count(ledger['whole'], 'run')} {'stays' if whole == 1 else 'stay'} whole"
     others = "the other keeps its" if len(ledger["runs"]) == 1 else "the others keep their"
-    return f"{stays}{f' ({kept})' if kept else ''}; {others} numbers and cannot be reproduced here any more"
+    without = f" without {ledger['git_remote']}" if _elsewhere(ledger, snapshots) else ""
+    return f"{stays}{f' ({kept})' if kept else ''}; {others} numbers and cannot be reproduced here any more{without}"
+
+
+def _elsewhere(ledger: dict[str, Any], snapshots: int) -> bool:
+    """Whether the Git remote still has snapshots of what goes here."""
+    only = ledger["only_here"]
+    return bool(ledger["git_remote"]) and only is not None and only + ledger["there"] < snapshots
 
 
 def _count(amount: int, word: str, words: str = "") -> str:

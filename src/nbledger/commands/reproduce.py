@@ -8,7 +8,7 @@ import click
 
 from nbledger.commands.answer import Answer, Face
 from nbledger.commands.progress import lines
-from nbledger.commands.shared import ended_gently, json_option
+from nbledger.commands.shared import at_a_project, ended_gently, json_option
 from nbledger.commands.trust import settle, trust_option
 from nbledger.core.errors import UsageError
 
@@ -75,6 +75,7 @@ def reproduce(
         keep=keep,
         record=not no_record,
     )
+    at_a_project(face)
     project = face.project()
     if not restore_only:
         settle(project, DEED, trusting=trusting)

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from nbledger.commands.answer import Face
+from nbledger.core.errors import Refused
 from nbledger.keeper import client
 from nbledger.keeper.calls import perform
 
@@ -19,7 +20,22 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print one JS
 
 def ask(face: Face, name: str, args: dict[str, Any] | None = None) -> Any:
     """Do a call by the keeper (or here), for the project of the working directory."""
+    if name in _OF_A_PROJECT:
+        at_a_project(face)
     return client.call(face.project(), name, args or {}, start=face.start_keeper, progress=face.progress)
+
+
+_OF_A_PROJECT = frozenset({"runs", "show", "status", "children", "compare", "promote_if"})
+
+
+def at_a_project(face: Face) -> None:
+    """Refuse to look for what was recorded where nothing can have been, and to leave a ledger there. A notebook may begin
+    one anywhere.
+    """
+    project = face.project()
+    if project.unmarked and not face.start_keeper:
+        what = f"there is no nbledger project in {project.root}: no Git repository, no .nbledger.toml"
+        raise Refused(what, "cd to your project, or nbledger init makes one here")
 
 
 def at_remote(face: Face, name: str, args: dict[str, Any] | None = None) -> Any:

@@ -63,8 +63,8 @@ def _mentions(path: Path, key: str) -> bool:
 
 def add(project: Project, url: str, options: Mapping[str, str] | None = None) -> list[str]:
     """Make ``url`` (as ``remoteurl.checked`` gives it) the default remote ``storage``, with these options of it; the files
-    that were written. What differs from person to person goes into ``.dvc/config.local``; what stands there for a place of
-    another kind is kept under another name, with that place's address.
+    that were written. Options of a place that was alike stay. What differs from person to person goes into
+    ``.dvc/config.local``; what stands there for another place is kept under another name, with that place's address.
     """
     shared, own = remoteurl.split(dict(options or {}))
     if shared or own:
@@ -77,12 +77,14 @@ def add(project: Project, url: str, options: Mapping[str, str] | None = None) ->
     before = {name: _bytes(folder / name) for name in ("config", "config.local")}
     try:
         unchecked = Config(str(folder), validate=False)
-        if _foreign(unchecked.read("local"), url):
+        was = str(unchecked.read("repo").get("remote", {}).get("storage", {}).get("url", "")) or url
+        elsewhere = not remoteurl.alike(was, url) and _personal(unchecked.read("local"))
+        if elsewhere or _foreign(unchecked.read("local"), url):
             with unchecked.edit("local", validate=False) as settings:
                 _put_aside(settings, unchecked.read("repo"))
         with Config(str(folder), validate=False).edit("repo") as settings:
             entry = settings["remote"].setdefault("storage", {})
-            if entry.get("url") not in (url, str(place)):
+            if not remoteurl.alike(was, url):
                 entry.clear()  # options of another place
             entry |= {"url": place, **shared}
             settings["core"]["remote"] = "storage"
@@ -101,6 +103,28 @@ def add(project: Project, url: str, options: Mapping[str, str] | None = None) ->
     return [name for name, bytes_before in before.items() if _bytes(folder / name) != bytes_before]
 
 
+def shared_options(project: Project) -> dict[str, str]:
+    """The options of ``storage``, its ``url`` among them, that ``.dvc/config`` has for everybody."""
+    if project.dvc_root is None:
+        return {}
+    with contextlib.suppress(dvcfiles.Unusual):
+        return dict(dvcfiles.plain_config(project.dvc_root / ".dvc" / "config").get('remote "storage"', {}))
+    return {}
+
+
+def carried(before: Mapping[str, str], after: Mapping[str, str], given: Iterable[str]) -> list[str]:
+    """Which options of the place before are those of the new one, and which are not, in words."""
+    if before.get("url", after.get("url")) == after.get("url"):
+        return []
+    old = set(before) - {"url"} - set(given)
+    said = []
+    if stay := sorted(old & set(after)):
+        said.append(f"as before: {', '.join(stay)} (--remote-option {stay[0]}=… sets another)")
+    if gone := sorted(old - set(after)):
+        said.append(f"! not kept, as for another place: {', '.join(gone)} — --remote-option {gone[0]}=… gives it again")
+    return said
+
+
 def _bytes(path: Path) -> bytes | None:
     try:
         return path.read_bytes()
@@ -112,6 +136,10 @@ def _foreign(local: Any, url: str) -> list[str]:
     """A person's options of ``storage`` that DVC does not take with ``url``."""
     known = option_names(remoteurl.kind_of(url))
     return sorted(set(local.get("remote", {}).get("storage", {})) - known - {"url"}) if known else []
+
+
+def _personal(local: Any) -> bool:
+    return bool(set(local.get("remote", {}).get("storage", {})) - {"url"})
 
 
 def _put_aside(local: Any, repo: Any) -> None:

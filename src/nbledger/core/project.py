@@ -83,6 +83,12 @@ class Project:
         return self.tracking_uri == self.embedded_uri
 
     @property
+    def unmarked(self) -> bool:
+        """Whether nothing says that this is a project: no repository, no settings, no ledger, and no server is named."""
+        marked = self.scratch or self.git or self.dvc_root or not self.embedded
+        return not (marked or self.state.exists() or _settled(self.root))
+
+    @property
     def embedded_uri(self) -> str:
         """The SQLite store in the ledger's own folder."""
         return store_uri(self.state / "mlflow.db")
@@ -200,6 +206,10 @@ def _marked_folder(here: Path) -> Path:
         if folder == stop:
             break
     return here
+
+
+def _settled(folder: Path) -> bool:
+    return (folder / ".nbledger.toml").exists() or _pyproject_table(folder) is not None
 
 
 def _home(root: Path, repo: git.GitRepo | None) -> Path:

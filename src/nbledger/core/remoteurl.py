@@ -91,6 +91,20 @@ def kind_of(url: str) -> Kind:
     return KINDS.get(found[1].lower()) or Kind(found[1].lower(), f"{found[1]}://", package=f"dvc-{found[1].lower()}")
 
 
+def alike(old: str, new: str) -> bool:
+    """Whether the options of a remote are for the other place too: of the same kind, and where the address names the host, on
+    the same one. A person's password is for that host alone.
+    """
+    kind = kind_of(new).scheme
+    if kind_of(old).scheme != kind:
+        return False
+    return kind in _BUCKETS or old.partition("://")[2].partition("/")[0] == new.partition("://")[2].partition("/")[0]
+
+
+_BUCKETS = ("", "s3", "gs", "azure", "oss", "gdrive")
+"""Kinds of places of which an option, or nothing, names the host."""
+
+
 def checked(url: str, folder: Path | None = None) -> str:
     """The address as DVC is to have it. ``UsageError`` for one that leads nowhere, ``Refused`` for one with a password.
 

@@ -21,6 +21,7 @@ from nbledger.core.lineage import EXTERNAL, FileRecord
 from nbledger.core.placing import Mismatch, Placer
 from nbledger.core.project import Project
 from nbledger.core.record import Record
+from nbledger.core.records import RunRow
 from nbledger.core.restored import Missing, NotRestorable, Restored, remove
 
 __all__ = ["Missing", "NotRestorable", "Restored", "put_back", "remove", "restore"]
@@ -62,13 +63,19 @@ def _commit(project: Project, record: Record) -> str:
         raise NotRestorable((Missing("commit", "the code", why),))
     if not git.has_commit(project.git, commit) and not git.fetch_run(project.git, record.run_id, commit):
         why = "this clone does not have it, nor do its remotes under refs/nbledger/runs"
+        who = _maker(record.row)
+        hint = f"{who} has to {'push it' if record.row.foreign else 'nbledger push'}, then try again"
         if record.run_id in gitremote.let_go(project.git):
             why = "nbledger gc --keep let go of it here, and no remote has it"
-        raise NotRestorable((Missing("commit", f"snapshot {commit[:12]}", why, f"where it was made: {_PUSH_REFS}"),))
+            hint = "nbledger push by somebody who still has it"
+        raise NotRestorable((Missing("commit", f"snapshot {commit[:12]}", why, hint),))
     return commit
 
 
-_PUSH_REFS = "git push origin 'refs/nbledger/*:refs/nbledger/*'"
+def _maker(row: RunRow) -> str:
+    """Who has the snapshot and the data of a run, as far as it says."""
+    who = row.user or "whoever made it"
+    return f"{who} (on {row.host})" if row.host else who
 
 
 def _restore(

@@ -153,6 +153,14 @@ def _store(project: Project, fix: bool) -> Iterator[Finding]:
     elif mlflow.reachable(project.tracking_uri):
         if not project.tracking_uri.startswith(("http:", "https:", "sqlite:")):
             mlflow.client(project)  # a scheme that MLflow does not know is told here
+        elif project.tracking_uri.startswith("http"):
+            try:
+                mlflow.experiments(mlflow.client(project), project.tracking_uri)
+            except LedgerError as err:
+                if not mlflow.shut_out(err):
+                    raise
+                yield Finding("problem", f"the run store {shown} does not accept your login (401)", err.hint)
+                return
         yield Finding("ok", f"run store {shown}")
     else:
         yield Finding(

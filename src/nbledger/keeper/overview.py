@@ -9,7 +9,7 @@ from pathlib import Path
 from nbledger.core import mlflow, whoami
 from nbledger.core import runs as store_runs
 from nbledger.core import status as states
-from nbledger.core.errors import Unreachable
+from nbledger.core.errors import Unreachable, UsageError
 from nbledger.core.people import Whose
 from nbledger.core.project import Project
 from nbledger.core.records import RunRow, Status
@@ -42,12 +42,18 @@ def runs(
 
 
 def run(project: Project, name: str) -> RunRow:
-    """The run that ``name`` means, published or, where the store cannot be reached, in the journals."""
+    """The run that ``name`` means, published or, where the store cannot be reached, in the journals. What is not among these
+    may well be in the store: that is ``Unreachable`` too, not a name that is wrong.
+    """
     flush(project)
     try:
         return store_runs.find(project, name)
-    except Unreachable:
-        return store_runs.resolve(runs(project, limit=10_000), name, whoami.me(project).keys)
+    except Unreachable as away:
+        try:
+            return store_runs.resolve([one.row for one in waiting(project)], name, whoami.me(project).keys)
+        except UsageError as err:
+            here = f"{away.message}, and no run that waits here is meant by {name!r}"
+            raise Unreachable(here, "try again when it does; nbledger runs lists what waits here") from err
 
 
 @dataclass(frozen=True)

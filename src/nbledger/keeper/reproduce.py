@@ -16,7 +16,9 @@ from nbledger.core.differences import Cause
 from nbledger.core.errors import LedgerError, Refused, UsageError
 from nbledger.core.project import Project
 from nbledger.core.record import Record
+from nbledger.core.records import RunRow
 from nbledger.core.restore import Missing, NotRestorable, Restored, put_back, restore
+from nbledger.core.runs import REPRODUCES
 from nbledger.core.verdict import (
     DIFFERENT,
     NOT_RESTORABLE,
@@ -95,14 +97,48 @@ def reproduce(project: Project, name: str, wanted: Wanted, progress: Progress | 
     """
     if not wanted.restore_only:
         trust.require(project, DEED)
+    record = _named(project, name)
+    done = _reproduced(project, record, wanted, progress)
+    which = _which(project, record, name)
+    return replace(done, notes=(which, *done.notes)) if which else done
+
+
+def _named(project: Project, name: str) -> Record:
     try:
-        record = read(project, name)
+        return read(project, name)
     except UsageError as err:
         known = _only_a_snapshot(project, name)
         if known is None:
             raise
+        if known[0] != name:  # a part of an id is looked for in the project's experiment alone
+            with contextlib.suppress(UsageError):
+                return read(project, known[0])
         gone = Missing("run", f"run {known[0]}", _GONE.format(known[1][:12]), f"git show {known[1][:12]}")
         raise NotRestorable((gone,)) from err
+
+
+def _which(project: Project, record: Record, name: str) -> str:
+    """Which run was meant by a name that others have too; nothing where it could be no other."""
+    row = record.row
+    if name != row.name or "'" in name or row.run_id.startswith(name):
+        return ""
+    text = f"attributes.run_name = '{name}'"
+    same: list[RunRow] = []
+    with contextlib.suppress(LedgerError):
+        same = client.call(project, "runs", {"text": text, "limit": _SAME})
+    older = [one for one in same if one.run_id != row.run_id and REPRODUCES not in one.tags]
+    older = [one for one in older if (one.start or "") <= (row.start or "")]
+    if not older:
+        return ""
+    who, when = f" of {row.user}" if row.user else "", f", {row.start[:16].replace('T', ' ')} UTC" if row.start else ""
+    count = "an older run has" if len(older) == 1 else f"{len(older)} older runs have"
+    return f"{name} is the run {row.run_id[:12]}{who}{when}; {count} this name too ({name}~1 is the one before)"
+
+
+_SAME = 200
+
+
+def _reproduced(project: Project, record: Record, wanted: Wanted, progress: Progress | None) -> Reproduction:
     if record.row.status == "RUNNING":
         raise Refused(f"the run {record.row.name!r} is still running", "wait for its end")
     if BATCH_TAG in record.row.tags:
