@@ -51,7 +51,7 @@ export interface IState {
   readonly watching: boolean;
 }
 
-/** `kind`: git, code, data-changed, data-missing, data-untracked, large, operation. */
+/** `kind`: git, code, data-changed, data-older, data-missing, data-untracked, large, operation. */
 export interface IReason {
   readonly kind: string;
   readonly text: string;
@@ -82,6 +82,8 @@ export interface IData {
   readonly changed: readonly string[];
   readonly missing: readonly string[];
   /** Data versions that the default remote does not hold; empty while it was not asked (`pushed_known` false). */
+  /** Git has moved on from them (a plain `git pull`, a switch), and nobody brought the data. */
+  readonly older?: readonly string[];
   readonly not_pushed: readonly string[];
   readonly pushed_known: boolean;
   readonly untracked_inputs: readonly string[];

@@ -65,6 +65,14 @@ export function groups(
       each: ['versions']
     },
     {
+      id: 'data-older',
+      label: trans.__('Data older than their pointer'),
+      tone: 'stop',
+      paths: data.older,
+      deed: 'pull',
+      each: ['diff', 'versions']
+    },
+    {
       id: 'data-changed',
       label: trans.__('Changed data'),
       tone: 'stop',

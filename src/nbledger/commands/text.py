@@ -307,6 +307,7 @@ def status_lines(state: Status) -> list[tuple[str, str, bool]]:
         lines.append(("not in Git", _some(code.untracked), False))
     for name, paths in (
         ("data changed", data.changed),
+        ("data older", data.older),
         ("data missing", data.missing),
         ("not pushed", data.not_pushed),
         ("read, not versioned", data.untracked_inputs),

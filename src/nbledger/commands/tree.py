@@ -58,6 +58,7 @@ def ledger(ctx: click.Context, debug: bool) -> None:
 @click.option("--push", is_flag=True, help="Push the data to the DVC remote as well.")
 @click.option("--no-commit", is_flag=True, help="Write the pointers without committing them.")
 @click.option("--follow-symlinks", is_flag=True, help="Version what links to outside the project point at.")
+@click.option("--take-back", is_flag=True, help="Track also what is older than HEAD has it, and so undo that change.")
 @json_option
 @click.pass_obj
 def track(
@@ -67,6 +68,7 @@ def track(
     push: bool,
     no_commit: bool,
     follow_symlinks: bool,
+    take_back: bool,
     as_json: bool,
 ) -> Answer:
     """Version files or folders with DVC and commit their pointers, and only those."""
@@ -76,6 +78,7 @@ def track(
         "push": push,
         "commit": not no_commit,
         "follow_symlinks": follow_symlinks,
+        "take_back": take_back,
         "cwd": str(Path.cwd()),
     }
     tracked = at_remote(face, "track", words) if push else ask(face, "track", words)

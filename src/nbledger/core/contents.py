@@ -16,10 +16,11 @@ _MOST = 200_000_000  # bytes hashed to find out whether the work tree still has 
 
 def find(project: Project, path: str, md5: str, commit: str | None) -> Path | bytes | None:
     """The contents with this MD5 that were at ``path``: in DVC's cache, in the work tree, or in ``commit``; else None."""
-    return _cached(project, md5) or _work_tree(project, path, md5) or _committed(project, path, md5, commit)
+    return cached(project, md5) or _work_tree(project, path, md5) or _committed(project, path, md5, commit)
 
 
-def _cached(project: Project, md5: str) -> Path | None:
+def cached(project: Project, md5: str) -> Path | None:
+    """The object with this hash in DVC's cache; None where it is not there."""
     if project.dvc_root is None:
         return None
     from nbledger.core import dvc
@@ -34,7 +35,7 @@ def _cached(project: Project, md5: str) -> Path | None:
 
 def folder(project: Project, md5: str) -> dict[str, str]:
     """{path in it: MD5} of a tracked folder by its hash (``….dir``); empty where its list is not at hand."""
-    place = _cached(project, md5)
+    place = cached(project, md5)
     return (cache.read_manifest(place) or {}) if place is not None else {}
 
 

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Literal
 
-from nbledger.core import cache, datachange, dvc, dvcremote, files, git, gitlog, needs, versions, whereabouts
+from nbledger.core import git, gitlog, needs, whereabouts
 from nbledger.core.dvcfiles import Out
 from nbledger.core.errors import LedgerError, Refused
 from nbledger.core.needs import Need
 from nbledger.core.project import Project
 
 Scope = Literal["branches", "tags", "commits", "runs"]
-_BACK = 20
-"""Versions of a folder that are looked back at."""
 _PATTERNS: dict[str, tuple[str, ...]] = {
     "branches": ("refs/heads", "refs/remotes"),
     "tags": ("refs/tags",),
@@ -54,26 +50,6 @@ def _tips(project: Project, scope: str) -> dict[str, str]:
         called = f"run {name.rpartition('/')[2][:8]}" if scope == "runs" else name
         found[peeled or first] = called
     return found
-
-
-def older(project: Project, out: Out) -> list[str]:
-    """Files of a folder that was changed here which are as an older commit has them, and not as the present one: it was Git
-    that brought another pointer, and to track the folder as it is would take back what somebody else has changed.
-    """
-    if not out.is_dir or project.git is None:
-        return []
-    now = dvc.folder_entries(project, out)
-    if not now and dvcremote.default_remote(project) is not None and not dvcremote.versioned(project):
-        with contextlib.suppress(LedgerError):
-            now = cache.manifest_of(dvcremote.read_lists(project, [out.md5]).get(out.md5, b"")) or {}
-    found = set()
-    for _, row in versions.history(project, out.path, datachange.pointer_of(out))[:_BACK] if now else ():
-        for name, md5 in dvc.folder_entries(project, replace(out, md5=row.md5)).items():
-            if now.get(name) not in (None, md5):
-                with contextlib.suppress(OSError):
-                    if files.md5_of(project.root / out.path / name) == md5:
-                        found.add(f"{out.path}/{name}")
-    return sorted(found)
 
 
 def lost(project: Project, outs: Sequence[Out]) -> list[Need]:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from nbledger.core import (
+    catchup,
     datachange,
     dvc,
     dvcremote,
@@ -104,10 +105,8 @@ def plan(project: Project, wanted: Wanted | None = None) -> Plan:
         notes = ("there is no default data remote: missing data stay missing",) if store is None and missing else ()
         asked = _commits(project, repo, Plan(route, data=missing, notes=notes), route)
     if mine:
-        left = _some([out.path for out in mine])
-        asked = replace(asked, notes=(*asked.notes, f"changed here, so left as they are: {left} (nbledger track)"))
-        older = tuple(path for out in mine for path in elsedata.older(project, out))
-        asked = replace(asked, data=(*asked.data, *older))
+        older = tuple(path for out in mine for path in catchup.older(project, out))
+        asked = replace(asked, data=(*asked.data, *older), notes=(*asked.notes, *catchup.left(project, mine)))
     if wanted.scopes:
         asked = replace(asked, more=len(elsedata.missing(project, wanted.scopes)))
     if not wanted.paths:
@@ -209,8 +208,11 @@ def _needed(project: Project, changed: set[str]) -> tuple[list[Out], list[Out]]:
     with hashes.opened(project) as known:
         now = dvc.current_hashes(project, outs, known)
     at_hand, needed, mine = versions.Cached(project) if outs else None, [], []
-    for out, md5 in zip(outs, now, strict=True):
+    for out, md5, behind in zip(outs, now, catchup.behind(project, outs, now), strict=True):
         if md5 == out.md5:
+            continue
+        if behind is not None and not behind.whole and datachange.pointer_of(out) not in changed:
+            mine.append(out)  # edited as well: its older files are brought one by one
             continue
         kept = at_hand is not None and md5 and at_hand.has(Row(out.path, md5, 0, 1, True, out.legacy))
         if md5 is None or kept or datachange.pointer_of(out) in changed:
@@ -284,6 +286,7 @@ def pull(project: Project, progress: Progress | None = None, wanted: Wanted | No
         tell = progress or (lambda *_: None)
         steps = 4 if wanted.scopes else 3
         tell(0, steps, "asking the remote")
+        early = _caught_up(project, wanted)  # first: what is edited beside may have to be tracked before commits come
         asked = plan(project, wanted)
         notes = list(asked.notes)
         if asked.route is not None:
@@ -306,7 +309,7 @@ def pull(project: Project, progress: Progress | None = None, wanted: Wanted | No
             head,
             asked.count,
             asked.runs,
-            came,
+            tuple(dict.fromkeys((*came, *early))),
             tuple(notes),
             objects,
         )
@@ -347,8 +350,8 @@ def _data(project: Project, asked: Plan, wanted: Wanted, notes: list[str]) -> tu
     if dvcremote.default_remote(project) is None:
         chosen = _at_hand(project, chosen, notes)
     parts = {name: out for out in chosen for name in _parts(project, out, wanted.paths)}
-    older = {path: out for out in mine for path in elsedata.older(project, out)}
-    parts |= {path: out for path, out in older.items() if not wanted.paths or _chosen(path, wanted.paths)}
+    older = _older(project, mine, wanted)
+    parts |= {path: out for path, (out, md5) in older.items() if md5 is not None}
     problem = _fetched(project, parts)
     at_hand = whereabouts.Here(project)
     whole = [n for n, out in parts.items() if _whole(project, at_hand, out, n) or (out.imported and problem is None)]
@@ -363,7 +366,29 @@ def _data(project: Project, asked: Plan, wanted: Wanted, notes: list[str]) -> tu
         cause = problem or Refused(f"not brought: {_some([out.path for out in lacking])}", "dvc pull shows more")
         raise elsedata.explained(project, elsedata.lost(project, lacking), cause, before)
     _left(project, [out for out in outs if out.path not in parts])
-    return tuple(parts)
+    return (*parts, *catchup.removed(project, [path for path, (_, md5) in older.items() if md5 is None]))
+
+
+def _older(project: Project, mine: Iterable[Out], wanted: Wanted) -> dict[str, tuple[Out, str | None]]:
+    """{path: (output, HEAD's hash)} of what is merely older in outputs that were changed here; None for what HEAD has no more."""
+    found = {path: (out, md5) for out in mine for path, md5 in catchup.older(project, out).items()}
+    return {path: one for path, one in found.items() if not wanted.paths or _chosen(path, wanted.paths)}
+
+
+def _caught_up(project: Project, wanted: Wanted) -> tuple[str, ...]:
+    """Bring that now, as far as it can be had: what cannot is said when its turn comes."""
+    older = _older(project, _needed(project, _begun(project))[1], wanted)
+    parts = {path: out for path, (out, md5) in older.items() if md5 is not None}
+    try:
+        if parts and _fetched(project, parts) is not None:
+            return ()
+        at_hand = whereabouts.Here(project)
+        whole = [path for path, out in parts.items() if _whole(project, at_hand, out, path)]
+        if whole:
+            dvc.pull(project, whole)
+    except LedgerError:
+        return ()
+    return (*whole, *catchup.removed(project, [path for path, (_, md5) in older.items() if md5 is None]))
 
 
 def _fetched(project: Project, parts: Mapping[str, Out]) -> LedgerError | None:

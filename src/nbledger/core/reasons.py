@@ -23,6 +23,7 @@ def because(code: CodeState, data: DataState, large_file_mb: float) -> tuple[Rea
             "files were read and nothing versions them",
         ),
         _about(data.missing, "data-missing", "is missing", "data sets are missing"),
+        _about(data.older, "data-older", "is older than its pointer", "data sets are older than their pointers"),
         _about(data.changed, "data-changed", "is not as it was tracked", "data sets are not as they were tracked"),
         _about(
             large,

@@ -88,12 +88,13 @@ class KeptData:
 
 @dataclass(frozen=True)
 class DataState:
-    """``not_pushed`` means something only where ``pushed_known``. ``tracked`` are at most 2,000 of ``tracked_count``.
+    """``older`` are data that Git has moved on from and nobody brought. ``not_pushed`` means something only where ``pushed_known``. ``tracked`` are at most 2,000 of ``tracked_count``.
     ``kept`` is None before anything was recorded.
     """
 
     changed: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
+    older: tuple[str, ...] = ()
     not_pushed: tuple[str, ...] = ()
     untracked_inputs: tuple[str, ...] = ()
     pushed_known: bool = False
@@ -119,7 +120,7 @@ class TrackingState:
 
 @dataclass(frozen=True)
 class Reason:
-    """Why a run now could not be brought back. ``kind``: git, data-untracked, data-missing, data-changed, large, code or
+    """Why a run now could not be brought back. ``kind``: git, data-untracked, data-missing, data-changed, data-older, large, code or
     operation.
     """
 

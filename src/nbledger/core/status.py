@@ -8,7 +8,20 @@ import stat
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from nbledger.core import conflicts, dvc, dvcremote, git, gitfilters, kept, reads, underway, undo
+from nbledger.core import (
+    catchup,
+    conflicts,
+    dvc,
+    dvcremote,
+    git,
+    gitfilters,
+    hashes,
+    kept,
+    reads,
+    takenback,
+    underway,
+    undo,
+)
 from nbledger.core.dvcfiles import Out
 from nbledger.core.errors import LedgerError
 from nbledger.core.git import scrub_url
@@ -93,6 +106,7 @@ def _data(project: Project, notes: list[str], pushed: Pushed | None) -> tuple[Da
     outs, problems = dvc.outputs(project)
     state = dvc.data_status(project, outs)
     notes += [str(problem) for problem in problems]
+    state = _apart(project, outs, state, notes)
     listed = _tracked(outs, state)
     remote = lacking = None
     try:
@@ -120,9 +134,26 @@ def _data(project: Project, notes: list[str], pushed: Pushed | None) -> tuple[Da
         return state, [], outs
 
 
+def _apart(project: Project, outs: Sequence[Out], state: DataState, notes: list[str]) -> DataState:
+    """The state with what is older than its pointer told apart from what was edited."""
+    if not state.changed:
+        return state
+    listed = [out for out in outs if out.path in set(state.changed)]
+    with hashes.opened(project) as known:
+        now = dvc.current_hashes(project, listed, known)
+    found = [one for one in catchup.behind(project, listed, now) if one is not None]
+    notes += [takenback.told(one) for one in found]
+    older = {one.path for one in found if one.older or one.unknown}
+    return dataclasses.replace(
+        state,
+        changed=tuple(path for path in state.changed if path not in older),
+        older=tuple(path for path in state.changed if path in older),
+    )
+
+
 def _tracked(outs: Sequence[Out], state: DataState) -> list[TrackedOut]:
     """What DVC versions, by path; what is not as it should be comes first, so that a cut list names it."""
-    changed, missing = set(state.changed), set(state.missing)
+    changed, missing = {*state.changed, *state.older}, set(state.missing)
     found = [
         TrackedOut(
             out.path,

@@ -14,9 +14,10 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 
-from nbledger.core import cache, dvc, dvcfiles, files, git, hashes, underway, undo
+from nbledger.core import cache, dvc, dvcfiles, files, git, hashes, takenback, underway, undo
 from nbledger.core.cache import Content
 from nbledger.core.errors import Busy, LedgerError, ToolFailed
 from nbledger.core.project import Project
@@ -50,13 +51,15 @@ def track(
     push: bool = False,
     commit: bool = True,
     follow_symlinks: bool = False,
+    take_back: bool = False,
     cwd: Path | None = None,
     progress: Progress | None = None,
 ) -> list[Tracked]:
     """Version ``paths`` (files, folders or globs, relative to ``cwd``) with DVC and commit the pointers, only those.
 
     ``progress(done, total, path)`` counts bytes, a few times a second. Raises before anything is written when a path cannot be tracked;
-    ``Busy`` when Git's index or DVC's repository is locked; with ``push``, a failed push is raised after all else
+    ``Busy`` when Git's index or DVC's repository is locked; ``Refused`` where somebody's change would be undone because its
+    data were never brought here (not with ``take_back``); with ``push``, a failed push is raised after all else
     is done.
     """
     dvc.require_root(project)
@@ -76,7 +79,7 @@ def track(
             store = dvc.store(project)
             underway.clear(project, store, dvc.require_root(project) / ".dvc" / "tmp")
             with underway.noted(project, [target.rel for target in targets]):
-                done = _write(project, targets, store, progress, committing, beside)
+                done = _write(project, targets, store, progress, committing, beside, take_back=take_back)
                 made = _Commit(None, frozenset())
                 if committing:
                     made = _committed(project, done, message, sign)
@@ -134,10 +137,14 @@ def _write(
     progress: Progress | None,
     committing: bool,
     beside: ThreadPoolExecutor,
+    *,
+    take_back: bool,
 ) -> list[_Done]:
     """Bytes first, for all targets, and on the disk; then pointers; then ignore lines."""
     known = beside.submit(_in_git, project, targets)
     contents = _store(project, targets, store, progress)
+    if committing and not take_back:
+        _refuse_taking_back(project, targets, contents)
     cache.settle(store)
     in_git = known.result()
     written = [_write_pointer(project, target, content) for target, content in zip(targets, contents, strict=True)]
@@ -161,6 +168,22 @@ def _write(
         seen = git.ignored(project.git, fresh)
         done = [one if one.target.ignored or one.target.rel in seen else _unignored(one) for one in done]
     return done
+
+
+def _refuse_taking_back(project: Project, targets: Sequence[Target], contents: Sequence[Content]) -> None:
+    """Only what differs from its pointer is looked up in Git's history."""
+    found = []
+    for target, content in zip(targets, contents, strict=True):
+        if target.text is not None and content.md5 not in target.text:
+            now = partial(_files, project, target)
+            found.append(takenback.behind(project, target.rel, target.pointer, content.md5, now))
+    if behind := [one for one in found if one is not None]:
+        raise takenback.refusal(behind)
+
+
+def _files(project: Project, target: Target) -> dict[str, str]:
+    with hashes.opened(project) as known:
+        return cache.folder_hashes(target.path, known, target.ignore)
 
 
 def _unignored(one: _Done) -> _Done:

@@ -52,6 +52,7 @@ def _track(project: Project, args: Args, progress: Progress | None) -> list[Trac
         push=args.get("push", False),
         commit=args.get("commit", True),
         follow_symlinks=args.get("follow_symlinks", False),
+        take_back=args.get("take_back", False),
         cwd=Path(args["cwd"]) if args.get("cwd") else None,
         progress=progress,
     )

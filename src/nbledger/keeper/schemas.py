@@ -147,6 +147,7 @@ CALLS: dict[str, Schema] = {
         push=FLAG,
         commit=FLAG,
         follow_symlinks=FLAG,
+        take_back=FLAG,
         cwd=FOLDER,
     ),
     "status": words(),
