@@ -108,6 +108,8 @@ def test_a_file_alone(two: tuple[Path, Path]) -> None:
     here = corrected(ada, ben)
     with pytest.raises(Refused, match=r"day 5 corrected.*a\.csv — nbledger pull first"):
         track(here, ["a.csv"])
+    with pytest.raises(Refused, match="nbledger pull first"):
+        track(here, ["a.csv"], commit=False)
     write(ben, {"a.csv": "edited while it was old\n"})
     with pytest.raises(Refused, match=r"a\.csv is changed here and in HEAD — copy yours aside"):
         track(here, ["a.csv"])

@@ -79,7 +79,8 @@ def track(
             store = dvc.store(project)
             underway.clear(project, store, dvc.require_root(project) / ".dvc" / "tmp")
             with underway.noted(project, [target.rel for target in targets]):
-                done = _write(project, targets, store, progress, committing, beside, take_back=take_back)
+                asking = not take_back and under_way in ("", "bisect")
+                done = _write(project, targets, store, progress, committing, beside, asking=asking)
                 made = _Commit(None, frozenset())
                 if committing:
                     made = _committed(project, done, message, sign)
@@ -138,12 +139,12 @@ def _write(
     committing: bool,
     beside: ThreadPoolExecutor,
     *,
-    take_back: bool,
+    asking: bool,
 ) -> list[_Done]:
     """Bytes first, for all targets, and on the disk; then pointers; then ignore lines."""
     known = beside.submit(_in_git, project, targets)
     contents = _store(project, targets, store, progress)
-    if committing and not take_back:
+    if asking:
         _refuse_taking_back(project, targets, contents)
     cache.settle(store)
     in_git = known.result()
