@@ -671,6 +671,7 @@ def test_what_dvc_logs_is_heard_and_its_loggers_stay_as_they_were(capfd: pytest.
     logger, below = logging.getLogger("dvc"), logging.getLogger("dvc.of.a.test")
     before = list(logger.handlers), logger.propagate
     assert before[0] and dvc.logger
+    below.setLevel(logging.WARNING)  # whatever DVC, used before in this process, has set above it
     with remoteerrors.listening() as outer:
         with remoteerrors.listening() as inner:
             below.error("planted-in-a-log", exc_info=ValueError("why"))
