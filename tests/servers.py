@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import http.client
 import os
 import random
 import secrets
@@ -40,7 +41,7 @@ def weed_port() -> int:
 def wait_for(url: str, timeout: float = 90) -> None:
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
-        with suppress(OSError), urllib.request.urlopen(url, timeout=2) as answer:
+        with suppress(OSError, http.client.HTTPException), urllib.request.urlopen(url, timeout=2) as answer:
             if answer.status < 500:
                 return
         time.sleep(0.2)

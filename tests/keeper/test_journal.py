@@ -178,11 +178,11 @@ def test_killed_between_creation_and_note_makes_one_run(here: Project) -> None:
     path = record(here, "once")
     state = path / "state.json"
     begun = journal.read(path).events[0]
-    from nbledger.core import mlflow
+    from nbledger.core import mlflow, mlflow_write
 
     api = mlflow.client(here)
     experiment = mlflow.experiment_id(api, here, begun["experiment"], begun["uri"])
-    mlflow.create_run(api, begun["uri"], experiment, path.name, "once", begun["at"], {})
+    mlflow_write.create_run(api, begun["uri"], experiment, path.name, "once", begun["at"], {})
     state.write_text(json.dumps({"creating": True}))
     assert publish.flush(here) == (0, [])
     assert len(runs(here.root)) == 1

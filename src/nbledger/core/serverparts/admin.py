@@ -61,17 +61,19 @@ def prepare(patience: float = 60.0) -> str:
     bucket = os.environ["ARTIFACTS"].removeprefix("s3://").partition("/")[0]
     store = boto3.client("s3", endpoint_url=os.environ.get("MLFLOW_S3_ENDPOINT_URL") or None)
     until = time.monotonic() + patience
+    tried = False
     while True:
         try:
             store.head_bucket(Bucket=bucket)
-            return f"the bucket {bucket} is there"
+            return f"made the bucket {bucket}" if tried else f"the bucket {bucket} is there"
         except ClientError as err:
-            status = err.response["ResponseMetadata"]["HTTPStatusCode"]
+            status, wrong = err.response["ResponseMetadata"]["HTTPStatusCode"], str(err)
             if status == 404:
-                return made(store, bucket)
-            if status < 500:
+                wrong, tried = made(store, bucket), True
+                if not wrong:
+                    return f"made the bucket {bucket}"
+            elif status < 500:
                 raise Failed(f"the bucket {bucket}: {err}") from err
-            wrong = str(err)
         except BotoCoreError as err:
             wrong = str(err)
         if time.monotonic() > until:
@@ -80,13 +82,19 @@ def prepare(patience: float = 60.0) -> str:
 
 
 def made(store: Any, bucket: str) -> str:
-    from botocore.exceptions import ClientError
+    """Make it; what is wrong where a store that has just started may yet do it, empty where it is done."""
+    from botocore.exceptions import BotoCoreError, ClientError
 
     try:
         store.create_bucket(Bucket=bucket)
     except ClientError as err:
-        raise Failed(f"the bucket {bucket} is not there and cannot be made: {err}") from err
-    return f"made the bucket {bucket}"
+        status = err.response["ResponseMetadata"]["HTTPStatusCode"]
+        if status < 500 and status != 409:  # 409: by an attempt whose answer was lost, and which was sent again
+            raise Failed(f"the bucket {bucket} is not there and cannot be made: {err}") from err
+        return str(err)
+    except BotoCoreError as err:
+        return str(err)
+    return ""
 
 
 def people() -> str:
