@@ -61,7 +61,7 @@ def test_nothing_is_left_out_and_no_request_is_too_large(params: int, tags: int,
 def test_a_refused_value_costs_only_itself() -> None:
     api = Api(lambda entry: MlflowException("too long", INVALID_PARAMETER_VALUE) if entry.key == "bad" else None)
     said = log(api, params={"a": "1", "bad": "2", "c": "3"}, tags={"t": "1"}, metrics=[("m", 1.0, 1, 1)])
-    assert [line.replace("INVALID_PARAMETER_VALUE: ", "") for line in said] == ["param 'bad': MLflow: too long"]
+    assert said == ["param 'bad': MLflow: too long"]
     assert [entry.key for entry in api.kept] == ["a", "c", "t", "m"]
 
 
