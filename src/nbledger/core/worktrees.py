@@ -86,8 +86,10 @@ def remove(repo: git.GitRepo | None, place: Path) -> None:
 
 
 def _alone(repo: git.GitRepo) -> contextlib.AbstractContextManager[None]:
-    """Git's list of work trees has no lock of its own: those of nbledger's processes come and go one after the other."""
-    return files.lock(repo.common_dir / "nbledger" / "worktrees.lock", _PATIENCE, "Git's list of work trees")
+    """Git's list of work trees has no lock of its own: those of nbledger's processes come and go one after the other. The file
+    stays; it is not named ``*.lock``, which in Git's folder means a command that was cut short.
+    """
+    return files.lock(repo.common_dir / "nbledger" / "worktrees", _PATIENCE, "Git's list of work trees")
 
 
 def _entry(repo: git.GitRepo, place: Path) -> Path | None:

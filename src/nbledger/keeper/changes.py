@@ -18,7 +18,7 @@ PARTS = ("state", "runs", "models", "pipeline", "jobs")
 _lock = threading.Lock()
 _version = time.time_ns() // 1_000_000
 _watchers: list[Subscription] = []
-_serving = False
+_serving = _over = False
 
 
 class Subscription:
@@ -70,8 +70,8 @@ def next_version() -> int:
 
 def serve() -> None:
     """This process is a keeper: it lives on after a call is answered."""
-    global _serving
-    _serving = True
+    global _serving, _over
+    _serving, _over = True, False
 
 
 def serving() -> bool:
@@ -100,6 +100,7 @@ def subscribed(project: Project) -> Iterator[Subscription]:
     made = Subscription(project)
     with _lock:
         _watchers.append(made)
+        made.closed = _over
     try:
         yield made
     finally:
@@ -115,8 +116,10 @@ def watched() -> int:
 
 
 def close() -> None:
-    """End every subscription: the keeper stops."""
+    """End every subscription, and those that still come: the keeper stops."""
+    global _over
     with _lock:
+        _over = True
         for watcher in _watchers:
             watcher.closed = True
             watcher.ring()

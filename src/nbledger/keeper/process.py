@@ -98,6 +98,7 @@ class Keeper:
         finally:
             changes.close()
             endpoint.withdraw(self.project, pid)
+            self._admit_the_last(server)
             server.close()
             jobs.close()
             with self._counting:
@@ -114,16 +115,25 @@ class Keeper:
         waits = trust.trusted(self.project) and any(journals.pending(self.project))
         return time.monotonic() - self.touched > minutes * 60 and not waits
 
+    def _admit_the_last(self, server: socket.socket) -> None:
+        """Answer those who called before the endpoint was withdrawn and were not listened to yet."""
+        server.settimeout(0)
+        with contextlib.suppress(OSError):  # nobody is left
+            while True:
+                self._admit(server.accept()[0])
+
     def _admit(self, connection: socket.socket) -> None:
-        """Give the connection a thread of its own, if it may have one."""
+        """Give the connection a thread of its own, if it may have one. From now on the keeper does not end before it."""
         try:
             self._reception.enter(connection)
         except LedgerError as err:
             reception.refuse(connection, err)
             return
         try:
+            self._count(1)
             threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
         except RuntimeError:  # the system gives no more threads
+            self._count(-1)
             self._reception.leave()
             reception.refuse(connection, Busy("the keeper can begin no more work", "try again in a moment"))
 
@@ -146,6 +156,12 @@ class Keeper:
                 reception.dismiss(connection)
         finally:
             self._reception.leave()
+            self._count(-1)
+
+    def _count(self, change: int) -> None:
+        with self._counting:
+            self._calls += change
+            self._counting.notify_all()
 
     def _asked_about(self, request: dict[str, Any]) -> Project:
         """This keeper's project, with the store and from the work tree that the request names."""
@@ -179,14 +195,9 @@ class Keeper:
             with contextlib.suppress(OSError):
                 connection.sendall(json.dumps({"progress": [done, total, text]}).encode() + b"\n")
 
-        with self._counting:
-            self._calls += 1
         try:
             return calls.text(calls.perform(self._asked_about(request), name, args, progress))
         finally:
-            with self._counting:
-                self._calls -= 1
-                self._counting.notify_all()
             self.touched = time.monotonic()
 
     def _publish_loop(self) -> None:

@@ -78,9 +78,8 @@ def backup() -> str:
     with alone():
         for leftover in FOLDER.glob(".*.part"):
             shutil.rmtree(leftover, ignore_errors=True)
-        name = dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H-%M-%SZ")
-        if name in backups():
-            raise Failed(f"{name} is there already")
+        while (name := dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H-%M-%SZ")) in backups():
+            time.sleep(0.1)  # the last one was made in this very second
         draft = FOLDER / f".{name}.part"
         try:
             draft.mkdir(mode=0o700)
