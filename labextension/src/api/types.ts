@@ -81,9 +81,9 @@ export interface ICode {
 export interface IData {
   readonly changed: readonly string[];
   readonly missing: readonly string[];
-  /** Data versions that the default remote does not hold; empty while it was not asked (`pushed_known` false). */
   /** Git has moved on from them (a plain `git pull`, a switch), and nobody brought the data. */
   readonly older?: readonly string[];
+  /** Data versions that the default remote does not hold; empty while it was not asked (`pushed_known` false). */
   readonly not_pushed: readonly string[];
   readonly pushed_known: boolean;
   readonly untracked_inputs: readonly string[];
