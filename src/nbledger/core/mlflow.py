@@ -266,7 +266,7 @@ def _looking(api: MlflowClient, project: Project) -> MlflowClient:
 
     def within(ask: Callable[..., Any]) -> Callable[..., Any]:
         def asked(run_id: str, *words: Any, **options: Any) -> Any:
-            _refuse_elsewhere(project, str(api.get_run(run_id).info.artifact_uri))
+            refuse_elsewhere(project, str(api.get_run(run_id).info.artifact_uri))
             return ask(run_id, *words, **options)
 
         return asked
@@ -277,7 +277,7 @@ def _looking(api: MlflowClient, project: Project) -> MlflowClient:
     return api
 
 
-def _refuse_elsewhere(project: Project, place: str) -> None:
+def refuse_elsewhere(project: Project, place: str) -> None:
     """A store that came with a project may say that artifacts are anywhere, on this machine or on another."""
     if project.scratch or trust.trusted(project):
         return
@@ -482,7 +482,7 @@ def artifact_folder(project: Project, run_id: str, place: str, kept: Path | None
     uri = project.tracking_uri
     with _translated(uri):
         where = str(api.get_run(run_id).info.artifact_uri)
-    _refuse_elsewhere(project, where)
+    refuse_elsewhere(project, where)
     parts = urllib.parse.urlsplit(where)
     if parts.scheme in ("", "file"):
         folder = Path(urllib.parse.unquote(parts.path)) / place
