@@ -108,6 +108,10 @@ def test_experiment(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("snapshot_max_mb = -0.5", "a number"),
         ("ignore_inputs = [1]", "a list of strings"),
         ("tracking_uri = ' '", "a non-empty string"),
+        ("gates = 1", "not tables by name"),
+        ("[gates]\nif = 'x > 1'", "not tables by name: [gates.NAME]"),
+        ("models = ['wine']", "not tables by name: [models.NAME]"),
+        ("drift = true", "not a table"),
         ("= 1", "not valid TOML"),
     ],
 )
@@ -116,6 +120,19 @@ def test_settings_say_what_is_wrong(project: Path, text: str, said: str) -> None
     with pytest.raises(UsageError) as err:
         find()
     assert said in str(err.value) and ".nbledger.toml" in str(err.value)
+
+
+def test_tables_are_joined_entry_by_entry(project: Path) -> None:
+    assert (find().settings.gates, find().settings.models, find().settings.drift) == ({}, {}, {})
+    (project / "pyproject.toml").write_text(
+        "[tool.nbledger.gates.a]\nif = 'x > 1'\nmin_rows = 2\n[tool.nbledger.gates.b]\nif = 'y > 1'\n"
+    )
+    (project / ".nbledger.toml").write_text(
+        "[gates.a]\nif = 'x > 2'\n[models.'wine ü']\ngate = 'a'\n[drift]\nshare = 0.5\n"
+    )
+    found = find().settings
+    assert found.gates == {"a": {"if": "x > 2"}, "b": {"if": "y > 1"}}
+    assert (found.models, found.drift) == ({"wine ü": {"gate": "a"}}, {"share": 0.5})
 
 
 def test_a_pyproject_of_others_is_no_concern(project: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,8 @@ class Settings:
     ``large_file_mb``: a file above this size is not committed to Git without being asked about.
     ``snapshot_secrets``: untracked files that a snapshot holds although their names are those of keys and passwords.
     ``pre_push_hook``: ``join`` sets up the hook that refuses a push of commits whose data nobody else could get.
+    ``gates``: tables by name of what a promotion demands, ``models``: tables by registered model (``core.gates`` reads
+    both); ``drift``: thresholds.
     """
 
     tracking_uri: str | None = None
@@ -40,6 +43,9 @@ class Settings:
     ignore_inputs: tuple[str, ...] = ()
     snapshot_secrets: tuple[str, ...] = ()
     pre_push_hook: bool = False
+    gates: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    models: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    drift: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True)
@@ -246,11 +252,21 @@ def _settings(here: Path, root: Path) -> Settings:
     values: dict[str, Any] = {}
     around = dvcexp.outer(root)
     for folder in (*((around,) if around else ()), *reversed(_upward(here, root))):
-        values |= _validated(_pyproject_table(folder) or {}, folder / "pyproject.toml")
+        _over(values, _validated(_pyproject_table(folder) or {}, folder / "pyproject.toml"))
         own = folder / ".nbledger.toml"
         if own.is_file():
-            values |= _validated(_toml(own), own)
+            _over(values, _validated(_toml(own), own))
     return Settings(**values)
+
+
+def _over(values: dict[str, Any], nearer: dict[str, Any]) -> None:
+    """What a nearer file says wins key by key, in a table entry by entry."""
+    for name, value in nearer.items():
+        values[name] = {**values.get(name, {}), **value} if isinstance(value, dict) else value
+
+
+_NAMED = ("gates", "models")
+_KINDS = {"bool": "true or false", "float": "a number ≥ 0", "tuple": "a list of strings", "Mapping": "a table"}
 
 
 def _validated(table: dict[str, Any], source: Path) -> dict[str, Any]:
@@ -269,12 +285,13 @@ def _validated(table: dict[str, Any], source: Path) -> dict[str, Any]:
             good = isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
         elif kind.startswith("tuple"):
             good = isinstance(value, list) and all(isinstance(v, str) for v in value)
+        elif kind.startswith("Mapping"):
+            good = isinstance(value, dict) and (name not in _NAMED or all(isinstance(v, dict) for v in value.values()))
         else:
             good = isinstance(value, str) and bool(value.strip())
         if not good:
-            wanted = {"bool": "true or false", "float": "a number ≥ 0"}.get(
-                kind, "a list of strings" if kind.startswith("tuple") else "a non-empty string"
-            )
+            wanted = _KINDS.get(kind.partition("[")[0], "a non-empty string")
+            wanted = f"tables by name: [{name}.NAME]" if name in _NAMED else wanted
             raise UsageError(f"{source}: {key} = {value!r} is not {wanted}", "mend that line")
         out[name] = tuple(value) if isinstance(value, list) else value
     return out
