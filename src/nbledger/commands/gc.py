@@ -13,6 +13,7 @@ from nbledger.commands.answer import Answer, Face
 from nbledger.commands.shared import ask, json_option
 from nbledger.core import gcledger
 from nbledger.core.errors import Refused
+from nbledger.core.wording import counted
 from nbledger.keeper.calls import encode
 
 _SCOPES = ("workspace", "branches", "tags", "commits")
@@ -90,18 +91,18 @@ def _said(found: dict[str, Any]) -> str:
     lines = []
     if found["runs"]:
         lines.append(
-            f"{_count(len(found['runs']), 'run')} that the store has no more: "
-            f"{_count(found['snapshots'], 'snapshot') if found['ledger'] is None else 'their snapshots'} of code {verb}"
+            f"{counted(len(found['runs']), 'run')} that the store has no more: "
+            f"{counted(found['snapshots'], 'snapshot') if found['ledger'] is None else 'their snapshots'} of code {verb}"
         )
     if found["ledger"] is not None and not _nothing(found):
         lines += _let_go(found, verb)
     cache, remote = found["cache"], found["remote"]
     if cache["objects"] or found["links"]:
-        links = f", {_count(found['links'], 'link')} of kept data" if found["links"] else ""
-        lines.append(f"cache: {_count(cache['objects'], 'object')} {verb}{links} ({text.size(cache['bytes'])})")
+        links = f", {counted(found['links'], 'link')} of kept data" if found["links"] else ""
+        lines.append(f"cache: {counted(cache['objects'], 'object')} {verb}{links} ({text.size(cache['bytes'])})")
     if remote is not None:
         lines.append(
-            f"remote {found['remote_name']}: {_count(remote['objects'], 'object')} {verb} "
+            f"remote {found['remote_name']}: {counted(remote['objects'], 'object')} {verb} "
             f"({text.size(remote['bytes'])}); what others need and this clone does not know goes with them"
         )
     if _nothing(found):
@@ -110,10 +111,10 @@ def _said(found: dict[str, Any]) -> str:
             lines = ["nothing to remove: what is kept needs everything that is here"]
     if found["unknown"]:
         lines.append(
-            f"note: of {_count(len(found['unknown']), 'folder version')} the list of files is not in the cache"
+            f"note: of {counted(len(found['unknown']), 'folder version')} the list of files is not in the cache"
         )
     kept = found["kept"]
-    return "\n".join([*lines, f"kept: {_count(kept['objects'], 'object')} ({text.size(kept['bytes'])})"])
+    return "\n".join([*lines, f"kept: {counted(kept['objects'], 'object')} ({text.size(kept['bytes'])})"])
 
 
 _PLACES = {
@@ -131,15 +132,15 @@ def _let_go(found: dict[str, Any], verb: str) -> list[str]:
     lines = [_runs(ledger, found["snapshots"])] if ledger["runs"] else []
     if found["snapshots"]:
         size = "" if ledger["git"] is None else f", {text.size(ledger['git'])} of Git's objects (git gc frees them)"
-        lines.append(f"{_count(found['snapshots'], 'snapshot')} of code {verb}{size}")
+        lines.append(f"{counted(found['snapshots'], 'snapshot')} of code {verb}{size}")
         lines += _only_here(ledger, found["snapshots"])
     if ledger["there"]:
-        lines.append(f"{ledger['git_remote']}: {_count(ledger['there'], 'snapshot')} {verb}, for everybody")
+        lines.append(f"{ledger['git_remote']}: {counted(ledger['there'], 'snapshot')} {verb}, for everybody")
     if ledger["cluster"]:
-        lines.append(f"{_count(ledger['cluster'], 'snapshot')} for workers of a cluster {verb}")
+        lines.append(f"{counted(ledger['cluster'], 'snapshot')} for workers of a cluster {verb}")
     for kind, amount in ledger["places"].items():
         one, many = _PLACES[kind]
-        lines.append(f"{_count(amount['objects'], one, many)} {verb} ({text.size(amount['bytes'])})")
+        lines.append(f"{counted(amount['objects'], one, many)} {verb} ({text.size(amount['bytes'])})")
     shown = [path for path in ledger["paths"] if "/reproduced/" in path][:5]
     return [*lines, *(f"  {path}" for path in shown)]
 
@@ -159,7 +160,7 @@ def _only_here(ledger: dict[str, Any], snapshots: int) -> list[str]:
 def _runs(ledger: dict[str, Any], snapshots: int) -> str:
     kept = ", ".join(f"{count:,} {reason}" for reason, count in ledger["kept"].items())
     whole = ledger["whole"] - len(ledger["runs"])
-    stays = f"{whole:,} of {_count(ledger['whole'], 'run')} {'stays' if whole == 1 else 'stay'} whole"
+    stays = f"{whole:,} of {counted(ledger['whole'], 'run')} {'stays' if whole == 1 else 'stay'} whole"
     others = "the other keeps its" if len(ledger["runs"]) == 1 else "the others keep their"
     without = f" without {ledger['git_remote']}" if _elsewhere(ledger, snapshots) else ""
     return f"{stays}{f' ({kept})' if kept else ''}; {others} numbers and cannot be reproduced here any more{without}"
@@ -169,7 +170,3 @@ def _elsewhere(ledger: dict[str, Any], snapshots: int) -> bool:
     """Whether the Git remote still has snapshots of what goes here."""
     only = ledger["only_here"]
     return bool(ledger["git_remote"]) and only is not None and only + ledger["there"] < snapshots
-
-
-def _count(amount: int, word: str, words: str = "") -> str:
-    return f"{amount:,} {word if amount == 1 else words or f'{word}s'}"

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from nbledger.commands.text import clip, number
 from nbledger.core.verdict import DIFFERENT, IDENTICAL, NOT_RESTORABLE, WITHIN, MetricPair
+from nbledger.core.wording import counted
 from nbledger.keeper.reproduce import Reproduction
 
 _MOST = 40
@@ -28,21 +29,17 @@ def _standing(found: Reproduction) -> str:
     parts = []
     if found.metrics:
         equal = sum(pair.equal for pair in found.metrics.values())
-        parts.append(f"{equal} of {_count(len(found.metrics), 'metric')} bit-equal")
+        parts.append(f"{equal} of {counted(len(found.metrics), 'metric')} bit-equal")
     if found.outputs:
         equal = sum(pair.equal for pair in found.outputs)
-        parts.append(f"{equal} of {_count(len(found.outputs), 'output file')} the same")
+        parts.append(f"{equal} of {counted(len(found.outputs), 'output file')} the same")
     if found.compared and found.compared.texts:
-        parts.append(f"the text of {_count(found.compared.texts, 'cell')} compared")
+        parts.append(f"the text of {counted(found.compared.texts, 'cell')} compared")
     if found.compared and found.compared.pictures:
         equal = found.compared.pictures_equal
-        parts.append(f"{equal} of {_count(found.compared.pictures, 'picture')} the same, which does not count")
-    parts.append(f"{_count(found.cells, 'cell')} executed" + (f" {found.times} times" if found.times > 1 else ""))
+        parts.append(f"{equal} of {counted(found.compared.pictures, 'picture')} the same, which does not count")
+    parts.append(f"{counted(found.cells, 'cell')} executed" + (f" {found.times} times" if found.times > 1 else ""))
     return f" ({', '.join(parts)})"
-
-
-def _count(amount: int, word: str) -> str:
-    return f"{amount} {word}{'' if amount == 1 else 's'}"
 
 
 def reproduction(found: Reproduction) -> str:

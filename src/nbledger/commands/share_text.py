@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from nbledger.core.wording import counted
+
 if TYPE_CHECKING:
     from nbledger.core.records import Preview
 
@@ -13,15 +15,15 @@ def pushed(done: Mapping[str, Any]) -> str:
     """One line for commits and snapshots, one for data, then the notes, then what others cannot restore."""
     lines = []
     if done["remote"]:
-        what = [_count(done["commits"], "commit")] if done["commits"] else []
-        what += [_count(done["tags"], "tag")] if done["tags"] else []
-        what += [f"snapshots of {_count(done['runs'], 'run')}"] if done["runs"] else []
+        what = [counted(done["commits"], "commit")] if done["commits"] else []
+        what += [counted(done["tags"], "tag")] if done["tags"] else []
+        what += [f"snapshots of {counted(done['runs'], 'run')}"] if done["runs"] else []
         sent = f"pushed {_and(what)}: {done['branch']} → {done['remote']}"
         lines.append(sent if what else f"{done['remote']} has all of {done['branch']} already")
         if done["upstream"]:
             lines.append(f"{done['remote']}/{done['branch']} is the upstream of {done['branch']} now")
     lines.append(
-        f"pushed {_count(done['data'], 'data file')}" if done["data"] else "no data were missing in the data remote"
+        f"pushed {counted(done['data'], 'data file')}" if done["data"] else "no data were missing in the data remote"
     )
     lines += done["notes"]
     if done["gaps"]:
@@ -38,15 +40,15 @@ def _and(what: list[str]) -> str:
 def pulled(done: Mapping[str, Any]) -> str:
     lines = []
     if done["remote"]:
-        what = [_count(done["commits"], "commit")] if done["commits"] else []
-        what += [f"snapshots of {_count(done['runs'], 'run')}"] if done["runs"] else []
+        what = [counted(done["commits"], "commit")] if done["commits"] else []
+        what += [f"snapshots of {counted(done['runs'], 'run')}"] if done["runs"] else []
         words = f"pulled {' and '.join(what)}" if what else "up to date"
         lines.append(f"{words}: {done['branch']} ← {done['remote']}")
     data = done["data"]
     more = f" and {len(data) - 5} more" if len(data) > 5 else ""
     lines.append(f"data brought: {', '.join(data[:5])}{more}" if data else "no data were missing")
     if done["objects"]:
-        lines.append(f"into the cache, of other versions: {_count(done['objects'], 'data object')}")
+        lines.append(f"into the cache, of other versions: {counted(done['objects'], 'data object')}")
     return "\n".join([*lines, *done["notes"]])
 
 
@@ -55,7 +57,3 @@ def foreseen(found: Preview) -> str:
     if found.overwrites:
         lines += ["replaced in the work tree:", *(f"  {line}" for line in found.overwrites)]
     return "\n".join(lines)
-
-
-def _count(count: int, what: str) -> str:
-    return f"{count:,} {what}{'' if count == 1 else 's'}"

@@ -10,6 +10,7 @@ from pathlib import Path
 from nbledger.core import contents, dvcfiles, git, gitlog, notebookclean, pointers
 from nbledger.core.errors import LedgerError
 from nbledger.core.project import Project
+from nbledger.core.wording import some
 
 _MARK = re.compile(r"^(`<{7,}` |<{7,} )", re.MULTILINE)
 _END = re.compile(r"^(`>{7,}`|>{7,} )", re.MULTILINE)
@@ -56,7 +57,9 @@ def sent(repo: git.GitRepo, old: str | None, new: str) -> list[str]:
 
 
 def _cells(numbers: Sequence[int]) -> str:
-    return f"cell{'s' if len(numbers) > 1 else ''} {_some([str(number) for number in numbers])}" if numbers else ""
+    return (
+        f"cell{'s' if len(numbers) > 1 else ''} {some([str(number) for number in numbers], _NAMED)}" if numbers else ""
+    )
 
 
 def unmerged(repo: git.GitRepo) -> dict[str, dict[int, str]]:
@@ -104,12 +107,8 @@ def _pointer(project: Project, repo: git.GitRepo, path: str, stages: dict[int, s
             for key in sorted({*left, *right})
             if left.get(key) != right.get(key) and (was or {}).get(key) not in (left.get(key), right.get(key))
         ]
-        what = f": both sides changed {_some(both)}" if both else ""
+        what = f": both sides changed {some(both, _NAMED)}" if both else ""
     return (
         f"{path} is in conflict{what}. git add {path} keeps what it says now (the rest of both sides is joined in it), "
         f"git checkout --theirs {path} takes the whole folder as theirs was"
     )
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")

@@ -35,6 +35,7 @@ from nbledger.core.dvcfiles import Out
 from nbledger.core.errors import LedgerError, UsageError
 from nbledger.core.gitremote import LEDGER_REFS
 from nbledger.core.project import Project, find, find_anyhow
+from nbledger.core.wording import counted, some
 
 State = Literal["ready", "left out", "open", "failed"]
 Progress = Callable[[int, int, str], None]
@@ -231,7 +232,7 @@ def _data(project: Project, asked: bool) -> Step | None:
         return Step(
             "data", "ready", f"all {_count(len(outs), 'output')} are here" if outs else "the present state has none"
         )
-    names = _some([out.path for out in wanted])
+    names = some([out.path for out in wanted])
     size = sum(out.size for out in wanted)
     if not asked:
         return Step("data", "left out", f"not brought (--no-data): {names}", "nbledger pull")
@@ -342,10 +343,6 @@ def _quoted(path: Path) -> str:
     return shlex.quote(str(path))
 
 
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-
-
 def _size(count: int) -> str:
     value = float(count)
     for unit in ("B", "kB", "MB", "GB"):
@@ -356,4 +353,4 @@ def _size(count: int) -> str:
 
 
 def _count(count: int, what: str) -> str:
-    return f"{count:,} {what}{'' if count == 1 else 's'}" if count else ""
+    return counted(count, what) if count else ""

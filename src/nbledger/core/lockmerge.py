@@ -13,6 +13,7 @@ from typing import Any
 
 from nbledger.core import dvcfiles, files
 from nbledger.core.dvcfiles import Damaged
+from nbledger.core.wording import some
 
 
 def merge(base: Path, ours: Path, theirs: Path, path: str) -> tuple[bool, list[str]]:
@@ -63,21 +64,17 @@ def _differing(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> str:
         hashes = [{str(e.get("path")): e.get("md5") for e in side.get(kind) or []} for side in (ours, theirs)]
         names = [name for name in dict.fromkeys((*hashes[0], *hashes[1])) if hashes[0].get(name) != hashes[1].get(name)]
         if names:
-            found.append(f"{words} another {_some(names)}")
+            found.append(f"{words} another {some(names, 4)}")
     values = [
         {f"{file}:{k}": v for file, table in (side.get("params") or {}).items() for k, v in (table or {}).items()}
         for side in (ours, theirs)
     ]
     names = [name for name in dict.fromkeys((*values[0], *values[1])) if values[0].get(name) != values[1].get(name)]
     if names:
-        found.append(f"had another {_some(names)}")
+        found.append(f"had another {some(names, 4)}")
     if ours.get("cmd") != theirs.get("cmd"):
         found.append("had another command")
     return f"both sides ran it, and theirs {', '.join(found)}" if found else "both sides ran it"
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
 
 
 def _read(place: Path) -> MutableMapping[str, Any]:

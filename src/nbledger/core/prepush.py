@@ -15,12 +15,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nbledger.core import dvcremote, git, gitlog, gitremote, needs, restorable, trust, whereabouts
+from nbledger.core import dvcremote, git, gitlog, gitremote, needs, trust, whereabouts
 from nbledger.core.errors import LedgerError, Refused
 from nbledger.core.files import write_atomic
 from nbledger.core.git import GitRepo
 from nbledger.core.project import Project, find
 from nbledger.core.whereabouts import NO_REMOTE, Found
+from nbledger.core.wording import some
 
 NAME = "pre-push"
 _KEPT = f"{NAME}.before-nbledger"
@@ -290,7 +291,7 @@ def told(project: Project, verdict: Verdict) -> list[str]:
         lines += [*shown, *([f"  … and {len(verdict.found) - 20:,} more"] if len(verdict.found) > 20 else [])]
         lines.append(_hint(verdict.found))
     elif verdict.remade:
-        names = restorable.some([one.need.path for one in verdict.remade])
+        names = some([one.need.path for one in verdict.remade], 3)
         lines.append(
             f"nbledger: outputs of stages that are in no remote, and can be made again (nbledger repro): {names}"
         )
@@ -302,7 +303,7 @@ def _line(one: Found) -> str:
     if one.lost == (path,):
         return f"{path}: nor are they here; {where}"
     if one.lost:
-        return f"{path}: {len(one.lost):,} of {one.files:,} files are not here either ({restorable.some(one.lost)}); {where}"
+        return f"{path}: {len(one.lost):,} of {one.files:,} files are not here either ({some(one.lost, 3)}); {where}"
     if one.why and one.why != NO_REMOTE:
         return f"{path}: {one.why}; {where}"
     if one.files > 1:

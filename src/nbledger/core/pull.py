@@ -36,6 +36,7 @@ from nbledger.core.elsedata import Scope
 from nbledger.core.errors import LedgerError, Refused, UsageError, nearest
 from nbledger.core.gitremote import LEDGER_REFS, Route
 from nbledger.core.project import Project
+from nbledger.core.wording import counted, some
 
 Progress = Callable[[int, int, str], None]
 _NAMED = 12
@@ -169,7 +170,7 @@ def _refuse_overlap(repo: git.GitRepo, changed: dict[str, str]) -> None:
     both = sorted(path for path in (*mine, *untracked) if path in changed)
     if both:
         raise Refused(
-            f"changed here and there: {_some(both)}",
+            f"changed here and there: {some(both)}",
             "commit them (nbledger checkpoint), then git pull --rebase joins both; or put yours aside",
         )
     folders = {f"{path}/" for path in changed}
@@ -177,7 +178,7 @@ def _refuse_overlap(repo: git.GitRepo, changed: dict[str, str]) -> None:
     # what is ignored Git would overwrite without a word
     in_the_way |= {path for path, kind in changed.items() if kind == "A" and os.path.lexists(repo.root / path)}
     if in_the_way:
-        raise Refused(f"in the way of what is pulled: {_some(sorted(in_the_way))}", "move them, then pull again")
+        raise Refused(f"in the way of what is pulled: {some(sorted(in_the_way))}", "move them, then pull again")
 
 
 def _refuse_lost_data(project: Project, changed: set[str]) -> list[str]:
@@ -257,18 +258,18 @@ def told(asked: Plan) -> list[str]:
         if asked.commit is None:
             lines.append(f"commits: {asked.route.branch} has all of {where}")
         else:
-            lines.append(f"{_count(asked.count, 'commit')} of {where} → {asked.route.branch}, fast-forward")
+            lines.append(f"{counted(asked.count, 'commit')} of {where} → {asked.route.branch}, fast-forward")
             lines += [f"  {line}" for line in asked.commits]
             if asked.count > len(asked.commits):
                 lines.append(f"  … and {asked.count - len(asked.commits)} more")
         if asked.runs:
-            lines.append(f"snapshots of {_count(asked.runs, 'run')} ← {asked.route.remote} (refs/nbledger/)")
+            lines.append(f"snapshots of {counted(asked.runs, 'run')} ← {asked.route.remote} (refs/nbledger/)")
     if asked.data:
-        lines.append(f"data that the state then needs: {_some(asked.data)}")
+        lines.append(f"data that the state then needs: {some(asked.data)}")
     if asked.more:
-        lines.append(f"{_count(asked.more, 'other version')} of data → the cache")
+        lines.append(f"{counted(asked.more, 'other version')} of data → the cache")
     if asked.left:
-        lines.append(f"not brought, since you named others: {_some(asked.left)}")
+        lines.append(f"not brought, since you named others: {some(asked.left)}")
     return [*lines, *asked.notes]
 
 
@@ -345,7 +346,7 @@ def _data(project: Project, asked: Plan, wanted: Wanted, notes: list[str]) -> tu
     chosen = [out for out in outs if not wanted.paths or _chosen(out.path, wanted.paths)]
     if len(chosen) < len(outs):
         notes.append(
-            f"not brought, since you named others: {_some(sorted({o.path for o in outs} - {o.path for o in chosen}))}"
+            f"not brought, since you named others: {some(sorted({o.path for o in outs} - {o.path for o in chosen}))}"
         )
     if dvcremote.default_remote(project) is None:
         chosen = _at_hand(project, chosen, notes)
@@ -363,7 +364,7 @@ def _data(project: Project, asked: Plan, wanted: Wanted, notes: list[str]) -> tu
         raise type(err)(f"{before}{err.message}", err.hint) from err
     if len(whole) < len(parts):
         lacking = [out for name, out in parts.items() if name not in whole]
-        cause = problem or Refused(f"not brought: {_some([out.path for out in lacking])}", "dvc pull shows more")
+        cause = problem or Refused(f"not brought: {some([out.path for out in lacking])}", "dvc pull shows more")
         raise elsedata.explained(project, elsedata.lost(project, lacking), cause, before)
     _left(project, [out for out in outs if out.path not in parts])
     return (*parts, *catchup.removed(project, [path for path, (_, md5) in older.items() if md5 is None]))
@@ -429,22 +430,13 @@ def _at_hand(project: Project, outs: Sequence[Out], notes: list[str]) -> list[Ou
     found = [out for out in outs if here.has(Row(out.path, out.md5, out.size, out.nfiles, True, out.legacy))]
     if len(found) < len(outs):
         lacking = sorted({out.path for out in outs} - {out.path for out in found})
-        notes.append(f"not brought, for want of a default data remote: {_some(lacking)}")
+        notes.append(f"not brought, for want of a default data remote: {some(lacking)}")
     return found
 
 
 def _more(project: Project, wanted: Wanted, notes: list[str]) -> int:
     count, left = elsedata.bring(project, wanted.scopes)
     if left:
-        named = _some(sorted({f"{need.path} (of {need.where})" for need in left}))
+        named = some(sorted({f"{need.path} (of {need.where})" for need in left}))
         notes.append(f"in no remote, so not brought: {named}")
     return count
-
-
-def _some(names: Iterable[str]) -> str:
-    listed = list(names)
-    return ", ".join(listed[:5]) + (f" and {len(listed) - 5} more" if len(listed) > 5 else "")
-
-
-def _count(count: int, what: str) -> str:
-    return f"{count:,} {what}{'' if count == 1 else 's'}"

@@ -30,6 +30,7 @@ from nbledger.core.needs import Need
 from nbledger.core.project import Project
 from nbledger.core.restorable import Gap
 from nbledger.core.whereabouts import Found
+from nbledger.core.wording import counted, some
 
 Progress = Callable[[int, int, str], None]
 _NAMED = 12
@@ -165,7 +166,7 @@ def _data(project: Project, asked: Plan, wanted: Wanted, there: _There) -> Plan:
     found = whereabouts.look(project, list(every.values()), inside=lambda need: need.version in sent)
     lost = [one for one in found if one.lost and not one.why and not one.need.made and one.need.version in brought]
     if lost and asked.route is not None and not wanted.allow_missing:
-        named = restorable.some([f"{one.need.path} (in {one.need.where})" for one in lost])
+        named = some([f"{one.need.path} (in {one.need.where})" for one in lost], 3)
         raise Refused(
             f"data that your commits name are neither here nor in the remote: {named}",
             "track them again where the bytes are, or fetch them; --allow-missing pushes the commits without them",
@@ -224,19 +225,17 @@ def told(asked: Plan) -> list[str]:
     if asked.store is not None:
         name, url = asked.store
         what = (
-            f"data: {_some(asked.data)}"
-            if asked.data
-            else "data: nothing that the present state needs is missing there"
+            f"data: {some(asked.data)}" if asked.data else "data: nothing that the present state needs is missing there"
         )
         lines.append(f"{what} → {name} ({url})")
         if asked.older:
-            lines.append(f"other versions, which commits or runs name: {_some(asked.older)} → {name}")
+            lines.append(f"other versions, which commits or runs name: {some(asked.older)} → {name}")
     if asked.route is not None:
         route = asked.route
         where = f"{route.remote}/{route.target.removeprefix('refs/heads/')} ({route.url})"
         new = " (a new branch there)" if asked.new_branch else ""
         if asked.count:
-            lines.append(f"{_count(asked.count, 'commit')} of {route.branch} → {where}{new}")
+            lines.append(f"{counted(asked.count, 'commit')} of {route.branch} → {where}{new}")
             lines += [f"  {line}" for line in asked.commits]
             if asked.count > len(asked.commits):
                 lines.append(f"  … and {asked.count - len(asked.commits)} more")
@@ -247,9 +246,9 @@ def told(asked: Plan) -> list[str]:
                 f"{route.remote}/{route.branch} becomes the upstream of {route.branch}: it has none, and there is one remote"
             )
         if asked.tags:
-            lines.append(f"tags: {_some([ref.removeprefix('refs/tags/') for ref in asked.tags])} → {route.remote}")
+            lines.append(f"tags: {some([ref.removeprefix('refs/tags/') for ref in asked.tags])} → {route.remote}")
         if asked.runs:
-            lines.append(f"snapshots of {_count(len(asked.runs), 'run')} → {route.remote} (refs/nbledger/)")
+            lines.append(f"snapshots of {counted(len(asked.runs), 'run')} → {route.remote} (refs/nbledger/)")
         lines += ["your pre-push hook runs"] if asked.hook and (asked.count or asked.runs or asked.tags) else []
         lines.append("nothing is overwritten there, nothing is forced")
     lines += asked.notes
@@ -329,19 +328,10 @@ def _send_commits(
         rejected = sorted(ref for ref in refs if results.get(ref, ("", ""))[0] == "!")
         if rejected:
             why = results[rejected[0]][1]
-            notes.append(f"{route.remote} rejected {_count(len(rejected), what)}: {why}")
+            notes.append(f"{route.remote} rejected {counted(len(rejected), what)}: {why}")
             gaps += restorable.of_snapshots(rejected) if refs is asked.runs else []
     return _arrived(results, asked.runs), _arrived(results, asked.tags)
 
 
 def _arrived(results: dict[str, tuple[str, str]], refs: Iterable[str]) -> int:
     return sum(1 for ref in refs if results.get(ref, ("!", ""))[0] in "* ")
-
-
-def _some(names: tuple[str, ...] | list[str]) -> str:
-    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return ", ".join(names[:5]) + more
-
-
-def _count(count: int, what: str) -> str:
-    return f"{count:,} {what}{'' if count == 1 else 's'}"

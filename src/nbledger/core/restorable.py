@@ -12,6 +12,7 @@ from nbledger.core.git import GitRepo
 from nbledger.core.needs import Need
 from nbledger.core.project import Project
 from nbledger.core.whereabouts import NO_REMOTE, Found
+from nbledger.core.wording import some
 
 _NAMED = 3
 _SHOWN = 20
@@ -46,14 +47,14 @@ def of_data(found: Iterable[Found]) -> list[Gap]:
         else:
             gaps.append(Gap("data", need.path, f"{need.where} names it, and it is not in the remote", "nbledger push"))
     if without:
-        gaps.append(Gap("data", some(sorted(without)), NO_REMOTE, "nbledger init --remote URL"))
+        gaps.append(Gap("data", some(sorted(without), _NAMED), NO_REMOTE, "nbledger init --remote URL"))
     return list(dict.fromkeys(gaps))
 
 
 def _lost(one: Found) -> str:
     if one.lost == (one.need.path,):
         return f"{one.need.path} ({one.need.md5[:10]})"
-    return f"{one.need.path} ({len(one.lost):,} of {one.files:,} files: {some(one.lost)})"
+    return f"{one.need.path} ({len(one.lost):,} of {one.files:,} files: {some(one.lost, _NAMED)})"
 
 
 def of_work_tree(project: Project) -> list[Gap]:
@@ -69,7 +70,12 @@ def of_work_tree(project: Project) -> list[Gap]:
         if paths := [path for path in (*changed, *new) if path not in loose]:
             count = f"{len(paths)} file{'' if len(paths) == 1 else 's'}"
             gaps.append(
-                Gap("code", f"{count} ({some(paths)})", "changed or new, and in no commit", "nbledger checkpoint")
+                Gap(
+                    "code",
+                    f"{count} ({some(paths, _NAMED)})",
+                    "changed or new, and in no commit",
+                    "nbledger checkpoint",
+                )
             )
     gaps += [Gap("input", path, "read by runs, and versioned by nothing", f"nbledger track {path}") for path in loose]
     return gaps
@@ -122,9 +128,3 @@ def told(gaps: Sequence[Gap]) -> list[str]:
     """One line each, the first twenty."""
     lines = [f"{gap.what}: {gap.why}" + (f" — {gap.hint}" if gap.hint else "") for gap in gaps[:_SHOWN]]
     return [*lines, *([f"… and {len(gaps) - _SHOWN:,} more"] if len(gaps) > _SHOWN else [])]
-
-
-def some(names: Sequence[str]) -> str:
-    """The first of these names."""
-    more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
-    return ", ".join(names[:_NAMED]) + more

@@ -19,6 +19,7 @@ from nbledger.core.defuse import names_of
 from nbledger.core.errors import Refused, UsageError
 from nbledger.core.record import ExecutedCell
 from nbledger.core.splitcells import Cell
+from nbledger.core.wording import some
 
 _FOLDER = 10
 """So many files of a stage in one folder are declared as the folder."""
@@ -253,7 +254,7 @@ class _Split:
                 yield from self._ties(part, own)
         outside = sorted({path for cell in self.cells for path in cell.seen.writes if path.startswith("/")})
         if outside:
-            yield f"{_some(outside)}: outside of the project, so no output of a stage"
+            yield f"{some(outside, _FEW)}: outside of the project, so no output of a stage"
         owners = {index for part in parts for index in part.own}
         for cell in self.cells:
             if cell.seen.outside and cell.index in owners:
@@ -268,11 +269,11 @@ class _Split:
             if len(needing) > 1:
                 made = sorted({path for sink in needing for path in _inside(self.cells[sink].seen.writes)})
                 passed = sorted(self._passed(at, needing))
-                what = f", which sets {_some(passed)}" if passed else ""
+                what = f", which sets {some(passed, _FEW)}" if passed else ""
                 imports = syntax.imported_as(self.cells[at].source)
                 way = "write that to a file, and read it where it is needed"
                 way = "move its import to a cell of imports" if passed and set(passed) <= imports else way
-                yield f"{part.name} makes {_some(made)}: they need cell {self._told(at)}{what}. To make two stages of it, {way}"
+                yield f"{part.name} makes {some(made, _FEW)}: they need cell {self._told(at)}{what}. To make two stages of it, {way}"
                 break
         for path, writers in self.writers.items():
             if len(writers) > 1 and writers[0] in sinks:
@@ -316,11 +317,6 @@ def _inside(paths: Iterable[str]) -> list[str]:
 def _imported_as(path: str) -> str:
     folder, name = posixpath.split(path)
     return posixpath.basename(folder) if name == "__init__.py" else name.removesuffix(".py")
-
-
-def _some(items: Collection[str]) -> str:
-    found = list(items)
-    return ", ".join(found[:_FEW]) + (f" and {len(found) - _FEW} more" if len(found) > _FEW else "")
 
 
 # ── names ────────────────────────────────────────────────────────────────────────────────────────────────────

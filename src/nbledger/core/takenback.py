@@ -15,6 +15,7 @@ from nbledger.core import contents, datachange, git, gitlog
 from nbledger.core.errors import Refused
 from nbledger.core.gitlog import Logged
 from nbledger.core.project import Project
+from nbledger.core.wording import some
 
 MOST = 50
 """Commits of a pointer, and places where HEAD has been, that are looked at."""
@@ -222,5 +223,4 @@ def refusal(found: Sequence[Behind]) -> Refused:
 
 def _some(path: str, names: Iterable[str]) -> str:
     listed = [name for name in names if name] or [path]
-    more = f" and {len(listed) - _NAMED:,} more" if len(listed) > _NAMED else ""
-    return ", ".join(listed[:_NAMED]) + more
+    return some(listed, _NAMED)

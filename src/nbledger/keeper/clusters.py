@@ -11,7 +11,7 @@ import contextlib
 import statistics
 import threading
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
@@ -23,6 +23,7 @@ from nbledger.core.elsewhere import Elsewhere
 from nbledger.core.errors import LedgerError, Refused
 from nbledger.core.gitremote import Route
 from nbledger.core.project import Project
+from nbledger.core.wording import some
 from nbledger.keeper import claims, client, recorder, remote
 from nbledger.keeper import publish as publisher
 from nbledger.keeper.executor import Render, Say, Tell, Told, Work
@@ -110,11 +111,11 @@ def _require_data(project: Project) -> None:
     changed = dvc.data_status(project, outs).changed
     if changed:
         raise Refused(
-            f"changed since it was tracked, so that workers would get other data: {_some(changed)}",
+            f"changed since it was tracked, so that workers would get other data: {some(changed)}",
             f"nbledger track {changed[0]} --push",
         )
     if lacking := dvcremote.not_in_remote(project):
-        raise Refused(f"the data remote lacks {_some(lacking)}", "nbledger push")
+        raise Refused(f"the data remote lacks {some(lacking)}", "nbledger push")
 
 
 def _ready(
@@ -164,7 +165,7 @@ def _require_same(answers: Mapping[str, Any]) -> None:
         other.append(f"{address} has {there}")
     if other:
         raise Refused(
-            f"workers differ from this machine (nbledger {mine['version']} with Python {mine['python']}): {_some(other)}",
+            f"workers differ from this machine (nbledger {mine['version']} with Python {mine['python']}): {some(other)}",
             "install the same there",
         )
 
@@ -198,11 +199,6 @@ def _send(repo: git.GitRepo, name: str, ref: str, commit: str) -> None:
     flag, why = results.get(ref, ("!", "no answer"))
     if flag == "!":
         raise Refused(f"{name} rejected the snapshot: {why}", "ask who looks after that repository")
-
-
-def _some(names: Iterable[str]) -> str:
-    listed = list(names)
-    return ", ".join(listed[:5]) + (f" and {len(listed) - 5} more" if len(listed) > 5 else "")
 
 
 # ── the executor ─────────────────────────────────────────────────────────────────────────────────────────────

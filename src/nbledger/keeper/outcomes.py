@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from nbledger.core.wording import counted
+
 
 def said(kind: str, result: Any) -> str:
     """One line about the answer (as plain JSON) of a verb that did its work."""
@@ -13,10 +15,10 @@ def said(kind: str, result: Any) -> str:
         names = [gap["what"] for gap in result["gaps"]]
         more = f" and {len(names) - 2} more" if len(names) > 2 else ""
         lacking = f"; others cannot restore {', '.join(names[:2])}{more}" if names else ""
-        return _shared("pushed", result, _count(result["data"], "data file")) + lacking
+        return _shared("pushed", result, counted(result["data"], "data file")) + lacking
     if kind == "pull":
         data = result["data"]
-        return _shared("pulled", result, _count(len(data), "data set"))
+        return _shared("pulled", result, counted(len(data), "data set"))
     if result["verdict"]:
         return f"{result['name']}: {result['verdict']}"
     return f"{result['name']} is restored"
@@ -32,10 +34,6 @@ def _tracked(rows: Any) -> str:
 
 
 def _shared(verb: str, result: Any, data: str) -> str:
-    counts = [_count(result["commits"], "commit"), _count(result["runs"], "run"), data]
+    counts = [counted(result["commits"], "commit"), counted(result["runs"], "run"), data]
     what = [text for text in counts if not text.startswith("0 ")]
     return f"{verb} {', '.join(what)}" if what else "everything was there already"
-
-
-def _count(count: int, what: str) -> str:
-    return f"{count:,} {what}{'' if count == 1 else 's'}"

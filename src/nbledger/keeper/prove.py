@@ -21,6 +21,7 @@ from nbledger.core.project import Project
 from nbledger.core.proof import Attribution, Factor, Proof
 from nbledger.core.record import ExecutedCell, Record
 from nbledger.core.shapley import Coalition
+from nbledger.core.wording import some
 from nbledger.keeper.calls import Progress
 from nbledger.keeper.execute import Batch, execute
 
@@ -117,15 +118,11 @@ def _plan(project: Project, a: Record, b: Record, data: Mapping[str, Path]) -> P
     return Plan((_title(a), _title(b)), tuple(factors), 2 ** len(factors), tuple(notes))
 
 
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-
-
 def _data(a: Record, b: Record, data: Mapping[str, Path]) -> Factor | None:
     """Files that hold other bytes at the two runs, or are there at only one of them."""
     union = dict.fromkeys((*_read(a), *_read(b)))
     differ = [path for path in union if _bytes(data["a"] / path) != _bytes(data["b"] / path)]
-    return Factor((DATA,), _some(differ)) if differ else None
+    return Factor((DATA,), some(differ, 3)) if differ else None
 
 
 def _bytes(path: Path) -> str | None:
@@ -137,7 +134,7 @@ def _code(project: Project, a: Record, b: Record) -> Factor | None:
     changed = sum(x != y for x, y in zip_longest(ours, theirs))
     words = [f"{changed} cell{'s' if changed > 1 else ''}"] if changed else []
     modules = _changed_modules(project, a, b)
-    return Factor((CODE,), _some([*words, *modules])) if words or modules else None
+    return Factor((CODE,), some([*words, *modules], 3)) if words or modules else None
 
 
 def _skeleton(record: Record, other: Record) -> list[str]:
@@ -172,13 +169,13 @@ def _changed_modules(project: Project, a: Record, b: Record) -> list[str]:
 def _parameters(a: Record, b: Record) -> Factor | None:
     ours, theirs = _literals(a, b), _literals(b, a)
     differ = [f"{name} {ours[name]} → {theirs[name]}" for name in ours if ours[name] != theirs[name]]
-    return Factor((PARAMETER,), _some(differ)) if differ else None
+    return Factor((PARAMETER,), some(differ, 3)) if differ else None
 
 
 def _seeds(a: Record, b: Record) -> Factor | None:
     keys = [k for k in {**a.seeds, **b.seeds} if a.seeds.get(k) != b.seeds.get(k)]
     words = [f"{k} {a.seeds.get(k, 'not set')} → {b.seeds.get(k, 'not set')}" for k in keys]
-    return Factor((SEED,), _some(words)) if words else None
+    return Factor((SEED,), some(words, 3)) if words else None
 
 
 def _environment(a: Record, b: Record) -> Factor | None:
@@ -190,7 +187,7 @@ def _environment(a: Record, b: Record) -> Factor | None:
     differ = [f"{n} {ours.get(n, '–')} → {theirs.get(n, '–')}" for n in used if ours.get(n) != theirs.get(n)]
     if a.environment.python != b.environment.python:
         differ.insert(0, f"Python {a.environment.python} → {b.environment.python}")
-    return Factor((ENVIRONMENT,), _some(differ)) if differ else None
+    return Factor((ENVIRONMENT,), some(differ, 3)) if differ else None
 
 
 def _entangled(a: Record, b: Record, data: Mapping[str, Path], factors: list[Factor], notes: list[str]) -> list[Factor]:
