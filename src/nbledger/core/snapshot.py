@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from nbledger.core import dvcexp, files, git, secrets, submodules
+from nbledger.core import dvcexp, files, git, made, secrets, submodules
 from nbledger.core.errors import Busy, ToolFailed
 from nbledger.core.project import Project
 
@@ -26,7 +26,9 @@ _MANY = 2000
 
 @dataclass(frozen=True)
 class Snapshot:
-    """``commit`` holds the code as it was (HEAD itself when nothing differs); ``left_out`` what it does not hold."""
+    """``commit`` holds the code as it was (HEAD itself when nothing differs); ``left_out`` what it does not hold. What a
+    pipeline's stages have written to ``dvc.lock``, metrics and plots makes no code ``dirty``.
+    """
 
     commit: str | None
     head: str | None
@@ -76,15 +78,16 @@ def _capture(project: Project, repo: git.GitRepo, run_id: str, *, afresh: bool =
             _forget(folder)
         head = git.head(repo)
         tree, left_out = _tree(project, repo, folder)
-    dirty = tree != head.tree
+    differs = tree != head.tree
     commit = head.commit
-    if dirty or commit is None:
+    if differs or commit is None:
         commit = _commit(repo, tree, head.commit)
     ref = git.RUN_REFS + run_id
     git.update_ref(repo, ref, commit, "0" * len(commit))
     if dvcexp.outer(project.root) is not None:  # this repository goes when the experiment has ended
         specs = ("--no-tags", "--no-write-fetch-head", "--quiet", str(project.root), f"+{ref}:{ref}")
         git.call(project.home, "fetch", *specs)
+    dirty = differs and not made.only(project, repo, head.tree, tree)
     return Snapshot(commit, head.commit, head.branch, dirty, tuple(left_out), ref, git.operation(repo))
 
 

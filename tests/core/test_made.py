@@ -1,0 +1,79 @@
+"""What a pipeline writes into Git's work tree is no change of code; everything else is."""
+
+from __future__ import annotations
+
+import uuid
+from pathlib import Path
+
+import pytest
+
+from conftest import commit_all
+from nbledger.core import snapshot
+from nbledger.core.project import find
+
+YAML = """\
+stages:
+  train:
+    cmd: python train.py
+    deps: [train.py]
+    params: [lr]
+    outs: [made.py]
+    metrics:
+      - scores/metrics.json:
+          cache: false
+    plots:
+      - curve.csv:
+          cache: false
+"""
+
+
+@pytest.fixture
+def pipeline(project: Path) -> Path:
+    """A project whose pipeline has run once, all of it committed."""
+    files = {
+        "dvc.yaml": YAML,
+        "dvc.lock": "schema: '2.0'\nstages: {}\n",
+        "train.py": "print(1)\n",
+        "made.py": "a = 1\n",
+        "params.yaml": "lr: 0.1\n",
+        "scores/metrics.json": "{}\n",
+        "curve.csv": "x\n1\n",
+    }
+    for name, text in files.items():
+        (project / name).parent.mkdir(exist_ok=True)
+        (project / name).write_text(text)
+    commit_all(project)
+    return project
+
+
+def dirty(root: Path) -> bool:
+    return snapshot.capture(find(root), uuid.uuid4().hex).dirty
+
+
+def test_what_stages_write_makes_no_code_dirty(pipeline: Path) -> None:
+    assert not dirty(pipeline)
+    for name in ("dvc.lock", "scores/metrics.json", "curve.csv"):
+        (pipeline / name).write_text("other\n")
+        assert not dirty(pipeline), name
+    taken = snapshot.capture(find(pipeline), uuid.uuid4().hex)
+    assert taken.commit != taken.head  # the snapshot holds it all the same
+
+
+@pytest.mark.parametrize("name", ["train.py", "made.py", "params.yaml", "dvc.yaml", "new.txt"])
+def test_everything_else_does(pipeline: Path, name: str) -> None:
+    (pipeline / "dvc.lock").write_text("other\n")
+    (pipeline / name).write_text("stages: {}\n" if name == "dvc.yaml" else "other\n")
+    assert dirty(pipeline)
+
+
+def test_a_file_is_a_metrics_file_only_by_a_dvc_yaml_that_can_be_read(pipeline: Path) -> None:
+    (pipeline / "dvc.yaml").write_text("stages: [\n")
+    commit_all(pipeline)
+    (pipeline / "scores/metrics.json").write_text("other\n")
+    assert dirty(pipeline)
+
+
+def test_a_lock_counts_where_there_is_no_dvc_repository(pipeline: Path) -> None:
+    (pipeline / ".dvc" / "config").unlink()
+    (pipeline / "dvc.lock").write_text("other\n")
+    assert dirty(pipeline)
