@@ -6,7 +6,7 @@ import ast
 import inspect
 import json
 import re
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +86,8 @@ def test_every_setting_with_its_type_and_default() -> None:
     text = (DOCS / "settings.md").read_text().split("## Environment variables")[0]
     documented = {row[0].strip("`"): (row[1], row[2].strip("`")) for row in rows(text)}
     kinds = {"bool": "true or false", "float": "number", "tuple[str, ...]": "list of strings", "str | None": "string"}
-    shown: dict[Any, str] = {None: "none", True: "true", False: "false", (): "[]"}
+    kinds["Mapping[str, Any]"] = "table"
+    shown: dict[Any, str] = {None: "none", MISSING: "none", True: "true", False: "false", (): "[]"}
     actual = {
         f.name: (kinds[str(f.type)], str(f.default) if isinstance(f.default, float) else shown[f.default])
         for f in fields(Settings)
