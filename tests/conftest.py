@@ -18,7 +18,7 @@ import forked
 
 # Variables of the person's shell, editor or CI that would change what the tools under test do.
 LEAKY_PREFIXES = ("MLFLOW_", "JUPYTER", "IPYTHON", "DVC_", "GIT_", "NBLEDGER_", "PAPERMILL_", "XDG_")
-LEAKY = ("PYTHONDONTWRITEBYTECODE", "PYTHONSTARTUP", "PYTHONPATH", "AWS_PROFILE", "DATABRICKS_HOST")
+LEAKY = ("PYTHONDONTWRITEBYTECODE", "PYTHONSTARTUP", "PYTHONPATH", "AWS_PROFILE", "DATABRICKS_HOST", "CI")
 for _name in [name for name in os.environ if name.startswith(("MLFLOW_", "DVC_", "GIT_"))]:
     del os.environ[_name]  # fixtures of modules and sessions begin before any test has a home of its own
 

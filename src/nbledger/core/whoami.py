@@ -32,6 +32,11 @@ _SHARED = frozenset((*_OF_IMAGES, *_OF_CLOUDS))
 """Logins that images and clouds give to everybody."""
 
 
+def tells(login: str) -> bool:
+    """Whether a login (or a name) tells one person from others: not one that images give to everybody."""
+    return bool(login) and login.lower() not in _SHARED
+
+
 @dataclass(frozen=True)
 class Me:
     """``user`` as a run is recorded, ``keys`` of all runs that are this person's."""
