@@ -154,6 +154,32 @@ def is_ancestor(repo: GitRepo, old: str, new: str) -> bool:
     return git.call(repo, "merge-base", "--is-ancestor", *ids, check=False).returncode == 0
 
 
+def merge_base(repo: GitRepo, one: str, other: str) -> str | None:
+    """The newest commit that both stand on; None where they have none, or where this clone does not hold it."""
+    done = git.call(repo, "merge-base", git.full_id(one), git.full_id(other), check=False)
+    found = done.stdout.decode().strip()
+    return found if git.is_hex(found) else None
+
+
+def line(repo: GitRepo, new: str, most: int, old: str | None = None) -> list[str]:
+    """``new`` and the commits that it stands on, near ones first; with ``old`` without those that that one has too."""
+    span = [git.full_id(new), *([f"^{git.full_id(old)}"] if old else [])]
+    return git.text(repo, "rev-list", "--topo-order", f"--max-count={int(most)}", *span, "--").split()
+
+
+def logged(repo: GitRepo, commit: str) -> Logged:
+    """One commit."""
+    words = ("--date=format-local:%Y-%m-%dT%H:%M:%SZ", "--format=%H%x1f%an%x1f%cd%x1f%s", "--no-walk")
+    out = git.call(repo, "log", "-n1", *_PLAIN, *words, git.full_id(commit), "--", env={"TZ": "UTC"}).stdout
+    found, author, at, message = out.decode("utf-8", "replace").rstrip("\n").split("\x1f", 3)
+    return Logged(found, author[:200], at, message[:500])
+
+
+def is_shallow(repo: GitRepo) -> bool:
+    """Whether this clone lacks older commits (``git clone --depth``), as CI's usually do."""
+    return (repo.common_dir / "shallow").is_file()
+
+
 def hooks_folder(repo: GitRepo) -> Path:
     """Where Git looks for hooks; nothing is run."""
     listed = git.call(repo, "config", "--path", "-z", "--get-all", "core.hooksPath", check=False).stdout

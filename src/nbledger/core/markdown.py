@@ -6,6 +6,7 @@ or a mention of somebody.
 
 from __future__ import annotations
 
+import html
 import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -27,7 +28,7 @@ _REFERENCES = re.compile(r"(?:(?<=[@#!%~^])(?=[\w\"])|(?<=://)(?=\S)|(?<=\bwww)(
 
 
 @dataclass(frozen=True)
-class _Part:
+class Part:
     """A heading with ``rows`` below it (lines of a table, items, blocks of code), of which as many are shown as there is
     room for; ``head`` stands above the first.
     """
@@ -43,16 +44,16 @@ class _Part:
 def comparison(found: Comparison, limit: int = LIMIT) -> str:
     """The causes first, then what differs, a table a kind; at most ``limit`` characters, with a line for what was cut."""
     head = f"## {' ↔ '.join(text(run.title) for run in found.runs[:20])}"
-    last, room, _ = _blocks([_runs(found), _notes(found)], limit - len(head) - _SPARE)
+    last, room, _ = fitted([_runs(found), _notes(found)], limit - len(head) - _SPARE)
     parts = [_proof(found), _causes(found), _metrics(found), _parameters(found), _data(found), _code(found)]
-    blocks, _, cut = _blocks([*parts, _environment(found), *_rows(found), _order(found)], room)
+    blocks, _, cut = fitted([*parts, _environment(found), *_rows(found), _order(found)], room)
     if cut:
         said = f"Cut, since this is too long for a comment: {', '.join(cut)}. nbledger compare shows it whole."
         last.append(f"*{said}*")
     return "\n\n".join([head, *blocks, *last]) + "\n"
 
 
-def _blocks(parts: Iterable[_Part | None], room: int) -> tuple[list[str], int, list[str]]:
+def fitted(parts: Iterable[Part | None], room: int) -> tuple[list[str], int, list[str]]:
     """The parts as far as there is room, what room is left, and the names of those that found none."""
     blocks: list[str] = []
     cut: list[str] = []
@@ -68,7 +69,7 @@ def _blocks(parts: Iterable[_Part | None], room: int) -> tuple[list[str], int, l
     return blocks, room, cut
 
 
-def _fitting(part: _Part, room: int) -> list[str]:
+def _fitting(part: Part, room: int) -> list[str]:
     left = room - len(part.title) - len(part.head) - sum(map(len, part.tail)) - 120
     shown: list[str] = []
     for row in part.rows:
@@ -79,7 +80,7 @@ def _fitting(part: _Part, room: int) -> list[str]:
     return shown
 
 
-def _block(part: _Part, shown: Sequence[str]) -> str:
+def _block(part: Part, shown: Sequence[str]) -> str:
     more = part.more + len(part.rows) - len(shown)
     joined = "\n".join([*([part.head] if part.head else []), *shown])
     ends = [*part.tail, *([f"*and {more:,} more {part.what}*"] if more else [])]
@@ -103,6 +104,14 @@ def text(value: object, most: int = _NAME) -> str:
     return f"{line[:at]}\\{line[at:]}"
 
 
+def in_html(value: object, most: int = _NAME) -> str:
+    """The same where Markdown is not read: within a tag of HTML."""
+    line = " ".join(_CONTROL.sub(" ", str(value)).split())
+    line = _BIDI.sub(lambda m: f"\\u{ord(m[0]):04x}", line)
+    line = line if len(line) <= most else line[: most - 1] + "…"
+    return html.escape(_REFERENCES.sub(_BREAK, line)) or "(empty)"
+
+
 def fenced(lines: Iterable[str], language: str = "diff") -> str:
     """A block of code that nothing within can end."""
     body = [_CONTROL.sub(" ", line.replace("\t", "    "))[:_LINE] for line in lines]
@@ -112,19 +121,19 @@ def fenced(lines: Iterable[str], language: str = "diff") -> str:
     return "\n".join([f"{fence}{language}", *body, fence])
 
 
-def _number(value: float | None) -> str:
+def number(value: float | None) -> str:
     return "" if value is None else f"{value:.6g}"
 
 
-def _signed(value: float) -> str:
+def signed(value: float) -> str:
     return f"{value:+.6g}"
 
 
-def _percent(value: float | None) -> str:
+def percent(value: float | None) -> str:
     return "" if value is None or not math.isfinite(value) else f"{100 * value:+.3g} %"
 
 
-def _size(count: float | None) -> str:
+def size(count: float | None) -> str:
     if count is None:
         return "—"
     for unit in ("B", "kB", "MB", "GB"):
@@ -134,13 +143,13 @@ def _size(count: float | None) -> str:
     return f"{count:.1f} TB"
 
 
-def _line(cells: Sequence[str]) -> str:
+def table_row(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _head(cells: Sequence[str], right: int) -> str:
+def table_head(cells: Sequence[str], right: int) -> str:
     """The head of a table whose columns from ``right`` on hold numbers."""
-    return f"{_line(cells)}\n|{'|'.join('---' if i < right else '--:' for i in range(len(cells)))}|"
+    return f"{table_row(cells)}\n|{'|'.join('---' if i < right else '--:' for i in range(len(cells)))}|"
 
 
 def _titles(found: Comparison) -> list[str]:
@@ -150,7 +159,7 @@ def _titles(found: Comparison) -> list[str]:
 # ── parts ────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _causes(found: Comparison) -> _Part | None:
+def _causes(found: Comparison) -> Part | None:
     if len(found.runs) > 2 or not found.causes:
         return None
     title = "Why, most likely first"
@@ -161,10 +170,10 @@ def _causes(found: Comparison) -> _Part | None:
         + (f" — {text(cause.evidence, _TEXT)}" if cause.evidence else "")
         for cause in found.causes[:_ROWS]
     ]
-    return _Part(title, rows, what="causes", more=len(found.causes) - len(rows))
+    return Part(title, rows, what="causes", more=len(found.causes) - len(rows))
 
 
-def _proof(found: Comparison) -> _Part | None:
+def _proof(found: Comparison) -> Part | None:
     proof = found.proof
     if proof is None:
         return None
@@ -174,25 +183,25 @@ def _proof(found: Comparison) -> _Part | None:
         shares = [(f.name, one.shares[f.name], f.what) for f in proof.factors if f.name in one.shares]
         shares += [("unexplained", one.unexplained, "executing again did not show it")] if one.unexplained else []
         rows += [
-            _line([text(one.metric), name, _signed(value), _percent(value / whole if whole else None), text(what)])
+            table_row([text(one.metric), name, signed(value), percent(value / whole if whole else None), text(what)])
             for name, value, what in shares
         ]
-    head = _head(["metric", "factor", "difference", "share", "what differs"], 2)
+    head = table_head(["metric", "factor", "difference", "share", "what differs"], 2)
     notes = tuple(text(note, _TEXT) for note in proof.notes)
-    return _Part(f"Proved by {proof.executions} executions", rows, head, "shares", tail=notes)
+    return Part(f"Proved by {proof.executions} executions", rows, head, "shares", tail=notes)
 
 
-def _metrics(found: Comparison) -> _Part | None:
+def _metrics(found: Comparison) -> Part | None:
     pair = len(found.runs) == 2
     rows = []
     for name, values in list(found.metrics.items())[:_ROWS]:
-        cells = [text(name), *map(_number, values)]
+        cells = [text(name), *map(number, values)]
         delta = found.deltas.get(name)
         if pair:
-            cells += [_signed(delta.absolute), _percent(delta.relative)] if delta else ["", ""]
-        rows.append(_line(cells))
-    head = _head(["metric", *_titles(found), *(["difference", "relative"] if pair else [])], 1)
-    return _Part("Metrics", rows, head, "metrics", len(found.metrics) - len(rows))
+            cells += [signed(delta.absolute), percent(delta.relative)] if delta else ["", ""]
+        rows.append(table_row(cells))
+    head = table_head(["metric", *_titles(found), *(["difference", "relative"] if pair else [])], 1)
+    return Part("Metrics", rows, head, "metrics", len(found.metrics) - len(rows))
 
 
 def _valued(
@@ -202,36 +211,36 @@ def _valued(
     rows: Iterable[tuple[str, Sequence[str | None]]],
     role: str = "",
     kind: str = "environment",
-) -> _Part:
+) -> Part:
     """A table of names with a value on each side; a side of which nobody recorded that ``kind`` of thing has a "?"."""
     known, blanks = list(rows), found.blanks(kind)
     lines = [
-        _line([text(name), *(text(v) if v is not None else blank for v, blank in zip(values, blanks, strict=True))])
+        table_row([text(name), *(text(v) if v is not None else blank for v, blank in zip(values, blanks, strict=True))])
         for name, values in known[:_ROWS]
     ]
-    return _Part(title, lines, _head([role or what, *_titles(found)], 99), what, len(known) - len(lines))
+    return Part(title, lines, table_head([role or what, *_titles(found)], 99), what, len(known) - len(lines))
 
 
-def _parameters(found: Comparison) -> _Part:
+def _parameters(found: Comparison) -> Part:
     return _valued("Parameters", "parameters", found, found.params.items(), "parameter", "parameter")
 
 
-def _environment(found: Comparison) -> _Part:
+def _environment(found: Comparison) -> Part:
     rows = [(f"{p.name} ({p.role})" if p.role != "imported" else p.name, p.values) for p in found.environment]
     return _valued("Environment", "packages", found, rows, "package")
 
 
-def _rows(found: Comparison) -> Iterator[_Part]:
+def _rows(found: Comparison) -> Iterator[Part]:
     yield _valued("Seeds", "seeds", found, ((r.name, r.values) for r in found.seeds), "seed", "seed")
     yield _valued("Hardware", "facts", found, ((r.name, r.values) for r in found.hardware), "hardware")
 
 
-def _data(found: Comparison) -> _Part:
+def _data(found: Comparison) -> Part:
     if len(found.runs) > 2:
         shown = ((c.path, [v and v[:8] for v in c.values]) for c in found.data)
         return _valued("Data", "files", found, shown, "file", "data")
     rows = ["\n".join(_data_lines(change)) for change in found.data[:_ROWS]]
-    return _Part("Data", rows, what="files", more=len(found.data) - len(rows))
+    return Part("Data", rows, what="files", more=len(found.data) - len(rows))
 
 
 _DATA_WORDS = {
@@ -243,7 +252,7 @@ _DATA_WORDS = {
 
 def _data_lines(change: DataChange) -> Iterator[str]:
     name = f"{text(change.path)} → {text(change.other)}" if change.other else text(change.path)
-    sizes = " → ".join(dict.fromkeys(map(_size, change.sizes)))
+    sizes = " → ".join(dict.fromkeys(map(size, change.sizes)))
     said = ", ".join(filter(None, [_DATA_WORDS.get(change.state, change.state), sizes]))
     words = table_words(change)
     yield f"- **{name}**: {said}" + (f", {text(words, _TEXT)}" if words else "")
@@ -260,7 +269,7 @@ def _data_lines(change: DataChange) -> Iterator[str]:
         yield f"  - and {len(inner) - _FEW} more"
 
 
-def _code(found: Comparison) -> _Part:
+def _code(found: Comparison) -> Part:
     if len(found.runs) > 2:
         shown = ((c.where, c.values) for c in found.code)
         return _valued("Code", "cells and modules", found, shown, "cell or module", "code")
@@ -268,7 +277,7 @@ def _code(found: Comparison) -> _Part:
     rows = [_change(c) for c in told[:_ROWS]]
     same = [c for c in found.code if c.effect == "layout"]
     tail = tuple(f"{text(c.where)}: comments or formatting only" for c in same[:_FEW])
-    return _Part("Code", rows or list(tail), what="changes", more=len(told) - len(rows), tail=tail if rows else ())
+    return Part("Code", rows or list(tail), what="changes", more=len(told) - len(rows), tail=tail if rows else ())
 
 
 def _change(change: CodeChange) -> str:
@@ -286,14 +295,14 @@ def _change(change: CodeChange) -> str:
     return f"\n**{text(change.where)}**: {words}\n\n{fenced([*change.diff[:_LINES], *more])}"
 
 
-def _order(found: Comparison) -> _Part:
+def _order(found: Comparison) -> Part:
     rows = [f"- {text(c.what, _TEXT)}" + (f" — {text(c.evidence, _TEXT)}" if c.evidence else "") for c in found.order]
-    return _Part("Order of cells", rows[:_ROWS], what="differences", more=max(0, len(rows) - _ROWS))
+    return Part("Order of cells", rows[:_ROWS], what="differences", more=max(0, len(rows) - _ROWS))
 
 
-def _runs(found: Comparison) -> _Part:
+def _runs(found: Comparison) -> Part:
     rows = [
-        _line(
+        table_row(
             [
                 text(run.title, 40),
                 text(run.run_id[:8] or run.kind),
@@ -305,7 +314,7 @@ def _runs(found: Comparison) -> _Part:
         )
         for run in found.runs
     ]
-    return _Part("Runs", rows, _head(["", "run", "status", "started (UTC)", "notebook", "code"], 99), "runs")
+    return Part("Runs", rows, table_head(["", "run", "status", "started (UTC)", "notebook", "code"], 99), "runs")
 
 
 def _commit(run: Compared) -> str:
@@ -316,5 +325,5 @@ def _commit(run: Compared) -> str:
     return text(run.commit[:12]) + (" (snapshot)" if run.dirty else "")
 
 
-def _notes(found: Comparison) -> _Part:
-    return _Part("Notes", [f"- {text(note, _TEXT)}" for note in found.notes], what="notes")
+def _notes(found: Comparison) -> Part:
+    return Part("Notes", [f"- {text(note, _TEXT)}" for note in found.notes], what="notes")

@@ -169,9 +169,12 @@ _VIEWS = {
     "nbledger.keeper.views_files": ("diff", "versions", "pipeline", "preview"),
     "nbledger.keeper.deeds_run": ("set_tags", "rename", "note", "delete", "bring_back"),
     "nbledger.keeper.deeds_models": ("models", "promote", "alias"),
+    "nbledger.keeper.ancestry": ("ancestry", "descendants"),
     "nbledger.keeper.promote": ("promote_if",),
+    "nbledger.keeper.approving": ("approve", "approvals"),
     "nbledger.keeper.deeds_files": ("checkpoint", "undo", "use_version", "push", "pull", "sent", "trust"),
     "nbledger.keeper.collecting": ("gc",),
+    "nbledger.keeper.reporting": ("report",),
     "nbledger.keeper.remotes": ("data_remote",),
     "nbledger.keeper.jobs": ("jobs", "job_start", "job_stop"),
 }
@@ -229,10 +232,23 @@ def decode(name: str, result: Any) -> Any:
         from nbledger.core.children import Family
 
         kinds[name] = Family
+    elif name == "report":
+        from nbledger.core.report import Report
+
+        kinds[name] = Report
+    elif name in ("ancestry", "descendants"):
+        from nbledger.core.ancestry_graph import Ancestry
+
+        kinds[name] = Ancestry
     elif name == "promote_if":
         from nbledger.keeper.promote import Decision
 
         kinds[name] = Decision
+    elif name in ("approve", "approvals"):
+        from nbledger.core.approval import Pending
+        from nbledger.keeper.approving import Approval
+
+        kinds[name] = Approval if name == "approve" else list[Pending]
     return built(kinds[name], result) if name in kinds else result
 
 

@@ -213,6 +213,10 @@ CALLS: dict[str, Schema] = {
         logged=text(1_000),
         allow=many(text(20, 1), 10),
     ),
+    "approve": words("model", model=NAME, version=text(100), text=text(2_000), refuse=FLAG, merged=text(1_000)),
+    "approvals": words(model=NAME),
+    "ancestry": words("name", name=RUN, depth=whole(0, 1_000), remote=FLAG),
+    "descendants": words("path", path=ANY_PATH, md5=text(36), depth=whole(0, 1_000), remote=FLAG),
     "alias": words("model", "alias", "version", model=NAME, alias=NAME, version=either(text(100, 1))),
     "checkpoint": words("message", message=MESSAGE, paths=many(ANY_PATH, 100_000), large=FLAG, cwd=FOLDER),
     "undo": words("commit", commit=COMMIT),
@@ -222,6 +226,7 @@ CALLS: dict[str, Schema] = {
     "sent": words(),
     "data_remote": words(),
     "trust": words(),
+    "report": words(base=LINE, head=LINE, fetch=FLAG),
     "gc": words(
         scopes=many({"type": "string", "enum": ["workspace", "branches", "tags", "commits"]}, 4),
         cloud=FLAG,

@@ -1,0 +1,117 @@
+"""The figures of a report as its faces show them: which rows, in which order, and which way they went."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from nbledger.core import direction
+from nbledger.core.differences import Series
+from nbledger.core.report import Pair, Report
+
+BETTER, WORSE, SAME, OTHER, NEW, GONE = "better", "worse", "same", "other", "new", "gone"
+MARKS = {BETTER: "▲", WORSE: "▼", SAME: "=", OTHER: "●", NEW: "+", GONE: "−"}
+_BLOCKS = "▁▂▃▄▅▆▇█"
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A metric on both sides. ``whose``: the run's name, or the file that holds it; ``course``: better or worse as far as its
+    name says, same, other, new or gone; ``relative`` to the base's, None where that is none or zero.
+    """
+
+    whose: str
+    name: str
+    values: tuple[float | None, ...]
+    texts: tuple[str | None, ...]
+    course: str
+    absolute: float | None = None
+    relative: float | None = None
+
+
+def figures(found: Report) -> list[Figure]:
+    """What the gates name first, then what differs, then what is the same; of flattened tables after plain names."""
+    listed = [_figure(p.name, k, v, (None, None)) for p in found.pairs for k, v in p.values.items()]
+    listed += [_figure(m.file, m.name, m.values, m.texts or (None, None)) for m in found.metrics]
+    named = {name for gate in found.gates for name in gate.condition.replace("champion.", "").split()}
+    return sorted(listed, key=lambda f: (f.name not in named, f.course == SAME, "." in f.name))
+
+
+def _figure(whose: str, name: str, values: Sequence[float | None], texts: Sequence[str | None]) -> Figure:
+    old, new = values
+    pair, told = (old, new), (texts[0], texts[1])
+    sides = [value if value is not None else text for value, text in zip(pair, told, strict=True)]
+    if sides[0] is None or sides[1] is None:
+        return Figure(whose, name, pair, told, NEW if sides[0] is None else GONE)
+    if old is None or new is None:
+        return Figure(whose, name, pair, told, SAME if sides[0] == sides[1] else OTHER)
+    if old == new or (math.isnan(old) and math.isnan(new)):
+        return Figure(whose, name, pair, told, SAME, 0.0)
+    better = direction.of(name) * (new - old)
+    course = BETTER if better > 0 else WORSE if better < 0 else OTHER
+    return Figure(whose, name, pair, told, course, new - old, (new - old) / abs(old) if old else None)
+
+
+def curves(found: Report) -> Iterator[tuple[Pair, str, tuple[Series | None, ...]]]:
+    """(pair, metric, its series on each side) of the metrics that a run logged more than once."""
+    for pair in found.pairs:
+        if pair.comparison is not None:
+            for name, series in pair.comparison.series.items():
+                if any(series):
+                    yield pair, name, series
+
+
+def sparkline(series: Series, low: float, high: float) -> str:
+    """A series as blocks on a scale from ``low`` to ``high``; what is no number is a dot."""
+    reach = high - low
+    marks = []
+    for value in series.shown:
+        if not math.isfinite(value) or not math.isfinite(reach):
+            marks.append("·")
+        else:
+            marks.append(_BLOCKS[min(7, max(0, int(8 * (value - low) / reach)))] if reach else _BLOCKS[3])
+    return "".join(marks)
+
+
+def bounds(series: Sequence[Series | None]) -> tuple[float, float]:
+    """The lowest and the highest value of all of them."""
+    known = [one for one in series if one is not None]
+    return min(one.low for one in known), max(one.high for one in known)
+
+
+def verdict(found: Report) -> str:
+    """What is known of whether the head's runs can be reproduced, in a few words; empty where nothing was run."""
+    runs = found.heads
+    if not runs:
+        return ""
+    known: dict[str, int] = {}
+    for run in runs:
+        known[run.verdict] = known.get(run.verdict, 0) + 1
+    bare = known.pop("", 0)
+    if not known:
+        return "not reproduced yet"
+    parts = [word if len(runs) == 1 else f"{count} of {len(runs)} {word}" for word, count in known.items()]
+    return "reproduced: " + ", ".join([*parts, *([f"{bare} not reproduced yet"] if bare else [])])
+
+
+def headline(found: Report) -> list[tuple[str, str]]:
+    """(kind, what differs of it) in a few words, for the top of a report; kinds with nothing to say are left out."""
+    cells = sum(len(book.cells) for book in found.notebooks)
+    names = {f.name for f in figures(found) if f.course != SAME}
+    packages = len({p.name for p in found.environment} | {row.name for pins in found.pins for row in pins.packages})
+    counted = [
+        ("metrics", _count(len(names), "metric differs", "metrics differ")),
+        ("data", _count(len(found.data), "data set differs", "data sets differ")),
+        ("environment", _count(packages, "package differs", "packages differ")),
+        ("cells", f"{_count(cells, 'cell', 'cells')} in {_count(len(found.notebooks), 'notebook', 'notebooks')}"),
+        ("pipeline", _count(len(found.stages), "stage", "stages")),
+    ]
+    there = [bool(names), bool(found.data), bool(packages), bool(found.notebooks), bool(found.stages)]
+    told = [row for row, known in zip(counted, there, strict=True) if known]
+    said = verdict(found)
+    return [*told, *([("reproducibility", said)] if said else [])]
+
+
+def _count(count: int, one: str, many: str) -> str:
+    return f"{count} {one if count == 1 else many}"

@@ -1,0 +1,188 @@
+"""Which runs stand for a commit: those whose code is the commit's, else the nearest ones before it that say so."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from nbledger.core import cells, dvcfiles, git, gitlog, mlflow, runs, secrets, stagecells
+from nbledger.core.errors import LedgerError, UsageError
+from nbledger.core.git import GitRepo
+from nbledger.core.project import Project
+from nbledger.core.records import RunRow
+from nbledger.core.report import Commit, Told
+from nbledger.core.runs import REPRODUCES, VERDICT
+
+PARENT = "mlflow.parentRunId"
+_REPRODUCED_BY = "nbledger.reproduced_by"
+_LOOKED = 1_000  # of the newest runs
+_LINE = 500  # commits on either side
+_TREES = 60  # comparisons of a run's code with a commit's
+_NAMES = 30
+
+Key = tuple[str, str]
+"""(the notebook or script, the stage's name or the run's)"""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A run and how many commits before its side it was made; 0: its code is the side's."""
+
+    row: RunRow
+    behind: int
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """{key: the run} of each side."""
+
+    base: Mapping[Key, Standing] = field(default_factory=dict)
+    head: Mapping[Key, Standing] = field(default_factory=dict)
+    more: int = 0
+
+
+def choose(project: Project, base: Commit, head: Commit) -> Chosen:
+    """The newest finished run of each notebook and name (or stage) on either side. A run of a changed work tree stands for
+    the commit that has its code (outputs of notebooks and of stages apart), and for no other.
+    """
+    repo = project.git
+    assert repo is not None
+    alike = _Alike(repo)
+    rows = sorted(_candidates(project, (base.commit, head.commit)), key=lambda row: row.start or "", reverse=True)
+    new = gitlog.line(repo, head.commit, _LINE, base.commit)
+    sides = [
+        _nearest(rows, side.commit, {commit: at for at, commit in enumerate(line)}, alike)
+        for side, line in ((base, gitlog.line(repo, base.commit, _LINE)), (head, new))
+    ]
+    names = list(dict.fromkeys((*sides[1], *sides[0])))
+    kept = set(names[:_NAMES])
+    left, right = ({key: found for key, found in side.items() if key in kept} for side in sides)
+    return Chosen(left, right, len(names) - len(kept))
+
+
+def _candidates(project: Project, commits: Sequence[str]) -> Iterator[RunRow]:
+    """Finished runs that count: those of these commits, and the newest ones."""
+    seen: set[str] = set()
+    asked = [f"tags.`mlflow.source.git.commit` = '{git.full_id(commit)}'" for commit in dict.fromkeys(commits)]
+    for text in (*asked, ""):
+        try:
+            found = runs.listed(project, text, limit=_LOOKED)
+        except UsageError:  # a server's experiment that was not made yet
+            continue
+        for row in found:
+            if row.run_id not in seen and _counts(row):
+                seen.add(row.run_id)
+                yield row
+
+
+def _counts(row: RunRow) -> bool:
+    """Whether a run can stand for a commit: not the trial of a sweep, not a reproduction, not one that only holds others."""
+    inside = PARENT in row.tags and stagecells.TAG not in row.tags
+    holds = "nbledger.repro" in row.tags and not row.metrics
+    return row.status == "FINISHED" and row.commit is not None and not (inside or holds or REPRODUCES in row.tags)
+
+
+def key_of(row: RunRow) -> Key:
+    return row.notebook or "", row.tags.get(stagecells.TAG) or row.name
+
+
+def _nearest(rows: Iterable[RunRow], commit: str, line: Mapping[str, int], alike: _Alike) -> dict[Key, Standing]:
+    found: dict[Key, Standing] = {}
+    for row in rows:
+        known = found.get(key_of(row))
+        if known is not None and known.behind == 0:
+            continue  # a newer one has the side's code
+        behind = _behind(row, commit, line, alike)
+        if behind is not None and (known is None or behind < known.behind):
+            found[key_of(row)] = Standing(row, behind)
+    return found
+
+
+def _behind(row: RunRow, commit: str, line: Mapping[str, int], alike: _Alike) -> int | None:
+    ran = row.commit or ""
+    if ran == commit or alike.same(ran, commit):
+        return 0
+    return None if row.dirty is not False else line.get(ran)
+
+
+class _Alike:
+    """Whether a commit, or the snapshot of a run, holds the code and data of another one; each pair is looked at once."""
+
+    def __init__(self, repo: GitRepo) -> None:
+        self._repo, self._known, self._left = repo, dict[tuple[str, str], bool](), _TREES
+
+    def same(self, one: str, other: str) -> bool:
+        key = (one, other)
+        if key not in self._known:
+            if self._left <= 0 or not git.is_hex(one):
+                return False
+            self._left -= 1
+            try:
+                self._known[key] = git.has_commit(self._repo, one) and not _telling(self._repo, one, other)
+            except LedgerError:  # objects that a partial clone lacks, and cannot fetch
+                self._known[key] = False
+        return self._known[key]
+
+
+def _telling(repo: GitRepo, one: str, other: str) -> bool:
+    """Whether two commits differ in more than what running leaves behind: outputs of notebooks, and of stages."""
+    paths = set(gitlog.changed_paths(repo, one, other))
+    if not paths:
+        return False
+    left = {path for path in paths if posixpath.basename(path) not in ("dvc.lock", ".gitignore")}
+    if left:
+        left -= made(repo, other)
+    books = [path for path in left if path.endswith(".ipynb")]
+    if len(books) < len(left):
+        return True
+    contents = gitlog.blobs(repo, [(commit, path) for path in books for commit in (one, other)])
+    return any(_code(a) != _code(b) for a, b in zip(contents[0::2], contents[1::2], strict=True))
+
+
+def _code(notebook: bytes | None) -> tuple[str, ...] | None:
+    parsed = cells.parse_notebook(notebook) if notebook is not None else None
+    return tuple(cell.source for cell in parsed) if parsed is not None else None
+
+
+def made(repo: GitRepo, commit: str) -> set[str]:
+    """Paths that stages make and Git keeps: metrics and plots."""
+    files = [path for path in git.whole_tree(repo, commit) if posixpath.basename(path) == "dvc.yaml"]
+    found: set[str] = set()
+    for path, (_, _, raw) in git.objects_at(repo, commit, files).items():
+        try:
+            parsed = dvcfiles.load_yaml(raw.decode("utf-8"))
+            stages = [s for s in parsed["stages"].values() if isinstance(s, dict)]
+            outs = [out for stage in stages for out in dvcfiles.stage_outs(stage)]
+        except (dvcfiles.Damaged, ValueError, KeyError, TypeError, AttributeError, LedgerError):
+            continue
+        found |= {posixpath.normpath(posixpath.join(posixpath.dirname(path), str(out))) for out in outs}
+    return found
+
+
+def told(project: Project, found: Standing) -> Told:
+    """A run as the report tells of it."""
+    row = found.row
+    return Told(
+        run_id=row.run_id,
+        title=row.name or row.run_id[:8],
+        experiment=row.experiment,
+        start=row.start,
+        user=row.user,
+        url=url_of(project.tracking_uri, row),
+        behind=found.behind,
+        dirty=row.dirty,
+        verdict=row.tags.get(VERDICT, ""),
+        reproduced_by=row.tags.get(_REPRODUCED_BY, ""),
+        data_state=row.tags.get("nbledger.data.state", ""),
+        order=row.tags.get("nbledger.order", ""),
+        left_out=row.tags.get("nbledger.snapshot.left_out", ""),
+    )
+
+
+def url_of(uri: str, row: RunRow) -> str:
+    """The run's page on its server; empty for a store that is none. Logins are left out."""
+    address = secrets.without_login(uri)
+    if not address.startswith(("http://", "https://")) or not row.experiment_id.isalnum():
+        return ""
+    return f"{mlflow.display_uri(address).rstrip('/')}/#/experiments/{row.experiment_id}/runs/{row.run_id}"

@@ -1,0 +1,165 @@
+"""``report``: what a branch changes, put together for a reviewer from its runs, its data, its cells and its pipeline.
+
+A part that cannot be told (a tracking server that is away, a file that is broken) becomes a note; the rest is told.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from nbledger.core import (
+    compare,
+    dvcmetrics,
+    git,
+    gitlog,
+    report_cells,
+    report_data,
+    report_pins,
+    report_runs,
+    report_sides,
+    report_stages,
+    whereabouts,
+)
+from nbledger.core.differences import Comparison, DataChange, PackageChange
+from nbledger.core.dvcfiles import Damaged
+from nbledger.core.errors import LedgerError
+from nbledger.core.project import Project
+from nbledger.core.report import Commit, Measured, Pair, Report
+from nbledger.core.report_runs import Chosen, Key, Standing
+from nbledger.keeper.calls import Args, Progress
+
+T = TypeVar("T")
+_STEPS = ("runs", "data", "comparisons", "gates", "cells", "pipeline")
+
+
+def report(project: Project, args: Args, progress: Progress | None) -> Report:
+    """The report of ``head`` (default: HEAD) against ``base``; with ``fetch`` tables that changed are brought from the data
+    remote to be compared.
+    """
+    base, head = report_sides.sides(project, str(args.get("base") or ""), str(args.get("head") or ""))
+    repo = project.git
+    assert repo is not None
+    notes: list[str] = []
+    tell = _teller(progress)
+
+    def part(what: str, deed: Callable[[], T]) -> T | None:
+        try:
+            return deed()
+        except (LedgerError, Damaged, OSError) as err:
+            notes.append(f"{what} cannot be told: {err}")
+            return None
+
+    tell("runs")
+    notes += part("what waits to be published", lambda: _waiting(project)) or []
+    chosen = part("what was run", lambda: report_runs.choose(project, base, head)) or Chosen()
+    tell("data")
+    data = part("what became of the data", lambda: _data(project, base, head, bool(args.get("fetch")), notes)) or []
+    tell("comparisons")
+    pairs = [_pair(project, key, chosen, part) for key in dict.fromkeys((*chosen.head, *chosen.base))]
+    if chosen.more:
+        notes.append(f"{chosen.more} more names of runs are left out")
+    metrics: list[Measured] = []
+    if not any(pair.comparison is not None and pair.values for pair in pairs):
+        metrics, more = part("DVC's metrics", lambda: dvcmetrics.diff(project, base.commit, head.commit)) or ([], [])
+        notes += more
+    tell("cells")
+    notebooks, more = part("cells", lambda: report_cells.changes(repo, base.commit, head.commit)) or ([], [])
+    notes += more
+    tell("pipeline")
+    stages, more = part("the pipeline", lambda: report_stages.changes(repo, base.commit, head.commit)) or ([], [])
+    graph = part("the pipeline's graph", lambda: _graph(project, repo, head)) if stages else None
+    pins = part("the environment's files", lambda: report_pins.changes(repo, base.commit, head.commit))
+    notes += [*more, *_left_out(repo, head)]
+    return Report(
+        base=base,
+        head=head,
+        commits=gitlog.count(repo, base.commit, head.commit),
+        pairs=tuple(pairs),
+        metrics=tuple(metrics),
+        data=tuple(data),
+        environment=_packages([pair.comparison for pair in pairs if pair.comparison is not None]),
+        pins=tuple(pins or ()),
+        notebooks=tuple(notebooks),
+        stages=tuple(stages),
+        mermaid=graph or "",
+        notes=tuple(dict.fromkeys(notes)),
+    )
+
+
+def _teller(progress: Progress | None) -> Callable[[str], None]:
+    return lambda step: progress(_STEPS.index(step), len(_STEPS), step) if progress is not None else None
+
+
+def _waiting(project: Project) -> list[str]:
+    from nbledger.keeper.publish import flush
+
+    left, reasons = flush(project)
+    return [f"{left} runs are not published whole: {'; '.join(reasons)}"] if left else []
+
+
+# ── runs ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _pair(project: Project, key: Key, chosen: Chosen, part: Callable[[str, Callable[[], Any]], Any]) -> Pair:
+    base, head = chosen.base.get(key), chosen.head.get(key)
+    found = None
+    if base is not None and head is not None and base.row.run_id != head.row.run_id:
+        ids = [base.row.run_id, head.row.run_id]
+        found = part(f"what differs between the runs {key[1]!r}", lambda: compare.compare(project, ids))
+    told = [report_runs.told(project, side) if side is not None else None for side in (base, head)]
+    return Pair(key[1], key[0], told[0], told[1], _values(base, head), found)
+
+
+def _values(base: Standing | None, head: Standing | None) -> dict[str, tuple[float | None, ...]]:
+    tables = [side.row.metrics if side is not None else {} for side in (base, head)]
+    return {name: tuple(table.get(name) for table in tables) for name in dict.fromkeys((*tables[1], *tables[0]))}
+
+
+def _packages(found: Sequence[Comparison]) -> tuple[PackageChange, ...]:
+    """The packages that differ between the runs of any pair, each once; what a run imported is told as such."""
+    changes: dict[tuple[str, tuple[str | None, ...]], PackageChange] = {}
+    for comparison in found:
+        for change in comparison.environment:
+            key = change.name, change.values
+            if key not in changes or change.role == "imported":
+                changes[key] = change
+    return tuple(changes.values())
+
+
+# ── data, pipeline ───────────────────────────────────────────────────────────────────────────────────────
+
+
+def _data(project: Project, base: Commit, head: Commit, fetch: bool, notes: list[str]) -> list[DataChange]:
+    left, right = report_data.sides(project, base, head)
+    found = report_data.changes(project, left, right)
+    needs = report_data.lacking(left, right, found) if fetch else []
+    if needs:
+        try:
+            whereabouts.fetch(project, needs)
+        except (LedgerError, OSError) as err:
+            notes.append(f"data could not be brought to be compared: {err}")
+        found = report_data.changes(project, left, right)
+    return found
+
+
+def _graph(project: Project, repo: git.GitRepo, head: Commit) -> str:
+    """The pipeline as a flowchart, where the work tree is the head's; else nothing."""
+    if git.head(repo).commit != head.commit:
+        return ""
+    from nbledger.core import mermaid, pipeline
+
+    found = pipeline.pipeline(project)
+    return mermaid.flowchart(replace(found, problems=())) if found.nodes else ""
+
+
+def _left_out(repo: git.GitRepo, head: Commit) -> Iterator[str]:
+    """What is not in the commit: a report is about commits."""
+    if git.head(repo).commit == head.commit:
+        with contextlib.suppress(LedgerError):
+            changed, _ = git.changes(repo)
+            if changed:
+                what = "file differs" if len(changed) == 1 else "files differ"
+                yield f"{len(changed)} {what} from the commit here, and what they hold is not in this report"
