@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from nbledger.core.errors import UsageError, nearest
 from nbledger.core.mlflow import _translated
+from nbledger.core.mlflow_lock import is_lock
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -53,7 +54,7 @@ def models(api: MlflowClient, uri: str, most: int, most_versions: int) -> tuple[
         token = None
         while len(found) <= most:
             page = api.search_registered_models(max_results=100, order_by=["name ASC"], page_token=token)
-            found += page
+            found += [one for one in page if not is_lock(one.name)]
             token = page.token
             if not token:
                 break
@@ -239,6 +240,8 @@ def check_names(name: str, alias: str) -> None:
 
     try:
         _validate_model_name(name)
+        if is_lock(name):
+            raise UsageError(f"{name[:60]!r} is the name of a lock, and no model's")
     except MlflowException as err:
         raise UsageError(f"{name!r} cannot be a model's name", " ".join(str(err).split())[:200]) from err
     try:

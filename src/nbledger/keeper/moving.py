@@ -1,0 +1,73 @@
+"""The one way in which nbledger moves an alias of a registered model: under the model's lock, with the decision written down
+before it moves, and the version that it leaves kept under ``previous``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from nbledger.core import mlflow_decisions, mlflow_registry
+from nbledger.core.errors import ToolFailed
+from nbledger.core.mlflow_decisions import Entry
+from nbledger.core.mlflow_lock import Held
+from nbledger.core.project import Project
+from nbledger.keeper import changes
+
+CANDIDATE, CHAMPION, PREVIOUS = "candidate", "champion", "previous"
+
+
+def aliases(api: Any, uri: str, model: str) -> dict[str, str] | None:
+    """{alias: version} of a registered model as it is now; None where there is no such model."""
+    known = mlflow_registry.model(api, uri, model)
+    return None if known is None else {str(k): str(v) for k, v in known.aliases.items()}
+
+
+def noted(held: Held, entry: Entry) -> Entry:
+    """Write a decision by which nothing moves; as it was written. Before it, if the alias is not where the decisions say,
+    that it was moved by something else: MLflow's own calls, or a promotion that was killed before it had moved the alias.
+    """
+    settled(held, entry.alias)
+    return mlflow_decisions.append(held, entry)
+
+
+def settled(held: Held, alias: str) -> str | None:
+    """The version that an alias points at. Where the decisions say otherwise, that is written down as ``moved``."""
+    known = mlflow_registry.model(held.api, held.uri, held.model)
+    if known is None:
+        return None
+    there = {str(k): str(v) for k, v in known.aliases.items()}.get(alias)
+    entries = mlflow_decisions.of_tags(known.tags)
+    thought = mlflow_decisions.said(entries, alias)
+    if entries and there != thought and any(one.points and one.alias == alias for one in entries):
+        told = f"version {thought}" if thought else "nothing"
+        text = (
+            f"by the decisions before, it pointed at {told}: it was moved without nbledger, or a promotion was killed"
+        )
+        mlflow_decisions.append(held, Entry("moved", alias, version=there, previous=thought, text=text, points=True))
+    return there
+
+
+def moved(project: Project, held: Held, entry: Entry) -> Entry:
+    """Write ``entry`` down and point its alias at its version; the version that ``champion`` leaves becomes ``previous``.
+
+    ``entry.previous`` must be what the alias points at now: look by ``settled`` first, under the same lock. The entry as
+    it was written.
+    """
+    api, uri, model = held.api, held.uri, held.model
+    written = mlflow_decisions.append(held, replace(entry, points=True))
+    try:
+        held.check()
+        if entry.alias == CHAMPION and entry.previous not in (None, entry.version):
+            mlflow_registry.point(api, uri, model, PREVIOUS, entry.previous)
+        if entry.previous != entry.version:
+            mlflow_registry.point(api, uri, model, entry.alias, entry.version)
+        if (aliases(api, uri, model) or {}).get(entry.alias) != entry.version:
+            raise ToolFailed(
+                f"{entry.alias} of {model} was moved by something else in the moment in which it was to point at"
+                f" version {entry.version}",
+                "nbledger decisions shows what is recorded",
+            )
+    finally:
+        changes.tell(project, "models", "runs", run=entry.run_id)
+    return written
