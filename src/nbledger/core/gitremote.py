@@ -79,8 +79,13 @@ def current_branch(repo: GitRepo) -> str:
 
 
 def push_route(repo: GitRepo) -> Route | None:
-    """Where plain ``git push`` of the current branch would go; None where there is no remote at all."""
-    branch, names = current_branch(repo), remotes(repo)
+    """Where plain ``git push`` of the current branch would go; None where there is no remote at all. On no branch, at a
+    commit that a remote has, as where CI has checked out a tag: that remote, for snapshots only (no ``target``).
+    """
+    names = remotes(repo)
+    if names and (only := _snapshots_only(repo, names)):
+        return only
+    branch = current_branch(repo)
     if not names:
         return None
     tracked = git.config(repo, f"branch.{branch}.remote")
@@ -95,6 +100,19 @@ def push_route(repo: GitRepo) -> Route | None:
     merge = git.config(repo, f"branch.{branch}.merge") if remote == tracked else ""
     target = merge if merge.startswith("refs/heads/") else f"refs/heads/{branch}"
     return _route(repo, branch, remote, target, names, not tracked and len(names) == 1)
+
+
+def _snapshots_only(repo: GitRepo, names: list[str]) -> Route | None:
+    head = git.head(repo)
+    if head.branch is not None or head.commit is None:
+        return None
+    has_it = git.text(repo, "for-each-ref", "--contains", head.commit, "--format=%(refname)", "refs/remotes/")
+    holders = [name for name in names if any(ref.startswith(f"refs/remotes/{name}/") for ref in has_it.split("\n"))]
+    if not holders:
+        return None
+    return Route(
+        "HEAD", holders[0], "", git.scrub_url(git.config(repo, f"remote.{holders[0]}.url")), new_upstream=False
+    )
 
 
 def pull_route(repo: GitRepo) -> Route | None:

@@ -95,13 +95,16 @@ def plan(project: Project, wanted: Wanted | None = None) -> Plan:
     if under_way := git.operation(repo):
         raise Refused(f"a {under_way} is under way in this repository", "finish it first")
     git.refuse_if_locked(repo)
-    route, store = gitremote.pull_route(repo), dvcremote.default_remote(project)
+    here = git.head(repo)
+    nowhere = here.branch is None and here.commit is not None  # as where CI has checked out a tag
+    route, store = None if nowhere else gitremote.pull_route(repo), dvcremote.default_remote(project)
     needed, mine = _needed(project, _begun(project))
     missing = tuple(out.path for out in needed)
     if route is None:
         if store is None:
             raise Refused("there is no remote to pull from", "git remote add origin URL")
-        asked = Plan(None, data=missing, notes=("there is no Git remote: only data are looked for",))
+        why = "HEAD is on no branch" if nowhere else "there is no Git remote"
+        asked = Plan(None, data=missing, notes=(f"{why}: only data are looked for",))
     else:
         notes = ("there is no default data remote: missing data stay missing",) if store is None and missing else ()
         asked = _commits(project, repo, Plan(route, data=missing, notes=notes), route)

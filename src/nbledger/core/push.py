@@ -120,7 +120,8 @@ def _commits(project: Project, repo: git.GitRepo, asked: Plan, wanted: Wanted, f
     head, route = git.head(repo).commit, asked.route
     assert head is not None
     assert route is not None
-    there = gitremote.has(repo, route.remote, route.target, LEDGER_REFS, "refs/tags/*")
+    target = [route.target] if route.target else []
+    there = gitremote.has(repo, route.remote, *target, LEDGER_REFS, "refs/tags/*")
     old = there.get(route.target)
     seen = gitremote.seen(repo, route.remote)
     if old is not None and not (git.has_commit(repo, old) and gitlog.is_ancestor(repo, old, head)):
@@ -139,9 +140,11 @@ def _commits(project: Project, repo: git.GitRepo, asked: Plan, wanted: Wanted, f
     found.others = {commit: f"{route.remote}/{name}" for name, commit in seen.items()}
     found.others |= {c: _called(ref) for ref, c in (gitremote.tags(repo) | here).items() if ref in there}
     count = gitlog.count(repo, old, head) if old else int(git.text(repo, "rev-list", "--count", "HEAD", "--"))
+    if not target:
+        count, notes = 0, [*notes, "HEAD is on no branch: no commits are sent, only data and the snapshots of runs"]
     return replace(
         asked,
-        new_branch=old is None,
+        new_branch=bool(target) and old is None,
         count=count,
         commits=tuple(gitlog.subjects(repo, old, head, _NAMED)) if count else (),
         runs=runs if wanted.runs else {},
@@ -239,7 +242,7 @@ def told(asked: Plan) -> list[str]:
             lines += [f"  {line}" for line in asked.commits]
             if asked.count > len(asked.commits):
                 lines.append(f"  … and {asked.count - len(asked.commits)} more")
-        else:
+        elif route.target:
             lines.append(f"commits of {route.branch}: {where} has them all")
         if route.new_upstream:
             lines.append(
@@ -271,7 +274,7 @@ def push(project: Project, progress: Progress | None = None, wanted: Wanted | No
             sent = _send_data(project, asked, gaps)
         if asked.route is None:
             return Pushed(None, None, 0, 0, sent, False, tuple(notes), 0, tuple(gaps))
-        tell(2, 3, f"{asked.route.branch} to {asked.route.remote}")
+        tell(2, 3, f"{asked.route.branch if asked.route.target else 'snapshots'} to {asked.route.remote}")
         runs, tags = _send_commits(project, asked, asked.route, notes, gaps, sent)
         route = asked.route
         upstream = route.new_upstream

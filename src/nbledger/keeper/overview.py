@@ -14,7 +14,7 @@ from nbledger.core.people import Whose
 from nbledger.core.project import Project
 from nbledger.core.records import RunRow, Status
 from nbledger.keeper import journal as journals
-from nbledger.keeper import pushed
+from nbledger.keeper import pushed, stagename
 from nbledger.keeper.publish import flush
 
 
@@ -46,6 +46,8 @@ def run(project: Project, name: str) -> RunRow:
     may well be in the store: that is ``Unreachable`` too, not a name that is wrong.
     """
     flush(project)
+    if name.startswith(stagename.PREFIX):
+        return stagename.run(project, name)
     try:
         return store_runs.find(project, name)
     except Unreachable as away:
