@@ -1,0 +1,69 @@
+"""A comparison of data as plain text: the verdict, its reasons, what drifted, and where the report is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from nbledger.commands.text import clip, number
+from nbledger.core.drift import VALUES, Column
+from nbledger.core.driftrecord import Drift, Loop, Side
+
+_SHOWN = 15
+
+
+def drift(found: Drift) -> str:
+    """The verdict first; of the columns those that drifted, or the nearest to it."""
+    subject = f"{found.model} version {found.version}" + (f" ({found.alias})" if found.alias else "")
+    lines = [f"{'✗' if found.drifted else '✓'} {clip(subject, 80)}: {found.verdict}"]
+    lines += [f"  {clip(reason, 200)}" for reason in found.reasons]
+    lines += ["", *_sides(found.reference, found.data)]
+    tested = {c.name for c in found.columns}
+    moved = [c for c in found.columns if c.drifted]
+    if tested:
+        count = len({c.name for c in moved})
+        lines.append(f"{len(tested)} columns tested, {count} drifted" + (":" if moved else ""))
+    lines += _columns(moved[:_SHOWN])
+    if len(moved) > _SHOWN:
+        lines.append(f"  … and {len(moved) - _SHOWN} more")
+    for name, (before, now) in found.performance.items():
+        was = "?" if before is None else number(before)
+        lines.append(f"{clip(name)}: {was} on the training data, {'?' if now is None else number(now)} on the new data")
+    lines += [f"  {clip(c.text, 80)}: {' against '.join(number(v) for v in c.values)}" for c in found.clauses]
+    told = {*found.reasons}
+    lines += [f"  ({clip(f.text, 200)})" for f in found.findings if f.text not in told]
+    lines += [f"  ({clip(note, 240)})" for note in found.notes]
+    if found.run_id:
+        lines.append(f"report: {found.artifacts[0] if found.artifacts else ''} of the run {found.run_id[:12]}")
+    return "\n".join([*lines, *(loop(found.loop) if found.loop else ())])
+
+
+def _sides(reference: Side, data: Side) -> list[str]:
+    rows = [("trained on", reference), ("compared with", data)]
+    width = max(len(clip(side.path, 60)) for _, side in rows)
+    return [
+        f"{label:<13} {clip(side.path, 60):<{width}}  {side.rows:,} rows"
+        + (f" ({side.compared:,} compared)" if side.compared < side.rows else "")
+        + (f"  {side.md5[:10]}" if side.md5 else "")
+        for label, side in rows
+    ]
+
+
+def _columns(columns: Sequence[Column]) -> list[str]:
+    shown = [clip(c.name if c.of == VALUES else f"{c.name} ({c.of})", 30) for c in columns]
+    width = max(map(len, shown), default=0)
+    return [
+        f"  {name:<{width}}  p {c.adjusted:.2g}  distance {c.distance:.2f}  {clip(c.words, 100)}".rstrip()
+        for name, c in zip(shown, columns, strict=True)
+    ]
+
+
+def loop(done: Loop) -> list[str]:
+    """What was done about it, and what a person may do now."""
+    lines = ["", f"trained again on the branch {done.branch}: {done.status.lower()}"]
+    lines += [f"  {clip(name, 40)}: {status}" for name, status in done.stages.items()]
+    for name, (before, now) in done.metrics.items():
+        lines.append(
+            f"  {clip(name, 40)}: {'?' if before is None else number(before)} → {'?' if now is None else number(now)}"
+        )
+    lines += [f"  ({clip(note, 240)})" for note in done.notes]
+    return [*lines, "next:", *(f"  {line}" for line in done.next)] if done.next else lines

@@ -1,0 +1,325 @@
+"""``drift``: new data beside the very data that a registered model was trained on, recorded as a run.
+
+The reference is found by the model's lineage and brought by its hash. Predictions are compared too, if the model's files are
+those that were promoted: it is loaded in a process of its own, and only after its digest was checked.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import math
+import os
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nbledger.core import drift as drifts
+from nbledger.core import (
+    driftjob,
+    driftreference,
+    gate_language,
+    lineage,
+    mlflow,
+    mlflow_files,
+    mlflow_predict,
+    mlflow_registry,
+    modeldigest,
+    record,
+    tablediff,
+    trust,
+)
+from nbledger.core.drift import Column, Finding, Limits
+from nbledger.core.driftjob import Files, Job
+from nbledger.core.driftrecord import DRIFT, NONE, Drift, Side
+from nbledger.core.errors import LedgerError, Refused, ToolFailed, UsageError
+from nbledger.core.gate_language import CHAMPION, RUN, Clause, Condition
+from nbledger.core.lineage import FileRecord
+from nbledger.core.observe import Observation
+from nbledger.core.project import Project
+from nbledger.core.record import Record
+from nbledger.keeper import driftrun, overview, recorder
+from nbledger.keeper.calls import Args, Progress, built
+
+_STEPS = 5
+_MOST_FILES = 2_000
+
+
+@dataclass(frozen=True)
+class _Model:
+    """A version of a registered model, and the run that made it. ``digest``: what its files had when it was promoted."""
+
+    name: str
+    alias: str
+    number: str
+    source: str
+    digest: str
+    trained: Record
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What is asked for: the data, and how they are to be looked at."""
+
+    model: _Model
+    data: Files
+    shown: str
+    limits: Limits
+    condition: Condition | None
+    reference: str | None = None
+    target: str | None = None
+    prediction: str | None = None
+
+
+def drift(project: Project, args: Args, progress: Progress | None) -> Drift:
+    """Compare ``data`` with what ``model`` (NAME, NAME@alias or NAME/VERSION; default the champion) was trained on, and record it.
+    ``reference`` names one of several inputs of its run, or another file; ``target`` and ``prediction`` are columns.
+    """
+    trust.require(project, "comparing data with a model's")
+
+    def tell(step: int, text: str) -> None:
+        if progress is not None:
+            progress(step, _STEPS, text)
+
+    tell(0, "looking for the data that the model was trained on")
+    asked = _asked(project, args)
+    scratch = project.ensure_state() / "tmp"
+    scratch.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=scratch, prefix="drift-") as folder:
+        return _compared(project, asked, Path(folder), tell)
+
+
+def _asked(project: Project, args: Args) -> _Asked:
+    table = dict(project.settings.drift)
+    target = args.get("target") or table.pop("target", None)
+    table.pop("target", None)
+    table |= {key: args[key] for key in ("share", "performance") if args.get(key) is not None}
+    if args.get("threshold") is not None:
+        table["threshold"] = args["threshold"]
+    limits = drifts.limits(table)
+    condition = gate_language.parse(limits.performance) if limits.performance else None
+    shown, data = _data(project, str(args["data"]))
+    model = _model(project, str(args["model"]))
+    words = {"reference": args.get("reference"), "target": target, "prediction": args.get("prediction")}
+    given = {key: str(word) if word is not None else None for key, word in words.items()}
+    return _Asked(model, data, shown, limits=limits, condition=condition, **given)
+
+
+def _data(project: Project, name: str) -> tuple[str, Files]:
+    """(the path as it is shown, the file, or the tables of the folder)."""
+    place = project.root / name
+    if place.is_dir():
+        names = sorted(str(p) for p in place.rglob("*") if p.is_file() and tablediff.suffix_of(p.name))
+        if len(names) > _MOST_FILES:
+            raise UsageError(f"{name[:200]} holds {len(names):,} tables", f"{_MOST_FILES:,} are read at once")
+    elif place.is_file():
+        names = [str(place)] if tablediff.suffix_of(place.name) else []
+    else:
+        raise UsageError(f"there is no {name[:200]}", "--data names a table, or a folder of tables")
+    if not names:
+        raise UsageError(f"{name[:200]} is no table", "CSV, TSV, Parquet, JSON lines and Feather are read")
+    shown = project.relative(Path(os.path.abspath(place))) or str(place)
+    return shown, Files(tuple(map(Path, names)), tuple(names))
+
+
+def _model(project: Project, name: str) -> _Model:
+    """The version that ``name`` means."""
+    model, at, alias = name.partition("@")
+    number = ""
+    if not at:
+        model, slash, number = name.partition("/")
+        alias = "" if slash else "champion"
+        if (slash and not number.isdecimal()) or not model:
+            raise UsageError(f"{name[:200]!r} names no version", "NAME, NAME@alias or NAME/3")
+    mlflow_registry.check_names(model, alias)
+    api, uri = mlflow.client(project), project.tracking_uri
+    known = mlflow_registry.model(api, uri, model)
+    if known is None:
+        raise UsageError(f"there is no registered model {model!r}", "nbledger promote makes one")
+    number = number or {str(k): str(v) for k, v in known.aliases.items()}.get(alias, "")
+    if not number:
+        raise UsageError(f"{model}@{alias} points at no version", "nbledger promote points it at one, or give NAME/3")
+    found = mlflow_registry.version(api, uri, model, number)
+    if found is None:
+        raise UsageError(f"{model} has no version {number}", "nbledger decisions lists what became of it")
+    if not found.run_id:
+        raise Refused(f"{model} version {number} names no run, so its data are not known", "--reference needs one too")
+    row = overview.run(project, str(found.run_id))
+    digest = str((found.tags or {}).get(modeldigest.TAG, ""))
+    return _Model(model, alias, number, str(found.source or ""), digest, record.load(project, row))
+
+
+def _compared(project: Project, asked: _Asked, folder: Path, tell: Callable[[int, str], None]) -> Drift:
+    notes: list[str] = []
+    side, files, records = _reference(project, asked, folder, notes)
+    tell(1, "looking at the model")
+    job = Job(folder, files, asked.data, asked.limits, asked.target, asked.prediction)
+    job = _with_model(project, asked.model, job, notes)
+    if job.model is not None:
+        why = driftjob.predict(job, lambda: tell(2, "the model predicts for both"))
+        notes += [f"predictions are not compared: {why}"] if why else []
+    answer = driftjob.compare(job, lambda: tell(3, "comparing the columns"))
+    tell(4, "recording it")
+    data = lineage.describe(project, Observation(), asked.data.paths, hash_budget_mb=math.inf).inputs
+    found = _judged(asked, answer, side, Side(asked.shown, _hash_of(data)), notes)
+    return driftrun.recorded(project, found, folder, (*data, *records))
+
+
+def _hash_of(records: Sequence[FileRecord]) -> str:
+    """The file's hash, of several that of the tracked folder that they are; empty where they are none."""
+    if len(records) == 1:
+        return records[0].md5 or ""
+    digests = {one.digest for one in records}
+    return (digests.pop() or "") if len(digests) == 1 else ""
+
+
+def _reference(
+    project: Project, asked: _Asked, folder: Path, notes: list[str]
+) -> tuple[Side, Files, Sequence[FileRecord]]:
+    """(what it is, its files, what is recorded of them): an input of the model's run, or the file that was named."""
+    trained = asked.model.trained
+    known = driftreference.of_run(project, trained)
+    place = project.root / asked.reference if asked.reference is not None else None
+    named = None if place is None else project.relative(Path(os.path.abspath(place))) or str(place)
+    if place is not None and not any(named in (one.path, *(r.path for r in one.records)) for one in known):
+        shown, files = _data(project, str(place))
+        notes.append(f"{shown} is not among what the model's run read: it is taken as it is now")
+        found = lineage.describe(project, Observation(), files.paths, hash_budget_mb=math.inf).inputs
+        return Side(shown, _hash_of(found)), files, found
+
+    def bring(one: driftreference.Reference) -> Files:
+        return driftreference.bring(project, trained, one, folder / f"reference-{known.index(one)}")
+
+    columns = [] if named is not None else _columns(asked.data)
+    one, others = driftreference.chosen(known, named, columns, lambda each: _columns(bring(each)))
+    if others:
+        listed = ", ".join(others[:3])
+        notes.append(f"the run read other tables with these columns, too: {listed} (--reference PATH takes another)")
+    return Side(one.path, one.md5), bring(one), [_apart(each, asked.shown) for each in one.records]
+
+
+def _columns(table: Files) -> list[str]:
+    try:
+        from nbledger.core import drifttable
+    except ImportError as err:
+        raise ToolFailed(
+            "comparing data needs Evidently, which is not installed here", "pip install nbledger[drift]"
+        ) from err
+    try:
+        return drifttable.columns(table.paths[0], table.names[0])
+    except Exception:  # whatever a parser makes of a file that is no table
+        return []
+
+
+def _apart(record: FileRecord, data: str) -> FileRecord:
+    """An input of the model's run as one of this run, beside new data that lie where the old ones did."""
+    same = data in (record.path, record.dataset)
+    return dataclasses.replace(record, path=f"{record.path} ({str(record.md5)[:8]})", dataset=None) if same else record
+
+
+# ── the model ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _with_model(project: Project, model: _Model, job: Job, notes: list[str]) -> Job:
+    """The job with the columns that the model takes, and with the model itself where it is to predict and may be loaded."""
+    api, place = mlflow.client(project), job.folder / "model"
+    try:
+        mlflow_predict.description(project, api, model.source, job.folder / "description")
+        needed = mlflow_predict.columns(job.folder / "description")
+    except LedgerError as err:
+        notes.append(f"the model's description cannot be read: {err.message}")
+        return job
+    job = dataclasses.replace(job, needed=needed)
+    if job.prediction is not None:
+        return job
+    if not model.digest:
+        what = f"{model.name} version {model.number} has no recorded digest"
+        notes.append(
+            f"predictions are not compared: {what}, so the model is not loaded (--prediction COLUMN names them)"
+        )
+        return job
+    try:
+        mlflow_files.fetch(project, api, model.source, place)
+    except LedgerError as err:
+        notes.append(f"predictions are not compared: {err.message}")
+        return job
+    if (now := modeldigest.digest(place)) != model.digest:
+        raise Refused(
+            f"the files of {model.name} version {model.number} are not those that were promoted: their digest is {now[:12]}…,"
+            f" recorded is {model.digest[:12]}…",
+            "somebody changed them in the store: promote the run again, or roll back",
+        )
+    return dataclasses.replace(job, model=place)
+
+
+# ── the verdict ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _judged(asked: _Asked, answer: Mapping[str, Any], reference: Side, data: Side, notes: list[str]) -> Drift:
+    """What the comparison means. The condition on performance is held against the figures on the new data."""
+    model, columns = asked.model, built(tuple[Column, ...], answer["columns"])
+    findings = built(tuple[Finding, ...], answer["findings"])
+    verdict = drifts.judge(columns, findings, asked.limits)
+    performance = {key: (pair[0], pair[1]) for key, pair in answer["performance"].items()}
+    notes += [*answer["notes"]]
+    reasons = list(verdict.reasons)
+    clauses: tuple[Clause, ...] = ()
+    if asked.condition is not None and not performance:
+        notes.append("the condition on performance waits for labels and predictions")
+    if asked.condition is not None:
+        said, clauses = _held(asked.condition, performance, model.trained)
+        reasons += said
+    now = dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    sides = [
+        dataclasses.replace(side, rows=rows, compared=compared)
+        for side, rows, compared in zip((reference, data), answer["rows"], answer["compared"], strict=True)
+    ]
+    own = "the model's own" if asked.prediction is None else f"the column {asked.prediction}"
+    return Drift(
+        bool(reasons),
+        DRIFT if reasons else NONE,
+        model.name,
+        model.number,
+        model.trained.run_id,
+        sides[0],
+        sides[1],
+        model.alias,
+        tuple(reasons),
+        verdict.columns,
+        findings,
+        verdict.share,
+        performance,
+        asked.condition.text if asked.condition else "",
+        clauses,
+        own if answer["predicted"] else "",
+        at=now,
+        by=recorder.user(),
+        notes=tuple(notes),
+    )
+
+
+def _held(
+    condition: Condition, performance: Mapping[str, tuple[float | None, float | None]], trained: Record
+) -> tuple[list[str], tuple[Clause, ...]]:
+    """(why the condition does not hold, its clauses). A figure that is missing is a reason, where there are figures at all."""
+    if not performance:
+        return [], ()
+    known: dict[str, Mapping[str, float | None]] = {
+        RUN: {key: pair[1] for key, pair in performance.items()},
+        CHAMPION: trained.row.metrics,
+    }
+    values: dict[tuple[str, str], float] = {}
+    for whose, name in condition.metrics:
+        value = known.get(whose, {}).get(name)
+        if value is None or not math.isfinite(value):
+            label = name if whose == RUN else f"{whose}.{name}"
+            return [f"the condition on performance names {label}, which is not known"], ()
+        values[whose, name] = value
+    try:
+        holds, clauses = gate_language.judge(condition, values)
+    except gate_language.Undefined as err:
+        return [f"the condition on performance has no value: {err}"], ()
+    said = [f"{c.text}: {' against '.join(f'{v:.6g}' for v in c.values)}" for c in clauses if not c.holds]
+    return ([] if holds else said or ["the condition on performance does not hold"]), tuple(clauses)
