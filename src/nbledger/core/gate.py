@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from nbledger.core import manifest as manifests
 from nbledger.core.errors import nearest
 from nbledger.core.gate_language import BASELINE, CHAMPION, RUN, Clause, Condition, Undefined, judge
+from nbledger.core.gate_metrics import covered, over, shown
 from nbledger.core.manifest import Manifest, Points
 from nbledger.core.runrows import true_value
 
@@ -82,7 +83,7 @@ def decide(
         if names and whose != RUN:
             denials += _reliable(evidence, whose, condition)
         denials += _figures(evidence, whose, names, values)
-    figures = {_label(metric): value for metric, value in values.items()}
+    figures = {shown(metric): value for metric, value in values.items()}
     if not all(math.isfinite(values.get(metric, math.nan)) for metric in condition.metrics):
         return Judgement(tuple(denials), figures)
     try:
@@ -104,10 +105,6 @@ _ABSENT = {
 }
 
 
-def _label(metric: tuple[str, str]) -> str:
-    return metric[1] if metric[0] == RUN else f"{metric[0]}.{metric[1]}"
-
-
 def _reliable(found: Evidence, whose: str, condition: Condition) -> list[Denial]:
     """Whether what the store says of a run is what the run itself recorded."""
     who, known = _WHOSE[whose], found.manifest
@@ -127,7 +124,7 @@ def _reliable(found: Evidence, whose: str, condition: Condition) -> list[Denial]
         denials.append(
             Denial("manifest", f"{who} has an altered {_FILE}: sealed as {other[:12]}, it is {known.digest[:12]}")
         )
-    names = condition.names(whose)
+    names = [one for name in condition.names(whose) for one in covered(name, known.all_metrics())]
     edits = manifests.edits(known, found.params, found.metrics, found.tags, found.history, names)
     denials += [Denial("edited", f"{who} was edited after it had ended: {edit}") for edit in edits[:_MOST]]
     if len(edits) > _MOST:
@@ -174,12 +171,13 @@ def _figures(found: Evidence, whose: str, names: Sequence[str], values: dict[tup
     known = recorded if found.manifest else {k: true_value(v) for k, v in found.metrics.items()}
     denials = []
     for name in names:
-        value = known.get(name)
+        value = over(name, known)
         if value is None:
-            near = nearest(name, known)
-            denials.append(Denial("metric", f"{_WHOSE[whose]} has no metric {name!r}{f' — {near}' if near else ''}"))
+            called = shown((RUN, name)) if "\n" in name else repr(name)
+            near = nearest(name.partition("\n")[2] or name, known)
+            denials.append(Denial("metric", f"{_WHOSE[whose]} has no metric {called}{f' — {near}' if near else ''}"))
             continue
         values[whose, name] = value
         if not math.isfinite(value):
-            denials.append(Denial("metric", f"the metric {_label((whose, name))} is {value}: no number to go by"))
+            denials.append(Denial("metric", f"the metric {shown((whose, name))} is {value}: no number to go by"))
     return denials

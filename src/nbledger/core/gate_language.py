@@ -2,7 +2,8 @@
 
 Numbers, metrics, ``+ - * /``, comparisons (also chained: ``0 < loss < 1``), ``and``, ``or``, ``not`` and parentheses, read
 by a parser of its own: there is nothing in it that could call, import, loop or reach a file. A metric is a bare name
-(``report.f1``) or stands in quotes (``"val/loss"``); ``champion.`` and ``baseline.`` before it say whose it is.
+(``report.f1``) or stands in quotes (``"val/loss"``); ``champion.`` and ``baseline.`` before it say whose it is. The least,
+the greatest or the number of several (slices of the data, say) is ``min("accuracy/region=*")``, ``max(…)``, ``count(…)``.
 
 Figures are compared as the decimal numbers that people see, exactly: ``0.905 >= 0.9 + 0.005`` holds. What is too long, too
 deep or too large is refused, so that no condition takes longer than a few milliseconds.
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -23,17 +24,19 @@ LONGEST, MOST_TOKENS, DEEPEST = 2_000, 400, 40
 _MOST_BITS = 2_500
 
 Metric = tuple[str, str]
-"""(whose: run, champion or baseline; the metric's name)"""
+"""(whose: run, champion or baseline; the metric's name, or ``min``, ``max`` or ``count``, a newline and a pattern)"""
 
 _TOKEN = re.compile(
     r"""\s*(?:
       (?P<number>(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?(?![\w.]))
+    | (?P<over>(?:(?:champion|baseline)\.)?(?:min|max|count)\(\s*(?:"[^"\n]*"|'[^'\n]*'|`[^`\n]*`)\s*\))
     | (?P<name>(?:(?:champion|baseline)\.)?(?:"[^"\n]*"|'[^'\n]*'|`[^`\n]*`)|[^\W\d]\w*(?:\.\w+)*)
     | (?P<sign><=|>=|==|!=|[<>()+\-*/])
     )""",
     re.VERBOSE,
 )
 _WORDS = ("and", "or", "not")
+_OVER = ("min", "max", "count")
 _COMPARED: dict[str, Callable[[Fraction, Fraction], bool]] = {
     "<": lambda a, b: a < b,
     "<=": lambda a, b: a <= b,
@@ -115,6 +118,16 @@ def parse(text: str) -> Condition:
         raise UsageError(f"the condition has {len(text):,} characters", f"{LONGEST:,} are allowed")
     tree = _Parser(text).whole()
     return Condition(text.strip(), tree, tuple(dict.fromkeys(_metrics(tree))))
+
+
+def joined(conditions: Sequence[Condition]) -> Condition:
+    """The condition that holds when all of these hold; at least one. Of the same text only one."""
+    each = list({one.text: one for one in conditions}.values())
+    if len(each) == 1:
+        return each[0]
+    texts = [f"({one.text})" if isinstance(one.tree, Joined) and one.tree.word == "or" else one.text for one in each]
+    metrics = dict.fromkeys(metric for one in each for metric in one.metrics)
+    return Condition(" and ".join(texts), Joined("and", tuple(one.tree for one in each)), tuple(metrics))
 
 
 def judge(condition: Condition, values: Mapping[Metric, float]) -> tuple[bool, list[Clause]]:
@@ -235,7 +248,7 @@ class _Parser:
         if token.kind == "number":
             self.place += 1
             return _number(token)
-        if token.kind == "name":
+        if token.kind in ("name", "over"):
             self.place += 1
             return Name(_metric(token.text))
         raise self._wrong(token)
@@ -304,6 +317,12 @@ def _metric(word: str) -> Metric:
     for other in (CHAMPION, BASELINE):
         if word.startswith(f"{other}."):
             whose, name = other, word[len(other) + 1 :]
+    over, _, pattern = name.partition("(")
+    if pattern and over in _OVER:
+        inner = pattern[:-1].strip()[1:-1]
+        if not inner.strip("*"):
+            raise UsageError(f"{over}(…) names no metrics", f'e.g. {over}("accuracy/region=*")')
+        return whose, f"{over}\n{inner}"
     if name[:1] in ('"', "'", "`"):
         name = name[1:-1]
     if not name:
