@@ -35,6 +35,7 @@ RECORDERS = (
     "src/nbledger/keeper/stagerun.py",
     "src/nbledger/core/dvcexp.py",
     "src/nbledger/core/stagecells.py",
+    "src/nbledger/core/wrote.py",
     "src/nbledger/core/people.py",
     "src/nbledger/core/mlflow.py",
     "src/nbledger/core/mlflow_active.py",

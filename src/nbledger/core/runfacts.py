@@ -77,7 +77,7 @@ def of_models(project: Project, known: Mapping[str, Fact], candidates: set[str])
     if not roots:
         return set(), set()
     found = _around(roots, known)
-    wrote = _written_by(project, api, uri, candidates - found)
+    wrote = written_by(project, api, uri, candidates - found)
     unknown = {run for run, md5s in wrote.items() if md5s is None}
     while True:
         read = set[str]().union(*(known[run].digests for run in found if run in known))
@@ -113,7 +113,7 @@ _AT_ONCE = 8
 _REMEMBERED = "wrote.json"
 
 
-def _written_by(project: Project, api: Any, uri: str, runs: set[str]) -> dict[str, frozenset[str] | None]:
+def written_by(project: Project, api: Any, uri: str, runs: set[str]) -> dict[str, frozenset[str] | None]:
     """{run: hashes of what it wrote}, None where its record cannot be read. It never changes, and is remembered: a question
     to the server for each run takes long.
     """

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from nbledger.core import people, secrets
+from nbledger.core import people, secrets, wrote
 from nbledger.core.records import Input, RunRow
 
 _SHOWN_TAGS = ("nbledger.", "mlflow.user", "mlflow.parentRunId", "mlflow.project.", "mlflow.source.type")
@@ -31,7 +31,7 @@ def iso(ms: int | None) -> str | None:
 
 def shown(tag: str) -> bool:
     """Whether a row of ``nbledger runs`` carries this tag."""
-    return tag.startswith(_SHOWN_TAGS)
+    return tag.startswith(_SHOWN_TAGS) and tag != wrote.TAG
 
 
 def experiment_of(run: Any) -> str:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nbledger.core import dvcexp, elsewhere, git, reads, secrets, snapshot, trust, values, whoami
+from nbledger.core import dvcexp, elsewhere, git, reads, secrets, snapshot, trust, values, whoami, wrote
 from nbledger.core.curve import Curve
 from nbledger.core.errors import LedgerError
 from nbledger.core.lineage import FileRecord, Lineage, fix
@@ -187,7 +187,7 @@ class Recording:
         ``made`` are those that its session had written itself.
         """
         loose = [r for r in found.inputs if r.state in _LOOSE]
-        self.log_tags({"nbledger.data.state": data_state(found.inputs)})
+        self.log_tags({"nbledger.data.state": data_state(found.inputs), wrote.TAG: wrote.text(found.outputs)})
         self.inputs = list(found.inputs)
         self.journal.write(
             "lineage",

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from nbledger.core import files, lineage, manifest, mlflow, mlflow_runs, mlflow_write, modules
+from nbledger.core import files, lineage, manifest, mlflow, mlflow_runs, mlflow_write, modules, wrote
 from nbledger.core.project import Project
 from nbledger.keeper import journal as journals
 from nbledger.keeper.journal import Event
@@ -33,7 +33,8 @@ def finish_hashing(project: Project, api: Any, uri: str, run_id: str, listing: P
     outputs = lineage.finish(project, [lineage.record_from_dict(r) for r in held["outputs"]])
     files.write_atomic(written, json.dumps({**held, "outputs": [lineage.record_to_dict(r) for r in outputs]}, indent=1))
     mlflow_write.log_datasets(api, uri, run_id, [(n, d, s) for n, d, s in datasets(records)])
-    mlflow_write.log(api, uri, run_id, tags={"nbledger.data.state": data_state(records)})
+    tags = {"nbledger.data.state": data_state(records), wrote.TAG: wrote.text(outputs)}
+    mlflow_write.log(api, uri, run_id, tags=tags)
 
 
 def finish_environment(project: Project, listing: Path) -> None:

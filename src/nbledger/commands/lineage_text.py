@@ -1,0 +1,160 @@
+"""A lineage as plain text: a table, one line a thing, or a tree."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from nbledger.commands.text import clip, size, table
+from nbledger.core.ancestry_graph import CODE, DATA, MODEL, RUN, STAGE, Ancestry, Node
+
+_NAME, _FACTS, _WHERE, _LINES = 48, 70, 40, 1_000
+_CALLED = {
+    MODEL: ("model version", "model versions"),
+    RUN: ("run", "runs"),
+    CODE: ("commit", "commits"),
+    STAGE: ("stage", "stages"),
+    DATA: ("data version", "data versions"),
+}
+
+
+def lineage(found: Ancestry) -> str:
+    """What it is about in a line, then a table by steps, then what is missing."""
+    cells = [
+        [str(node.step), node.kind, _name(node), clip(_facts(node, found), _FACTS), clip(", ".join(node.where), _WHERE)]
+        for node in found.nodes
+    ]
+    return "\n".join(
+        [summary(found), table(["step", "what", "name", "", "bytes"], cells, [True, *[False] * 4]), *_ends(found)]
+    )
+
+
+def tree(found: Ancestry) -> str:
+    """Each root with what it came from (or what came of it) below it; what was shown before is only named again."""
+    near: dict[str, list[tuple[str, str]]] = {}
+    for edge in found.edges:
+        here, there = ("from", "to") if found.back else ("to", "from")
+        near.setdefault(edge[here], []).append((edge[there], edge["how"]))
+    nodes = {node.id: node for node in found.nodes}
+    lines, shown = [summary(found)], set[str]()
+    for root in found.roots:
+        _branch(lines, nodes, near, shown, root)
+    return "\n".join([*lines, *_ends(found)])
+
+
+def _branch(
+    lines: list[str],
+    nodes: Mapping[str, Node],
+    near: Mapping[str, Sequence[tuple[str, str]]],
+    shown: set[str],
+    root: str,
+) -> None:
+    """One root; without recursion, since a lineage may be deep."""
+    waiting = [(root, "", "", "")]
+    while waiting and len(lines) < _LINES:
+        here, indent, mark, how = waiting.pop()
+        node = nodes.get(here)
+        if node is None:
+            continue
+        again = here in shown
+        said = [node.kind, _name(node), _tree_facts(node)]
+        words = f" ({how})" if how not in ("", "read", "wrote", "ran", "logged", "declared", "made") else ""
+        lines.append(f"{indent}{mark}{' '.join(filter(None, said))}{clip(words, 80)}{' (see above)' if again else ''}")
+        if again:
+            continue
+        shown.add(here)
+        order = {MODEL: 0, CODE: 1, STAGE: 2, RUN: 3, DATA: 4}
+        below = [pair for pair in near.get(here, ()) if pair[0] in nodes]
+        below.sort(key=lambda pair: (order[nodes[pair[0]].kind], nodes[pair[0]].label))
+        deeper = indent + {"": "", "├ ": "│ ", "└ ": "  "}[mark]
+        for number, (there, why) in reversed(list(enumerate(below))):
+            waiting.append((there, deeper, "└ " if number == len(below) - 1 else "├ ", why))
+    if waiting:
+        lines.append(f"… the first {_LINES:,} lines are shown")
+
+
+def summary(found: Ancestry) -> str:
+    """What was found, in a line."""
+    roots = [node for node in found.nodes if node.id in found.roots]
+    rest = Counter(node.kind for node in found.nodes if node.id not in found.roots)
+    if not found.back:
+        named = clip(roots[0].label, _NAME) if roots else clip(found.asked, _NAME)
+        aliases = f" ({clip(', '.join(roots[0].aliases), 60)})" if roots and roots[0].aliases else ""
+        return f"{named}{aliases} comes from {_counts(rest, (RUN, CODE, STAGE, DATA)) or 'nothing that is known'}"
+    readers = {edge["to"] for edge in found.edges if edge["from"] in found.roots}
+    direct = Counter({RUN: len(readers), MODEL: len(_made_of(found, readers))})
+    further = Counter({RUN: rest[RUN] - direct[RUN] - _holders(found), MODEL: rest[MODEL] - direct[MODEL]})
+    versions = f" ({len(roots)} versions)" if len(roots) > 1 else ""
+    more = _counts(further, (RUN, MODEL))
+    later = f"; {more} came of what these wrote" if more else ""
+    return f"{clip(found.asked, 80)}{versions} was seen by {_counts(direct, (RUN, MODEL))}{later}"
+
+
+def _made_of(found: Ancestry, runs: set[str]) -> set[str]:
+    return {edge["to"] for edge in found.edges if edge["from"] in runs and edge["how"] == "logged"}
+
+
+def _holders(found: Ancestry) -> int:
+    """Runs that only hold others."""
+    return len({edge["from"] for edge in found.edges if edge["how"] == "held"} - {e["to"] for e in found.edges})
+
+
+def _counts(counts: Mapping[str, int], kinds: Sequence[str]) -> str:
+    said = [f"{counts[kind]:,} {_CALLED[kind][counts[kind] != 1]}" for kind in kinds if counts.get(kind, 0) > 0]
+    return " and ".join(filter(None, [", ".join(said[:-1]), *said[-1:]]))
+
+
+def _name(node: Node) -> str:
+    if node.kind == DATA and len(node.label) > _NAME:
+        return "…" + clip(node.label[-(_NAME - 1) :], _NAME)
+    if node.kind == MODEL and node.aliases:
+        return f"{clip(node.label, _NAME)} ({clip(', '.join(node.aliases), 30)})"
+    return clip(node.label, _NAME)
+
+
+def _facts(node: Node, found: Ancestry) -> str:
+    said: list[str] = []
+    if node.kind == RUN:
+        said = [node.run_id[:8], node.status, (node.at or "")[:16].replace("T", " "), node.by or "", node.source]
+        said += [f"reproduces {node.reproduces[:8]}"] if node.reproduces else []
+    elif node.kind == CODE:
+        said = ["a snapshot of changed code" if node.dirty else "", node.source]
+    elif node.kind == STAGE:
+        said = [node.source, " ".join(node.cmd.split())]
+    elif node.kind == DATA:
+        said = [
+            f"md5 {node.md5[:8]}" if node.md5 else "md5 not known",
+            size(node.size) if node.size else "",
+            node.state,
+        ]
+        said += [f"from {node.source}"] if node.source else []
+        said += _makers(node, found)
+    else:
+        said = [(node.at or "")[:16].replace("T", " ")]
+    said += [f"MISSING: {node.missing}"] if node.missing else []
+    return ", ".join(filter(None, said))
+
+
+def _makers(node: Node, found: Ancestry) -> list[str]:
+    """Who wrote data, in words."""
+    names = {one.id: one for one in found.nodes}
+    made = [(names[e["from"]], e["how"]) for e in found.edges if e["to"] == node.id and e["from"] in names]
+    return [f"{'by' if how in ('wrote', 'made') else how + ' by'} {clip(one.label, 30)}" for one, how in made[:3]]
+
+
+def _tree_facts(node: Node) -> str:
+    if node.kind == RUN:
+        said = [node.run_id[:8], node.status, (node.at or "")[:16].replace("T", " "), node.by or ""]
+    elif node.kind == DATA:
+        said = [f"md5 {node.md5[:8]}" if node.md5 else "md5 not known", node.state, ", ".join(node.where)]
+    elif node.kind == CODE:
+        said = ["snapshot" if node.dirty else "", node.source]
+    else:
+        said = [node.source]
+    said += [f"MISSING: {node.missing}"] if node.missing else []
+    facts = ", ".join(filter(None, said))
+    return f"· {clip(facts, 100)}" if facts else ""
+
+
+def _ends(found: Ancestry) -> list[str]:
+    return [*(f"missing: {clip(one, 300)}" for one in found.missing), *(f"({clip(one, 300)})" for one in found.notes)]

@@ -1,0 +1,207 @@
+"""The other way: which runs and model versions saw a file, and what came of it.
+
+A file may have been read by itself or as part of a tracked folder: MLflow then has the folder's hash alone, whose list says
+which files it stands for. A run whose record names other files of the folder than this one has not seen it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from nbledger.core import ancestry_where, mlflow, mlflow_uses
+from nbledger.core.ancestry import HASH, add_code, add_stage
+from nbledger.core.ancestry_graph import DEPTH, Ancestry, Graph, data_node, model_node, run_id_of, run_node
+from nbledger.core.ancestry_sources import Sources, opened
+from nbledger.core.errors import UsageError, nearest
+from nbledger.core.mlflow_uses import Use
+from nbledger.core.project import Project
+from nbledger.core.records import RunRow
+
+_RECORDS = 200
+"""Records of runs that are read to know which files of a folder a run read; of more it is said that it is not known."""
+_SHOWN = 200
+"""Files shown of what one run wrote; those that were read by another run always are."""
+
+
+@dataclass
+class _Seen:
+    """Runs that read some bytes of the file in question: {run: how}, under the id of the data."""
+
+    runs: dict[str, dict[str, str]] = field(default_factory=dict)
+    paths: dict[str, tuple[str, str]] = field(default_factory=dict)
+
+    def add(self, path: str, md5: str, run: str, how: str) -> None:
+        node = data_node(path, md5, 0).id
+        self.paths.setdefault(node, (path, md5))
+        self.runs.setdefault(node, {}).setdefault(run, how)
+
+
+def of_data(project: Project, path: str, md5: str, asked: str, depth: int = DEPTH, *, remote: bool = False) -> Ancestry:
+    """Every run and model version that saw ``path`` (with ``md5``: these bytes of it, under any name; the hash may be cut), and
+    what came of them. ``path`` is from the project's root. ``UsageError`` where no run read such a file.
+    """
+    graph = Graph()
+    with opened(project, graph) as sources:
+        seen = _read(sources, graph, path, md5)
+        if not seen.runs:
+            raise _nobody(sources, path, md5)
+        roots = list(seen.runs)
+        for node in roots:
+            graph.add(data_node(*seen.paths[node], 0))
+        rows = sources.uses.rows({run for runs in seen.runs.values() for run in runs})
+        for node, runs in seen.runs.items():
+            for run, how in runs.items():
+                if run in rows:
+                    graph.tie(node, run_id_of(run), how)
+        _down(sources, graph, list(rows.values()), depth)
+        _models(sources, graph)
+        ancestry_where.fill(sources, graph, remote=remote)
+    return graph.done(asked, roots, back=True)
+
+
+def _nobody(sources: Sources, path: str, md5: str) -> UsageError:
+    name = f"{path}@{md5}" if md5 else path
+    known = {use.path for use in sources.uses.named(path.partition("/")[0])}
+    if md5 and any(use.path == path for use in sources.uses.named(path)):
+        return UsageError(
+            f"no recorded run read {path} with the MD5 {md5}", f"nbledger lineage --back {path} lists the others"
+        )
+    hint = (
+        nearest(path, known)
+        or "nbledger show RUN lists what a run read; what was not read in a recorded run is not known"
+    )
+    return UsageError(f"no recorded run read {name}", hint)
+
+
+# ── who read it ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _read(sources: Sources, graph: Graph, path: str, md5: str) -> _Seen:
+    seen = _Seen()
+    uses = sources.uses.named(path)
+    if HASH.fullmatch(md5):
+        known = {(use.run, use.path, use.md5) for use in uses}
+        uses += [use for use in sources.uses.readers([md5]) if (use.run, use.path, use.md5) not in known]
+    within: list[Use] = []
+    for use in uses:
+        if path.startswith(f"{use.path}/"):
+            within.append(use)
+        elif not md5 or use.md5.startswith(md5):
+            how = "read" if mlflow_uses.related(use.path, path) else f"read the same bytes as {use.path}"
+            seen.add(use.path if how == "read" else path, use.md5, use.run, how)
+    _read_within(sources, graph, seen, path, md5, within)
+    return seen
+
+
+def _read_within(sources: Sources, graph: Graph, seen: _Seen, path: str, md5: str, uses: Sequence[Use]) -> None:
+    """Those that read a folder in which the file lies."""
+    lists = sources.lists(sorted({use.md5 for use in uses if use.md5.endswith(".dir")}))
+    fitting: list[tuple[Use, str]] = []
+    unknown: dict[str, set[str]] = {}
+    for use in uses:
+        if use.md5 not in lists:
+            unknown.setdefault(f"{use.path} ({use.md5[:8]})", set()).add(use.run)
+        elif (held := lists[use.md5].get(path.removeprefix(f"{use.path}/"))) and held.startswith(md5):
+            fitting.append((use, held))
+    for name, runs in unknown.items():
+        many = "1 run" if len(runs) == 1 else f"{len(runs):,} runs"
+        graph.lack(f"which files the folder {name} had, which {many} read: its list is in no cache or remote at hand")
+    rows = sources.uses.rows({use.run for use, _ in fitting[:_RECORDS]})
+    other = 0
+    for at, (use, held) in enumerate(fitting):
+        if at < _RECORDS and use.run in rows and (files := _files_of(sources, rows[use.run], use.path)):
+            if path not in files:
+                other += 1
+                continue
+            seen.add(path, held, use.run, "read")
+        else:
+            seen.add(path, held, use.run, f"read {use.path}, which has it")
+    if other:
+        graph.note(f"{other:,} run{'' if other == 1 else 's'} read other files of the folder, and not this one")
+    if len(fitting) > _RECORDS:
+        more = len(fitting) - _RECORDS
+        graph.note(f"of {more:,} runs it is only known that they read the folder: their records were not looked into")
+
+
+def _files_of(sources: Sources, row: RunRow, folder: str) -> set[str]:
+    """The files of a folder that the run's record names; none where it has no record."""
+    held = sources.held(row)
+    return {one.path for one in held.inputs if one.path.startswith(f"{folder}/")} if held.known else set()
+
+
+# ── what came of it ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def _down(sources: Sources, graph: Graph, rows: list[RunRow], depth: int) -> None:
+    step, seen = 1, set[str]()
+    while rows:
+        if step > depth or graph.full():
+            graph.note(f"the graph ends here: it has {len(graph.nodes):,} nodes and goes {step - 1} steps on")
+            break
+        for row in sorted(rows, key=lambda row: row.start or ""):
+            if graph.full():
+                break
+            seen.add(row.run_id)
+            graph.add(run_node(row, step))
+            add_code(graph, row, step)
+            add_stage(sources, graph, row, step)
+        rows = _after(sources, graph, [row for row in rows if row.run_id in seen], seen, step)
+        step += 1
+
+
+def _after(sources: Sources, graph: Graph, rows: Sequence[RunRow], seen: set[str], step: int) -> list[RunRow]:
+    """Tie runs to what they wrote, and that to the runs that read it later: these are next."""
+    wrote = sources.wrote(rows)
+    made: dict[str, list[tuple[RunRow, str]]] = {}
+    for row in rows:
+        for path, md5 in wrote.get(row.run_id, {}).items():
+            made.setdefault(md5, []).append((row, path))
+    readings = _readings(sources, made)
+    readers = sources.uses.rows({use.run for uses in readings.values() for use in uses})
+    following: dict[str, RunRow] = {}
+    for md5, writers in made.items():
+        later = [use for use in readings.get(md5, ()) if use.run in readers]
+        for row, path in writers:
+            read = [
+                u
+                for u in later
+                if u.run != row.run_id and (row.start or "") <= (readers[u.run].end or readers[u.run].start or "~")
+            ]
+            read = [u for u in read if mlflow_uses.related(u.path, path)] or read
+            if not read and len(graph.edges) > _SHOWN:
+                continue
+            node = graph.add(data_node(path, md5, step)).id
+            ancestry_where.remember(graph, node, row.commit)
+            graph.tie(run_id_of(row.run_id), node, "wrote")
+            for use in read:
+                graph.tie(node, run_id_of(use.run), "read" if use.path == path else f"read as {use.path}")
+                if use.run not in seen:
+                    following[use.run] = readers[use.run]
+    return list(following.values())
+
+
+def _readings(sources: Sources, made: Mapping[str, Sequence[tuple[RunRow, str]]]) -> dict[str, list[Use]]:
+    """{md5: who read these bytes, by themselves or in a tracked folder}."""
+    found: dict[str, list[Use]] = {}
+    for use in sources.uses.readers(list(made)):
+        found.setdefault(use.md5, []).append(use)
+    folders: dict[str, list[Use]] = {}
+    above = {path.partition("/")[0] for writers in made.values() for _, path in writers if "/" in path}
+    paths = [path for writers in made.values() for _, path in writers]
+    for use in (use for top in above for use in sources.uses.named(top)):
+        if use.md5.endswith(".dir") and any(path.startswith(f"{use.path}/") for path in paths):
+            folders.setdefault(use.md5, []).append(use)
+    for digest, files in sources.lists(list(folders)).items():
+        for md5 in set(files.values()) & made.keys():
+            found.setdefault(md5, []).extend(folders[digest])
+    return found
+
+
+def _models(sources: Sources, graph: Graph) -> None:
+    """The model versions that were made from the runs."""
+    runs = {node.run_id: node.step for node in graph.nodes.values() if node.run_id}
+    api, uri = mlflow.client(sources.project), sources.project.tracking_uri
+    for one in mlflow_uses.versions_of(api, uri, runs):
+        node = graph.add(model_node(one.name, one.number, runs[one.run], one.aliases, one.created))
+        graph.tie(run_id_of(one.run), node.id, "logged")

@@ -1,0 +1,88 @@
+"""Lineage: where a model version or a run comes from, and which runs and model versions saw a file."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+
+from nbledger.core import ancestry as ancestries
+from nbledger.core import ancestry_back, mlflow, mlflow_registry, mlflow_uses
+from nbledger.core.ancestry import Version
+from nbledger.core.ancestry_graph import DEPTH, Ancestry
+from nbledger.core.errors import LedgerError, UsageError, nearest
+from nbledger.core.project import Project
+from nbledger.core.records import RunRow
+from nbledger.core.runs import row
+from nbledger.keeper import overview
+from nbledger.keeper.calls import Args, Progress
+from nbledger.keeper.publish import flush
+from nbledger.keeper.views_run import stored
+
+_NUMBER = re.compile(r"[1-9][0-9]{0,17}")
+
+
+def ancestry(project: Project, args: Args, progress: Progress | None) -> Ancestry:
+    """Where ``name`` comes from: a run, or a version of a registered model as ``MODEL/VERSION`` or ``MODEL@ALIAS``."""
+    name, depth, remote = str(args["name"]), int(args.get("depth", DEPTH)), bool(args.get("remote"))
+    version = _version(project, name)
+    if version is not None:
+        return ancestries.of_version(project, version, name, depth, remote=remote)
+    return ancestries.of_run(project, _run(project, name), name, depth, remote=remote)
+
+
+def descendants(project: Project, args: Args, progress: Progress | None) -> Ancestry:
+    """Which runs and model versions saw ``path`` (from the project's root), and what came of it. ``md5``: only these bytes."""
+    path, md5 = str(args["path"]).rstrip("/") or "/", str(args.get("md5") or "")
+    depth, remote = int(args.get("depth", DEPTH)), bool(args.get("remote"))
+    asked = f"{path}@{md5}" if md5 else path
+    flush(project)
+    if not stored(project):
+        raise UsageError(f"no recorded run read {asked}: nothing was recorded yet")
+    return ancestry_back.of_data(project, path, md5, asked, depth, remote=remote)
+
+
+def _run(project: Project, name: str) -> RunRow:
+    try:
+        return overview.run(project, name)
+    except UsageError as err:
+        hint = err.hint or "name a run, or a model as MODEL@ALIAS or MODEL/VERSION"
+        model = _bare(project, name)
+        raise UsageError(model or err.message, f"e.g. {name}@champion or {name}/1" if model else hint) from err
+
+
+def _bare(project: Project, name: str) -> str:
+    """What is said of a model without a version; empty where there is no such model."""
+    with contextlib.suppress(LedgerError):
+        if stored(project) and mlflow_registry.model(mlflow.client(project), project.tracking_uri, name) is not None:
+            return f"{name!r} is a registered model: which version of it?"
+    return ""
+
+
+def _version(project: Project, name: str) -> Version | None:
+    """The version that the name means; None where it is no name of one. A run that is called so has to be named by its id."""
+    text = name.removeprefix("models:/")
+    at, slash = text.rpartition("@"), text.rpartition("/")
+    model, alias, number = (at[0], at[2], "") if at[0] else (slash[0], "", slash[2])
+    if not model or not stored(project) or (number and not _NUMBER.fullmatch(number)):
+        return None
+    api, uri = mlflow.client(project), project.tracking_uri
+    known = mlflow_registry.model(api, uri, model)
+    if known is None:
+        if text != name:
+            raise UsageError(f"there is no registered model {model!r}")
+        return None
+    if alias:
+        aliases = {str(key): str(held) for key, held in known.aliases.items()}
+        if alias not in aliases:
+            hint = nearest(alias, aliases) or (
+                f"it has: {', '.join(sorted(aliases)[:10])}" if aliases else "it has none"
+            )
+            raise UsageError(f"the model {model} has no alias {alias!r}", hint)
+        number = aliases[alias]
+    found = mlflow_uses.version(api, uri, model, number)
+    if found is None:
+        raise UsageError(f"the model {model} has no version {number}", "nbledger decisions lists its versions")
+    run = mlflow.get_run(api, uri, found.run) if found.run else None
+    why = "the version names no run" if not found.run else f"the run {found.run[:8]} is not in the store any more"
+    made = None if run is None else row(run, mlflow.experiment_name(api, uri, str(run.info.experiment_id)))
+    return Version(found.name, found.number, found.aliases, found.created, made, why)
