@@ -42,7 +42,7 @@ class _Events:
     """What all events of one lineage have in common."""
 
     def __init__(self, project: Project, found: Ancestry) -> None:
-        from nbledger import __version__
+        from nbledger._version import __version__
 
         self._producer = f"urn:nbledger:{urllib.parse.quote(__version__)}"
         remote = git.remote_url(project.git) if project.git is not None else None
