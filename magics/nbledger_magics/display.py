@@ -86,6 +86,10 @@ class Shown:
             from nbledger_magics import sweepchart
 
             return sweepchart.html(self.data)
+        from nbledger_magics import views
+
+        if (found := views.html(self.data)) is not None:
+            return found
         if type(self.data).__module__ == "nbledger.core.join":  # whose import takes long, and who joins has done it
             from nbledger_magics import joining
 

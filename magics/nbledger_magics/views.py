@@ -1,0 +1,28 @@
+"""Which view shows which record, by the record's name: neither is imported before there is one to show."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+_VIEWS = {
+    "nbledger.keeper.promote.Decision": ("promotion", "decision"),
+    "nbledger.keeper.approving.Approval": ("approvals", "answered"),
+    "nbledger.core.approval.Pending": ("approvals", "waiting"),
+    "nbledger.core.ancestry_graph.Ancestry": ("ancestry", "html"),
+    "nbledger.core.driftrecord.Drift": ("drifting", "html"),
+}
+"""Of a list: the view of its members takes all of them."""
+
+
+def html(data: Any) -> str | None:
+    """The record as HTML; None where no view is for it."""
+    if isinstance(data, dict) and len(data) == 1:  # {"approvals": […]}
+        (data,) = data.values()
+    first = data[0] if isinstance(data, list | tuple) and data else data
+    kind = type(first)
+    name = _VIEWS.get(f"{kind.__module__}.{kind.__qualname__}")
+    if name is None:
+        return None
+    view = getattr(importlib.import_module(f"nbledger_magics.{name[0]}"), name[1])
+    return str(view(data))
