@@ -19,6 +19,7 @@ from nbledger.commands.join import join
 from nbledger.commands.pipeline import pipeline
 from nbledger.commands.prepush_hook import pre_push
 from nbledger.commands.promote import promote
+from nbledger.commands.report import report
 from nbledger.commands.repro import repro
 from nbledger.commands.reproduce import reproduce
 from nbledger.commands.run import run as run_notebooks
@@ -205,7 +206,22 @@ ledger.add_command(code)
 ledger.add_command(stage)
 ledger.add_command(compare)
 ledger.add_command(server)
-for verb in (gc, join, pipeline, pre_push, promote, pull, push, repro, reproduce, run_notebooks, split, trust, undo):
+for verb in (
+    gc,
+    join,
+    pipeline,
+    pre_push,
+    promote,
+    pull,
+    push,
+    report,
+    repro,
+    reproduce,
+    run_notebooks,
+    split,
+    trust,
+    undo,
+):
     ledger.add_command(verb)
 
 

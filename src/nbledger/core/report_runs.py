@@ -168,7 +168,7 @@ def told(project: Project, found: Standing) -> Told:
         title=row.name or row.run_id[:8],
         experiment=row.experiment,
         start=row.start,
-        user=row.user,
+        user=(row.user or "").partition(" <")[0] or None,  # a report is read by more people than the ledger
         url=url_of(project.tracking_uri, row),
         behind=found.behind,
         dirty=row.dirty,

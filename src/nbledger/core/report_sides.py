@@ -12,6 +12,8 @@ from nbledger.core.report import Commit
 
 _TARGETS = ("GITHUB_BASE_REF", "CI_MERGE_REQUEST_TARGET_BRANCH_NAME")
 """Variables in which a CI job is told the branch that the pull (or merge) request goes to."""
+_SOURCES = ("GITHUB_HEAD_REF", "CI_MERGE_REQUEST_SOURCE_BRANCH_NAME")
+"""Those in which it is told the branch that is to be merged; what is checked out may have no name, or be a trial of the merge."""
 _DEFAULTS = ("origin/main", "origin/master", "main", "master")
 _SHALLOW = "this clone lacks older commits: fetch them all (actions/checkout: fetch-depth: 0; GitLab: GIT_DEPTH: 0)"
 
@@ -40,8 +42,14 @@ def sides(project: Project, base: str = "", head: str = "") -> tuple[Commit, Com
         if first is None:
             hint = _SHALLOW if gitlog.is_shallow(repo) else "there is nothing to compare it with"
             raise Refused(f"{head or 'HEAD'} is in {name} already, and has no parent here", hint)
-        return _side(repo, f"{head or tip[:8]}^", first), _side(repo, head or "HEAD", tip)
-    return _side(repo, name, found), _side(repo, head or "HEAD", tip)
+        return _side(repo, f"{head or tip[:8]}^", first), _side(repo, head or _called(repo, tip), tip)
+    return _side(repo, name, found), _side(repo, head or _called(repo, tip), tip)
+
+
+def _called(repo: GitRepo, tip: str) -> str:
+    """What is checked out, by the name that a person gives it."""
+    told = next((os.environ[name] for name in _SOURCES if os.environ.get(name)), "")
+    return told or git.head(repo).branch or tip[:8]
 
 
 def default(repo: GitRepo) -> str:

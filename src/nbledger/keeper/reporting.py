@@ -23,7 +23,7 @@ from nbledger.core import (
     report_stages,
     whereabouts,
 )
-from nbledger.core.differences import Comparison, DataChange, PackageChange
+from nbledger.core.differences import DATA, Cause, Comparison, DataChange, PackageChange
 from nbledger.core.dvcfiles import Damaged
 from nbledger.core.errors import LedgerError
 from nbledger.core.project import Project
@@ -59,6 +59,8 @@ def report(project: Project, args: Args, progress: Progress | None) -> Report:
     data = part("what became of the data", lambda: _data(project, base, head, bool(args.get("fetch")), notes)) or []
     tell("comparisons")
     pairs = [_pair(project, key, chosen, part) for key in dict.fromkeys((*chosen.head, *chosen.base))]
+    made = part("what stages make", lambda: report_runs.made(repo, base.commit) | report_runs.made(repo, head.commit))
+    pairs = sorted((_followed(pair, made or set()) for pair in pairs), key=_weight, reverse=True)
     if chosen.more:
         notes.append(f"{chosen.more} more names of runs are left out")
     metrics: list[Measured] = []
@@ -111,6 +113,29 @@ def _pair(project: Project, key: Key, chosen: Chosen, part: Callable[[str, Calla
         found = part(f"what differs between the runs {key[1]!r}", lambda: compare.compare(project, ids))
     told = [report_runs.told(project, side) if side is not None else None for side in (base, head)]
     return Pair(key[1], key[0], told[0], told[1], _values(base, head), found)
+
+
+def _followed(pair: Pair, made: set[str]) -> Pair:
+    """Of a stage's run what an earlier stage made otherwise is one cause, the last: the earlier one's run says why."""
+    found = pair.comparison
+    if found is None or not made:
+        return pair
+    from_stages = [c.path for c in found.data if c.path in made]
+    begin = tuple(f"{path} differs" for path in from_stages)
+    own = [c for c in found.causes if not (begin and c.kind == DATA and c.what.startswith(begin))]
+    if len(own) == len(found.causes):
+        return pair
+    weight = min((cause.weight for cause in own), default=0.1)
+    said = f"what an earlier stage made differs: {', '.join(from_stages[:5])}"
+    more = f" and {len(from_stages) - 5} more" if len(from_stages) > 5 else ""
+    causes = (*own, Cause(DATA, said + more, "", min(weight, 0.1)))
+    return replace(pair, comparison=replace(found, causes=causes))
+
+
+def _weight(pair: Pair) -> tuple[float, bool]:
+    """Runs with the strongest causes of their own come first, then those with metrics."""
+    causes = pair.comparison.causes if pair.comparison is not None else ()
+    return max((cause.weight for cause in causes), default=0.0), bool(pair.values)
 
 
 def _values(base: Standing | None, head: Standing | None) -> dict[str, tuple[float | None, ...]]:
