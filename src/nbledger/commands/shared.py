@@ -25,7 +25,9 @@ def ask(face: Face, name: str, args: dict[str, Any] | None = None) -> Any:
     return client.call(face.project(), name, args or {}, start=face.start_keeper, progress=face.progress)
 
 
-_OF_A_PROJECT = frozenset({"runs", "show", "status", "children", "compare", "promote_if", "report"})
+_OF_A_PROJECT = frozenset(
+    {"runs", "show", "status", "children", "compare", "promote_if", "rollback", "decisions", "report"}
+)
 
 
 def at_a_project(face: Face) -> None:

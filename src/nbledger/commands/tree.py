@@ -10,18 +10,23 @@ import click
 
 from nbledger.commands import detail, text
 from nbledger.commands.answer import Answer, Face
+from nbledger.commands.approve import approve
 from nbledger.commands.check import check
+from nbledger.commands.ci import ci
 from nbledger.commands.code import code
 from nbledger.commands.compare import compare
+from nbledger.commands.drift import drift
 from nbledger.commands.gc import gc
 from nbledger.commands.init import init
 from nbledger.commands.join import join
+from nbledger.commands.lineage import lineage
 from nbledger.commands.pipeline import pipeline
 from nbledger.commands.prepush_hook import pre_push
 from nbledger.commands.promote import promote
 from nbledger.commands.report import report
 from nbledger.commands.repro import repro
 from nbledger.commands.reproduce import reproduce
+from nbledger.commands.rollback import decisions, rollback
 from nbledger.commands.run import run as run_notebooks
 from nbledger.commands.server import server
 from nbledger.commands.share import pull, push, undo
@@ -202,11 +207,16 @@ def flush(face: Face, as_json: bool) -> Answer:
 
 ledger.add_command(init)
 ledger.add_command(check)
+ledger.add_command(ci)
 ledger.add_command(code)
 ledger.add_command(stage)
 ledger.add_command(compare)
+ledger.add_command(drift)
+ledger.add_command(lineage)
 ledger.add_command(server)
 for verb in (
+    approve,
+    decisions,
     gc,
     join,
     pipeline,
@@ -217,6 +227,7 @@ for verb in (
     report,
     repro,
     reproduce,
+    rollback,
     run_notebooks,
     split,
     trust,

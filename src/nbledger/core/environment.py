@@ -10,7 +10,7 @@ import platform
 import re
 import sys
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cache
 from pathlib import Path
@@ -69,15 +69,7 @@ def current() -> Environment:
     packages = installed()
     threads = {name: os.environ[name] for name in _THREADS if name in os.environ}
     python, implementation, system = platform.python_version(), sys.implementation.name, _platform()
-    parts = {
-        "packages": [_portable(p) for p in packages],
-        "python": python,
-        "implementation": implementation,
-        "platform": system,
-        "threads": threads,
-    }
-    text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
-    digest = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    digest = _digest(packages, python, implementation, system, threads)
     shown = threads | ({_GPUS: os.environ[_GPUS]} if _GPUS in os.environ else {})
     return Environment(
         digest,
@@ -91,6 +83,26 @@ def current() -> Environment:
         _cpus(),
         os.path.basename(os.environ.get("CONDA_PREFIX", "").rstrip("/\\")) or None,
     )
+
+
+def digest_of(environment: Environment) -> str:
+    """The digest that these packages, this Python, platform and thread settings have, whatever the record says of it."""
+    threads = {name: value for name, value in environment.threads.items() if name in _THREADS}
+    return _digest(environment.packages, environment.python, environment.implementation, environment.platform, threads)
+
+
+def _digest(
+    packages: Sequence[Package], python: str, implementation: str, system: str, threads: Mapping[str, str]
+) -> str:
+    parts = {
+        "packages": [_portable(p) for p in packages],
+        "python": python,
+        "implementation": implementation,
+        "platform": system,
+        "threads": dict(threads),
+    }
+    text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
 def as_requirements(environment: Environment) -> str:

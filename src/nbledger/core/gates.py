@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nbledger.core import gate_language
+from nbledger.core.approval import EXPIRES_DAYS, MOST_APPROVALS
 from nbledger.core.errors import UsageError, nearest
 from nbledger.core.gate_language import CHAMPION, Condition
 from nbledger.core.project import Settings
@@ -22,8 +23,7 @@ REQUIREMENTS = (VERIFIED, CLEAN, DATA, PUSHED, ENVIRONMENT)
 
 _WORDS = ("if", "first", "require", "min_rows", "approvals", "expires_days")
 _MODEL = ("gate", "aliases")
-EXPIRES = 7.0
-MOST_APPROVALS, MOST_ROWS, MOST_DAYS = 50, 1 << 53, 3650.0
+MOST_ROWS, MOST_DAYS = 1 << 53, 3650.0
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def together(gates: Sequence[Gate], *, empty: bool) -> Demand:
         tuple(word for word in REQUIREMENTS if any(word in g.require for g in gates)),
         max(g.min_rows for g in gates),
         max(g.approvals for g in gates),
-        min((g.expires_days for g in gates if g.expires_days is not None), default=EXPIRES),
+        min((g.expires_days for g in gates if g.expires_days is not None), default=EXPIRES_DAYS),
     )
 
 

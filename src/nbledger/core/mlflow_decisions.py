@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 PREFIX = "nbledger.decision."
 KINDS = ("promote", "refused", "pending", "approved", "expired", "moved", "rollback", "deployed", "returned")
+BACK = ("rollback", "returned")
+"""The kinds by which an alias goes back to where it was."""
 
 _TAG = re.compile(r"nbledger\.decision\.([0-9]{6})")
 _LONGEST = 4_500
@@ -75,6 +77,25 @@ def of_tags(tags: Mapping[str, str] | None) -> tuple[Entry, ...]:
 def said(entries: Sequence[Entry], alias: str) -> str | None:
     """The version that an alias points at if all went the way that the decisions say."""
     return next((one.version for one in reversed(entries) if one.points and one.alias == alias), None)
+
+
+def line(entries: Sequence[Entry], alias: str) -> list[str]:
+    """The versions that an alias went through to where it is, the present one last: what was gone back from is not among
+    them any more, so that going back again goes further.
+    """
+    found: list[str] = []
+    for one in entries:
+        if not one.points or one.alias != alias:
+            continue
+        if not found and one.previous:
+            found.append(one.previous)
+        if one.version is None:
+            continue
+        if one.kind in BACK and one.version in found:
+            found = found[: len(found) - found[::-1].index(one.version)]
+        elif not found or found[-1] != one.version:
+            found.append(one.version)
+    return found
 
 
 def append(held: Held, entry: Entry) -> Entry:

@@ -169,9 +169,13 @@ _VIEWS = {
     "nbledger.keeper.views_files": ("diff", "versions", "pipeline", "preview"),
     "nbledger.keeper.deeds_run": ("set_tags", "rename", "note", "delete", "bring_back"),
     "nbledger.keeper.deeds_models": ("models", "promote", "alias"),
+    "nbledger.keeper.views_models": ("production",),
     "nbledger.keeper.ancestry": ("ancestry", "descendants"),
     "nbledger.keeper.promote": ("promote_if",),
+    "nbledger.keeper.rollback": ("rollback", "decisions"),
     "nbledger.keeper.approving": ("approve", "approvals"),
+    "nbledger.keeper.drifting": ("drift",),
+    "nbledger.keeper.deploying": ("deploy", "deployments", "undeploy"),
     "nbledger.keeper.deeds_files": ("checkpoint", "undo", "use_version", "push", "pull", "sent", "trust"),
     "nbledger.keeper.collecting": ("gc",),
     "nbledger.keeper.reporting": ("report",),
@@ -240,10 +244,22 @@ def decode(name: str, result: Any) -> Any:
         from nbledger.core.ancestry_graph import Ancestry
 
         kinds[name] = Ancestry
+    elif name == "drift":
+        from nbledger.core.driftrecord import Drift
+
+        kinds[name] = Drift
+    elif name in ("deploy", "deployments", "undeploy"):
+        from nbledger.core.deploy import Deployed, Deployment
+
+        kinds |= {"deploy": Deployed, "deployments": list[Deployment], "undeploy": Deployment}
     elif name == "promote_if":
-        from nbledger.keeper.promote import Decision
+        from nbledger.keeper.gating import Decision
 
         kinds[name] = Decision
+    elif name in ("rollback", "decisions"):
+        from nbledger.keeper.rollback import Decisions, RolledBack
+
+        kinds |= {"rollback": RolledBack, "decisions": Decisions}
     elif name in ("approve", "approvals"):
         from nbledger.core.approval import Pending
         from nbledger.keeper.approving import Approval

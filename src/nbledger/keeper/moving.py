@@ -49,17 +49,16 @@ def settled(held: Held, alias: str) -> str | None:
 
 
 def moved(project: Project, held: Held, entry: Entry) -> Entry:
-    """Write ``entry`` down and point its alias at its version; the version that ``champion`` leaves becomes ``previous``.
-
-    ``entry.previous`` must be what the alias points at now: look by ``settled`` first, under the same lock. The entry as
-    it was written.
+    """Write ``entry`` down and point its alias at its version (None takes it away); ``previous`` is the version that was
+    ``champion`` before. ``entry.previous`` must be what the alias points at now: look by ``settled`` first, under the
+    same lock. The entry as it was written.
     """
     api, uri, model = held.api, held.uri, held.model
     written = mlflow_decisions.append(held, replace(entry, points=True))
     try:
         held.check()
-        if entry.alias == CHAMPION and entry.previous not in (None, entry.version):
-            mlflow_registry.point(api, uri, model, PREVIOUS, entry.previous)
+        if entry.alias == CHAMPION:
+            _keep_previous(held)
         if entry.previous != entry.version:
             mlflow_registry.point(api, uri, model, entry.alias, entry.version)
         if (aliases(api, uri, model) or {}).get(entry.alias) != entry.version:
@@ -71,3 +70,15 @@ def moved(project: Project, held: Held, entry: Entry) -> Entry:
     finally:
         changes.tell(project, "models", "runs", run=entry.run_id)
     return written
+
+
+def _keep_previous(held: Held) -> None:
+    """Point ``previous`` at what ``champion`` was before by the decisions, as far as that version is still there."""
+    entries = mlflow_decisions.read(held.api, held.uri, held.model) or ()
+    before = mlflow_decisions.line(entries, CHAMPION)[:-1]
+    there = (aliases(held.api, held.uri, held.model) or {}).get(PREVIOUS)
+    wanted = before[-1] if before else None
+    if wanted is not None and mlflow_registry.version(held.api, held.uri, held.model, wanted) is None:
+        wanted = None
+    if wanted != there:
+        mlflow_registry.point(held.api, held.uri, held.model, PREVIOUS, wanted)

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from nbledger.core import mlflow, secrets
+from nbledger.core import manifest, mlflow, secrets
 from nbledger.core.errors import LedgerError
+from nbledger.core.evidence import OF_MANIFEST
 from nbledger.core.owners import owner
 from nbledger.core.project import Project
 from nbledger.core.record import FOLDER, Record
@@ -32,6 +33,8 @@ def record_again(project: Project, record: Record, executed: Executed, scratch: 
         return None
     _own_artifacts(project, executed, scratch)
     tags = {REPRODUCES: record.run_id, VERDICT: verdict}
+    if (sealed := manifest.read(record.folder)) is not None:  # a gate asks whether this very record was reproduced
+        tags[OF_MANIFEST] = sealed.digest
     _hand_over(project, executed.journal, record, _additions(executed, tags))
     for path in executed.others:
         _hand_over(project, path, record, [{"t": "tags", "tags": {REPRODUCES: record.run_id}}], child=True)

@@ -1,0 +1,75 @@
+"""``rollback`` and ``decisions``: an alias back to where it was, and the record of who decided what about a model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from nbledger.commands.answer import Answer, Face
+from nbledger.commands.shared import ask, json_option
+from nbledger.commands.text import clip
+
+if TYPE_CHECKING:
+    from nbledger.core.mlflow_decisions import Entry
+    from nbledger.keeper.rollback import Decisions, RolledBack
+
+
+@click.command()
+@click.argument("model")
+@click.option("--to", metavar="VERSION", help="This version, in place of the one before.")
+@click.option("--alias", default="champion", show_default=True, metavar="NAME", help="The alias that goes back.")
+@click.option("-m", "--message", metavar="TEXT", help="Why, for the record.")
+@json_option
+@click.pass_obj
+def rollback(face: Face, model: str, to: str | None, alias: str, message: str | None, as_json: bool) -> Answer:
+    """Point an alias of a model at the version that it pointed at before.
+
+    Again, and it goes one further back. What was decided stays on record: nbledger decisions MODEL.
+    """
+    words = {"model": model, "alias": alias, "to": to, "text": message}
+    found = ask(face, "rollback", {key: value for key, value in words.items() if value is not None})
+    return Answer(found, rolled_back(found))
+
+
+@click.command()
+@click.argument("model")
+@json_option
+@click.pass_obj
+def decisions(face: Face, model: str, as_json: bool) -> Answer:
+    """List what was decided about a model's aliases, in order: promoted, refused, approved, rolled back."""
+    found = ask(face, "decisions", {"model": model})
+    return Answer(found, listed(found))
+
+
+def rolled_back(found: RolledBack) -> str:
+    """Where the alias points now, and where the next rollback would lead."""
+    name = clip(found.model, 60)
+    lines = [f"✓ {clip(found.alias, 40)} of {name} is version {found.version} again, in place of {found.previous}"]
+    lines += [f"  ({clip(note)})" for note in found.notes]
+    lines.append(f"  before that: {f'version {found.before}' if found.before else 'nothing'}")
+    return "\n".join(lines)
+
+
+def listed(found: Decisions) -> str:
+    """One line a decision, then why; the aliases as they are now at the end."""
+    lines = []
+    for one in found.decisions:
+        lines.append(f"{one.n:>4}  {one.at[:19].replace('T', ' ')}  {one.kind:<8}  {_what(one)}  {clip(one.by, 40)}")
+        lines += [f"      {clip(reason, 110)}" for reason in one.reasons[:5]]
+        if len(one.reasons) > 5:
+            lines.append(f"      and {len(one.reasons) - 5} more reasons")
+        if one.figures:
+            lines.append("      " + ", ".join(f"{clip(k, 40)} {v:.10g}" for k, v in list(one.figures.items())[:10]))
+        if one.text:
+            lines.append(f"      “{clip(one.text, 100)}”")
+    aliases = ", ".join(f"{clip(alias, 40)} is version {version}" for alias, version in found.aliases.items())
+    return "\n".join([*(lines or ["nothing has been decided about it"]), aliases or "no alias points at a version"])
+
+
+def _what(one: Entry) -> str:
+    alias = clip(one.alias, 40)
+    if one.version is None:
+        return f"{alias}{f' stays at version {one.previous}' if one.previous and not one.points else ''}"
+    arrow = f"version {one.previous} → {one.version}" if one.previous and one.points else f"version {one.version}"
+    return f"{alias}: {arrow}"

@@ -1,0 +1,155 @@
+"""``rollback``: an alias back to the version that it pointed at before; and ``decisions``: the record that it goes by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from nbledger.core import gates, mlflow, mlflow_decisions, mlflow_lock, mlflow_registry
+from nbledger.core.errors import Refused, UsageError, nearest
+from nbledger.core.gate_language import CHAMPION
+from nbledger.core.mlflow_decisions import Entry
+from nbledger.core.project import Project
+from nbledger.core.wording import some
+from nbledger.keeper import moving
+from nbledger.keeper.calls import Args, Progress
+from nbledger.keeper.recorder import user
+from nbledger.keeper.views_run import stored
+
+_MOST_MODELS = 1_000
+
+
+@dataclass(frozen=True)
+class RolledBack:
+    """``alias`` of ``model`` points at ``version`` again, and no longer at ``previous``; ``n`` is the decision's number.
+    ``before``: where the next rollback would go.
+    """
+
+    model: str
+    alias: str
+    version: str
+    previous: str
+    n: int
+    run_id: str | None
+    by: str
+    at: str
+    text: str = ""
+    before: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """All decisions about a model in their order, and where its aliases point now."""
+
+    model: str
+    decisions: tuple[Entry, ...]
+    aliases: dict[str, str]
+
+
+def rollback(project: Project, args: Args, progress: Progress | None) -> RolledBack:
+    """Point ``alias`` of ``model`` at the version that it pointed at before, or at ``to``. ``Refused`` where it cannot go
+    back; ``UsageError`` for a model or version that is not there.
+    """
+    model, alias = str(args["model"]).strip(), str(args.get("alias") or CHAMPION).strip()
+    if alias in (moving.CANDIDATE, moving.PREVIOUS):
+        raise UsageError(f"the alias {alias} is nbledger's own", f"it follows {CHAMPION}")
+    api, uri = _store(project), project.tracking_uri
+    _known(api, uri, model)
+    with mlflow_lock.held(api, uri, model, user()) as held:
+        now = moving.settled(held, alias)
+        if now is None:
+            raise Refused(f"{alias} of {model} points at no version", "nbledger promote points it at one")
+        entries = mlflow_decisions.read(api, uri, model) or ()
+        went = mlflow_decisions.line(entries, alias)[:-1]
+        target, notes = _target(project, api, model, alias, now, str(args.get("to") or ""), went)
+        found = mlflow_registry.version(api, uri, model, target)
+        written = moving.moved(
+            project,
+            held,
+            Entry(
+                "rollback",
+                alias,
+                version=target,
+                previous=now,
+                run_id=str(found.run_id) if found is not None and found.run_id else None,
+                by=user(),
+                text=str(args.get("text") or ""),
+            ),
+        )
+        left = mlflow_decisions.line((*entries, written), alias)[:-1]
+    return RolledBack(
+        model,
+        alias,
+        target,
+        now,
+        written.n,
+        written.run_id,
+        written.by,
+        written.at,
+        written.text,
+        left[-1] if left else None,
+        notes,
+    )
+
+
+def _target(
+    project: Project, api: Any, model: str, alias: str, now: str, wanted: str, went: list[str]
+) -> tuple[str, tuple[str, ...]]:
+    """The version to go back to, and what was passed over on the way there."""
+    uri = project.tracking_uri
+
+    def there(number: str) -> bool:
+        return mlflow_registry.version(api, uri, model, number) is not None
+
+    if wanted:
+        if wanted == now:
+            raise Refused(f"{alias} of {model} points at version {now} already")
+        if not there(wanted):
+            raise UsageError(f"the model {model} has no version {wanted[:20]!r}", _versions(went))
+        demanded = gates.demanded(project.settings, model, alias)
+        if demanded is not None and wanted not in went:
+            raise Refused(
+                f"{alias} of {model} never pointed at version {wanted}, and it demands the gate {demanded.name}",
+                "nbledger promote asks the gate",
+            )
+        return wanted, ()
+    kept = [number for number in went if number != now]
+    gone = [number for number in kept if not there(number)]
+    left = [number for number in kept if number not in gone]
+    if not left:
+        why = f"version {some(gone)}, where it pointed before, is deleted" if gone else "it pointed at no other before"
+        raise Refused(f"there is nothing that {alias} of {model} could go back to: {why}", "--to VERSION names one")
+    newer = [number for number in gone if kept.index(number) > kept.index(left[-1])]
+    return left[-1], tuple(f"version {number} is deleted, and passed over" for number in newer)
+
+
+def _versions(went: list[str]) -> str:
+    return f"it pointed at {some(list(dict.fromkeys(went)))} before" if went else "MLflow's own page lists them"
+
+
+def decisions(project: Project, args: Args, progress: Progress | None) -> Decisions:
+    """Every decision about ``model``."""
+    api, uri = _store(project), project.tracking_uri
+    model = str(args["model"]).strip()
+    known = _known(api, uri, model)
+    return Decisions(
+        model,
+        mlflow_decisions.of_tags(known.tags),
+        {str(alias): str(version) for alias, version in sorted(known.aliases.items())},
+    )
+
+
+def _store(project: Project) -> Any:
+    return mlflow.client(project) if stored(project) else None
+
+
+def _known(api: Any, uri: str, model: str) -> Any:
+    """The registered model of that name; ``UsageError`` with the nearest names where there is none."""
+    mlflow_registry.check_names(model, "")
+    known = mlflow_registry.model(api, uri, model) if api is not None else None
+    if known is None:
+        names = [one.name for one in mlflow_registry.models(api, uri, _MOST_MODELS, 1)[0]] if api is not None else []
+        hint = nearest(model, names) or (f"there are: {some(names, 10)}" if names else "nbledger promote makes one")
+        raise UsageError(f"there is no registered model {model!r}", hint)
+    return known
