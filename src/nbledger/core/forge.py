@@ -80,7 +80,8 @@ def place(
     api = env.get(_API_VARIABLES[kind]) or _APIS[kind]
     _check(api, _API_VARIABLES[kind])
     named = repository or _repository(project, kind, env)
-    if not (_REPOSITORY.fullmatch(named) or (kind == GITLAB and named.isdecimal())):
+    plain = _REPOSITORY.fullmatch(named) and not {".", ".."} & set(named.split("/"))
+    if not (plain or (kind == GITLAB and named.isdecimal())):
         raise UsageError(f"{named[:80]!r} is no repository's name", "give OWNER/NAME: --repo OWNER/NAME")
     if kind == GITHUB and named.count("/") != 1:
         raise UsageError(f"{named[:80]!r} is no repository of GitHub", "give OWNER/NAME: --repo OWNER/NAME")
