@@ -77,10 +77,13 @@ def _candidates(project: Project, commits: Sequence[str]) -> Iterator[RunRow]:
 
 
 def _counts(row: RunRow) -> bool:
-    """Whether a run can stand for a commit: not the trial of a sweep, not a reproduction, not one that only holds others."""
+    """Whether a run can stand for a commit: not the trial of a sweep, not a reproduction, not a comparison of data (``drift``), not
+    one that only holds others.
+    """
     inside = PARENT in row.tags and stagecells.TAG not in row.tags
     holds = "nbledger.repro" in row.tags and not row.metrics
-    return row.status == "FINISHED" and row.commit is not None and not (inside or holds or REPRODUCES in row.tags)
+    looked = REPRODUCES in row.tags or "nbledger.drift.verdict" in row.tags
+    return row.status == "FINISHED" and row.commit is not None and not (inside or holds or looked)
 
 
 def key_of(row: RunRow) -> Key:
