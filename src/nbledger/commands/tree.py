@@ -15,6 +15,7 @@ from nbledger.commands.check import check
 from nbledger.commands.ci import ci
 from nbledger.commands.code import code
 from nbledger.commands.compare import compare
+from nbledger.commands.deploy import deploy
 from nbledger.commands.drift import drift
 from nbledger.commands.gc import gc
 from nbledger.commands.init import init
@@ -217,6 +218,7 @@ ledger.add_command(server)
 for verb in (
     approve,
     decisions,
+    deploy,
     gc,
     join,
     pipeline,

@@ -13,10 +13,10 @@ import re
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from nbledger.core import textparts
 from nbledger.core.errors import LedgerError, Refused, UsageError, nearest
 from nbledger.core.files import write_atomic
 from nbledger.core.secrets import scrub
@@ -225,41 +225,20 @@ def _text(name: str, wanted: Wanted) -> str:
         "COMMAND": json.dumps(command(wanted)),
         "HOST": wanted.hosts[0] if wanted.hosts else "",
         "HOSTS": ", ".join(wanted.hosts),
-        "RULES": "\n".join(_indented(_RULE.format(host=host), 4) for host in wanted.hosts),
+        "RULES": "\n".join(textparts.indented(_RULE.format(host=host), 4) for host in wanted.hosts),
         "URL": url(wanted),
         "NAMESPACE": wanted.namespace,
         "JOB_COMMAND": json.dumps(job),
     }
-    values["BASIC_AUTH"] = _indented(_part("basic_auth.ini"), 4)
-    values["JOB"] = _indented(
-        _filled(_chosen(_part("kubernetes-job.yaml"), flags), values), 6 if "restore" in name else 10
+    values["BASIC_AUTH"] = textparts.indented(_part("basic_auth.ini"), 4)
+    values["JOB"] = textparts.indented(
+        textparts.filled(textparts.chosen(_part("kubernetes-job.yaml"), flags), values), 6 if "restore" in name else 10
     )
-    return _filled(_chosen(part, flags), values)
+    return textparts.filled(textparts.chosen(part, flags), values)
 
 
 def _part(name: str) -> str:
-    return (resources.files("nbledger.core") / "serverparts" / name).read_text(encoding="utf-8")
-
-
-def _chosen(text: str, flags: set[str]) -> str:
-    """Without the blocks between ``#? FLAG`` (or ``#! FLAG``, for its absence) and ``#.`` that do not apply; they nest."""
-    lines, keep = [], [True]
-    for line in text.splitlines():
-        if line.startswith(("#? ", "#! ")):
-            keep.append(keep[-1] and (line[3:] in flags) == line.startswith("#?"))
-        elif line == "#.":
-            keep.pop()
-        elif keep[-1]:
-            lines.append(line)
-    return "\n".join(lines) + "\n"
-
-
-def _filled(text: str, values: Mapping[str, str]) -> str:
-    return re.sub(r"@([A-Z_]+)@", lambda found: values[found[1]], text)
-
-
-def _indented(text: str, by: int) -> str:
-    return "\n".join(" " * by + line if line else line for line in text.rstrip("\n").splitlines())
+    return textparts.part("serverparts", name)
 
 
 def _place(wanted: Wanted) -> str:
