@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,12 +11,13 @@ import click
 
 from nbledger.commands import drift_text
 from nbledger.commands.answer import Answer, Face
-from nbledger.commands.shared import at_a_project, at_remote, json_option
+from nbledger.commands.shared import at_a_project, at_remote, ended_gently, json_option
 from nbledger.commands.trust import settle, trust_option
-from nbledger.core.errors import UsageError
+from nbledger.core.errors import LedgerError, UsageError
 
 if TYPE_CHECKING:
     from nbledger.core.driftrecord import Drift
+    from nbledger.core.project import Project
 
 _SHARE = click.FloatRange(0, 1)
 
@@ -69,4 +72,21 @@ def drift(
     given = {key: word for key, word in words.items() if word is not None}
     limits = {"threshold": threshold, "share": share}
     found: Drift = at_remote(face, "drift", given | {key: value for key, value in limits.items() if value is not None})
+    if found.drifted and on_drift:
+        found = _again(project, found, place, append, quiet=as_json)
     return Answer(found, drift_text.drift(found), 1 if found.drifted else 0)
+
+
+def _again(project: Project, found: Drift, place: str | None, append: bool, *, quiet: bool) -> Drift:
+    """Train again on a branch; what was found stands, whatever becomes of that."""
+    from nbledger.commands import repro_text
+    from nbledger.keeper import driftloop
+
+    here = None if place is None else project.relative(Path(os.path.abspath(Path.cwd() / place))) or place
+    try:
+        with ended_gently(), repro_text.shown(quiet=quiet, verbose=False) as progress:
+            loop = driftloop.train_again(project, found, here, progress, append=append)
+    except LedgerError as err:
+        failed = f"nothing was trained: {err}"
+        return dataclasses.replace(found, notes=(*found.notes, failed))
+    return dataclasses.replace(found, loop=loop)

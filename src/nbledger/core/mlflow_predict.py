@@ -28,11 +28,13 @@ def description(project: Project, api: MlflowClient, source: str, target: Path) 
     """Copy what a model says of itself into the new folder ``target``. Nothing of it is loaded."""
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
+    from nbledger.core.mlflow_write import without_bars
+
     uri = door.with_login(project, project.tracking_uri)
     where = mlflow_files.place(api, uri, source)
     door.refuse_elsewhere(project, where)
     target.mkdir(parents=True)
-    with _translated(uri):
+    with _translated(uri), without_bars():
         get_artifact_repository(where, tracking_uri=uri).download_artifacts(_MLMODEL, str(target))
 
 

@@ -109,7 +109,7 @@ def _asked(project: Project, args: Args) -> _Asked:
 
 def _data(project: Project, name: str) -> tuple[str, Files]:
     """(the path as it is shown, the file, or the tables of the folder)."""
-    place = project.root / name
+    place = Path(os.path.abspath(project.root / name))
     if place.is_dir():
         names = sorted(str(p) for p in place.rglob("*") if p.is_file() and tablediff.suffix_of(p.name))
         if len(names) > _MOST_FILES:
@@ -120,7 +120,7 @@ def _data(project: Project, name: str) -> tuple[str, Files]:
         raise UsageError(f"there is no {name[:200]}", "--data names a table, or a folder of tables")
     if not names:
         raise UsageError(f"{name[:200]} is no table", "CSV, TSV, Parquet, JSON lines and Feather are read")
-    shown = project.relative(Path(os.path.abspath(place))) or str(place)
+    shown = project.relative(place) or str(place)
     return shown, Files(tuple(map(Path, names)), tuple(names))
 
 
