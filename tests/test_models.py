@@ -86,12 +86,12 @@ def journey(project: Path) -> None:
     client.set_model_version_tag("wine ü", "2", "nbledger.gate.verdict", "accuracy > 0.8")
 
     (model,) = ask(project, "models")["models"]
-    assert model["aliases"] == {"champion": "1", "challenger": "2"}
+    assert model["aliases"] == {"champion": "1", "challenger": "2", "previous": "2"}
     newest, oldest = model["versions"]
     assert (newest["version"], newest["gate"], newest["aliases"]) == (
         "2",
         {"verdict": "accuracy > 0.8"},
-        ["challenger"],
+        ["challenger", "previous"],
     )
     assert (oldest["run_name"], oldest["metrics"], oldest["commit"]) == ("first", {"accuracy": 0.9}, "a" * 40)
     (made_from,) = ask(project, "detail", run="second")["models"]
@@ -103,7 +103,10 @@ def journey(project: Path) -> None:
         ask(project, "promote", run=first, model="wine ü", alias="", logged="clf")
     assert ask(project, "bring_back", run=first)["runs"] == [first]
     assert ask(project, "alias", model="wine ü", alias="challenger", version=None)["previous"] == "2"
-    assert {k: str(v) for k, v in client.get_registered_model("wine ü").aliases.items()} == {"champion": "1"}
+    assert {k: str(v) for k, v in client.get_registered_model("wine ü").aliases.items()} == {
+        "champion": "1",
+        "previous": "2",
+    }
     assert two != one
 
 

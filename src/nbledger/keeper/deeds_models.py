@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from nbledger.core import mlflow, mlflow_registry, mlflow_runs, registry
+from nbledger.core import gates, mlflow, mlflow_lock, mlflow_registry, mlflow_runs, registry
 from nbledger.core.errors import LedgerError, Refused, UsageError
+from nbledger.core.mlflow_decisions import Entry
 from nbledger.core.mlflow_registry import Logged
 from nbledger.core.project import Project
 from nbledger.core.records import Preview, RunRow
 from nbledger.core.registry import Models
-from nbledger.keeper import changes
+from nbledger.keeper import changes, moving
 from nbledger.keeper.calls import Args, Progress
+from nbledger.keeper.recorder import user
 from nbledger.keeper.views_run import named, stored, unpublished
 
 
@@ -50,8 +52,8 @@ class _Plan:
 
 
 def models(project: Project, args: Args, progress: Progress | None) -> Models:
-    """The registered models of the store."""
-    return registry.models(project) if stored(project) else Models()
+    """The registered models of the store, and the gates of the settings."""
+    return registry.settled(registry.models(project) if stored(project) else Models(), project.settings)
 
 
 def promote(project: Project, args: Args, progress: Progress | None) -> Promoted:
@@ -61,12 +63,14 @@ def promote(project: Project, args: Args, progress: Progress | None) -> Promoted
     plan = _plan(project, args)
     api, uri = mlflow.client(project), project.tracking_uri
     number = plan.version or mlflow_registry.register(api, uri, plan.model, plan.logged, plan.row.run_id)
+    previous = plan.previous
     try:
-        if plan.alias and plan.previous != number:
-            mlflow_registry.point(api, uri, plan.model, plan.alias, number)
+        if plan.alias and previous != number:
+            entry = Entry("promote", plan.alias, version=number, run_id=plan.row.run_id, text="without a gate")
+            previous = _moved(project, api, plan.model, entry)
     finally:
         changes.tell(project, "models", "runs", run=plan.row.run_id)
-    return Promoted(plan.model, number, plan.alias, plan.previous, plan.version is None, plan.row.run_id)
+    return Promoted(plan.model, number, plan.alias, previous, plan.version is None, plan.row.run_id)
 
 
 def alias(project: Project, args: Args, progress: Progress | None) -> Pointed:
@@ -75,9 +79,27 @@ def alias(project: Project, args: Args, progress: Progress | None) -> Pointed:
     version = None if args.get("version") is None else str(args["version"])
     previous = _pointed(project, model, name, version)
     if previous != version:
-        mlflow_registry.point(mlflow.client(project), project.tracking_uri, model, name, version)
-        changes.tell(project, "models", "runs")
+        entry = Entry("moved", name, version=version, text="set by hand")
+        previous = _moved(project, mlflow.client(project), model, entry)
     return Pointed(model, name, version, previous)
+
+
+def _moved(project: Project, api: Any, model: str, entry: Entry) -> str | None:
+    """Move an alias without a gate, with the model's lock and on record; the version that it pointed at."""
+    with mlflow_lock.held(api, project.tracking_uri, model, user()) as held:
+        before = moving.settled(held, entry.alias)
+        moving.moved(project, held, replace(entry, previous=before, by=user()))
+    return before
+
+
+def _refuse_gated(project: Project, model: str, name: str) -> None:
+    """An alias that demands a gate moves by it alone, or back to where it was."""
+    demanded = gates.demanded(project.settings, model, name) if name else None
+    if demanded is not None:
+        raise Refused(
+            f"{name} of {model} demands the gate {demanded.name}",
+            "nbledger promote asks it, nbledger rollback goes back to the version before",
+        )
 
 
 def preview_promote(project: Project, args: Args) -> Preview:
@@ -134,6 +156,7 @@ def _plan(project: Project, args: Args) -> _Plan:
     if run is None or mlflow_runs.deleted(run):
         raise Refused("the run is deleted, so its model is not promoted", "bring it back first")
     mlflow_registry.check_names(model, name)
+    _refuse_gated(project, model, name)
     found = mlflow_registry.logged_by(api, uri, run)
     logged = mlflow_registry.chosen(found, str(args.get("logged") or ""), row.name or row.run_id[:8])
     known = mlflow_registry.model(api, uri, model)
@@ -153,4 +176,5 @@ def _pointed(project: Project, model: str, name: str, version: str | None) -> st
         mlflow_registry.check_names(model, name)
         if mlflow_registry.version(api, uri, model, version) is None:
             raise UsageError(f"the model {model} has no version {version}")
+    _refuse_gated(project, model, name)
     return {str(k): str(v) for k, v in known.aliases.items()}.get(name)
