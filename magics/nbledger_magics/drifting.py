@@ -27,7 +27,7 @@ def html(found: Drift) -> str:
     name = f"<b>{word(f'{found.model} version {found.version}')}</b>{alias}"
     kind = "bad" if found.drifted else "good"
     parts = [
-        marked(kind, f'{name}: <span class="{kind}">{escape(found.verdict)}</span>'),
+        marked(kind, f'{name}: <span class="{kind}">{word(found.verdict)}</span>'),
         lines(found.reasons, "bad" if found.drifted else "soft"),
         table(
             "", ("", "data", "rows", "md5"), [_side("trained on", found.reference), _side("compared", found.data)], (2,)

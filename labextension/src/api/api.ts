@@ -2,18 +2,24 @@ import type { ServerConnection } from '@jupyterlab/services';
 
 import { request, type Query } from './client';
 import type {
+  IAncestry,
+  IApproved,
   ICheckpoint,
   IComparison,
+  IDecisions,
   IDeleted,
   IDetail,
   IDiff,
   IJob,
   IJobs,
+  IJudged,
   IMarkdown,
   IModels,
   INotebookDiff,
   IPipeline,
   IPreview,
+  IProduction,
+  IRolledBack,
   IRunChanges,
   IRunNotebook,
   IRunSearch,
@@ -54,6 +60,11 @@ export class Api {
   diff = (file: string) => this.get<IDiff>('diff', { file });
   versions = (file: string) => this.get<IVersions>('versions', { file });
   models = () => this.get<IModels>('models');
+  /** What the gate would say of a run; nothing is changed or recorded. */
+  judge = (words: Query) => this.get<IJudged>('models/judge', words);
+  decisions = (model: string) => this.get<IDecisions>('models/decisions', { model });
+  production = () => this.get<IProduction>('models/production');
+  ancestry = (name: string) => this.get<IAncestry>('models/ancestry', { name });
   pipeline = () => this.get<IPipeline>('pipeline');
   jobs = () => this.get<IJobs>('jobs');
   /** What `kind` would do, given the same words as the action itself. */
@@ -85,6 +96,25 @@ export class Api {
       model,
       alias,
       logged
+    });
+  /** The same through a gate: `words` as those of `judge`. A refusal is recorded, too. */
+  promoteIf = (words: Body) => this.post<IJudged>('models/promote', words);
+  /** Point `alias` at the version before, or at `to`. */
+  rollback = (model: string, alias: string, to: string | null) =>
+    this.post<IRolledBack>('models/rollback', { model, alias, ...(to ? { to } : {}) });
+  /** Approve (or `refuse`) a version that passed its gate and waits. */
+  approve = (model: string, version: string, text: string, refuse = false) =>
+    this.post<IApproved>('models/approve', {
+      model,
+      version,
+      ...(text ? { text } : {}),
+      ...(refuse ? { refuse } : {})
+    });
+  /** Stop serving a model on this machine. */
+  undeploy = (model: string, port: number | null) =>
+    this.post<{ readonly stopped: boolean }>('models/undeploy', {
+      model,
+      ...(port === null ? {} : { port })
     });
   /** Point `alias` of `model` at `version`; null removes it. What it pointed at before is the answer. */
   alias = (model: string, alias: string, version: string | null) =>

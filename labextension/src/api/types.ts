@@ -391,6 +391,28 @@ export interface IModels {
   readonly models: readonly IModel[];
   /** What was left out, where there is very much. */
   readonly notes: readonly string[];
+  /** The gates that the project's settings name. */
+  readonly gates: readonly IGateRow[];
+  /** Which named gate an alias of a model demands, by the settings. */
+  readonly demands: readonly IDemand[];
+}
+/**
+ * A gate of the settings. `condition` is null where it has none, `first` counts in its place while the alias points at
+ * nothing; `approvals` other people must agree.
+ */
+export interface IGateRow {
+  readonly name: string;
+  readonly condition: string | null;
+  readonly first: string | null;
+  readonly require: readonly string[];
+  readonly min_rows: number;
+  readonly approvals: number;
+  readonly expires_days: number | null;
+}
+export interface IDemand {
+  readonly model: string;
+  readonly alias: string;
+  readonly gate: string;
 }
 export interface IModel {
   readonly name: string;
@@ -413,6 +435,172 @@ export interface IModelVersion {
   readonly commit: string | null;
   readonly notebook: string | null;
   readonly inputs: readonly { readonly path: string; readonly md5: string }[];
+}
+
+/** `GET models/judge` and `POST models/promote`: what a gate says of a run. */
+export interface IJudged {
+  readonly passed: boolean;
+  readonly run_id: string;
+  readonly name: string;
+  readonly model: string;
+  readonly alias: string;
+  readonly condition: string;
+  readonly figures: Readonly<Record<string, Num>>;
+  readonly clauses: readonly IClause[];
+  readonly denials: readonly IDenial[];
+  readonly allowed: readonly string[];
+  readonly version: string | null;
+  readonly previous: string | null;
+  readonly created: boolean;
+  readonly champion: string | null;
+  readonly baseline: string | null;
+  readonly at: string;
+  readonly by: string;
+  readonly notes: readonly string[];
+  /** It passed, and waits for other people's approval: nothing but the alias `candidate` moved. */
+  readonly pending?: { readonly needed: number } | null;
+}
+/** A comparison as it came out; `values` are those of its sides. */
+export interface IClause {
+  readonly text: string;
+  readonly values: readonly Num[];
+  readonly holds: boolean;
+}
+export interface IDenial {
+  readonly kind: string;
+  readonly text: string;
+}
+
+/** `GET models/decisions?model=`: what was decided about a model's aliases, in order. */
+export interface IDecisions {
+  readonly model: string;
+  readonly decisions: readonly IDecided[];
+}
+/**
+ * `kind`: promote, refused, pending, approved, expired, moved, rollback, deployed, returned. `points`: whether the alias
+ * points at `version` by this decision.
+ */
+export interface IDecided {
+  readonly n: number;
+  readonly at: string;
+  readonly kind: string;
+  readonly alias: string;
+  readonly version: string | null;
+  readonly previous: string | null;
+  readonly run_id: string | null;
+  readonly by: string;
+  readonly condition: string;
+  readonly figures: Readonly<Record<string, Num>>;
+  readonly reasons: readonly string[];
+  readonly text: string;
+  readonly points: boolean;
+}
+
+/** `GET models/production`: what waits for somebody's approval, and what this machine serves. */
+export interface IProduction {
+  readonly waiting: readonly IWaiting[];
+  readonly serving: readonly IServing[];
+  /** What could not be asked; the rest is there all the same. */
+  readonly problems: readonly IProblem[];
+}
+/** A version that passed its gate and waits. `mine`: whether this person may approve it; `why_not` says why not. */
+export interface IWaiting {
+  readonly model: string;
+  readonly version: string;
+  readonly alias: string;
+  /** The version that the alias pointed at when it was asked; null if at none. */
+  readonly holder: string | null;
+  readonly run_id: string | null;
+  readonly run_name: string;
+  readonly by: string;
+  readonly at: string;
+  readonly expires: string | null;
+  readonly needed: number;
+  readonly approved: readonly string[];
+  readonly condition: string;
+  readonly figures: Readonly<Record<string, Num>>;
+  readonly mine: boolean;
+  readonly why_not: string;
+}
+/** A model version that is served here. `state`: running, starting, stopped …, as it is now. */
+export interface IServing {
+  readonly model: string;
+  readonly version: string;
+  readonly alias: string;
+  readonly url: string;
+  readonly port: number | null;
+  readonly state: string;
+  readonly healthy: boolean | null;
+  readonly since: string | null;
+  readonly digest: string;
+  readonly text: string;
+}
+
+/**
+ * `GET models/ancestry?name=MODEL/VERSION`, a run, or MODEL@alias: what it came from, as a graph. Edges lead from what was
+ * there first to what came of it; `missing` names what is not known or not there, `notes` what was left out.
+ */
+export interface IAncestry {
+  readonly asked: string;
+  readonly back: boolean;
+  readonly roots: readonly string[];
+  readonly nodes: readonly IAncestor[];
+  readonly edges: readonly { readonly from: string; readonly to: string; readonly how: string }[];
+  readonly missing: readonly string[];
+  readonly notes: readonly string[];
+}
+/** `kind`: model, run, code, stage or data; what does not belong to the kind is "" or null. */
+export interface IAncestor {
+  readonly id: string;
+  readonly kind: string;
+  readonly label: string;
+  readonly step: number;
+  readonly at: string | null;
+  readonly by: string | null;
+  readonly name: string;
+  readonly version: string;
+  readonly aliases: readonly string[];
+  readonly run_id: string;
+  readonly status: string;
+  readonly reproduces: string;
+  readonly commit: string;
+  readonly dirty: boolean | null;
+  readonly source: string;
+  readonly cmd: string;
+  readonly path: string;
+  readonly md5: string;
+  readonly size: number | null;
+  readonly state: string;
+  readonly where: readonly string[];
+  /** Why the thing itself is not there; "" where it is. */
+  readonly missing: string;
+}
+
+/** `POST models/rollback`: `version` is what the alias points at now. */
+export interface IRolledBack {
+  readonly model: string;
+  readonly alias: string;
+  readonly version: string;
+  readonly previous: string | null;
+}
+
+/**
+ * `POST models/approve`: `outcome` is approved (and the alias `moved`), counted, refused, expired, moved (by somebody else,
+ * meanwhile) or denied; `reasons` say why nothing moved.
+ */
+export interface IApproved {
+  readonly outcome: string;
+  readonly moved: boolean;
+  readonly by: string;
+  readonly pending: {
+    readonly model: string;
+    readonly version: string;
+    readonly alias: string;
+    readonly needed: number;
+    readonly approved: readonly { readonly by: string; readonly at: string; readonly text: string }[];
+  };
+  readonly reasons: readonly string[];
+  readonly notes: readonly string[];
 }
 
 /** `GET pipeline`: `dvc.yaml` as a graph. */
@@ -449,7 +637,7 @@ export interface IPipelineNode {
 export interface IJobs {
   readonly jobs: readonly IJob[];
 }
-export type JobKind = 'track' | 'push' | 'pull' | 'reproduce';
+export type JobKind = 'track' | 'push' | 'pull' | 'reproduce' | 'deploy' | 'drift';
 export interface IJob {
   readonly id: string;
   readonly kind: JobKind;

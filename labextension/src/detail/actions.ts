@@ -2,11 +2,11 @@ import { Notification } from '@jupyterlab/apputils';
 import type { CommandRegistry } from '@lumino/commands';
 
 import type { Api } from '../api/api';
+import type { ModelActions } from '../models/actions';
 import { Commands } from '../names';
 import { confirm } from '../shared/confirm';
 import { cut } from '../shared/text';
 import type { ILedger } from '../tokens';
-import { askPromote } from './dialogs/promote';
 import { askReproduce } from './dialogs/reproduce';
 import { askTags } from './dialogs/tags';
 import type { Reproductions } from './reproductions';
@@ -27,7 +27,8 @@ export class RunActions {
   constructor(
     private readonly ledger: ILedger,
     private readonly commands: CommandRegistry,
-    private readonly reproductions: Reproductions
+    private readonly reproductions: Reproductions,
+    private readonly models: ModelActions
   ) {}
 
   async reproduce({ run, path, api }: ISubject): Promise<void> {
@@ -48,11 +49,10 @@ export class RunActions {
 
   async promote({ run, api }: ISubject): Promise<void> {
     const { trans } = this.ledger;
-    const known = await this.ledger.attempt(() => Promise.all([api.detail(run), api.models()]));
-    if (!known) {
+    const detail = await this.ledger.attempt(() => api.detail(run));
+    if (!detail) {
       return;
     }
-    const [detail, { models }] = known;
     if (!detail.logged_models.length) {
       Notification.warning(
         trans.__(
@@ -62,53 +62,9 @@ export class RunActions {
       );
       return;
     }
-    const wanted = await askPromote(detail, models, api, trans);
-    if (!wanted) {
-      return;
-    }
-    const [model, alias] = [wanted.model.trim(), wanted.alias.trim()];
-    const done = await this.ledger.attempt(() => api.promote(run, model, alias, wanted.logged));
-    if (!done) {
-      return;
-    }
-    const said = alias
-      ? trans.__('%1 version %2 is @%3.', cut(model, 40), done.version, cut(alias, 20))
-      : trans.__('%1 version %2 was registered.', cut(model, 40), done.version);
-    const back = () => void this.moveBack(api, model, alias, done.previous);
-    Notification.success(said, {
-      autoClose: SHORTLY,
-      actions: [
-        {
-          label: trans.__('Show'),
-          callback: () =>
-            void this.commands.execute(Commands.openModels, { model, version: done.version })
-        },
-        ...(alias ? [{ label: trans.__('Undo'), callback: back }] : [])
-      ]
-    });
-  }
-
-  /** The version stays registered, as MLflow's registry is a record; what matters is where the alias points. */
-  private async moveBack(
-    api: Api,
-    model: string,
-    alias: string,
-    previous: string | null
-  ): Promise<void> {
-    const { trans } = this.ledger;
-    const done = await this.ledger.attempt(() => api.alias(model, alias, previous));
-    if (done) {
-      Notification.info(
-        previous === null
-          ? trans.__('@%1 points at nothing again. The version stays registered.', cut(alias, 20))
-          : trans.__(
-              '@%1 points at version %2 again. The new version stays registered.',
-              cut(alias, 20),
-              previous
-            ),
-        { autoClose: SHORTLY }
-      );
-    }
+    const name = detail.run.name || run;
+    const subject = { id: detail.run.run_id, name, logged: detail.logged_models };
+    await this.models.promote(api, subject, detail.models[0]?.name ?? '');
   }
 
   async editTags({ run, api }: ISubject): Promise<void> {

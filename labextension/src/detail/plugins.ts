@@ -10,6 +10,7 @@ import { ITranslator, nullTranslator } from '@jupyterlab/translation';
 import type { ReadonlyPartialJSONObject } from '@lumino/coreutils';
 
 import { Api } from '../api/api';
+import { ModelActions } from '../models/actions';
 import { Commands, NAME } from '../names';
 import { ledgerIcon } from '../shared/icons';
 import { cut } from '../shared/text';
@@ -43,7 +44,8 @@ const detailPlugin: JupyterFrontEndPlugin<void> = {
     const reproductions = new Reproductions(ledger, (api, work) =>
       trusting(ledger, api, ledger.trans.__('Trust and reproduce'), work)
     );
-    const actions = new RunActions(ledger, commands, reproductions);
+    const models = new ModelActions(ledger, commands);
+    const actions = new RunActions(ledger, commands, reproductions, models);
     const tracker = new WidgetTracker<MainAreaWidget<RunPanel>>({ namespace: `${NAME}-run` });
     const api = (path: string) => new Api(app.serviceManager.serverSettings, () => path);
 

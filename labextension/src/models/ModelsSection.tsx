@@ -1,12 +1,18 @@
+import type { TranslationBundle } from '@jupyterlab/translation';
 import type { ReactElement } from 'react';
 
+import type { IModel } from '../api/types';
+import { Chip } from '../detail/pieces';
 import { Commands } from '../names';
 import { useLive } from '../shared/hooks';
 import { Busy, Problem, TextButton } from '../shared/parts';
 import { Clip } from '../shared/text';
+import { newestDrift } from './Drift';
 import { foremost } from './gate';
 import { NoModels, type IModelsView } from './ModelsPage';
-import { Aliases, Gate, NoRepository, useNoRepository } from './parts';
+import { of, type IOverview } from './overview';
+import { Aliases, Gate, NoRepository, useNoRepository, Waits } from './parts';
+import { Health } from './Serving';
 
 const MOST = 50;
 
@@ -63,6 +69,7 @@ export function ModelsSection(view: IModelsView): ReactElement {
                     <span className="nbl-models-none">{trans.__('no alias')}</span>
                   )}
                   {first ? <Gate version={first} trans={trans} /> : null}
+                  <Going model={model} overview={value} trans={trans} />
                 </span>
               </button>
             </li>
@@ -81,6 +88,29 @@ export function ModelsSection(view: IModelsView): ReactElement {
           }}
         />
       </div>
+    </>
+  );
+}
+
+/** What goes on with a model, where something does: approvals, serving, drift. */
+function Going(props: {
+  model: IModel;
+  overview: IOverview;
+  trans: TranslationBundle;
+}): ReactElement {
+  const { model, overview, trans } = props;
+  const { waiting, serving } = of(overview, model.name);
+  const drift = newestDrift(model);
+  return (
+    <>
+      <Waits count={waiting.length} trans={trans} />
+      {serving.slice(0, 3).map(one => (
+        <span key={`${one.port} ${one.url}`} className="nbl-models-going">
+          {one.port === null ? trans.__('served') : trans.__('served at %1', one.port)}
+          <Health one={one} trans={trans} />
+        </span>
+      ))}
+      {drift?.verdict === 'drift' ? <Chip text={trans.__('drift')} mood="bad" /> : null}
     </>
   );
 }

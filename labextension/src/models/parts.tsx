@@ -31,6 +31,19 @@ export function Gate({
   );
 }
 
+/** How many promotions wait for approval; nothing where none does. */
+export function Waits({
+  count,
+  trans
+}: {
+  count: number;
+  trans: TranslationBundle;
+}): ReactElement | null {
+  return count ? (
+    <Chip text={trans._n('%1 waits for approval', '%1 wait for approval', count)} mood="warn" />
+  ) : null;
+}
+
 export function Aliases({ names }: { names: readonly string[] }): ReactElement {
   return (
     <span className="nbl-models-aliases">

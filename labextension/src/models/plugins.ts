@@ -12,8 +12,10 @@ import { ledgerIcon } from '../shared/icons';
 import { Kept } from '../shared/kept';
 import { KeptWidget } from '../shared/keptWidget';
 import { ILedger, ILedgerSidebar } from '../tokens';
+import { ModelActions } from './actions';
 import { ModelsPage, type IModelsView, type IWanted } from './ModelsPage';
 import { ModelsSection } from './ModelsSection';
+import { overview } from './overview';
 
 const RANK = 20;
 
@@ -34,8 +36,9 @@ const modelsPlugin: JupyterFrontEndPlugin<void> = {
     const { trans } = ledger;
     const wanted: IWanted = { model: null, version: null };
     const wantedChanged = new Signal<object, void>({});
-    const models = new Kept(ledger, ['models'], () => ledger.api.models());
-    const view: IModelsView = { ledger, models, commands, wanted, wantedChanged };
+    const models = new Kept(ledger, ['models'], () => overview(ledger.api));
+    const actions = new ModelActions(ledger, commands);
+    const view: IModelsView = { ledger, models, actions, commands, wanted, wantedChanged };
 
     const section = new KeptWidget(models, createElement(ModelsSection, view));
     section.id = Ids.models;

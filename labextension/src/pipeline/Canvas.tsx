@@ -1,4 +1,4 @@
-import { fileIcon, refreshIcon, runIcon } from '@jupyterlab/ui-components';
+import { fileIcon, refreshIcon, runIcon, type LabIcon } from '@jupyterlab/ui-components';
 import type { TranslationBundle } from '@jupyterlab/translation';
 import { useEffect, useMemo, useRef, useState, type KeyboardEvent, type ReactElement } from 'react';
 
@@ -16,14 +16,27 @@ const WAYS: Readonly<Record<string, Way>> = {
   ArrowRight: 'right'
 };
 
+/** What a graph is of: how its boxes are called and drawn. Without it, it is a pipeline's. */
+export interface ICanvasWords {
+  readonly title: string;
+  readonly icon: (node: IPipelineNode) => LabIcon;
+  readonly kind: (node: IPipelineNode) => string;
+  /** A few words that belong to its name for screen readers; "" for none. */
+  readonly state: (node: IPipelineNode) => string;
+  /** The same below the label, where it is to be seen. */
+  readonly below: (node: IPipelineNode) => string;
+}
+
 /** The graph: boxes that are buttons, lines behind them. Arrow keys go along the lines, + and - zoom. */
 export function Canvas(props: {
   graph: IGraph;
   selected: string | null;
   select: (id: string) => void;
+  words?: ICanvasWords;
   trans: TranslationBundle;
 }): ReactElement {
   const { graph, selected, select, trans } = props;
+  const words = props.words ?? pipelineWords(trans);
   const drawing = useMemo(() => drawn(graph), [graph]);
   const [zoom, setZoom] = useState(1);
   const frame = useRef<HTMLDivElement>(null);
@@ -90,9 +103,7 @@ export function Canvas(props: {
         ref={frame}
         className="nbl-pipeline-frame"
         role="group"
-        aria-label={trans.__(
-          'The pipeline as a graph. Arrow keys go from stage to stage, shift and arrow keys move the view.'
-        )}
+        aria-label={words.title}
         onKeyDown={onKeyDown}
       >
         <div style={{ width: drawing.width * zoom, height: drawing.height * zoom }}>
@@ -113,7 +124,7 @@ export function Canvas(props: {
                 selected={node.id === selected}
                 stop={node.id === stop}
                 select={select}
-                trans={trans}
+                words={words}
               />
             ))}
           </div>
@@ -165,15 +176,16 @@ function Box(props: {
   selected: boolean;
   stop: boolean;
   select: (id: string) => void;
-  trans: TranslationBundle;
+  words: ICanvasWords;
 }): ReactElement {
-  const { node, trans } = props;
-  const stage = node.kind === 'stage';
-  const Icon = stage ? runIcon : fileIcon;
-  const state =
-    node.stale || node.may_run ? staleWord(node, trans) : stage ? trans.__('up to date') : '';
-  const kind = stage ? trans.__('stage') : trans.__('file');
-  const label = [`${kind} ${cut(node.label, 200)}`, state, cut(node.why.join('; '), 300)];
+  const { node, words } = props;
+  const Icon = words.icon(node);
+  const [state, below] = [words.state(node), words.below(node)];
+  const label = [
+    `${words.kind(node)} ${cut(node.label, 200)}`,
+    state,
+    cut(node.why.join('; '), 300)
+  ];
   return (
     <button
       type="button"
@@ -196,15 +208,28 @@ function Box(props: {
       <Icon.react tag="span" className="nbl-pipeline-icon" aria-hidden="true" />
       <span className="nbl-pipeline-words">
         <Clip text={node.label} />
-        {node.stale || node.may_run ? (
+        {below ? (
           <span className="nbl-pipeline-stale">
             {node.stale ? <refreshIcon.react tag="span" aria-hidden="true" /> : null}
-            {state}
+            {below}
           </span>
         ) : null}
       </span>
     </button>
   );
+}
+
+function pipelineWords(trans: TranslationBundle): ICanvasWords {
+  const below = (node: IPipelineNode) => (node.stale || node.may_run ? staleWord(node, trans) : '');
+  return {
+    title: trans.__(
+      'The pipeline as a graph. Arrow keys go from stage to stage, shift and arrow keys move the view.'
+    ),
+    icon: node => (node.kind === 'stage' ? runIcon : fileIcon),
+    kind: node => (node.kind === 'stage' ? trans.__('stage') : trans.__('file')),
+    state: node => below(node) || (node.kind === 'stage' ? trans.__('up to date') : ''),
+    below
+  };
 }
 
 export function staleWord(node: IPipelineNode, trans: TranslationBundle): string {

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from nbledger.core import mlflow, mlflow_registry, mlflow_runs, runs
-from nbledger.core.project import Project
+from nbledger.core import gates, mlflow, mlflow_registry, mlflow_runs, runs
+from nbledger.core.errors import UsageError
+from nbledger.core.gates import Gate
+from nbledger.core.project import Project, Settings
 from nbledger.core.records import Input, RunRow
 
 GATE = "nbledger.gate."
 _MOST_MODELS, _MOST_VERSIONS, _MOST_VALUES = 200, 50, 100
+_CHAMPION = "champion"
 
 
 @dataclass(frozen=True)
@@ -44,11 +47,22 @@ class ModelRow:
 
 
 @dataclass(frozen=True)
+class Demanded:
+    """The gate that the settings demand for an alias of a model."""
+
+    model: str
+    alias: str
+    gate: str
+
+
+@dataclass(frozen=True)
 class Models:
-    """``notes`` say what was left out."""
+    """``notes`` say what was left out; ``gates`` and ``demands`` are those of the settings."""
 
     models: tuple[ModelRow, ...] = ()
     notes: tuple[str, ...] = ()
+    gates: tuple[Gate, ...] = ()
+    demands: tuple[Demanded, ...] = ()
 
 
 def models(project: Project) -> Models:
@@ -68,6 +82,28 @@ def models(project: Project) -> Models:
         ),
         tuple(notes),
     )
+
+
+def settled(found: Models, settings: Settings) -> Models:
+    """The same with the gates of the settings; what is wrong in them is a note."""
+    try:
+        named = tuple(gates.named(settings).values())
+        demands = tuple(
+            Demanded(model, alias, gate.name)
+            for model in map(str, settings.models)
+            for alias in _aliases(settings, model)
+            if (gate := gates.demanded(settings, model, alias)) is not None
+        )
+    except UsageError as err:
+        return replace(found, notes=(*found.notes, f"{err.message} — {err.hint}"))
+    return replace(found, gates=named, demands=demands)
+
+
+def _aliases(settings: Settings, model: str) -> list[str]:
+    """Aliases of which the settings may demand something."""
+    table = settings.models.get(model)
+    named = table.get("aliases") if isinstance(table, Mapping) else None
+    return list(dict.fromkeys([_CHAMPION, *map(str, named if isinstance(named, Mapping) else ())]))
 
 
 def of_run(project: Project, api: Any, row: RunRow) -> list[VersionRow]:

@@ -21,8 +21,8 @@ from nbledger.core.project import Project
 from nbledger.core.records import plain
 from nbledger.keeper import changes, children, outcomes, previews, sharing, table
 from nbledger.keeper.calls import Args, Progress
+from nbledger.keeper.schemas import JOBS
 
-KINDS = ("track", "push", "pull", "reproduce")
 _ONE_AT_A_TIME = ("track", "push", "pull")
 _KEPT = 20
 _REPRODUCTIONS = 4
@@ -32,6 +32,8 @@ _PARTS = {
     "push": ("state",),
     "pull": ("state", "runs", "pipeline"),
     "reproduce": ("state", "runs"),
+    "deploy": ("models",),
+    "drift": ("state", "runs", "models"),
 }
 
 
@@ -198,7 +200,28 @@ def _prepared(project: Project, kind: str, words: dict[str, Any]) -> tuple[str, 
             trust.require(project, "reproducing a run")
         verb = "Restore" if words.get("restore_only") else "Reproduce"
         return f"{verb} {_called(project, run)}", lambda job: children.verb(job, argv)
-    raise UsageError(f"there is no work called {kind[:40]!r}", f"there are: {', '.join(KINDS)}")
+    if kind in ("deploy", "drift"):
+        return _of_model(project, kind, words)
+    raise UsageError(f"there is no work called {kind[:40]!r}", f"there are: {', '.join(JOBS)}")
+
+
+def _of_model(project: Project, kind: str, words: dict[str, Any]) -> tuple[str, Callable[[Job], Any]]:
+    """Serving a model, or holding live data against those it was trained on: both execute what came with the model."""
+    for needed in ("model", "file") if kind == "drift" else ("model", "version", "port"):
+        if not words.get(needed):
+            raise UsageError(f"{kind} needs to know {needed!r}")
+    model, version = str(words["model"]), str(words.get("version") or "")
+    named = f"{model}/{version}" if version else model
+    if words.get("trust"):
+        trust.trust(project)
+    trust.require(project, "serving a model" if kind == "deploy" else "comparing data with a model's")
+    if kind == "deploy":
+        given: dict[str, Any] = {"model": named, "to": "local", "port": int(words["port"])}
+        return f"Deploy {named[:100]}", lambda job: children.call(job, "deploy", given)
+    file = inside.relative(project, str(words["file"]))
+    given = {"model": named, "data": str(project.root / file)}
+    given |= {"target": str(words["target"])} if words.get("target") else {}
+    return f"Look for drift in {file[:100]}", lambda job: children.call(job, "drift", given)
 
 
 def _called(project: Project, run: str) -> str:

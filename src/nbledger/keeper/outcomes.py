@@ -19,6 +19,8 @@ def said(kind: str, result: Any) -> str:
     if kind == "pull":
         data = result["data"]
         return _shared("pulled", result, counted(len(data), "data set"))
+    if kind == "drift":
+        return f"{result['model']} version {result['version']}: {result['verdict']}"
     if result["verdict"]:
         return f"{result['name']}: {result['verdict']}"
     return f"{result['name']} is restored"

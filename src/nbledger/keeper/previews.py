@@ -191,6 +191,16 @@ def _alias(project: Project, args: Args) -> Preview:
     return preview_alias(project, args)
 
 
+def _of_model(name: str) -> Callable[[Project, Args], Preview]:
+    def look(project: Project, args: Args) -> Preview:
+        from nbledger.keeper import previews_models
+
+        found: Preview = getattr(previews_models, name)(project, args)
+        return found
+
+    return look
+
+
 def _some(names: Sequence[str], most: int = _NAMED) -> list[str]:
     return [*names[:most], *([f"… and {len(names) - most} more"] if len(names) > most else [])]
 
@@ -209,4 +219,7 @@ _KINDS: dict[str, tuple[str, Callable[[Project, Args], Preview]]] = {
     "restore": ("Bring back", _restore),
     "promote": ("Promote", _promote),
     "alias": ("Set an alias", _alias),
+    "approve": ("Approve", _of_model("approve")),
+    "refuse": ("Refuse", _of_model("refuse")),
+    "drift": ("Look for drift", _of_model("drift")),
 }

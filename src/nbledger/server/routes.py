@@ -14,11 +14,13 @@ from nbledger.keeper.schemas import (
     COMMIT,
     FLAG,
     JOB_ID,
+    JOBS,
     LINE,
     MESSAGE,
     NAME,
     PATH,
     PATHS,
+    PORT,
     RUN,
     TAGS,
     VERSION,
@@ -78,22 +80,19 @@ _RUN_WORDS = {
     "into": PATH,
     "trust": FLAG,
 }
-_JOB_WORDS = {
-    "kind": {"type": "string", "enum": ["track", "push", "pull", "reproduce"]},
-    "paths": PATHS,
-    "message": MESSAGE,
-    "push": FLAG,
-} | _RUN_WORDS
+_MODEL_WORDS = {"model": NAME, "version": NAME, "port": PORT, "file": PATH, "target": NAME}
+_JOB_WORDS = (
+    {"kind": {"type": "string", "enum": list(JOBS)}, "paths": PATHS, "message": MESSAGE, "push": FLAG}
+    | _RUN_WORDS
+    | _MODEL_WORDS
+)
 _PREVIEW_WORDS = _JOB_WORDS | {
     "kind": text(40, 1),
     "large": FLAG,
     "commit": COMMIT,
-    "file": PATH,
     "remote": LINE,
     "tracking_uri": LINE,
-    "model": NAME,
     "alias": NAME,
-    "version": NAME,
     "logged": NAME,
 }
 
@@ -132,6 +131,8 @@ ROUTES: tuple[Route, ...] = (
     _read("pipeline", "pipeline", "The stages of dvc.yaml and what ties them"),
     _read("preview", "preview", "What an action would do, given the same words", "kind", words=_PREVIEW_WORDS),
     _read("models", "models", "Registered models, their versions and aliases"),
+    _read("models/production", "production", "What waits for approval, and what is served here"),
+    _read("models/ancestry", "ancestry", "What a model version or a run came from", "name", words={"name": RUN}),
     _read("jobs", "jobs", "Work that is going on, and what it came to"),
     _write("init", "init", "Make the folder a ledger", words={"remote": LINE, "tracking_uri": LINE}),
     _write(
@@ -152,6 +153,10 @@ ROUTES: tuple[Route, ...] = (
     _write(
         "alias", "alias", "Point an alias at a version of a model, or with null remove it", "model", "alias", "version",
         words={"model": NAME, "alias": NAME, "version": either(text(100, 1))},
+    ),
+    _write(
+        "models/approve", "approve", "Approve what waits, or refuse it", "model", "version",
+        words={"model": NAME, "version": text(100, 1), "text": text(2_000), "refuse": FLAG},
     ),
     _write(
         "versions/use", "use_version", "Put a version of data in the place of the present one", "file", "commit",

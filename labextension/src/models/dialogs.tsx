@@ -1,0 +1,234 @@
+import type { TranslationBundle } from '@jupyterlab/translation';
+import { useId, type ReactElement, type ReactNode } from 'react';
+
+import type { Api } from '../api/api';
+import type { IModel } from '../api/types';
+import { cut } from '../shared/text';
+import { askForeseen } from './foreseen';
+import { newestFirst } from './gate';
+
+interface IOptions {
+  readonly api: Pick<Api, 'preview'>;
+  readonly trans: TranslationBundle;
+}
+
+export interface IRollback {
+  readonly alias: string;
+  /** "" is the one before, as the record has it. */
+  readonly to: string;
+}
+
+export interface IDeploy {
+  /** A version's number. */
+  readonly version: string;
+  readonly port: number;
+}
+
+export interface IDrift {
+  readonly data: string;
+  /** "" if there is none. */
+  readonly target: string;
+}
+
+const PORTS: readonly [number, number] = [1024, 65535];
+const USUAL_PORT = 5001;
+
+/** Which alias goes back, and where to; null when it was cancelled. */
+export function askRollback(model: IModel, options: IOptions): Promise<IRollback | null> {
+  const { trans } = options;
+  const aliases = Object.keys(model.aliases).filter(name => name !== 'previous');
+  const first = aliases.includes('champion') ? 'champion' : (aliases[0] ?? 'champion');
+  return askForeseen<IRollback>({
+    title: trans.__('Roll an alias back'),
+    button: trans.__('Roll back'),
+    initial: { alias: first, to: '' },
+    complete: value => value.alias !== '',
+    kind: 'rollback',
+    words: value => ({
+      model: model.name,
+      alias: value.alias,
+      ...(value.to ? { version: value.to } : {})
+    }),
+    fields: (value, set) => (
+      <>
+        <Field label={trans.__('Alias')}>
+          <select
+            className="jp-mod-styled"
+            value={value.alias}
+            onChange={event => {
+              set({ ...value, alias: event.target.value });
+            }}
+          >
+            {(aliases.length ? aliases : [first]).map(name => (
+              <option key={name} value={name}>
+                {`${cut(name, 60)} → ${model.aliases[name] ?? '–'}`}
+              </option>
+            ))}
+          </select>
+        </Field>
+        <Field label={trans.__('Back to')}>
+          <select
+            className="jp-mod-styled"
+            value={value.to}
+            onChange={event => {
+              set({ ...value, to: event.target.value });
+            }}
+          >
+            <option value="">{trans.__('the version before')}</option>
+            {newestFirst(model.versions)
+              .filter(version => version.version !== model.aliases[value.alias])
+              .map(version => (
+                <option key={version.version} value={version.version}>
+                  {versionWords(version.version, version.run_name)}
+                </option>
+              ))}
+          </select>
+        </Field>
+      </>
+    ),
+    ...options
+  });
+}
+
+/** Which version is to be served where; null when it was cancelled. */
+export function askDeploy(
+  model: IModel,
+  version: string,
+  port: number | null,
+  options: IOptions
+): Promise<IDeploy | null> {
+  const { trans } = options;
+  return askForeseen<IDeploy>({
+    title: trans.__('Serve a model on this machine'),
+    button: trans.__('Deploy'),
+    initial: { version, port: port ?? USUAL_PORT },
+    complete: value =>
+      value.version !== '' &&
+      Number.isInteger(value.port) &&
+      value.port >= PORTS[0] &&
+      value.port <= PORTS[1],
+    kind: 'deploy',
+    words: value => ({ model: model.name, version: value.version, port: value.port }),
+    fields: (value, set) => (
+      <>
+        <Field label={trans.__('Version')}>
+          <select
+            className="jp-mod-styled"
+            value={value.version}
+            onChange={event => {
+              set({ ...value, version: event.target.value });
+            }}
+          >
+            {newestFirst(model.versions).map(one => (
+              <option key={one.version} value={one.version}>
+                {versionWords(
+                  one.version,
+                  [one.run_name, ...one.aliases.map(a => `@${a}`)].join(' ')
+                )}
+              </option>
+            ))}
+          </select>
+        </Field>
+        <Field label={trans.__('Port of this machine')}>
+          <input
+            type="number"
+            className="jp-mod-styled"
+            required
+            min={PORTS[0]}
+            max={PORTS[1]}
+            value={Number.isNaN(value.port) ? '' : value.port}
+            onChange={event => {
+              set({ ...value, port: event.target.valueAsNumber });
+            }}
+          />
+        </Field>
+      </>
+    ),
+    ...options
+  });
+}
+
+/** Which data to hold against those that the champion was trained on; null when it was cancelled. */
+export function askDrift(
+  model: IModel,
+  files: readonly string[],
+  options: IOptions
+): Promise<IDrift | null> {
+  const { trans } = options;
+  return askForeseen<IDrift>({
+    title: trans.__('Look for drift'),
+    button: trans.__('Look'),
+    initial: { data: '', target: '' },
+    complete: value => value.data.trim() !== '',
+    kind: 'drift',
+    words: value => ({
+      model: model.name,
+      file: value.data.trim(),
+      ...(value.target.trim() ? { target: value.target.trim() } : {})
+    }),
+    fields: (value, set) => (
+      <>
+        <FileField
+          label={trans.__('Live data: a file of the project (CSV, Parquet, JSON lines)')}
+          files={files}
+          value={value.data}
+          set={data => {
+            set({ ...value, data });
+          }}
+        />
+        <Field label={trans.__('Column with the true values (none: leave it empty)')}>
+          <input
+            type="text"
+            className="jp-mod-styled"
+            value={value.target}
+            onChange={event => {
+              set({ ...value, target: event.target.value });
+            }}
+          />
+        </Field>
+      </>
+    ),
+    ...options
+  });
+}
+
+function Field({ label, children }: { label: string; children: ReactNode }): ReactElement {
+  return (
+    <label className="nbl-detail-field">
+      <span>{label}</span>
+      {children}
+    </label>
+  );
+}
+
+function FileField(props: {
+  label: string;
+  files: readonly string[];
+  value: string;
+  set: (value: string) => void;
+}): ReactElement {
+  const id = useId();
+  return (
+    <Field label={props.label}>
+      <input
+        type="text"
+        className="jp-mod-styled"
+        list={id}
+        required
+        value={props.value}
+        onChange={event => {
+          props.set(event.target.value);
+        }}
+      />
+      <datalist id={id}>
+        {props.files.slice(0, 500).map(file => (
+          <option key={file} value={file} />
+        ))}
+      </datalist>
+    </Field>
+  );
+}
+
+function versionWords(version: string, more: string): string {
+  return more ? `${version} · ${cut(more, 80)}` : version;
+}

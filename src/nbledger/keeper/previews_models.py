@@ -1,0 +1,95 @@
+"""What an action on models in production would do: approving, going back, serving, looking for drift."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nbledger.core import approval, inside, mlflow, mlflow_registry, tablediff
+from nbledger.core.errors import Refused, UsageError
+from nbledger.core.project import Project
+from nbledger.core.records import Preview
+from nbledger.core.wording import counted
+from nbledger.keeper import approving, overview
+from nbledger.keeper.calls import Args
+from nbledger.keeper.views_run import stored
+
+_NAMED = 10
+
+
+def approve(project: Project, args: Args) -> Preview:
+    """What one more approval comes to."""
+    found = _pending(project, args)
+    title = f"Approve {found.model} version {found.version}"
+    if not found.mine:
+        why = found.why_not or ("it expired" if found.state == approval.EXPIRED else "it does not wait")
+        raise Refused(f"{title.lower()}: {why}", "nbledger decisions says what was decided")
+    count = len(found.approved) + 1
+    lines = [f"your approval is recorded as {count} of {found.needed}"]
+    if count < found.needed:
+        return Preview(title, (*lines, f"it waits for {counted(found.needed - count, 'more person', 'more people')}"))
+    lines.append(
+        "the run is judged again, and nothing moves if it, the condition's answer or the alias is another by now"
+    )
+    moves = f"the alias {found.alias} points at version {found.version}"
+    if found.previous is None:
+        return Preview(title, (*lines, moves))
+    return Preview(title, tuple(lines), (f"{moves}, no longer at version {found.previous}",))
+
+
+def refuse(project: Project, args: Args) -> Preview:
+    """What a refusal comes to."""
+    found = _pending(project, args)
+    title = f"Refuse {found.model} version {found.version}"
+    if not found.mine:
+        raise Refused(f"{title.lower()}: {found.why_not or 'it does not wait'}")
+    lines = (
+        "your refusal and its reason are recorded",
+        f"version {found.version} waits no more; {found.alias} stays as it is",
+    )
+    return Preview(title, lines)
+
+
+def drift(project: Project, args: Args) -> Preview:
+    """What would be compared with what."""
+    model, version = known(project, str(args["model"]), str(args.get("version") or ""))
+    path = inside.relative(project, str(args["file"]))
+    place = project.root / path
+    if not place.exists():
+        raise UsageError(f"there is no {path[:200]}", "name a file of the project")
+    if place.is_file() and not tablediff.suffix_of(place.name):
+        raise UsageError(f"{path[:200]} is no table", "CSV, TSV, Parquet, JSON lines and Feather are read")
+    title = f"Look for drift in {path}"
+    lines = [f"{path} is compared with the data that {model} version {version.version} was trained on"]
+    names = [one.path for one in overview.run(project, str(version.run_id)).inputs] if version.run_id else []
+    lines += [f"  {name}" for name in names[:_NAMED]]
+    lines += [f"  … and {len(names) - _NAMED} more"] if len(names) > _NAMED else []
+    lines.append("the model predicts on both, in a process of its own, if its files are those that were promoted")
+    return Preview(title, (*lines, "the report becomes a run of its own; nothing else changes"))
+
+
+def known(project: Project, model: str, version: str) -> tuple[str, Any]:
+    """(the model, a version of it: that of this number, else the champion). ``UsageError`` names what is not there."""
+    mlflow_registry.check_names(model, "")
+    api, uri = (mlflow.client(project) if stored(project) else None), project.tracking_uri
+    there: Any = mlflow_registry.model(api, uri, model) if api is not None else None
+    if api is None or there is None:
+        raise UsageError(f"there is no registered model {model!r}", "nbledger promote makes one")
+    aliases = {str(k): str(v) for k, v in there.aliases.items()}
+    number = version or aliases.get("champion", "")
+    if not number:
+        raise UsageError(f"the model {model} has no champion", "name a version")
+    found = mlflow_registry.version(api, uri, model, number)
+    if found is None:
+        raise UsageError(f"the model {model} has no version {number}")
+    return model, found
+
+
+def _pending(project: Project, args: Args) -> approval.Pending:
+    model, version = str(args["model"]), str(args["version"])
+    waiting = approving.approvals(project, {"model": model}, None)
+    found = next((one for one in waiting if one.version == version), None)
+    if found is None:
+        raise UsageError(
+            f"{model} version {version} does not wait for approval", "look again: it was decided meanwhile"
+        )
+    return found

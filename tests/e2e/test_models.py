@@ -1,0 +1,263 @@
+"""The models panel in JupyterLab: what is promoted, approved, rolled back and looked at there is what plain MLflow then says."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+
+pytest.importorskip("playwright.sync_api")
+
+from playwright import sync_api
+
+import ledger
+from approvals import Team
+from conftest import git, run
+from e2e.browser import (
+    SCREENSHOTS,
+    Lab,
+    accept,
+    axe,
+    open_lab,
+    open_sidebar,
+    outside_requests,
+    problems_of,
+    section,
+    switch_theme,
+)
+from e2e.conftest import Home
+from e2e.test_detail import execute
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+sync_api.expect.set_options(timeout=30_000)
+
+MODEL = "wine"
+TRAIN = """%%mlrun {name} -p depth={depth} -m accuracy -m latency_ms --model model
+import csv
+from sklearn.dummy import DummyClassifier
+rows = list(csv.reader(open("wine.csv")))
+model = DummyClassifier().fit([[1]] * len(rows), [1] * len(rows))
+accuracy, latency_ms = {accuracy}, 12.0"""
+SETTINGS = """
+[gates.release]
+if = "accuracy >= champion.accuracy + 0.005 and latency_ms < 50"
+first = "accuracy > 0.8"
+"""
+
+
+@pytest.fixture(scope="module")
+def home() -> Home:
+    return Home(options=("--LabApp.expose_app_in_browser=True",))
+
+
+@pytest.fixture(scope="module")
+def team(lab: Lab, python: Path) -> Iterator[Team]:
+    """Two runs with models, made by a committed notebook from versioned data; the first is the champion. Ada is at the Lab."""
+    nbledger = (python, "-m", "nbledger.cli")
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in lab.env.items():
+            patch.setenv(name, value)
+        run(*nbledger, "init", cwd=lab.root, env=lab.env)
+        (lab.root / "wine.csv").write_text("".join(f"{n},{n % 3}\n" for n in range(200)))
+        with (lab.root / ".nbledger.toml").open("a") as settings:
+            settings.write(SETTINGS)
+        cells = ["%load_ext nbledger"]
+        cells += [TRAIN.format(name=n, depth=d, accuracy=a) for n, d, a in (("small", 2, 0.85), ("large", 5, 0.9))]
+        kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+        notebook = nbformat.v4.new_notebook(cells=list(map(nbformat.v4.new_code_cell, cells)), metadata=kernel)
+        nbformat.write(notebook, lab.root / "train.ipynb")
+        run(*nbledger, "track", "wine.csv", cwd=lab.root, env=lab.env)
+        git(lab.root, "add", "--all")
+        git(lab.root, "commit", "--quiet", "--message", "Train")
+        out = ("--output-dir", lab.root.parent / "executed")
+        run(python, "-m", "nbconvert", "--to", "ledger", "train.ipynb", *out, cwd=lab.root, env=lab.env)
+        run(*nbledger, "flush", cwd=lab.root, env=lab.env)
+        run(*nbledger, "promote", "small", "--model", MODEL, "--if", "accuracy > 0.8", cwd=lab.root, env=lab.env)
+        yield Team(lab.root)
+
+
+def models(page: Any) -> Any:
+    """The page of models, in front."""
+    execute(page, "open-models")
+    shown = page.locator(".nbl-models:not(.lm-mod-hidden)").locator("visible=true").first
+    shown.wait_for()
+    return shown
+
+
+def dialog(page: Any) -> Any:
+    return page.locator(".jp-Dialog")
+
+
+def story(page: Any, name: str) -> None:
+    """Show a part of the chosen version's story."""
+    models(page).get_by_role("group", name="Show").get_by_role("button", name=re.compile(f"^{name}")).click()
+
+
+def aliases(lab: Lab) -> dict[str, str]:
+    known = ledger.client(ledger.uri(lab.root)).get_registered_model(MODEL)
+    return {str(k): str(v) for k, v in known.aliases.items()}
+
+
+def until(page: Any, lab: Lab, wanted: dict[str, str]) -> None:
+    """Wait until plain MLflow says that these aliases point there."""
+    for _ in range(300):
+        if {**aliases(lab), **wanted} == aliases(lab):
+            return
+        page.wait_for_timeout(100)
+    assert aliases(lab) == wanted
+
+
+def decided(lab: Lab) -> list[str]:
+    """The kinds of the decisions as plain MLflow has them, in order."""
+    tags = ledger.client(ledger.uri(lab.root)).get_registered_model(MODEL).tags
+    return [json.loads(tags[key])["kind"] for key in sorted(tags) if key.startswith("nbledger.decision.")]
+
+
+def picture(page: Any, name: str) -> None:
+    SCREENSHOTS.mkdir(exist_ok=True)
+    page.screenshot(path=SCREENSHOTS / f"models-{name}.png")
+
+
+def clean(page: Any, selector: str) -> None:
+    found = axe(page, selector)
+    assert not found, "\n".join(found)
+
+
+def test_a_promotion_is_judged_while_it_is_typed(lab: Lab, team: Team, page: Any) -> None:
+    harm, outside = problems_of(page), outside_requests(page, lab)
+    open_lab(lab, page)
+    open_sidebar(page)
+    side = section(page, "models")
+    sync_api.expect(side.get_by_role("button", name=MODEL)).to_contain_text("champion → 1")
+    shown = models(page)
+    shown.get_by_role("toolbar", name=f"Actions: {MODEL}").get_by_role("button", name="Promote…").click()
+    asked, button = dialog(page), dialog(page).get_by_role("button", name="Promote", exact=True)
+    sync_api.expect(button).to_be_disabled()
+    asked.get_by_label(re.compile("^Run")).fill("large")
+    sync_api.expect(button).to_be_enabled()  # without a gate it is only registered
+    asked.get_by_label("Gate").select_option("release")
+    sync_api.expect(asked).to_contain_text("The gate lets it pass")
+    asked.get_by_label("Gate").select_option(label="a condition of your own")
+    sync_api.expect(button).to_be_disabled()
+    condition = asked.get_by_label("Condition", exact=True)
+    for typed, said in (
+        ("accuracy >", "condition"),
+        ("accuracy > 0.99", "The gate refuses"),
+        ("acuracy > 0.5", "accuracy"),
+        ("accuracy > champion.accuracy + 0.2", "0.9"),
+    ):
+        condition.fill(typed)
+        sync_api.expect(asked.locator(".nbl-models-will")).to_contain_text(said)
+        sync_api.expect(button).to_be_disabled()
+    picture(page, "refused")
+    assert decided(lab) == ["promote"], "nothing was recorded while it was typed"
+    condition.fill("accuracy > champion.accuracy + 0.005")
+    sync_api.expect(asked).to_contain_text("The gate lets it pass")
+    clean(page, ".jp-Dialog")
+    picture(page, "promote")
+    accept(page, "Promote")
+    until(page, lab, {"champion": "2", "previous": "1"})
+    assert decided(lab) == ["promote", "promote"]
+    sync_api.expect(page.locator(".Toastify__toast", has_text=f"{MODEL} version 2 is @champion")).to_be_visible()
+    sync_api.expect(side.get_by_role("button", name=MODEL)).to_contain_text("champion → 2")
+    assert harm == []
+    assert outside == []
+
+
+def test_where_a_version_comes_from_and_what_was_decided(lab: Lab, team: Team, page: Any) -> None:
+    open_lab(lab, page)
+    shown = models(page)
+    story(page, "Lineage")
+    graph = shown.locator(".nbl-origins")
+    for named in ("wine.csv", "large", f"{MODEL}/2"):
+        sync_api.expect(graph.get_by_role("button", name=re.compile(named)).first).to_be_visible()
+    details = graph.get_by_role("complementary", name="Details")
+    graph.get_by_role("button", name=re.compile("wine.csv")).first.focus()
+    sync_api.expect(details).to_contain_text("Kept in")
+    page.keyboard.press("ArrowDown")
+    sync_api.expect(details).not_to_contain_text("Kept in")
+    clean(page, ".nbl-models")
+    picture(page, "lineage")
+    shown.get_by_label("as a table").check()
+    sync_api.expect(shown.get_by_role("table", name="Where it comes from")).to_contain_text("wine.csv")
+    story(page, "Decisions")
+    record = shown.get_by_role("list", name=f"Decisions about {MODEL}")
+    sync_api.expect(record.get_by_role("listitem").first).to_contain_text("version 2 → @champion")
+    sync_api.expect(record).to_contain_text("accuracy > champion.accuracy + 0.005")
+    clean(page, ".nbl-models")
+    picture(page, "decisions")
+
+
+def test_an_alias_goes_back(lab: Lab, team: Team, page: Any) -> None:
+    open_lab(lab, page)
+    models(page).get_by_role("button", name="Roll back…").click()
+    asked = dialog(page)
+    sync_api.expect(asked).to_contain_text("version 1")
+    picture(page, "rollback")
+    clean(page, ".jp-Dialog")
+    accept(page, "Roll back")
+    until(page, lab, {"champion": "1"})
+    assert decided(lab)[-1] == "rollback"
+
+
+def test_what_another_person_asked_for_is_approved_or_refused(lab: Lab, team: Team, page: Any) -> None:
+    own = team.run("mine", by="ada", accuracy=0.93)
+    theirs = team.run("theirs", by="ben", accuracy=0.95)
+    ours = team.ask(own, by="ada")
+    asked_for = team.ask(theirs, by="ben")
+    open_lab(lab, page)
+    open_sidebar(page)
+    shown = models(page)
+    sync_api.expect(section(page, "models").get_by_role("button", name=MODEL)).to_contain_text("2 wait for approval")
+    waiting = shown.get_by_role("list", name="What waits for approval")
+    mine, other = (
+        waiting.get_by_role("listitem").filter(has_text=f"version {one.version} →") for one in (ours, asked_for)
+    )
+    sync_api.expect(mine.get_by_role("button", name="Approve…")).to_be_disabled()
+    sync_api.expect(mine).to_contain_text("another person has to approve it")
+    clean(page, ".nbl-models")
+    picture(page, "waiting")
+    other.get_by_role("button", name="Approve…").click()
+    sync_api.expect(dialog(page)).to_contain_text("Ben <ben@example.org>")
+    sync_api.expect(dialog(page)).to_contain_text("0.95")
+    dialog(page).get_by_role("textbox").fill("seen <b>it</b>")
+    picture(page, "approve")
+    clean(page, ".jp-Dialog")
+    accept(page, "Approve")
+    until(page, lab, {"champion": asked_for.version})
+    sync_api.expect(waiting.get_by_role("listitem")).to_have_count(1)
+    assert "approved" in decided(lab)
+
+
+def test_two_hundred_versions_and_nothing_at_all(lab: Lab, team: Team, page: Any) -> None:
+    api = ledger.client(ledger.uri(lab.root))
+    (made,) = [one for one in ledger.runs(lab.root) if one.info.run_name == "small"]
+    api.create_registered_model("<img src=x onerror=window.harm=1>")
+    api.create_registered_model("many")
+    for number in range(200):
+        api.create_model_version("many", f"runs:/{made.info.run_id}/model", made.info.run_id)
+        if number % 20 == 0:
+            api.set_model_version_tag("many", str(number + 1), "nbledger.gate.verdict", "passed")
+    api.set_registered_model_alias("many", "champion", "3")
+    open_lab(lab, page)
+    open_sidebar(page, width=260)
+    side = section(page, "models")
+    sync_api.expect(side.get_by_role("button", name="many")).to_contain_text("champion → 3")
+    shown = models(page)
+    sync_api.expect(shown).to_contain_text("<img src=x onerror=window.harm=1>")
+    shown.get_by_role("button", name="many").first.click()
+    rows = shown.get_by_role("table", name="Versions of many").get_by_role("row")
+    sync_api.expect(rows).to_have_count(21)
+    sync_api.expect(shown).to_contain_text("the newest 50 versions and those in use are shown of many")
+    picture(page, "many")
+    clean(page, ".nbl-models")
+    switch_theme(page, "Dark")
+    clean(page, ".nbl-models")
+    clean(page, "#nbledger-sidebar")
+    picture(page, "dark")
+    assert page.evaluate("window.harm") is None
