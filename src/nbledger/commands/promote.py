@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -49,6 +50,12 @@ if TYPE_CHECKING:
 @click.option(
     "--expires-days", type=click.FloatRange(0, 3650, min_open=True), metavar="D", help="They have D days. [7]"
 )
+@click.option(
+    "--wait",
+    type=click.FloatRange(0, 10_080),
+    metavar="MINUTES",
+    help="With approvals: wait so long for them, at most.",
+)
 @click.option("--dry-run", "dry", is_flag=True, help="Say what the gate says; make, move and record nothing.")
 @json_option
 @click.pass_obj
@@ -67,6 +74,7 @@ def promote(
     min_rows: int | None,
     approve_by: int | None,
     expires_days: float | None,
+    wait: float | None,
     dry: bool,
     as_json: bool,
 ) -> Answer:
@@ -86,7 +94,20 @@ def promote(
     }
     extra |= {"min_rows": min_rows, "approve_by": approve_by, "expires_days": expires_days}
     decision = ask(face, "promote_if", asked | {key: value for key, value in extra.items() if value is not None})
+    if decision.pending is not None and wait:
+        return waited(face, decision, wait)
     return Answer(decision, text(decision), 0 if decision.passed else 1)
+
+
+def waited(face: Face, decision: Decision, minutes: float) -> Answer:
+    """Wait for the approvals that it takes."""
+    from nbledger.commands.approve import ended
+    from nbledger.keeper.approving import wait
+
+    assert decision.pending is not None
+    pending = wait(face.project(), decision.pending, minutes, face.progress)
+    done = replace(decision, passed=pending.state == "approved", pending=pending)
+    return Answer(done, f"{text(decision)}\n{ended(pending)}", 0 if done.passed else 1)
 
 
 def text(found: Decision) -> str:

@@ -1,8 +1,8 @@
 """Approval of a promotion by other people: who may give it, how many it takes, and what of it stands on the model version.
 
 What is asked for is written on the version that waits (``nbledger.approval.*``), where MLflow's plain client reads it:
-``state``, ``asked`` (what was judged, by whose wish, until when), ``given.01``, ``given.02``… (one approval each) and
-``settled`` (how it ended). Nothing here asks a store or Git.
+``state``, ``asked`` (what was judged, by whose wish, until when), ``party.001``… (one person each whose own approval would not
+count), ``given.01``… (one approval each) and ``settled`` (how it ended). Nothing here asks a store or Git.
 
 A person is whoever shares an address, a name or a login: two identities with one of them in common are the same person, so
 that nobody approves their own work under another of their names. A login that images give to everybody tells nobody, unless
@@ -15,22 +15,23 @@ import datetime as dt
 import json
 import math
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from nbledger.core import people, whoami
 from nbledger.core.people import IDENTITY
 from nbledger.core.records import plain
+from nbledger.core.values import storable
 
 CANDIDATE = "candidate"
 """The alias of what passed the gate and waits."""
 TAGS = "nbledger.approval."
 PENDING, APPROVED, REFUSED, EXPIRED, MOVED = "pending", "approved", "refused", "expired", "moved"
+NOBODY = "it is not known who you are: git config user.name and user.email, or a login of the tracking server"
 EXPIRES_DAYS = 7.0
 MOST_APPROVALS = 20
-_MOST_FIGURES, _NAME = 40, 100
-_MOST_TEXT = 500
+_MOST_FIGURES, _NAME, _WHO, _MOST_TEXT, _MOST_CONDITION = 15, 80, 200, 500, 1_000  # a tag has room for 5,000
 _SKEW = dt.timedelta(minutes=1)
 _FORGE_ADDRESS = re.compile(r"(?:\d+\+)?(?P<login>[^@+]+)@users\.noreply\.\S+", re.IGNORECASE)
 
@@ -54,8 +55,8 @@ class Identity:
     def text(self) -> str:
         """What they are called in records."""
         if not self.author:
-            return self.login
-        return f"{self.author} (login {self.login})" if self.checked else self.author
+            return self.login[:_WHO]
+        return f"{self.author[:_WHO]} (login {self.login[:_NAME]})" if self.checked else self.author[:_WHO]
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class Party:
 @dataclass(frozen=True)
 class Asking:
     """What a promotion asks for once its gate has passed. ``manifest``: the digest of the run's manifest that was judged;
-    ``words``: the arguments of the judgement, with which it is judged again; ``previous``: where the alias points, or None.
+    ``previous``: where the alias points, or None.
     """
 
     model: str
@@ -82,7 +83,6 @@ class Asking:
     manifest: str
     condition: str
     figures: Mapping[str, float]
-    words: Mapping[str, Any]
     needed: int
     expires_days: float = EXPIRES_DAYS
 
@@ -123,7 +123,6 @@ class Pending:
     at: str
     expires: str
     figures: dict[str, float] = field(default_factory=dict)
-    words: dict[str, Any] = field(default_factory=dict)
     parties: tuple[Party, ...] = ()
     approved: tuple[Given, ...] = ()
     settled: str = ""
@@ -142,15 +141,13 @@ def keys(author: str, login: str = "", *, checked: bool = False) -> tuple[str, .
     """The address, the name and the login of a person, in lower case; a forge's stand-in for an address
     (``1234+ada@users.noreply.github.com``) has a login too. What images give to everybody is left out.
     """
-    found = {people.key(author)}
-    if told := IDENTITY.fullmatch(author):
-        name = " ".join(told["name"].lower().split())
-        found.add(name if whoami.tells(name) else "")
-        forge = _FORGE_ADDRESS.fullmatch(told["address"].strip())
-        found.add(forge["login"].lower() if forge else "")
-    if login and (checked or whoami.tells(people.key(login))):
-        found.add(people.key(login))
-    return tuple(sorted(found - {"", people.UNKNOWN}))
+    told = IDENTITY.fullmatch(author)
+    name, address = (told["name"], told["address"].strip()) if told else (author, "")
+    forge = _FORGE_ADDRESS.fullmatch(address)
+    named = (" ".join(name.lower().split()), "" if checked else people.key(login))
+    found = {address.lower(), forge["login"].lower() if forge else "", people.key(login) if checked else ""}
+    found |= {one for one in named if whoami.tells(one)}
+    return tuple(sorted({one[:_WHO] for one in found} - {""}))
 
 
 def made_by(tags: Mapping[str, str]) -> tuple[str, tuple[str, ...]]:
@@ -169,7 +166,7 @@ def is_bot(author: str) -> bool:
 def why_not(found: Pending, mine: Collection[str]) -> str:
     """Why the person of these keys may not approve it; "" if they may."""
     if not mine:
-        return "it is not known who you are: git config user.name and user.email, or a login of the tracking server"
+        return NOBODY
     for party in found.parties:
         if set(party.keys) & set(mine):
             return f"you {party.role}: another person has to approve it"
@@ -205,8 +202,8 @@ def before(moment: dt.datetime, at: str) -> bool:
 # ── asking, and its tags ─────────────────────────────────────────────────────────────────────────────────
 
 
-def asked(asking: Asking, who: Identity, parties: Iterable[Party], now: dt.datetime) -> Pending:
-    """What waits from now on. Of very many figures, those beyond the first 40 stand in the decision alone."""
+def asked(asking: Asking, who: Identity, parties: Sequence[Party], now: dt.datetime) -> Pending:
+    """What waits from now on. Of very many figures the first stand here, all of them in the gate's own record."""
     figures = {key[:_NAME]: value for key, value in list(asking.figures.items())[:_MOST_FIGURES]}
     own = Party(who.text, "asked for this promotion", who.keys)
     return Pending(
@@ -218,20 +215,19 @@ def asked(asking: Asking, who: Identity, parties: Iterable[Party], now: dt.datet
         run_id=asking.run_id,
         run_name=asking.run_name[:_NAME],
         manifest=asking.manifest,
-        condition=asking.condition,
+        condition=asking.condition[:_MOST_CONDITION],
         needed=asking.needed,
         by=who.text,
         at=stamp(now),
         expires=stamp(now + dt.timedelta(days=asking.expires_days)),
         figures=figures,
-        words=dict(plain(dict(asking.words))),
         parties=(*parties, *((own,) if own.keys else ())),
     )
 
 
 def same(one: Pending, other: Pending) -> bool:
     """Whether both ask for the very same by the same person, so that what was approved of one holds for the other."""
-    fixed = ("model", "version", "alias", "previous", "run_id", "manifest", "condition", "needed", "words", "parties")
+    fixed = ("model", "version", "alias", "previous", "run_id", "manifest", "condition", "needed", "parties")
     return all(getattr(one, name) == getattr(other, name) for name in fixed)
 
 
@@ -243,21 +239,27 @@ def to_tags(found: Pending) -> dict[str, str]:
     """The tags of the version that waits, without the prefix."""
     named = plain(found)
     rest = ("model", "version", "state", "approved", "settled", "mine", "why_not")
-    tags = {"state": found.state, "asked": _json({k: v for k, v in named.items() if k not in rest})}
+    told = {key: value for key, value in named.items() if key not in rest} | {"parties": len(found.parties)}
+    tags = {"state": found.state, "asked": _json(told)}
+    tags |= {f"party.{number:03}": _json(plain(one)) for number, one in enumerate(found.parties, start=1)}
     tags |= {f"given.{number:02}": _json(plain(one)) for number, one in enumerate(found.approved, start=1)}
-    return tags | ({"settled": found.settled[:_MOST_TEXT]} if found.settled else {})
+    return tags | ({"settled": storable(found.settled[:_MOST_TEXT])} if found.settled else {})
 
 
 def _json(found: Mapping[str, Any]) -> str:
-    return json.dumps(found, ensure_ascii=False, separators=(",", ":"))
+    return storable(json.dumps(found, ensure_ascii=False, separators=(",", ":")))
 
 
 def from_tags(model: str, version: str, tags: Mapping[str, str]) -> Pending | None:
     """What the tags of a version say; None where nobody asked, or nobody can tell what."""
-    told = {key.removeprefix(TAGS): text for key, text in tags.items() if key.startswith(TAGS)}
+    told = {key.removeprefix(TAGS): text for key, text in tags.items() if key.startswith(TAGS) and text}
     try:
         found = json.loads(told["asked"])
-        given = [json.loads(told[key]) for key in sorted(told) if key.startswith("given.")]
+        given, parties = (
+            [json.loads(told[key]) for key in sorted(told) if key.startswith(kind)] for kind in ("given.", "party.")
+        )
+        if len(parties) != found["parties"]:
+            return None
         pending = Pending(
             model=model,
             version=version,
@@ -265,8 +267,7 @@ def from_tags(model: str, version: str, tags: Mapping[str, str]) -> Pending | No
             previous=None if found["previous"] is None else str(found["previous"]),
             needed=max(1, int(found["needed"])),
             figures={str(key): float(value) for key, value in found["figures"].items()},
-            words={str(key): value for key, value in found["words"].items()},
-            parties=tuple(Party(str(p["who"]), str(p["role"]), _texts(p["keys"])) for p in found["parties"]),
+            parties=tuple(Party(str(p["who"]), str(p["role"]), _texts(p["keys"])) for p in parties),
             approved=tuple(_given(one) for one in given),
             settled=told.get("settled", ""),
             alias=str(found["alias"]),

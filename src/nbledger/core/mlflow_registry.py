@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -214,13 +214,6 @@ def tag_version(api: MlflowClient, uri: str, name: str, number: str, tags: Mappi
     with _translated(uri):
         for key, text in tags.items():
             api.set_model_version_tag(name, number, key, text)
-
-
-def untag_version(api: MlflowClient, uri: str, name: str, number: str, keys: Iterable[str]) -> None:
-    """Take tags of a version away."""
-    with _translated(uri):
-        for key in keys:
-            api.delete_model_version_tag(name, number, key)
 
 
 def versions_tagged(api: MlflowClient, uri: str, key: str, text: str, most: int) -> list[ModelVersion]:

@@ -33,8 +33,8 @@ _SHARED = frozenset((*_OF_IMAGES, *_OF_CLOUDS))
 
 
 def tells(login: str) -> bool:
-    """Whether a login (or a name) tells one person from others: not one that images give to everybody."""
-    return bool(login) and login.lower() not in _SHARED
+    """Whether a login (or a name) tells one person from others: not one that images give to everybody, nor none."""
+    return bool(login) and not login.isdigit() and login.lower() not in _SHARED  # a number: a container's nameless user
 
 
 @dataclass(frozen=True)

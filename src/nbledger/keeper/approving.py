@@ -1,0 +1,374 @@
+"""Approval of promotions: what waits on the registered models of the store, and what people say to it.
+
+Whoever promotes with ``approvals`` moves nothing but the alias ``candidate`` (``ask_for``); the last approval that it takes
+moves the alias that was asked for (``approve``). Both happen under the model's lock, and each leaves its decision.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import os
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from nbledger.core import (
+    approval,
+    manifest,
+    merged,
+    mlflow,
+    mlflow_lock,
+    mlflow_registry,
+    mlflow_runs,
+    mlflow_whoami,
+    record,
+)
+from nbledger.core.approval import Asking, Given, Identity, Party, Pending
+from nbledger.core.errors import Refused, ToolFailed, UsageError
+from nbledger.core.mlflow_decisions import Entry
+from nbledger.core.mlflow_lock import Held
+from nbledger.core.project import Project
+from nbledger.keeper import changes, moving, recorder
+from nbledger.keeper.calls import Args, Progress
+
+COUNTED, DENIED = "counted", "denied"
+_MOST_WAITING, _MOST_MINUTES = 500, 7 * 24 * 60
+_MOST_EDITS = 10
+_LOOK, _LOOK_AT_MOST = 1.0, 15.0
+
+
+@dataclass(frozen=True)
+class Approval:
+    """What came of an ``approve``. ``outcome``: approved (enough people have, and the alias ``moved``), counted (it waits for
+    more, or had moved already), refused, expired, moved (the alias was, by somebody else), denied (not by this person);
+    ``reasons`` say why nothing moved.
+    """
+
+    outcome: str
+    moved: bool
+    by: str
+    pending: Pending
+    reasons: tuple[str, ...] = ()
+    notes: tuple[str, ...] = field(default=())
+
+
+# ── asking for it ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def ask_for(project: Project, held: Held, asking: Asking) -> Pending:
+    """Let the version wait for approval, with the lock of its model. The very same that waits already stays as it is, with the
+    approvals that it has. ``Refused`` where nobody could say who is another person, or the version waits for another alias.
+    """
+    api, uri, now = held.api, held.uri, _now()
+    fresh = approval.asked(asking, identity(project, api), _parties(project, api, asking.run_id), now)
+    there = _read(api, uri, asking.model, asking.version)
+    if there is not None and there.state == approval.PENDING and not approval.over(there, now):
+        if approval.same(there, fresh):
+            return there
+        if there.alias != fresh.alias:
+            raise Refused(
+                f"{there.model} version {there.version} waits for approval as {there.alias} already",
+                f"nbledger approve {there.model}/{there.version} --refuse -m WHY ends that",
+            )
+    if not fresh.parties:
+        raise Refused(
+            "neither the run nor Git says who made this model, so nobody can be told from them",
+            "git config user.name and user.email before a run is recorded",
+        )
+    _write(held, fresh)
+    _note(held, fresh, approval.PENDING, fresh.by, text=f"waits for {fresh.needed} until {fresh.expires}")
+    mlflow_registry.point(api, uri, fresh.model, approval.CANDIDATE, fresh.version)
+    changes.tell(project, "models", "runs", run=fresh.run_id)
+    return fresh
+
+
+def identity(project: Project, api: Any) -> Identity:
+    """Who is at work here: as Git has them, and by the login that the tracking server checked, else the system's."""
+    checked = mlflow_whoami.login(api, project.tracking_uri)
+    return Identity(recorder.author(project) or "", checked or recorder.user(), checked is not None)
+
+
+def _parties(project: Project, api: Any, run_id: str) -> tuple[Party, ...]:
+    """Those whose own work it is: who made the run and, where that was a machine or nobody knows who, who wrote its code."""
+    run = mlflow.get_run(api, project.tracking_uri, run_id)
+    tags = {str(k): str(v) for k, v in run.data.tags.items()} if run is not None else {}
+    who, known = approval.made_by(tags)
+    found = [Party(who, "made the run", known)] if known else []
+    if not known or machine():
+        commit = tags.get("mlflow.source.git.commit", "")
+        wrote = merged.authors(project.git, commit) if project.git is not None else ()
+        if machine() and not wrote:
+            raise Refused(
+                f"this clone does not tell who wrote the run's commit {commit[:10]}, whose own approval must not count",
+                "a clone for this needs its whole history (fetch-depth: 0)",
+            )
+        found += [Party(one, "wrote the run's code", _known_as(project, [one])) for one in wrote]
+    return tuple(replace(one, keys=tuple(sorted({*one.keys, *_known_as(project, [one.who])}))) for one in found)
+
+
+def machine() -> bool:
+    """Whether this is a CI job: what it does is nobody's own deed."""
+    return os.environ.get("CI", "").strip().lower() not in ("", "0", "false", "no")
+
+
+def _known_as(project: Project, authors: Sequence[str]) -> tuple[str, ...]:
+    """The keys of people, in every spelling that ``.mailmap`` has of them."""
+    mapped = merged.spellings(project.git, authors) if project.git is not None else {}
+    return tuple(sorted({key for one in (*authors, *mapped.values()) for key in approval.keys(one)}))
+
+
+# ── what waits ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+def approvals(project: Project, args: Args, progress: Progress | None) -> list[Pending]:
+    """What waits for approval, the newest first, and whether the person here may give it. Expired ones are listed as such."""
+    if project.embedded and not (project.state / "mlflow.db").exists():
+        return []
+    api, uri = mlflow.client(project), project.tracking_uri
+    model = str(args.get("model") or "")
+    listed = mlflow_registry.versions_tagged(api, uri, f"{approval.TAGS}state", approval.PENDING, _MOST_WAITING)
+    found = [_of(one) for one in listed if model in ("", str(one.name))]
+    known = [one for one in found if one is not None]
+    mine = _mine(project, identity(project, api)) if known else ()
+    return sorted((_shown(one, mine) for one in known), key=lambda one: one.at, reverse=True)
+
+
+def _shown(found: Pending, mine: Sequence[str]) -> Pending:
+    why = approval.why_not(found, mine)
+    given = approval.given_by(found, mine)
+    if not why and given is not None:
+        why = "you approved it already"
+    late = approval.over(found, _now())
+    return replace(found, state=approval.EXPIRED if late else found.state, mine=not (why or late), why_not=why)
+
+
+def wait(project: Project, pending: Pending, minutes: float, progress: Progress | None = None) -> Pending:
+    """Wait until it is decided, at most so long; how it stands then."""
+    end, pause = time.monotonic() + 60 * min(minutes, _MOST_MINUTES), _LOOK
+    found = pending
+    while found.state == approval.PENDING and not approval.over(found, _now()) and (left := end - time.monotonic()) > 0:
+        if progress is not None:
+            progress(len(found.approved), found.needed, "approvals")
+        time.sleep(min(pause, left))
+        pause = min(1.5 * pause, _LOOK_AT_MOST)
+        now = _read(mlflow.client(project), project.tracking_uri, found.model, found.version)
+        if now is None or now.at != pending.at:
+            raise Refused(f"{found.model} version {found.version} does not wait any more: it was asked for anew")
+        found = now
+    return found
+
+
+# ── approving ────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def approve(project: Project, args: Args, progress: Progress | None) -> Approval:
+    """Approve what waits as ``version`` of ``model`` (default: the only one that waits), or with ``refuse`` refuse it. With
+    ``merged`` the merge of the run's commit into that branch of the remote is the approval.
+    """
+    api, model = mlflow.client(project), str(args["model"]).strip()
+    text, taken = str(args.get("text") or "").strip(), str(args.get("merged") or "").strip()
+    if args.get("refuse") and not text:
+        raise UsageError("a refusal says why", "-m WHY")
+    seen = _waiting(project, api, model, str(args.get("version") or ""))
+    who = identity(project, api)
+    given = _given(project, api, seen, who, text, taken)
+    with mlflow_lock.held(api, project.tracking_uri, model, who.text) as held:
+        found = _read(api, project.tracking_uri, model, seen.version)
+        if found is None or found.at != seen.at:
+            raise Refused(
+                f"{model} version {seen.version} was asked for anew meanwhile", "nbledger approve lists what waits"
+            )
+        try:
+            if args.get("refuse"):
+                return _refused(held, found, who, text)
+            if isinstance(given, str):
+                return Approval(DENIED, False, who.text, found, (given,))
+            return _approved(project, held, found, given)
+        finally:
+            changes.tell(project, "models", "runs", run=found.run_id)
+
+
+def _waiting(project: Project, api: Any, model: str, version: str) -> Pending:
+    """The version that is meant: the one that waits, or the one that is named, which may have been decided."""
+    mlflow_registry.check_names(model, "")
+    if version:
+        found = _read(api, project.tracking_uri, model, version)
+        if found is None:
+            raise UsageError(
+                f"{model} version {version} does not wait for approval", "nbledger approve lists what waits"
+            )
+        return found
+    waiting = approvals(project, {"model": model}, None)
+    alive = [one for one in waiting if one.state == approval.PENDING] or waiting
+    if not alive:
+        raise UsageError(f"nothing of {model} waits for approval", "nbledger decisions MODEL says what was decided")
+    if len(alive) > 1:
+        names = ", ".join(f"{model}/{one.version}" for one in alive)
+        raise UsageError(f"{len(alive)} versions of {model} wait", f"say which: {names}")
+    return alive[0]
+
+
+def _given(project: Project, api: Any, seen: Pending, who: Identity, text: str, taken: str) -> Given | str:
+    """The approval that a person gives here, or gave by a merge; else why it is none."""
+    if not taken:
+        if machine():
+            return "a CI job approves nothing by itself: --merged BRANCH takes the merge of a pull request for it"
+        return Given(who.text, approval.stamp(_now()), _mine(project, who), text=text)
+    run = mlflow.get_run(api, project.tracking_uri, seen.run_id)
+    tags = run.data.tags if run is not None else {}
+    if project.git is None or tags.get("nbledger.dirty") != "false":
+        return "the run's code is in no commit that could have been merged"
+    try:
+        merge = merged.evidence(project.git, str(tags.get("mlflow.source.git.commit", "")), taken)
+    except Refused as err:
+        return str(err)
+    at = approval.stamp(merge.at)
+    if approval.before(merge.at, seen.at):
+        return f"{merge.commit[:10]} was merged at {at}, before approval was asked for at {seen.at}: not knowing the figures"
+    known = _known_as(project, merge.people)
+    return Given(merge.people[0], at, known, "merge", text, merge.commit, merge.branch)
+
+
+def _mine(project: Project, who: Identity) -> tuple[str, ...]:
+    return tuple(sorted({*who.keys, *(_known_as(project, [who.author]) if who.author else ())}))
+
+
+def _approved(project: Project, held: Held, found: Pending, given: Given) -> Approval:
+    """Count an approval, and move the alias if it was the last that it takes."""
+    done, late = Approval(COUNTED, False, given.by, found), found.state == approval.APPROVED
+    if found.state == approval.PENDING and approval.over(found, _now()):
+        return _settled(held, found, approval.EXPIRED, given.by, (f"it expired at {found.expires}",))
+    if not late and found.state != approval.PENDING:
+        return replace(done, outcome=found.state, reasons=(f"it waits no more: {found.settled}",))
+    if why := approval.why_not(found, given.keys):
+        return replace(done, outcome=DENIED, reasons=(why,))
+    if (mine := approval.given_by(found, given.keys)) is None:
+        found = approval.with_approval(found, replace(given, late=late))
+        done = replace(done, pending=found)
+        merge = f", by the merge {given.commit} into {given.branch}" if given.commit else ""
+        count = f"{len(found.approved)} of {found.needed}{merge}"
+        _note(held, found, approval.APPROVED, given.by, text=f"{count}: {given.text}" if given.text else count)
+        _write(held, found)
+    if late:
+        return replace(done, notes=(found.settled,))
+    if not found.enough:
+        return replace(done, notes=() if mine is None else (f"{mine.by} approved it already",))
+    return _moved(project, held, found, given.by)
+
+
+def _moved(project: Project, held: Held, found: Pending, by: str) -> Approval:
+    """Enough people approved: move the alias, if it is where it was and the run is what was judged. What a process that was
+    killed in the middle had begun is finished.
+    """
+    now = moving.settled(held, found.alias)
+    if now not in (found.previous, found.version):
+        was, there = (f"version {one}" if one else "nothing" for one in (found.previous, now))
+        why = f"{found.alias} pointed at {was} when approval was asked for, and points at {there} now"
+        return _settled(held, found, approval.MOVED, by, (why,))
+    if reasons := _altered(project, held.api, found):
+        return _settled(held, found, approval.REFUSED, by, reasons)
+    who = ", ".join(one.by for one in found.approved)
+    if now != found.version or found.previous == found.version:
+        moving.moved(project, held, _entry(found, "promote", by, text=f"approved by {who}"))
+    return _settled(held, found, approval.APPROVED, by, (), f"approved by {who}")
+
+
+def _refused(held: Held, found: Pending, who: Identity, text: str) -> Approval:
+    if not who.keys:
+        return Approval(DENIED, False, who.text, found, (approval.NOBODY,))
+    if found.state != approval.PENDING:
+        return Approval(found.state, False, who.text, found, (f"it waits no more: {found.settled}",))
+    return _settled(held, found, approval.REFUSED, who.text, (text,), f"refused by {who.text}: {text}")
+
+
+def _settled(held: Held, found: Pending, state: str, by: str, reasons: tuple[str, ...], text: str = "") -> Approval:
+    """Write down how it ended; ``candidate`` waits for nobody any more."""
+    done = replace(found, state=state, settled=text or "; ".join(reasons))
+    if state != approval.APPROVED:
+        _note(held, found, state, by, reasons=reasons)
+    _write(held, done)
+    notes = []
+    if (moving.aliases(held.api, held.uri, found.model) or {}).get(approval.CANDIDATE) == found.version:
+        try:
+            mlflow_registry.point(held.api, held.uri, found.model, approval.CANDIDATE, None)
+        except ToolFailed as err:  # a server lets fewer people take an alias away than set one
+            notes.append(f"the alias {approval.CANDIDATE} stays where it is: {err.message}")
+    return Approval(state, state == approval.APPROVED, by, done, reasons, tuple(notes))
+
+
+def _altered(project: Project, api: Any, found: Pending) -> tuple[str, ...]:
+    """What of the run is otherwise than it was when it was judged: its manifest, or what the store says beside that."""
+    uri = project.tracking_uri
+    run = mlflow.get_run(api, uri, found.run_id)
+    if run is None or mlflow_runs.deleted(run):
+        return ("its run is deleted",)
+    place = project.ensure_state() / "tmp"
+    place.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=place) as scratch, contextlib.suppress(ToolFailed):
+        path = mlflow.download(api, uri, found.run_id, f"{record.FOLDER}/{manifest.NAME}", Path(scratch))
+        known = manifest.read(path.parent)
+        if known is None or {known.digest, run.data.tags.get(manifest.TAG)} != {found.manifest}:
+            return ("its run's manifest is not the one that was judged",)
+        said = manifest.edits(
+            known,
+            run.data.params,
+            run.data.metrics,
+            run.data.tags,
+            lambda key: mlflow_runs.history(api, uri, found.run_id, key),
+            [key for key in found.figures if key in known.all_metrics()],
+        )
+        said += [f"it is {run.info.status}, not FINISHED"] if run.info.status != "FINISHED" else []
+        return tuple(f"its run was edited since it was judged: {one}" for one in said[:_MOST_EDITS])
+    return ("its run has no manifest any more",)
+
+
+# ── what is written on the version ───────────────────────────────────────────────────────────────────────
+
+
+def _read(api: Any, uri: str, model: str, version: str) -> Pending | None:
+    found = mlflow_registry.version(api, uri, model, version)
+    return None if found is None else _of(found)
+
+
+def _of(found: Any) -> Pending | None:
+    return approval.from_tags(str(found.name), str(found.version), {str(k): str(v) for k, v in found.tags.items()})
+
+
+def _write(held: Held, found: Pending) -> None:
+    """The tags of what waits, ``state`` last. Those of an earlier asking are emptied: where a server has permissions, to take
+    a tag away needs more of them than to write one.
+    """
+    held.check()
+    tags = {approval.TAGS + key: text for key, text in approval.to_tags(found).items()}
+    known = mlflow_registry.version(held.api, held.uri, found.model, found.version)
+    there = {str(k): str(v) for k, v in known.tags.items() if str(k).startswith(approval.TAGS)} if known else {}
+    state = approval.TAGS + "state"
+    wanted = dict.fromkeys(there, "") | tags
+    changed = {key: text for key, text in wanted.items() if there.get(key) != text and key != state}
+    mlflow_registry.tag_version(held.api, held.uri, found.model, found.version, changed | {state: tags[state]})
+
+
+def _note(held: Held, found: Pending, kind: str, by: str, **more: Any) -> None:
+    moving.noted(held, _entry(found, kind, by, **more))
+
+
+def _entry(found: Pending, kind: str, by: str, **more: Any) -> Entry:
+    return Entry(
+        kind,
+        found.alias,
+        version=found.version,
+        previous=found.previous,
+        run_id=found.run_id,
+        by=by,
+        condition=found.condition,
+        figures=found.figures,
+        **more,
+    )
+
+
+def _now() -> dt.datetime:
+    return dt.datetime.now(dt.UTC)
