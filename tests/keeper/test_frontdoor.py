@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import psutil
 import pytest
@@ -27,46 +27,10 @@ from nbledger.core.project import find
 from nbledger.keeper import fronts, frontstate
 from nbledger.keeper.frontstate import Order, State
 from nbledger.keeper.served import free_port
+from requestload import Load
 
 TINY = Path(__file__).parents[1] / "tinymodel.py"
 EXAMPLE = '{"inputs": [1, 2, 3]}'
-
-
-class Load:
-    """Four clients who ask all the time, each on a connection that it keeps; every answer that is no prediction is kept."""
-
-    def __init__(self, port: int) -> None:
-        self.port, self.stop, self.failed = port, threading.Event(), []  # type: tuple[int, threading.Event, list[str]]
-        self.answered: dict[str, int] = {}
-        self._threads = [threading.Thread(target=self._client, args=(n,)) for n in range(4)]
-
-    def _client(self, number: int) -> None:
-        words = json.dumps({"inputs": "x" * number * 1000})
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
-        while not self.stop.is_set():
-            try:
-                connection.request("POST", "/invocations", words, {"Content-Type": "application/json"})
-                answer = connection.getresponse()
-                told = json.loads(answer.read())
-                if answer.status != 200 or told["predictions"] != [len(words)]:
-                    self.failed.append(f"{answer.status} {told}")
-                by = str(answer.headers["X-Model-Version"])
-                self.answered[by] = self.answered.get(by, 0) + 1
-            except (OSError, http.client.HTTPException, ValueError) as err:
-                self.failed.append(repr(err))
-                connection.close()
-            time.sleep(0.005)
-        connection.close()
-
-    def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop.set()
-        for thread in self._threads:
-            thread.join()
 
 
 class Front:
@@ -142,7 +106,8 @@ def test_no_request_fails_while_good_and_broken_versions_come(front: Front) -> N
     assert front.ask()[0] == 503
     first = front.deploy("1")
     assert (first["ok"], first["step"], first["serving"], first["previous"]) == (True, "done", "1", None)
-    with Load(front.port) as load:
+    words = [json.dumps({"inputs": "x" * n * 1000}) for n in range(4)]
+    with Load(front.port, words, lambda _, told: told[0] in [len(one) for one in words]) as load:
         second = front.deploy("2")
         assert (second["ok"], second["serving"], second["previous"]) == (True, "2", "1")
         broken = {

@@ -169,7 +169,7 @@ _VIEWS = {
     "nbledger.keeper.views_files": ("diff", "versions", "pipeline", "preview"),
     "nbledger.keeper.deeds_run": ("set_tags", "rename", "note", "delete", "bring_back"),
     "nbledger.keeper.deeds_models": ("models", "promote", "alias"),
-    "nbledger.keeper.views_models": ("production",),
+    "nbledger.keeper.views_models": ("production", "judge"),
     "nbledger.keeper.ancestry": ("ancestry", "descendants"),
     "nbledger.keeper.promote": ("promote_if",),
     "nbledger.keeper.rollback": ("rollback", "decisions"),

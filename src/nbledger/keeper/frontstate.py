@@ -82,6 +82,11 @@ class State:
         return asdict(self)
 
 
+def endpoint(host: str, port: int) -> str:
+    """Where clients ask; port 0 stands for one that is still to be chosen."""
+    return f"http://{f'[{host}]' if ':' in host else host}:{port or 'PORT (a free one)'}"
+
+
 def folder_of(project: Project, model: str) -> Path:
     """The folder of the model's front."""
     return project.state / FOLDER / hashlib.sha256(model.encode(errors="surrogatepass")).hexdigest()[:12]

@@ -167,6 +167,7 @@ class Rollout:
         if order.smoke is not None:
             self._step("smoke")
             await self._smoke(order, new)
+        new.since = _now()
         state.previous, state.current, state.coming = state.current, new, None
         self._healthy()
         self._step("watch")
@@ -266,9 +267,13 @@ class Rollout:
 
     def _told(self, order: str, new: Served, *, ok: bool, text: str, previous: str | None = None) -> None:
         serving = self.state.current.version if self.state.current else None
-        at = dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        at = _now()
         step = self.state.step or "start"
         self.state.outcomes.append(
             Outcome(order, new.version, ok, step, text, serving, previous, at, new.requests, new.failures, new.digest)
         )
         log.info("version %s: %s", new.version, "serves" if ok else json.dumps(text))
+
+
+def _now() -> str:
+    return dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

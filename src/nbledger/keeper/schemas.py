@@ -147,6 +147,22 @@ _JOB: dict[str, Schema] = {
     "target": NAME,
 } | _PUSH
 
+_PROMOTED: dict[str, Schema] = {
+    "run": RUN,
+    "model": NAME,
+    "condition": text(2_500, 1),
+    "first": text(2_500, 1),
+    "alias": text(1_000),
+    "baseline": RUN,
+    "logged": text(1_000),
+    "allow": many(text(20, 1), 10),
+    "gate": NAME,
+    "require": many(text(20, 1), 10),
+    "min_rows": whole(0, 1 << 53),
+    "approve_by": whole(0, 20),
+    "expires_days": number(0, 3_650) | {"exclusiveMinimum": 0},
+}
+
 CALLS: dict[str, Schema] = {
     "track": words(
         "paths",
@@ -206,24 +222,8 @@ CALLS: dict[str, Schema] = {
     "models": words(),
     "production": words(),
     "promote": words("run", "model", **_RUN, model=NAME, alias=text(1_000), logged=text(1_000)),
-    "promote_if": words(
-        "run",
-        "model",
-        **_RUN,
-        model=NAME,
-        condition=text(2_500, 1),
-        first=text(2_500, 1),
-        alias=text(1_000),
-        baseline=RUN,
-        logged=text(1_000),
-        allow=many(text(20, 1), 10),
-        gate=NAME,
-        require=many(text(20, 1), 10),
-        min_rows=whole(0, 1 << 53),
-        approve_by=whole(0, 20),
-        expires_days=number(0, 3_650) | {"exclusiveMinimum": 0},
-        dry=FLAG,
-    ),
+    "promote_if": words("run", "model", **_PROMOTED, dry=FLAG),
+    "judge": words("run", "model", **_PROMOTED),
     "rollback": words("model", model=NAME, alias=NAME, to=text(100, 1), text=LINE),
     "decisions": words("model", model=NAME),
     "approve": words("model", model=NAME, version=text(100), text=text(2_000), refuse=FLAG, merged=text(1_000)),

@@ -67,7 +67,7 @@ def start(served: Served) -> None:
             f"{served.digest[:12]}"
         )
     served.port = free_port()
-    words = [word.replace(PORT, str(served.port)) for word in served.command]
+    words = [str(served.port) if word == PORT else word for word in served.command]
     with open(served.log, "ab") as log:
         process = subprocess.Popen(
             words,
