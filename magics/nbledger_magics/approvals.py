@@ -11,7 +11,7 @@ from nbledger_magics.display import _box as box
 from nbledger_magics.display import escape
 from nbledger_magics.tables import figures, lines, marked, moment, notes, word
 
-_KINDS = {"approved": "good", "counted": "good"}
+_KINDS = {"approved": "good", "counted": "good", "nothing": "good"}
 
 
 def answered(done: Approval) -> str:
@@ -21,7 +21,7 @@ def answered(done: Approval) -> str:
     return box(
         marked(kind, f'<span class="{kind}">{word(headline, 200)}</span>')
         + lines(done.reasons, "bad")
-        + _asked(done.pending)
+        + (_asked(done.pending) if done.pending is not None else "")
         + notes(done.notes)
     )
 

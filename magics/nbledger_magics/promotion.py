@@ -12,7 +12,8 @@ from nbledger_magics.display import escape
 from nbledger_magics.tables import figures, lines, marked, moment, notes, table, word
 
 if TYPE_CHECKING:
-    from nbledger.keeper.promote import Decision
+    from nbledger.keeper.gating import Decision
+    from nbledger.keeper.rollback import Decisions, RolledBack
 
 _KINDS = {
     "promote": ("promoted", "good"),
@@ -30,9 +31,14 @@ _KINDS = {
 def decision(found: Decision) -> str:
     """What the gate said, each comparison, the figures beside the champion's, and every reason."""
     headline = words.text(found).split("\n", 1)[0].partition(" ")[2]
-    kind = "good" if found.passed else "bad"
+    kind = "warn" if found.pending is not None else "good" if found.passed else "bad"
+    demanded = [f"gate {', '.join(found.gates)}"] if found.gates else []
+    demanded += [f"evidence: {', '.join(found.require)}"] if found.require else []
+    demanded += [f"at least {found.min_rows:,} rows"] if found.min_rows else []
+    demanded += [f"allowed: {', '.join(found.allowed)}"] if found.allowed else []
     parts = [
         marked(kind, f'<span class="{kind}">{word(headline, 200)}</span>'),
+        f'<div class="soft">{word(" · ".join(demanded), 300)}</div>' if demanded else "",
         *(
             marked(
                 "good" if c.holds else "bad",
@@ -42,15 +48,38 @@ def decision(found: Decision) -> str:
         ),
         lines([denial.text for denial in found.denials], "bad"),
         figures(found.figures),
-        notes([*([f"allowed: {', '.join(found.allowed)}"] if found.allowed else []), *found.notes]),
+        _waits(found),
+        notes(found.notes),
     ]
     return box("".join(parts))
 
 
-def record(model: str, entries: tuple[Entry, ...]) -> str:
-    """Every decision about a model, the newest first."""
-    if not entries:
-        return box(f'<div class="soft">nothing was decided about {word(model)} yet</div>')
+def _waits(found: Decision) -> str:
+    if found.pending is None:
+        return ""
+    from nbledger.commands.approve import waits
+
+    return f"<div>{word(waits(found.pending), 400)}</div>"
+
+
+def rolled_back(found: RolledBack) -> str:
+    """Where the alias points now, and where the next rollback would lead."""
+    name = f"<b>{word(found.model, 60)}</b>: {word(found.alias, 40)}"
+    moved = f"version {word(found.previous, 20)} → <b>{word(found.version, 20)}</b>"
+    before = f"version {found.before}" if found.before else "nothing"
+    return box(
+        marked("good", f"{name} {moved}")
+        + f'<div class="soft">decision {found.n} by {word(found.by, 60)}; before that: {word(before, 40)}</div>'
+        + notes(found.notes)
+    )
+
+
+def record(found: Decisions) -> str:
+    """Every decision about a model, the newest first, and where its aliases point now."""
+    aliases = ", ".join(f"{alias} → {version}" for alias, version in found.aliases.items()) or "no alias"
+    title = f'<div><b>{word(found.model)}</b> <span class="soft">{word(aliases, 300)}</span></div>'
+    if not found.decisions:
+        return box(f'{title}<div class="soft">nothing has been decided about it</div>')
     rows = [
         (
             str(one.n),
@@ -61,10 +90,10 @@ def record(model: str, entries: tuple[Entry, ...]) -> str:
             word(one.by, 50),
             _why(one),
         )
-        for one in sorted(entries, key=lambda one: -one.n)
+        for one in sorted(found.decisions, key=lambda one: -one.n)
     ]
     head = ("#", "when (UTC)", "decision", "version", "before", "by", "on")
-    return box(f"<div><b>{word(model)}</b></div>" + table("", head, rows, (0,)))
+    return box(title + table("", head, rows, (0,)))
 
 
 def _what(one: Entry) -> str:

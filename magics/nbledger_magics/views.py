@@ -6,10 +6,14 @@ import importlib
 from typing import Any
 
 _VIEWS = {
-    "nbledger.keeper.promote.Decision": ("promotion", "decision"),
+    "nbledger.keeper.gating.Decision": ("promotion", "decision"),
+    "nbledger.keeper.rollback.Decisions": ("promotion", "record"),
+    "nbledger.keeper.rollback.RolledBack": ("promotion", "rolled_back"),
     "nbledger.keeper.approving.Approval": ("approvals", "answered"),
     "nbledger.core.approval.Pending": ("approvals", "waiting"),
     "nbledger.core.ancestry_graph.Ancestry": ("ancestry", "html"),
+    "nbledger.core.deploy.Deployed": ("serving", "deployed"),
+    "nbledger.core.deploy.Deployment": ("serving", "listed"),
     "nbledger.core.driftrecord.Drift": ("drifting", "html"),
 }
 """Of a list: the view of its members takes all of them."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from typing import Any
 
@@ -11,19 +12,22 @@ from magics.test_display import elements
 from nbledger.commands.answer import Answer
 from nbledger.core.ancestry_graph import Ancestry, Node
 from nbledger.core.approval import Given, Pending
+from nbledger.core.deploy import Deployed, Deployment
 from nbledger.core.drift import Column, Finding
 from nbledger.core.driftrecord import Drift, Loop, Side
 from nbledger.core.gate import Denial
 from nbledger.core.gate_language import Clause
+from nbledger.core.mlflow_decisions import Entry
 from nbledger.keeper.approving import Approval
-from nbledger.keeper.promote import Decision
+from nbledger.keeper.gating import Decision
+from nbledger.keeper.rollback import Decisions, RolledBack
 from nbledger_magics import ancestry
 from nbledger_magics.display import Shown
 
 HOSTILE = ["<img src=x onerror=alert(1)>", '"><script>alert(1)</script>', "\u202eevil", "a\nb\x1b[31m", "x" * 10_000]
 MARKUP = {
     "style", "div", "table", "thead", "tbody", "tr", "th", "td", "span", "bdi", "b", "code", "br", "i", "svg", "path", "g",
-    "rect", "text", "title",
+    "rect", "text", "title", "ol", "li",
 }  # fmt: skip
 ATTRIBUTES = {
     "class", "title", "align", "style", "width", "height", "viewbox", "role", "aria-label", "d", "x", "y", "rx",
@@ -75,12 +79,24 @@ def drifted(word: str) -> Drift:
     )  # fmt: skip
 
 
+def entry(word: str, n: int, kind: str = "promote") -> Entry:
+    return Entry(kind, word, word, word, word, word, word, {word: 0.5}, (word,), word, n=n, at="2026-01-01T00:00:00Z")
+
+
 def every(word: str) -> list[str]:
     records: list[Any] = [
         decision(word, passed=True),
         decision(word, passed=False),
         Approval("denied", False, word, pending(word), (word,), (word,)),
         {"approvals": [pending(word), pending(word, why_not=word, state="expired")]},
+        dataclasses.replace(decision(word, passed=False), denials=(), pending=pending(word), gates=(word,)),
+        Decisions(word, (entry(word, 1), entry(word, 2, kind=word)), {word: word}),
+        RolledBack(word, word, word, word, 3, "r" * 32, word, "2026-01-01", word, word, (word,)),
+        Deployed(True, word, word, word, "local", word, word, word, word, word, word, (word,), notes=(word,)),
+        Deployed(False, word, word, word, "local", word, word, word, word, word, word, notes=(word,)),
+        Deployed(True, word, word, word, "local", steps=(word,), dry=True, notes=(word,)),
+        [Deployment(word, word, word, 1, word, word, word, 2, 1, word, word, word)],
+        Deployment(word, word, word, 1, word),
         lineage(word),
         drifted(word),
     ]
@@ -106,6 +122,25 @@ def test_a_promotion_says_what_it_stands_on() -> None:
     assert re.search(r"accuracy</bdi></td><td[^>]*>0.9</td><td[^>]*>0.8</td><td[^>]*>\+0.1</td>", yes), (
         "beside the champion"
     )
+
+
+def test_the_record_stands_newest_first_and_says_where_the_aliases_are() -> None:
+    view = shown(Decisions("wine", (entry("a", 1), entry("b", 2, "refused")), {"champion": "1"}))
+    assert "champion → 1" in view
+    assert view.index(">2</td>") < view.index(">1</td>")
+    assert "refused" in view
+    assert "nothing has been decided" in shown(Decisions("wine", (), {}))
+
+
+def test_a_deployment_says_where_it_serves_or_what_goes_on_serving() -> None:
+    good = shown(Deployed(True, "wine", "2", None, "local", "http://127.0.0.1:5001", "2", "1", "d" * 64))
+    assert "wine version 2 serves at http://127.0.0.1:5001 in place of version 1" in good
+    bad = shown(Deployed(False, "wine", "2", None, "local", serving="1", text="it raised"))
+    assert "it raised" in bad
+    assert "version 1 goes on serving" in bad
+    rows = shown([Deployment("wine", "2", "http://127.0.0.1:5001", 5001, "down: it ended", coming="3")])
+    assert "down: it ended" in rows
+    assert "3</bdi> is coming" in rows
 
 
 def test_what_waits_says_who_may_approve_it() -> None:

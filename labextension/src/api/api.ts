@@ -111,11 +111,8 @@ export class Api {
       ...(refuse ? { refuse } : {})
     });
   /** Stop serving a model on this machine. */
-  undeploy = (model: string, port: number | null) =>
-    this.post<{ readonly stopped: boolean }>('models/undeploy', {
-      model,
-      ...(port === null ? {} : { port })
-    });
+  undeploy = (model: string) =>
+    this.post<{ readonly model: string; readonly endpoint: string }>('models/undeploy', { model });
   /** Point `alias` of `model` at `version`; null removes it. What it pointed at before is the answer. */
   alias = (model: string, alias: string, version: string | null) =>
     this.post<{ readonly previous: string | null }>('alias', { model, alias, version });

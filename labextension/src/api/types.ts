@@ -457,8 +457,17 @@ export interface IJudged {
   readonly at: string;
   readonly by: string;
   readonly notes: readonly string[];
+  /** The named gates that were applied, and what they and the words demand together beside the condition. */
+  readonly gates: readonly string[];
+  readonly require: readonly string[];
+  readonly min_rows: number;
+  readonly approvals: number;
+  readonly digest: string | null;
+  /** The decision's number among those about the model; 0 where it is not recorded. */
+  readonly n: number;
   /** It passed, and waits for other people's approval: nothing but the alias `candidate` moved. */
-  readonly pending?: { readonly needed: number } | null;
+  readonly pending: { readonly needed: number; readonly expires: string } | null;
+  readonly dry: boolean;
 }
 /** A comparison as it came out; `values` are those of its sides. */
 export interface IClause {
@@ -475,6 +484,7 @@ export interface IDenial {
 export interface IDecisions {
   readonly model: string;
   readonly decisions: readonly IDecided[];
+  readonly aliases: Readonly<Record<string, string>>;
 }
 /**
  * `kind`: promote, refused, pending, approved, expired, moved, rollback, deployed, returned. `points`: whether the alias
@@ -522,17 +532,22 @@ export interface IWaiting {
   readonly mine: boolean;
   readonly why_not: string;
 }
-/** A model version that is served here. `state`: running, starting, stopped …, as it is now. */
+/**
+ * A model that is served here. `version` is null before the first one serves, `coming` the one that is being brought into
+ * service; `state`: ok, starting, stopped, or why it is down; `text` says what the last order came to, if it failed.
+ */
 export interface IServing {
   readonly model: string;
-  readonly version: string;
-  readonly alias: string;
+  readonly version: string | null;
   readonly url: string;
-  readonly port: number | null;
+  readonly port: number;
   readonly state: string;
   readonly healthy: boolean | null;
   readonly since: string | null;
   readonly digest: string;
+  readonly requests: number;
+  readonly failures: number;
+  readonly coming: string | null;
   readonly text: string;
 }
 
@@ -581,7 +596,14 @@ export interface IRolledBack {
   readonly model: string;
   readonly alias: string;
   readonly version: string;
-  readonly previous: string | null;
+  readonly previous: string;
+  readonly n: number;
+  readonly run_id: string | null;
+  readonly by: string;
+  readonly at: string;
+  /** Where the next one would go back to. */
+  readonly before: string | null;
+  readonly notes: readonly string[];
 }
 
 /**
@@ -597,7 +619,11 @@ export interface IApproved {
     readonly version: string;
     readonly alias: string;
     readonly needed: number;
-    readonly approved: readonly { readonly by: string; readonly at: string; readonly text: string }[];
+    readonly approved: readonly {
+      readonly by: string;
+      readonly at: string;
+      readonly text: string;
+    }[];
   };
   readonly reasons: readonly string[];
   readonly notes: readonly string[];

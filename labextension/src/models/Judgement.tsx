@@ -22,6 +22,7 @@ export function Judgement({
       <p className="nbl-judgement-head">
         <b>{passed ? trans.__('✓ The gate lets it pass') : trans.__('✗ The gate refuses')}</b>
       </p>
+      <Demanded judged={judged} trans={trans} />
       {clauses.length ? (
         <ul className="nbl-judgement-clauses">
           {clauses.slice(0, MOST).map((clause, at) => (
@@ -65,4 +66,26 @@ export function Judgement({
       ))}
     </div>
   );
+}
+
+/** What is demanded beside the condition, by which gates. */
+function Demanded({
+  judged,
+  trans
+}: {
+  judged: IJudged;
+  trans: TranslationBundle;
+}): ReactElement | null {
+  const { gates, require, min_rows, approvals } = judged;
+  const said = [
+    gates.length ? trans.__('gate %1', gates.join(', ')) : '',
+    require.length ? trans.__('evidence: %1', require.join(', ')) : '',
+    min_rows ? trans.__('at least %1 rows', min_rows) : '',
+    approvals ? trans._n('%1 approval', '%1 approvals', approvals) : ''
+  ].filter(Boolean);
+  return said.length ? (
+    <p className="nbl-models-none">
+      <Bdi text={said.join(' · ')} />
+    </p>
+  ) : null;
 }

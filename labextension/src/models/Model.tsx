@@ -136,7 +136,11 @@ function Deeds(props: {
         label={trans.__('Drift…')}
         title={trans.__('Compare live data with those that the champion was trained on')}
         disabled={version === null}
-        onClick={() => void actions.drift(model)}
+        onClick={() => {
+          if (version !== null) {
+            void actions.drift(model, version);
+          }
+        }}
       />
     </div>
   );

@@ -105,8 +105,8 @@ function Going(props: {
     <>
       <Waits count={waiting.length} trans={trans} />
       {serving.slice(0, 3).map(one => (
-        <span key={`${one.port} ${one.url}`} className="nbl-models-going">
-          {one.port === null ? trans.__('served') : trans.__('served at %1', one.port)}
+        <span key={one.url} className="nbl-models-going">
+          {trans.__('served at %1', one.port)}
           <Health one={one} trans={trans} />
         </span>
       ))}

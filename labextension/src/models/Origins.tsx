@@ -132,7 +132,10 @@ function wordsOf(known: ReadonlyMap<string, IAncestor>, trans: TranslationBundle
   const kind = (id: string) => known.get(id)?.kind ?? '';
   const below = (id: string) => {
     const node = known.get(id);
-    return node ? (node.missing ? trans.__('missing') : about(node)) : '';
+    return node
+      ? [node.missing ? trans.__('missing') : '', about(node)].filter(Boolean).join(' · ') ||
+          kindWord(node.kind, trans)
+      : '';
   };
   return {
     title: trans.__(

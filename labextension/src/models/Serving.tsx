@@ -18,8 +18,8 @@ export function Health({ one, trans }: { one: IServing; trans: TranslationBundle
       ? trans.__('answers')
       : one.healthy === false
         ? trans.__('does not answer')
-        : cut(one.state, 40);
-  return <Chip text={word} mood={mood} title={one.text || one.state} />;
+        : trans.__('starting');
+  return <Chip text={word} mood={mood} title={one.state} />;
 }
 
 /** Where the model is served on this machine. */
@@ -32,9 +32,12 @@ export function Serving(props: {
   return serving.length ? (
     <ul className="nbl-serving" aria-label={trans.__('Where it is served')}>
       {serving.slice(0, MOST).map(one => (
-        <li key={`${one.port} ${one.url}`}>
+        <li key={one.url}>
           <Health one={one} trans={trans} />
-          <b>{trans.__('version %1', one.version)}</b>
+          <b>{one.version ? trans.__('version %1', one.version) : trans.__('no version yet')}</b>
+          {one.coming ? (
+            <Chip text={trans.__('version %1 is coming', one.coming)} mood="warn" />
+          ) : null}
           {one.url ? (
             <span className="nbl-serving-address">
               <code>
@@ -48,6 +51,13 @@ export function Serving(props: {
               {trans.__('since %1', time(one.since))}
             </span>
           ) : null}
+          {one.requests ? (
+            <span className="nbl-models-none">
+              {trans._n('%1 request', '%1 requests', one.requests)}
+              {one.failures ? trans.__(', %1 failed', one.failures) : ''}
+            </span>
+          ) : null}
+          {one.healthy === false ? <Clip text={one.state} className="nbl-models-none" /> : null}
           {one.digest ? (
             <span className="nbl-models-none" title={cut(one.digest, 100)}>
               {trans.__('digest %1', one.digest.slice(0, 10))}

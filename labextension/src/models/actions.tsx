@@ -178,7 +178,7 @@ export class ModelActions {
         api.start('deploy', {
           model: model.name,
           version: wanted.version,
-          port: wanted.port,
+          ...(wanted.port ? { port: wanted.port } : {}),
           ...words
         })
       )
@@ -190,14 +190,14 @@ export class ModelActions {
     const { trans } = ledger;
     const sure = await confirm(ledger, {
       kind: 'undeploy',
-      words: { model: one.model, ...(one.port === null ? {} : { port: one.port }) },
+      words: { model: one.model },
       title: trans.__('Stop serving'),
       button: trans.__('Stop')
     });
     if (sure === null) {
       return;
     }
-    const done = await ledger.attempt(() => ledger.api.undeploy(one.model, one.port));
+    const done = await ledger.attempt(() => ledger.api.undeploy(one.model));
     if (done) {
       Notification.info(trans.__('%1 is served no longer.', cut(one.model, 60)), {
         autoClose: SHORTLY
@@ -205,23 +205,27 @@ export class ModelActions {
     }
   }
 
-  async drift(model: IModel): Promise<void> {
+  async drift(model: IModel, version: string): Promise<void> {
     const { ledger } = this;
     const { api, trans } = ledger;
     const files = (ledger.state.value?.data.tracked ?? [])
       .filter(one => !one.folder)
       .map(one => one.path);
-    const wanted = await askDrift(model, files, { api, trans });
+    const wanted = await askDrift(model, model.aliases.champion ?? version, files, { api, trans });
     if (!wanted) {
       return;
     }
     const target = wanted.target.trim();
     await ledger.attempt(() =>
-      api.start('drift', {
-        model: model.name,
-        file: wanted.data.trim(),
-        ...(target ? { target } : {})
-      })
+      trusting(ledger, api, trans.__('Trust and compare'), words =>
+        api.start('drift', {
+          model: model.name,
+          version: wanted.version,
+          file: wanted.data.trim(),
+          ...(target ? { target } : {}),
+          ...words
+        })
+      )
     );
   }
 

@@ -21,17 +21,18 @@ export interface IRollback {
 export interface IDeploy {
   /** A version's number. */
   readonly version: string;
+  /** 0: one that is free. */
   readonly port: number;
 }
 
 export interface IDrift {
+  readonly version: string;
   readonly data: string;
   /** "" if there is none. */
   readonly target: string;
 }
 
-const PORTS: readonly [number, number] = [1024, 65535];
-const USUAL_PORT = 5001;
+const HIGHEST_PORT = 65_535;
 
 /** Which alias goes back, and where to; null when it was cancelled. */
 export function askRollback(model: IModel, options: IOptions): Promise<IRollback | null> {
@@ -101,44 +102,45 @@ export function askDeploy(
   return askForeseen<IDeploy>({
     title: trans.__('Serve a model on this machine'),
     button: trans.__('Deploy'),
-    initial: { version, port: port ?? USUAL_PORT },
+    initial: { version, port: port ?? 0 },
     complete: value =>
       value.version !== '' &&
       Number.isInteger(value.port) &&
-      value.port >= PORTS[0] &&
-      value.port <= PORTS[1],
+      value.port >= 0 &&
+      value.port <= HIGHEST_PORT,
     kind: 'deploy',
-    words: value => ({ model: model.name, version: value.version, port: value.port }),
+    words: value => ({
+      model: model.name,
+      version: value.version,
+      ...(value.port ? { port: value.port } : {})
+    }),
     fields: (value, set) => (
       <>
-        <Field label={trans.__('Version')}>
-          <select
-            className="jp-mod-styled"
-            value={value.version}
-            onChange={event => {
-              set({ ...value, version: event.target.value });
-            }}
-          >
-            {newestFirst(model.versions).map(one => (
-              <option key={one.version} value={one.version}>
-                {versionWords(
-                  one.version,
-                  [one.run_name, ...one.aliases.map(a => `@${a}`)].join(' ')
-                )}
-              </option>
-            ))}
-          </select>
-        </Field>
-        <Field label={trans.__('Port of this machine')}>
+        <VersionField
+          model={model}
+          value={value.version}
+          set={chosen => {
+            set({ ...value, version: chosen });
+          }}
+          trans={trans}
+        />
+        <Field
+          label={
+            port === null
+              ? trans.__('Port of this machine (empty: one that is free)')
+              : trans.__('Port of this machine: where it is served already')
+          }
+        >
           <input
             type="number"
             className="jp-mod-styled"
-            required
-            min={PORTS[0]}
-            max={PORTS[1]}
-            value={Number.isNaN(value.port) ? '' : value.port}
+            min={1}
+            max={HIGHEST_PORT}
+            disabled={port !== null}
+            value={value.port || ''}
             onChange={event => {
-              set({ ...value, port: event.target.valueAsNumber });
+              const typed = event.target.valueAsNumber;
+              set({ ...value, port: Number.isNaN(typed) ? 0 : typed });
             }}
           />
         </Field>
@@ -151,6 +153,7 @@ export function askDeploy(
 /** Which data to hold against those that the champion was trained on; null when it was cancelled. */
 export function askDrift(
   model: IModel,
+  version: string,
   files: readonly string[],
   options: IOptions
 ): Promise<IDrift | null> {
@@ -158,16 +161,25 @@ export function askDrift(
   return askForeseen<IDrift>({
     title: trans.__('Look for drift'),
     button: trans.__('Look'),
-    initial: { data: '', target: '' },
-    complete: value => value.data.trim() !== '',
+    initial: { version, data: '', target: '' },
+    complete: value => value.version !== '' && value.data.trim() !== '',
     kind: 'drift',
     words: value => ({
       model: model.name,
+      version: value.version,
       file: value.data.trim(),
       ...(value.target.trim() ? { target: value.target.trim() } : {})
     }),
     fields: (value, set) => (
       <>
+        <VersionField
+          model={model}
+          value={value.version}
+          set={chosen => {
+            set({ ...value, version: chosen });
+          }}
+          trans={trans}
+        />
         <FileField
           label={trans.__('Live data: a file of the project (CSV, Parquet, JSON lines)')}
           files={files}
@@ -190,6 +202,34 @@ export function askDrift(
     ),
     ...options
   });
+}
+
+function VersionField(props: {
+  model: IModel;
+  value: string;
+  set: (version: string) => void;
+  trans: TranslationBundle;
+}): ReactElement {
+  return (
+    <Field label={props.trans.__('Version')}>
+      <select
+        className="jp-mod-styled"
+        value={props.value}
+        onChange={event => {
+          props.set(event.target.value);
+        }}
+      >
+        {newestFirst(props.model.versions).map(one => (
+          <option key={one.version} value={one.version}>
+            {versionWords(
+              one.version,
+              [one.run_name, ...one.aliases.map(alias => `@${alias}`)].join(' ')
+            )}
+          </option>
+        ))}
+      </select>
+    </Field>
+  );
 }
 
 function Field({ label, children }: { label: string; children: ReactNode }): ReactElement {

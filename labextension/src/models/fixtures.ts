@@ -35,13 +35,15 @@ export function aServing(changes: Partial<IServing> = {}): IServing {
   return {
     model: 'wine',
     version: '2',
-    alias: 'champion',
     url: 'http://127.0.0.1:5001',
     port: 5001,
-    state: 'serving',
+    state: 'ok',
     healthy: true,
     since: '2026-11-25T16:00:00Z',
     digest: 'a'.repeat(64),
+    requests: 7,
+    failures: 0,
+    coming: null,
     text: '',
     ...changes
   };

@@ -145,7 +145,9 @@ function decisions(answer: () => Promise<IDecisions>) {
 }
 
 test('the timeline says that it reads, that there is nothing, what failed, and what was decided', async () => {
-  const { unmount } = render(decisions(() => Promise.resolve({ model: 'wine', decisions: [] })));
+  const { unmount } = render(
+    decisions(() => Promise.resolve({ model: 'wine', decisions: [], aliases: {} }))
+  );
   expect(screen.getByText('Reading what was decided…')).toBeTruthy();
   await passes();
   expect(screen.getByText(/Nothing was decided/)).toBeTruthy();
@@ -164,7 +166,9 @@ test('the timeline says that it reads, that there is nothing, what failed, and w
     reasons: [HOSTILE],
     text: HOSTILE
   });
-  render(decisions(() => Promise.resolve({ model: 'wine', decisions: [...many, last] })));
+  render(
+    decisions(() => Promise.resolve({ model: 'wine', decisions: [...many, last], aliases: {} }))
+  );
   await passes();
   const listed = screen.getByRole('list', { name: 'Decisions about wine' });
   expect(listed.children).toHaveLength(8);
@@ -216,6 +220,10 @@ test('a judgement says yes or no in words, each comparison, and every reason', (
     ],
     denials: [{ kind: 'dirty', text: HOSTILE }],
     figures: {},
+    gates: ['release'],
+    require: ['verified'],
+    min_rows: 0,
+    approvals: 1,
     notes: []
   } as unknown as IJudged;
   const { container } = render(<Judgement judged={judged} trans={trans} />);

@@ -33,7 +33,7 @@ export function about(node: IAncestor): string {
     case 'data':
       return node.md5 ? node.md5.slice(0, 8) : '';
     case 'code':
-      return node.commit.slice(0, 8);
+      return node.dirty ? 'snapshot' : '';
     case 'model':
       return node.aliases.map(alias => `@${alias}`).join(' ');
     case 'run':

@@ -207,7 +207,7 @@ def _prepared(project: Project, kind: str, words: dict[str, Any]) -> tuple[str, 
 
 def _of_model(project: Project, kind: str, words: dict[str, Any]) -> tuple[str, Callable[[Job], Any]]:
     """Serving a model, or holding live data against those it was trained on: both execute what came with the model."""
-    for needed in ("model", "file") if kind == "drift" else ("model", "version", "port"):
+    for needed in ("model", "file") if kind == "drift" else ("model", "version"):
         if not words.get(needed):
             raise UsageError(f"{kind} needs to know {needed!r}")
     model, version = str(words["model"]), str(words.get("version") or "")
@@ -216,7 +216,7 @@ def _of_model(project: Project, kind: str, words: dict[str, Any]) -> tuple[str, 
         trust.trust(project)
     trust.require(project, "serving a model" if kind == "deploy" else "comparing data with a model's")
     if kind == "deploy":
-        given: dict[str, Any] = {"model": named, "to": "local", "port": int(words["port"])}
+        given: dict[str, Any] = {"name": named, "to": "local"} | ({"port": words["port"]} if words.get("port") else {})
         return f"Deploy {named[:100]}", lambda job: children.call(job, "deploy", given)
     file = inside.relative(project, str(words["file"]))
     given = {"model": named, "data": str(project.root / file)}

@@ -19,6 +19,9 @@ def said(kind: str, result: Any) -> str:
     if kind == "pull":
         data = result["data"]
         return _shared("pulled", result, counted(len(data), "data set"))
+    if kind == "deploy":
+        name = f"{result['model']} version {result['version']}"
+        return f"{name} serves at {result['endpoint']}" if result["ok"] else f"{name} is not served: {result['text']}"
     if kind == "drift":
         return f"{result['model']} version {result['version']}: {result['verdict']}"
     if result["verdict"]:

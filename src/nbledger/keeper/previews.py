@@ -221,5 +221,8 @@ _KINDS: dict[str, tuple[str, Callable[[Project, Args], Preview]]] = {
     "alias": ("Set an alias", _alias),
     "approve": ("Approve", _of_model("approve")),
     "refuse": ("Refuse", _of_model("refuse")),
+    "rollback": ("Roll back", _of_model("rollback")),
+    "deploy": ("Deploy", _of_model("deploy")),
+    "undeploy": ("Stop serving", _of_model("undeploy")),
     "drift": ("Look for drift", _of_model("drift")),
 }

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from nbledger.core import approval, inside, mlflow, mlflow_registry, tablediff
+from nbledger.core import approval, inside, mlflow, mlflow_decisions, mlflow_registry, tablediff
 from nbledger.core.errors import Refused, UsageError
 from nbledger.core.project import Project
 from nbledger.core.records import Preview
 from nbledger.core.wording import counted
-from nbledger.keeper import approving, overview
+from nbledger.keeper import approving, deploying, moving, overview
+from nbledger.keeper import rollback as rollbacks
 from nbledger.keeper.calls import Args
 from nbledger.keeper.views_run import stored
 
@@ -28,7 +29,7 @@ def approve(project: Project, args: Args) -> Preview:
     if count < found.needed:
         return Preview(title, (*lines, f"it waits for {counted(found.needed - count, 'more person', 'more people')}"))
     lines.append(
-        "the run is judged again, and nothing moves if it, the condition's answer or the alias is another by now"
+        "nothing moves if the run was edited, or the alias was moved, since approval was asked for"
     )
     moves = f"the alias {found.alias} points at version {found.version}"
     if found.previous is None:
@@ -65,6 +66,38 @@ def drift(project: Project, args: Args) -> Preview:
     lines += [f"  … and {len(names) - _NAMED} more"] if len(names) > _NAMED else []
     lines.append("the model predicts on both, in a process of its own, if its files are those that were promoted")
     return Preview(title, (*lines, "the report becomes a run of its own; nothing else changes"))
+
+
+def rollback(project: Project, args: Args) -> Preview:
+    """Where an alias would go back to."""
+    model, alias = str(args["model"]), str(args.get("alias") or moving.CHAMPION)
+    title = f"Roll {alias} of {model} back"
+    found = rollbacks.decisions(project, {"model": model}, None)
+    now = found.aliases.get(alias)
+    if now is None:
+        raise Refused(f"{alias} of {model} points at no version", "promote a run first")
+    went = mlflow_decisions.line(found.decisions, alias)[:-1]
+    api = mlflow.client(project)
+    target, notes = rollbacks.target_of(project, api, model, alias, now, str(args.get("version") or ""), went)
+    return Preview(title, (*notes, "it is recorded"), (f"{alias} points at version {target}, no longer at version {now}",))
+
+
+def deploy(project: Project, args: Args) -> Preview:
+    """The steps of bringing a version into service on this machine."""
+    words = {"name": f"{args['model']}/{args['version']}", "to": "local", "dry": True}
+    done = deploying.deploy(project, words | ({"port": int(args["port"])} if args.get("port") else {}), None)
+    return Preview(f"Deploy {done.model} version {done.version}", (*done.steps, *done.notes))
+
+
+def undeploy(project: Project, args: Args) -> Preview:
+    """What ends when a model is served no longer."""
+    model = str(args["model"])
+    served = next((one for one in deploying.deployments(project, {}, None) if one.model == model), None)
+    if served is None:
+        raise UsageError(f"the model {model} is not served here", "look again: it was stopped meanwhile")
+    what = f"version {served.version}" if served.version else "it"
+    lines = ["requests that are under way are answered first"]
+    return Preview(f"Stop serving {model}", tuple(lines), (f"{what} is served at {served.endpoint} no longer",))
 
 
 def known(project: Project, model: str, version: str) -> tuple[str, Any]:

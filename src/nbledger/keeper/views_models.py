@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nbledger.core.approval import Pending
+from nbledger.core.deploy import Deployment
 from nbledger.core.errors import LedgerError
 from nbledger.core.project import Project
-from nbledger.keeper import approving, promote
+from nbledger.keeper import approving, deploying, promote
 from nbledger.keeper.calls import Args, Progress
+from nbledger.keeper.gating import Decision
 
 
 @dataclass(frozen=True)
@@ -38,18 +40,22 @@ class Waiting:
 
 @dataclass(frozen=True)
 class Serving:
-    """A version that is served here (``IServing``). ``healthy`` is None while it is not known."""
+    """A model that is served here (``IServing``). ``version`` is None before the first one serves, ``coming`` the one that is
+    being brought into service; ``healthy`` is None while that is not known; ``text`` says what the last order came to.
+    """
 
     model: str
-    version: str
-    alias: str
+    version: str | None
     url: str
-    port: int | None
+    port: int
     state: str
     healthy: bool | None
     since: str | None
     digest: str
-    text: str = ""
+    requests: int
+    failures: int
+    coming: str | None
+    text: str
 
 
 @dataclass(frozen=True)
@@ -65,10 +71,11 @@ def production(project: Project, args: Args, progress: Progress | None) -> Produ
     """What waits for somebody's approval, and what is served from this project."""
     problems: list[dict[str, Any]] = []
     waiting = _asked(lambda: approving.approvals(project, {}, None), problems)
-    return Production(tuple(_waiting(one) for one in waiting), (), tuple(problems))
+    serving = _asked(lambda: deploying.deployments(project, {}, None), problems)
+    return Production(tuple(map(_waiting, waiting)), tuple(map(_serving, serving)), tuple(problems))
 
 
-def judge(project: Project, args: Args, progress: Progress | None) -> promote.Decision:
+def judge(project: Project, args: Args, progress: Progress | None) -> Decision:
     """What ``promote_if`` would decide; nothing is made, moved or recorded."""
     return promote.promote_if(project, {**args, "dry": True}, progress)
 
@@ -99,4 +106,22 @@ def _waiting(one: Pending) -> Waiting:
         one.figures,
         one.mine,
         one.why_not,
+    )
+
+
+def _serving(one: Deployment) -> Serving:
+    healthy = {"ok": True, "starting": None}.get(one.health, False)
+    return Serving(
+        one.model,
+        one.version,
+        one.endpoint,
+        one.port,
+        one.health,
+        healthy,
+        one.since or None,
+        one.digest,
+        one.requests,
+        one.failures,
+        one.coming,
+        one.last,
     )

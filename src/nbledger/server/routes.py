@@ -105,6 +105,17 @@ def _write(path: str, call: str, says: str, *needed: str, **more: Any) -> Route:
     return Route("POST", path, call, "write", needed=needed, says=says, seconds=WORK_SECONDS, **more)
 
 
+_PROMOTED: dict[str, Any] = {
+    "run": RUN,
+    "model": NAME,
+    "alias": NAME,
+    "logged": text(1_000),
+    "gate": NAME,
+    "condition": text(2_500, 1),
+    "first": text(2_500, 1),
+    "baseline": RUN,
+    "approve_by": whole(0, 20),
+}
 _COMPARED = {"run": many(RUN, 200, 1), "all": FLAG}
 _TO_COMPARE: dict[str, Any] = {
     "words": _COMPARED,
@@ -132,6 +143,11 @@ ROUTES: tuple[Route, ...] = (
     _read("preview", "preview", "What an action would do, given the same words", "kind", words=_PREVIEW_WORDS),
     _read("models", "models", "Registered models, their versions and aliases"),
     _read("models/production", "production", "What waits for approval, and what is served here"),
+    _read(
+        "models/judge", "judge", "What a gate would say of a run; nothing is changed or recorded", "run", "model",
+        words=_PROMOTED,
+    ),
+    _read("models/decisions", "decisions", "What was decided about a model, in order", "model", words={"model": NAME}),
     _read("models/ancestry", "ancestry", "What a model version or a run came from", "name", words={"name": RUN}),
     _read("jobs", "jobs", "Work that is going on, and what it came to"),
     _write("init", "init", "Make the folder a ledger", words={"remote": LINE, "tracking_uri": LINE}),
@@ -154,6 +170,14 @@ ROUTES: tuple[Route, ...] = (
         "alias", "alias", "Point an alias at a version of a model, or with null remove it", "model", "alias", "version",
         words={"model": NAME, "alias": NAME, "version": either(text(100, 1))},
     ),
+    _write(
+        "models/promote", "promote_if", "Promote a run's model, if a gate lets it pass", "run", "model", words=_PROMOTED,
+    ),
+    _write(
+        "models/rollback", "rollback", "Point an alias at the version before", "model",
+        words={"model": NAME, "alias": NAME, "to": text(100, 1)},
+    ),
+    _write("models/undeploy", "undeploy", "Stop serving a model on this machine", "model", words={"model": NAME}),
     _write(
         "models/approve", "approve", "Approve what waits, or refuse it", "model", "version",
         words={"model": NAME, "version": text(100, 1), "text": text(2_000), "refuse": FLAG},
