@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from conftest import git, run
 from forked import Ended, shared
 from nbledger.core import approval, mlflow, mlflow_lock, mlflow_registry
 from nbledger.core.approval import Asking, Pending
@@ -117,6 +119,27 @@ class Team:
             for name, words in commands
         ]
         return warm.go(*pids)
+
+    def publish(self, branch: str = "main") -> None:
+        """Push to the team's remote, a bare repository beside the project, as a branch of it."""
+        remote = self.root.parent / "remote.git"
+        if not remote.exists():
+            run("git", "init", "--quiet", "--bare", "--initial-branch=main", remote, cwd=self.root.parent)
+            git(self.root, "remote", "add", "origin", str(remote))
+        git(self.root, "push", "--quiet", "origin", f"HEAD:refs/heads/{branch}")
+
+    def merge(self, branch: str, by: str, **more: str) -> str:
+        """What a forge does when somebody presses the button: a merge into main, on the remote alone; its commit."""
+        place = self.root.parent / "forge"
+        remote = self.root.parent / "remote.git"
+        run("git", "clone", "--quiet", remote, place, cwd=self.root.parent)
+        who = self.variables(by) | {"GIT_COMMITTER_NAME": "GitHub", "GIT_COMMITTER_EMAIL": "noreply@github.com"} | more
+        words = ("merge", "--quiet", "--no-ff", "--no-edit", f"origin/{branch}")
+        run("git", *words, cwd=place, env=dict(os.environ) | who)
+        run("git", "push", "--quiet", "origin", "HEAD:main", cwd=place)
+        merged = run("git", "rev-parse", "HEAD", cwd=place)
+        shutil.rmtree(place)
+        return merged
 
     @property
     def api(self) -> Any:

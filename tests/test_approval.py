@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +15,7 @@ from typing import Any
 import pytest
 
 from approvals import Team
+from conftest import commit_all, git
 from nbledger.core import approval, mlflow, mlflow_registry
 from nbledger.core.errors import LedgerError, Refused, ToolFailed, UsageError
 from nbledger.core.project import find
@@ -75,7 +79,7 @@ def test_another_person_approves_and_the_alias_moves(team: Team) -> None:
     said = team.decisions()[-2]
     assert (said["by"], said["text"], said["run_id"]) == ("Ben <ben@example.org>", "1 of 1: looks good", run)
     tags = team.api.get_model_version("wine", "2").tags
-    assert json.loads(tags["nbledger.approval.given.01"])["by"] == "Ben <ben@example.org>"
+    assert json.loads(tags["nbledger.approval.given.001"])["by"] == "Ben <ben@example.org>"
     assert tags["nbledger.approval.settled"] == "approved by Ben <ben@example.org>"
     assert team.waiting("ben") == []
 
@@ -285,6 +289,143 @@ def test_who_waits_hears_of_it(team: Team) -> None:
     assert ended.code == 0, ended.out
     assert [one.state for one in found] == ["approved"]
     assert told[0] == (0, 2)
+
+
+def test_a_merge_of_the_pull_request_is_an_approval(team: Team) -> None:
+    root = team.root
+    ci = {
+        "CI": "true",
+        "GIT_CONFIG_GLOBAL": "/dev/null",
+        "GIT_AUTHOR_NAME": "",
+        "GIT_AUTHOR_EMAIL": "",
+        "LOGNAME": "runner",
+    }
+
+    def merged(where: str, **more: Any) -> approving.Approval:
+        """As a CI job asks, which is nobody."""
+        with team.being("ben", **ci):
+            return approving.approve(find(root), {"model": "wine", "merged": where, **more}, None)
+
+    team.publish()
+    assert merged("main").outcome == "nothing"
+    git(root, "switch", "--quiet", "--create", "feature")
+    commit_all(root)
+    early = team.run("early")
+    team.publish("feature")
+    team.merge("feature", "ben", GIT_COMMITTER_DATE=f"{int(time.time()) - 3600} +0000")
+    team.ask(early)
+    done = merged("main")
+    assert (done.outcome, done.moved) == ("denied", False)
+    assert "before approval was asked for" in done.reasons[0]
+    team.approve("ben", refuse=True, text="too early")
+
+    git(root, "switch", "--quiet", "--create", "better")
+    (root / "loose.py").write_text("x = 1\n")
+    team.ask(team.run("dirty"))
+    assert merged("main").reasons == ("the run's code is in no commit that could have been merged",)
+    team.approve("ben", refuse=True, text="dirty")
+
+    commit_all(root)
+    team.publish("better")
+    version = team.ask(team.run("better")).version
+    assert "is not in origin/main" in merged("main").reasons[0]
+    own = team.merge("better", "ada", GIT_AUTHOR_EMAIL="7+ada@users.noreply.github.com")
+    done = merged(own)
+    assert (done.outcome, done.reasons) == ("denied", ("you made the run: another person has to approve it",))
+    with pytest.raises(UsageError, match="origin has no branch 'nope'"):
+        merged("nope")
+    assert team.approve("ben", refuse=True, text="merged by its author").outcome == "refused"
+
+    git(root, "switch", "--quiet", "--create", "best")
+    commit = commit_all(root)
+    team.publish("best")
+    version = team.ask(team.run("best")).version
+    made = team.merge("best", "cleo")
+    (ended,) = team.typed(("ben", ("approve", "wine", "--merged", "main", "--json")))
+    assert ended.code == 0, ended.out
+    assert team.aliases() == {"champion": version, "previous": "1"}
+    said = team.decisions()[-2]
+    assert (said["kind"], said["by"]) == ("approved", "Cleo <cleo@example.org>")  # who merged, not who said so
+    assert said["text"] == f"1 of 1, by the merge {made} into origin/main"
+    given = json.loads(team.api.get_model_version("wine", version).tags["nbledger.approval.given.001"])
+    assert (given["how"], given["commit"], given["branch"]) == ("merge", made, "origin/main")
+    assert commit in git(root, "rev-list", made, "--")
+    assert git(root, "branch", "--show-current") == "best"
+
+
+def test_what_ci_asks_for_is_the_work_of_who_wrote_the_commits(team: Team) -> None:
+    root = team.root
+    nobody = {"GIT_AUTHOR_NAME": "", "GIT_AUTHOR_EMAIL": "", "LOGNAME": "runner", "GIT_CONFIG_GLOBAL": "/dev/null"}
+    with team.being("dora"):
+        commit_all(root)
+    run = team.run("by CI", by="ci", accuracy=0.9)
+    with team.being("ci", CI="true"):
+        asked = team.ask(run, by="ci")
+    assert {party.role for party in asked.parties} == {"made the run"} | {
+        "wrote the run's code",
+        "asked for this promotion",
+    }
+    assert team.approve("dora").reasons == ("you wrote the run's code: another person has to approve it",)
+    assert team.approve("ada").moved
+    with team.being("x", **nobody):
+        named = approving.identity(find(root), team.api)
+        assert (named.keys, approval.why_not(asked, named.keys)) == ((), approval.NOBODY)
+
+
+def test_by_the_command_line_from_the_gate_to_the_champion(team: Team) -> None:
+    settings = '[gates.release]\nif = "accuracy >= champion.accuracy + 0.005"\napprovals = 1\n[models.wine]\ngate = "release"\n'
+    (team.root / ".nbledger.toml").write_text(settings)
+    commit_all(team.root)
+    team.run("better", accuracy=0.95)
+    words = ("promote", "better", "--model", "wine", "--expires-days", "2")
+    asked, waits, mine, hers = (
+        team.typed(one)[0]
+        for one in (
+            ("ada", words),
+            ("ben", ("approve",)),
+            ("ada", ("approve", "wine")),
+            ("ben", ("approve", "wine/2", "-m", "fine", "--json")),
+        )
+    )
+    assert asked.code == 1
+    assert "waits for approval by 1 other person: nbledger approve wine/2 (until 20" in asked.out
+    assert waits.code == 0
+    assert "wine/2 as champion in place of version 1, 0 of 1 approvals, until" in waits.out
+    assert "asked for by Ada <ada@example.org>: run better (" in waits.out
+    assert "accuracy 0.95" in waits.out
+    assert (mine.code, "✗ this is no approval of wine version 2" in mine.out) == (1, True)
+    assert hers.code == 0
+    said = json.loads(hers.out[hers.out.index("{") :])
+    assert (said["outcome"], said["moved"], said["pending"]["approved"][0]["text"]) == ("approved", True, "fine")
+    assert team.aliases() == {"champion": "2", "previous": "1"}
+    assert [kind for kind, _ in kinds(team, 3)] == ["pending", "approved", "promote"]
+
+    team.run("best", accuracy=0.99)
+    approving_it = threading.Thread(target=approves_when_it_waits, args=(team, "ben"))
+    approving_it.start()
+    (waited,) = team.typed(("ada", ("promote", "best", "--model", "wine", "--wait", "5")))
+    approving_it.join(120)
+    assert waited.code == 0, waited.out
+    assert "✓ wine version 3 is champion: approved by Ben <ben@example.org>" in waited.out
+    assert team.aliases() == {"champion": "3", "previous": "2"}
+
+
+APPROVES = """
+import sys, time
+from nbledger.core.project import find
+from nbledger.keeper import calls
+for _ in range(600):
+    if calls.perform(find(), "approvals", {}):
+        break
+    time.sleep(0.2)
+sys.exit(0 if calls.perform(find(), "approve", {"model": "wine"}).moved else 1)
+"""
+
+
+def approves_when_it_waits(team: Team, name: str) -> None:
+    subprocess.run(
+        [sys.executable, "-c", APPROVES], cwd=team.root, env=dict(os.environ) | team.variables(name), check=True
+    )
 
 
 def test_the_server_says_who_somebody_is(project: Path, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:

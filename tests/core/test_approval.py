@@ -125,7 +125,7 @@ def test_the_tags_say_it_all() -> None:
 @given(
     st.dictionaries(
         st.sampled_from(
-            [approval.TAGS + key for key in ("state", "asked", "given.01", "given.02", "party.001", "settled", "x")]
+            [approval.TAGS + key for key in ("state", "asked", "given.001", "given.002", "party.001", "settled", "x")]
         ),
         st.one_of(
             st.text(max_size=50),

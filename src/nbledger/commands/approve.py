@@ -53,12 +53,14 @@ def approve(face: Face, model: str | None, message: str, refuse: bool, merged: s
 
 def good(done: Approval, *, refuse: bool) -> bool:
     """Whether what was said counts."""
-    return done.outcome == "refused" if refuse else done.outcome in ("approved", "counted")
+    return done.outcome == "refused" if refuse else done.outcome in ("approved", "counted", "nothing")
 
 
 def text(done: Approval) -> str:
     """What came of it, then why."""
     found = done.pending
+    if found is None:
+        return "✓ nothing of the model waits for approval"
     what = f"{clip(found.model, 60)} version {found.version}"
     first = {
         "approved": f"✓ {what} is {clip(found.alias)}"

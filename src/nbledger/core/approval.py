@@ -2,7 +2,7 @@
 
 What is asked for is written on the version that waits (``nbledger.approval.*``), where MLflow's plain client reads it:
 ``state``, ``asked`` (what was judged, by whose wish, until when), ``party.001``… (one person each whose own approval would not
-count), ``given.01``… (one approval each) and ``settled`` (how it ended). Nothing here asks a store or Git.
+count), ``given.001``… (one approval each) and ``settled`` (how it ended). Nothing here asks a store or Git.
 
 A person is whoever shares an address, a name or a login: two identities with one of them in common are the same person, so
 that nobody approves their own work under another of their names. A login that images give to everybody tells nobody, unless
@@ -242,7 +242,7 @@ def to_tags(found: Pending) -> dict[str, str]:
     told = {key: value for key, value in named.items() if key not in rest} | {"parties": len(found.parties)}
     tags = {"state": found.state, "asked": _json(told)}
     tags |= {f"party.{number:03}": _json(plain(one)) for number, one in enumerate(found.parties, start=1)}
-    tags |= {f"given.{number:02}": _json(plain(one)) for number, one in enumerate(found.approved, start=1)}
+    tags |= {f"given.{number:03}": _json(plain(one)) for number, one in enumerate(found.approved, start=1)}
     return tags | ({"settled": storable(found.settled[:_MOST_TEXT])} if found.settled else {})
 
 

@@ -35,7 +35,7 @@ from nbledger.core.project import Project
 from nbledger.keeper import changes, moving, recorder
 from nbledger.keeper.calls import Args, Progress
 
-COUNTED, DENIED = "counted", "denied"
+COUNTED, DENIED, NOTHING = "counted", "denied", "nothing"
 _MOST_WAITING, _MOST_MINUTES = 500, 7 * 24 * 60
 _MOST_EDITS = 10
 _LOOK, _LOOK_AT_MOST = 1.0, 15.0
@@ -45,13 +45,14 @@ _LOOK, _LOOK_AT_MOST = 1.0, 15.0
 class Approval:
     """What came of an ``approve``. ``outcome``: approved (enough people have, and the alias ``moved``), counted (it waits for
     more, or had moved already), refused, expired, moved (the alias was, by somebody else), denied (not by this person);
-    ``reasons`` say why nothing moved.
+    ``reasons`` say why nothing moved. ``nothing``: a merge was to approve what waits, and nothing does; then, and only then,
+    there is no ``pending``.
     """
 
     outcome: str
     moved: bool
     by: str
-    pending: Pending
+    pending: Pending | None
     reasons: tuple[str, ...] = ()
     notes: tuple[str, ...] = field(default=())
 
@@ -173,7 +174,9 @@ def approve(project: Project, args: Args, progress: Progress | None) -> Approval
     text, taken = str(args.get("text") or "").strip(), str(args.get("merged") or "").strip()
     if args.get("refuse") and not text:
         raise UsageError("a refusal says why", "-m WHY")
-    seen = _waiting(project, api, model, str(args.get("version") or ""))
+    seen = _waiting(project, api, model, str(args.get("version") or ""), idle=bool(taken))
+    if seen is None:
+        return Approval(NOTHING, False, "", None)
     who = identity(project, api)
     given = _given(project, api, seen, who, text, taken)
     with mlflow_lock.held(api, project.tracking_uri, model, who.text) as held:
@@ -192,8 +195,10 @@ def approve(project: Project, args: Args, progress: Progress | None) -> Approval
             changes.tell(project, "models", "runs", run=found.run_id)
 
 
-def _waiting(project: Project, api: Any, model: str, version: str) -> Pending:
-    """The version that is meant: the one that waits, or the one that is named, which may have been decided."""
+def _waiting(project: Project, api: Any, model: str, version: str, *, idle: bool) -> Pending | None:
+    """The version that is meant: the one that waits, or the one that is named, which may have been decided. Where none waits
+    that is an error, unless it may be so (``idle``).
+    """
     mlflow_registry.check_names(model, "")
     if version:
         found = _read(api, project.tracking_uri, model, version)
@@ -204,12 +209,12 @@ def _waiting(project: Project, api: Any, model: str, version: str) -> Pending:
         return found
     waiting = approvals(project, {"model": model}, None)
     alive = [one for one in waiting if one.state == approval.PENDING] or waiting
-    if not alive:
-        raise UsageError(f"nothing of {model} waits for approval", "nbledger decisions MODEL says what was decided")
     if len(alive) > 1:
         names = ", ".join(f"{model}/{one.version}" for one in alive)
         raise UsageError(f"{len(alive)} versions of {model} wait", f"say which: {names}")
-    return alive[0]
+    if not alive and not (idle and mlflow_registry.model(api, project.tracking_uri, model) is not None):
+        raise UsageError(f"nothing of {model} waits for approval", "nbledger decisions MODEL says what was decided")
+    return alive[0] if alive else None
 
 
 def _given(project: Project, api: Any, seen: Pending, who: Identity, text: str, taken: str) -> Given | str:
