@@ -14,6 +14,14 @@ from nbledger.core.scales import Scale
 _BAR, _HIGH = 150, 18
 _WIDE, _TALL, _LEFT, _BOTTOM = 300, 120, 46, 18
 _ASKS = ("q0", "q5", "q25", "q50", "q75", "q95", "q100")
+_LONG = 4_000
+_CONTROL = {**dict.fromkeys([*range(9), *range(11, 32), *range(127, 160)], "\ufffd"), 10: "\n"}
+
+
+def escape(value: object, most: int = _LONG) -> str:
+    """Text that is never markup; characters that steer a terminal are replaced, and it ends where it is too long."""
+    text = str(value).encode("utf-8", "replace").decode().translate(_CONTROL)
+    return html.escape(text if len(text) <= most else text[: most - 1] + "…")
 
 
 def change(figure: Figure) -> str:
@@ -27,7 +35,7 @@ def change(figure: Figure) -> str:
         low, high = 0.0, 1.0
     scale = Scale(low, high)
     x, y = (8 + (_BAR - 16) * scale.place(value) for value in (old, new))
-    title = html.escape(f"{old:.6g} to {new:.6g}, drawn from {low:.4g} to {high:.4g}")
+    title = escape(f"{old:.6g} to {new:.6g}, drawn from {low:.4g} to {high:.4g}")
     middle = _HIGH / 2
     return (
         f'<svg class="change" width="{_BAR}" height="{_HIGH}" viewBox="0 0 {_BAR} {_HIGH}" role="img"><title>{title}</title>'
@@ -49,7 +57,7 @@ def course(series: Sequence[Series | None], title: str) -> str:
     for place, label in scale.ticks(3):
         y = _y(place)
         parts.append(f'<line class="axis" x1="{_LEFT}" x2="{_WIDE - 4}" y1="{y:.1f}" y2="{y:.1f}"/>')
-        parts.append(f'<text x="{_LEFT - 4}" y="{y + 3.5:.1f}" text-anchor="end">{html.escape(label)}</text>')
+        parts.append(f'<text x="{_LEFT - 4}" y="{y + 3.5:.1f}" text-anchor="end">{escape(label)}</text>')
     for one, side in zip(series, ("was", "is"), strict=True):
         lines = _lines(one, scale) if one is not None else []
         parts += [f'<polyline class="{side}" points="{" ".join(line)}"/>' for line in lines]
@@ -58,7 +66,7 @@ def course(series: Sequence[Series | None], title: str) -> str:
     parts.append(f'<text x="{_WIDE - 4}" y="{_TALL - 4}" text-anchor="end">{most:,}</text>')
     return (
         f'<svg class="course" width="{_WIDE}" height="{_TALL}" viewBox="0 0 {_WIDE} {_TALL}" role="img">'
-        f"<title>{html.escape(title)}</title>{''.join(parts)}</svg>"
+        f"<title>{escape(title)}</title>{''.join(parts)}</svg>"
     )
 
 
@@ -91,5 +99,5 @@ def spread(column: ColumnChange) -> str:
         wide = max(1.0, upper - lower)
         parts.append(f'<rect class="{name}" x="{lower:.1f}" y="{y - 3}" width="{wide:.1f}" height="6"/>')
         parts.append(f'<line class="middle" x1="{middle:.1f}" x2="{middle:.1f}" y1="{y - 4}" y2="{y + 4}"/>')
-    title = html.escape(f"{min(finite):.4g} to {max(finite):.4g}; base above, head below")
+    title = escape(f"{min(finite):.4g} to {max(finite):.4g}; base above, head below")
     return f'<svg class="spread" width="{_BAR}" height="20" viewBox="0 0 {_BAR} 20" role="img"><title>{title}</title>{"".join(parts)}</svg>'

@@ -11,11 +11,11 @@ from nbledger.core import report_figures as figures
 from nbledger.core.causes_data import table_words
 from nbledger.core.differences import DataChange
 from nbledger.core.report import CellChange, Commit, GateView, Report
+from nbledger.core.report_charts import escape
 from nbledger.core.report_markdown import code_words, link
 from nbledger.core.report_style import STYLE
 
-_MOST, _LINES, _LONG = 1_000, 400, 4_000
-_CONTROL = {**dict.fromkeys([*range(9), *range(11, 32), *range(127, 160)], "\ufffd"), 10: "\n"}
+_MOST, _LINES = 1_000, 400
 _STATES = {"added": "added", "removed": "removed", "unknown": "contents not known"}
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 
@@ -43,12 +43,6 @@ def page(found: Report) -> str:
         f'<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="referrer" content="no-referrer">\n'
         f"<style>{STYLE}</style></head>\n<body><main>\n{chr(10).join(parts)}\n</main></body></html>\n"
     )
-
-
-def escape(value: object, most: int = _LONG) -> str:
-    """Text that is never markup; characters that steer a terminal are replaced, and it ends where it is too long."""
-    text = str(value).encode("utf-8", "replace").decode().translate(_CONTROL)
-    return html.escape(text if len(text) <= most else text[: most - 1] + "…")
 
 
 def _name(value: object, most: int = 200) -> str:

@@ -73,7 +73,7 @@ def _head(found: Report) -> str:
         for gate in found.gates[:_FEW]
     ]
     told = figures.headline(found)
-    lines += [f"- **{kind}**: {said}" for kind, said in told]
+    lines += [f"- **{kind}**: {text(said, _TEXT)}" for kind, said in told]
     if not told and not found.gates:
         lines.append("- nothing that is known of both differs")
     return "\n".join(lines)

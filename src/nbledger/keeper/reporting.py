@@ -29,6 +29,7 @@ from nbledger.core.errors import LedgerError
 from nbledger.core.project import Project
 from nbledger.core.report import Commit, Measured, Pair, Report
 from nbledger.core.report_runs import Chosen, Key, Standing
+from nbledger.keeper import report_gates
 from nbledger.keeper.calls import Args, Progress
 
 T = TypeVar("T")
@@ -67,6 +68,8 @@ def report(project: Project, args: Args, progress: Progress | None) -> Report:
     if not any(pair.comparison is not None and pair.values for pair in pairs):
         metrics, more = part("DVC's metrics", lambda: dvcmetrics.diff(project, base.commit, head.commit)) or ([], [])
         notes += more
+    tell("gates")
+    gates = part("what the gates say", lambda: report_gates.views(project, pairs)) or []
     tell("cells")
     notebooks, more = part("cells", lambda: report_cells.changes(repo, base.commit, head.commit)) or ([], [])
     notes += more
@@ -81,6 +84,7 @@ def report(project: Project, args: Args, progress: Progress | None) -> Report:
         commits=gitlog.count(repo, base.commit, head.commit),
         pairs=tuple(pairs),
         metrics=tuple(metrics),
+        gates=tuple(gates),
         data=tuple(data),
         environment=_packages([pair.comparison for pair in pairs if pair.comparison is not None]),
         pins=tuple(pins or ()),

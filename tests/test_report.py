@@ -1,0 +1,414 @@
+"""What a branch changes, told to its reviewers: from real runs, commits and data; printed, written, and posted."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import stat
+from pathlib import Path
+
+import pytest
+
+from conftest import commit_all, data_remote, dvc, git
+from fakeforge import Account, forge
+from kernels import kernel
+from nbledger.commands import tree
+from nbledger.commands.answer import Answer, Face
+from nbledger.commands.report import Reported
+from nbledger.core import forge as places
+from nbledger.core import report_runs, report_sides, trust
+from nbledger.core.errors import Refused, ToolFailed, UsageError
+from nbledger.core.project import find
+from nbledger.core.records import plain
+from nbledger.core.report import Commit
+from team import notebook_of
+from test_models import log_model
+from test_run_views import ask, made
+
+CELLS = (
+    "import csv\nfrom nbledger import log",
+    "rows = list(csv.DictReader(open('data/wine.csv')))",
+    "scale = {scale}",
+    """%%mlrun forest -p scale -m accuracy
+for step in range(20):
+    log(loss=scale / (1 + step), step=step)
+accuracy = 0.5 + 0.4 * scale / len(rows)""",
+)
+HOSTILE = "## @ada </details><script>alert(1)</script> `x` | #12"
+
+
+def ledger(*words: str) -> Answer:
+    answer = tree.run(list(words), Face())
+    assert answer is not None
+    return answer
+
+
+def table(rows: int, shift: float = 0.0) -> str:
+    return "id,alcohol\n" + "".join(f"{i},{11 + i / 10 + shift:.2f}\n" for i in range(rows))
+
+
+def trained(root: Path, scale: int) -> None:
+    with kernel(root) as k:
+        for source in CELLS:
+            cell = k.run(source.replace("{scale}", str(scale)))
+            assert cell.status == "ok", cell.traceback
+
+
+def book(root: Path, *cells: str, text: str = "") -> None:
+    found = notebook_of(cells, "train.ipynb")
+    if text:
+        found["cells"].append({"cell_type": "markdown", "id": "said", "metadata": {}, "source": text})
+    (root / "train.ipynb").write_text(json.dumps(found))
+
+
+def started(root: Path) -> None:
+    """The state that the branch sets out from, with a run, and the branch's first commit."""
+    (root / "data").mkdir()
+    (root / "data" / "wine.csv").write_text(table(40))
+    (root / "requirements.txt").write_text("numpy==2.1.0\npandas>=2\n")
+    (root / ".nbledger.toml").write_text(
+        '[gates.release]\nif = "accuracy >= champion.accuracy + 0.1"\nfirst = "accuracy > 0.6 and loss < 1"\n'
+        '[models.wine]\ngate = "release"\n'
+    )
+    book(root, *(c.replace("{scale}", "4") for c in CELLS))
+    ledger("track", "data/wine.csv")
+    commit_all(root, "Start")
+    trained(root, 4)
+    git(root, "switch", "--quiet", "-c", "better")
+    shutil.copyfile(root / "data" / "wine.csv", root / "fresh")
+    os.replace(root / "fresh", root / "data" / "wine.csv")
+    (root / "data" / "wine.csv").write_text(table(32, 0.5))
+    ledger("track", "data/wine.csv", "-m", "Fewer wines")
+
+
+def test_a_branch_for_its_reviewers(project: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    started(project)
+    book(project, *(c.replace("{scale}", "8") for c in CELLS), text=HOSTILE)
+    (project / "requirements.txt").write_text("numpy==2.2.0\npandas>=2\nscipy==1.15\n")
+    head = commit_all(project, "Scale it <b>up</b>")
+    trained(project, 8)
+    trust.trust(find(project))
+    (run,) = [r for r in ask(project, "runs") if r["commit"] == head]
+    log_model(project, run["run_id"], "wine")
+
+    answer = ledger("report", "--json")
+    assert isinstance(answer.data, Reported)
+    found = plain(answer.data.report)
+    assert (found["base"]["name"], found["head"]["name"], found["commits"]) == ("main", "better", 2)
+    assert found["notes"] == []
+    (pair,) = found["pairs"]
+    assert pair["values"]["accuracy"] == [0.54, 0.6]
+    assert (pair["base"]["behind"], pair["head"]["behind"], pair["head"]["dirty"]) == (0, 0, False)
+    assert {cause["kind"] for cause in pair["comparison"]["causes"][:2]} == {"data", "parameter"}
+    (data,) = found["data"]
+    assert (data["path"], data["table"]["rows"], data["whole"]) == ("data/wine.csv", [40, 32], True)
+    (pins,) = found["pins"]
+    assert [(r["name"], r["values"]) for r in pins["packages"]] == [
+        ("numpy", ["==2.1.0", "==2.2.0"]),
+        ("scipy", [None, "==1.15"]),
+    ]
+    (changed,) = found["notebooks"]
+    assert [(c["kind"], c["state"], c["number"]) for c in changed["cells"]] == [
+        ("code", "changed", 3),
+        ("markdown", "added", 5),
+    ]
+    assert changed["cells"][0]["diff"][-2:] == ["-scale = 4", "+scale = 8"]
+    (gate,) = found["gates"]
+    assert (gate["model"], gate["gate"], gate["passed"]) == ("wine", "release", False)
+    assert any("accuracy" in reason for reason in gate["reasons"])
+
+    text = ledger("report").text
+    assert text.startswith("## better against main\n")
+    for part in (
+        "Gate",
+        "Metrics",
+        "Curves",
+        "Why, most likely first",
+        "Data",
+        "Declared environment",
+        "Cells",
+        "Runs",
+    ):
+        assert f"\n### {part}\n" in text
+    assert re.search(r"\| accuracy \| 0\.54 \| 0\.6 \| \+0\.06 \| \+11\.1 % \| ▲ better", text)
+    assert "❌ forest **does not pass** the gate release of wine" in text
+    assert re.search(r"\| forest \| loss \| main \| [▁▂▃▄▅▆▇█]{20} \| 20 values", text)
+    assert "ada@example" not in text
+
+    ledger("report", "--markdown", str(tmp_path / "r.md"), "--html", str(tmp_path / "r.html"))
+    assert (tmp_path / "r.md").read_text().rstrip() == text
+    page = (tmp_path / "r.html").read_text()
+    assert "<script" not in page
+    assert "&lt;/details&gt;&lt;script&gt;alert(1)" in page
+    assert page.count("<polyline") == 2
+    assert not re.search(r"(?:src|href)=[\"']?(?!data:)", page)  # there is no server whose pages it could link
+
+    posted_and_updated(project, monkeypatch, text)
+
+
+def posted_and_updated(project: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    with forge("github") as server:
+        server.accounts["sesame"] = Account("bot")
+        monkeypatch.setenv("GITHUB_ACTIONS", "true")
+        monkeypatch.setenv("GITHUB_API_URL", server.url)
+        monkeypatch.setenv("GITHUB_REPOSITORY", "team/wine")
+        monkeypatch.setenv("GITHUB_REF", "refs/pull/7/merge")
+        with pytest.raises(Refused, match="no token for GitHub"):
+            ledger("report", "--post")
+        monkeypatch.setenv("GITHUB_TOKEN", "sesame")
+        said = ledger("report", "--post")
+        assert said.text.splitlines()[0] == "posted as a comment on the pull request #7 of team/wine"
+        (comment,) = server.comments
+        assert comment.body.partition("\n")[2].rstrip() == text
+        assert ledger("report", "--post").text.startswith(
+            "the comment on the pull request #7 of team/wine says the same"
+        )
+        git(project, "commit", "--quiet", "--allow-empty", "--message", "Nothing")
+        again = ledger("report", "--post", "--json")
+        assert isinstance(again.data, Reported)
+        assert again.data.posted is not None
+        assert (again.data.posted.action, again.data.posted.id) == ("updated", comment.id)
+        (comment,) = server.comments
+        assert "3 commits" in comment.body
+        assert "sesame" not in f"{said}{again}"
+
+
+# ── which commits ────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_which_commits(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = git(project, "rev-parse", "HEAD")
+    with pytest.raises(Refused, match="is in main already, and has no parent here"):
+        report_sides.sides(find(project))
+    second = commit_all(project, "Second")
+    base, head = report_sides.sides(find(project))
+    assert (base.commit, base.name, head.commit, head.name) == (first, f"{second[:8]}^", second, "main")
+    git(project, "switch", "--quiet", "-c", "topic")
+    third = commit_all(project, "Third")
+    git(project, "switch", "--quiet", "main")
+    fourth = commit_all(project, "Fourth")
+    git(project, "switch", "--quiet", "topic")
+    base, head = report_sides.sides(find(project))
+    assert (base.commit, base.name, head.commit, head.name) == (second, "main", third, "topic")
+    assert (base.subject, head.subject) == ("Second", "Third")
+    base, head = report_sides.sides(find(project), base=first[:10], head="main")
+    assert (base.commit, head.commit) == (first, fourth)
+    git(project, "switch", "--quiet", "--detach", "main")
+    git(project, "merge", "--quiet", "--no-edit", "topic")  # what GitHub checks out for a pull request
+    monkeypatch.setenv("GITHUB_BASE_REF", "main")
+    monkeypatch.setenv("GITHUB_HEAD_REF", "topic")
+    base, head = report_sides.sides(find(project))
+    assert (base.commit, head.name) == (fourth, "topic")
+    monkeypatch.setenv("GITHUB_BASE_REF", "release; touch x")
+    with pytest.raises(Refused, match="is not in this clone"):
+        report_sides.sides(find(project))
+    monkeypatch.delenv("GITHUB_BASE_REF")
+    for base_name, said in (
+        ("nothing", "there is no commit"),
+        ("--all", "there is no commit"),
+        ("HEAD", "has HEAD already"),
+    ):
+        with pytest.raises(UsageError, match=said):
+            report_sides.sides(find(project), base=base_name)
+
+
+def test_a_shallow_clone_says_what_it_lacks(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    commit_all(project, "Second")
+    git(project, "switch", "--quiet", "-c", "topic")
+    commit_all(project, "Third")
+    git(tmp_path, "clone", "--quiet", "--depth", "1", f"file://{project}", "shallow")
+    monkeypatch.chdir(tmp_path / "shallow")
+    monkeypatch.setenv("GITHUB_BASE_REF", "main")
+    with pytest.raises(Refused, match="is not in this clone") as refused:
+        report_sides.sides(find(tmp_path / "shallow"))
+    assert "fetch-depth: 0" in refused.value.hint
+    git(tmp_path / "shallow", "fetch", "--quiet", "--depth", "1", "origin", "main:refs/remotes/origin/main")
+    with pytest.raises(Refused, match="left origin/main is not known") as refused:
+        report_sides.sides(find(tmp_path / "shallow"), base="origin/main")
+    assert "fetch-depth: 0" in refused.value.hint
+
+
+# ── which runs ───────────────────────────────────────────────────────────────────────────────────────────
+
+
+def plainly(root: Path, name: str, commit: str, dirty: str = "false", **tags: str) -> str:
+    """A run that says where its code is."""
+    known = {"mlflow.source.git.commit": commit, "nbledger.dirty": dirty, "mlflow.source.name": "train.ipynb"}
+    return made(root, name, tags=known | {key.replace("__", "."): value for key, value in tags.items()})
+
+
+def chosen(root: Path, base: str, head: str) -> tuple[dict[str, tuple[str, int]], ...]:
+    found = report_runs.choose(find(root), Commit("base", base), Commit("head", head))
+    return tuple({key[1]: (s.row.run_id, s.behind) for key, s in side.items()} for side in (found.base, found.head))
+
+
+def test_which_runs_stand_for_a_commit(project: Path) -> None:
+    book(project, "x = 1")
+    (project / "dvc.yaml").write_text("stages:\n  s:\n    cmd: x\n    metrics:\n    - m.json:\n        cache: false\n")
+    (project / "m.json").write_text("{}")
+    base = commit_all(project, "Base")
+    book(project, "x = 2")
+    middle = commit_all(project, "Middle")
+    changed = notebook_of(["x = 2"], "train.ipynb")
+    changed["cells"][0] |= {"execution_count": 7, "outputs": [{"output_type": "stream", "name": "stdout", "text": "2"}]}
+    (project / "train.ipynb").write_text(json.dumps(changed))
+    (project / "m.json").write_text('{"a": 1}')
+    (project / "dvc.lock").write_text("schema: '2.0'\n")
+    left = commit_all(project, "What running left behind")
+    (project / "lib.py").write_text("x = 3\n")
+    head = commit_all(project, "Head")
+    assert chosen(project, base, head) == ({}, {})
+    early = plainly(project, "early", base)
+    inside = plainly(project, "inside", middle)
+    plainly(project, "dirty", head, dirty="true")  # its code is the head's all the same: that is its snapshot
+    lost = plainly(project, "lost", "d" * 40, dirty="true")
+    plainly(project, "trial", head, mlflow__parentRunId="0" * 32)
+    plainly(project, "again", head, nbledger__reproduces=early)
+    made(project, "broken", status="FAILED", tags={"mlflow.source.git.commit": head})
+    old = plainly(project, "twice", head)
+    new = plainly(project, "twice", head)
+    older, newer = chosen(project, base, head)
+    assert older == {"early": (early, 0)}
+    assert newer["inside"] == (inside, 2)
+    assert newer["twice"] == (new, 0)
+    assert set(newer) == {"inside", "dirty", "twice"}
+    assert new != old
+    # the same code as the commit's, though another commit noted it: outputs, metrics and dvc.lock apart
+    assert chosen(project, base, left)[1]["inside"] == (inside, 0)
+    assert chosen(project, middle, head)[0]["inside"] == (inside, 0)
+    assert lost not in {run for side in chosen(project, base, head) for run, _ in side.values()}
+
+
+def test_metrics_of_dvc_where_nothing_was_run(project: Path) -> None:
+    stages = "stages:\n  train:\n    cmd: make {0}\n    deps:\n    - a.txt\n    metrics:\n    - m.json:\n        cache: false\n"
+    lock = (
+        "schema: '2.0'\nstages:\n  train:\n    cmd: make {0}\n    deps:\n    - path: a.txt\n      hash: md5\n"
+        "      md5: {1}\n    params:\n      params.yaml:\n        lr: {2}\n"
+    )
+    for name, accuracy, extra in (("one", 0.5, ""), ("two", 0.75, ', "text": "new", "deep": {"f1": 0.25}')):
+        (project / "dvc.yaml").write_text(stages.format(name) + ("  more:\n    cmd: echo\n" if name == "two" else ""))
+        (project / "dvc.lock").write_text(lock.format(name, name[0] * 32, accuracy))
+        (project / "m.json").write_text(f'{{"accuracy": {accuracy}{extra}}}')
+        (project / "a.txt").write_text(name)
+        commit_all(project, name)
+    found = ask(project, "report")
+    assert found["pairs"] == []
+    rows = {row["name"]: (row["values"], row["texts"]) for row in found["metrics"]}
+    assert rows == {
+        "accuracy": ([0.5, 0.75], [None, None]),
+        "text": ([None, None], [None, "new"]),
+        "deep.f1": ([None, 0.25], [None, None]),
+    }
+    stages_found = {stage["name"]: (stage["state"], stage["what"]) for stage in found["stages"]}
+    assert stages_found["more"] == ("added", ["cmd: echo"])
+    state, what = stages_found["train"]
+    assert state == "changed"
+    assert "cmd: make one → make two" in what
+    assert "read a.txt: changed" in what
+    assert "lr: 0.5 → 0.75" in what
+    assert found["mermaid"].startswith("flowchart TD")
+    text = ledger("report").text
+    assert "| accuracy | 0.5 | 0.75 | +0.25 | +50 % | ▲ better" in text
+    assert "```mermaid\nflowchart TD" in text
+
+
+def test_a_store_that_is_away_and_broken_files_are_notes(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    (project / "dvc.yaml").write_text("stages: [")
+    book(project, "x = 1")
+    (project / "half.ipynb").write_text('{"cells": [')
+    commit_all(project, "Broken")
+    (project / "x.txt").write_text("not committed")
+    git(project, "add", "x.txt")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    found = ask(project, "report")
+    notes = "\n".join(found["notes"])
+    assert "what was run cannot be told" in notes
+    assert "dvc.yaml of" in notes
+    assert "1 file differs from the commit here" in notes
+    books = {b["path"]: (b["state"], b["note"], len(b["cells"])) for b in found["notebooks"]}
+    assert books == {"half.ipynb": ("added", "it is no notebook of format 4", 0), "train.ipynb": ("added", "", 1)}
+
+
+def test_data_that_are_not_here_are_brought_to_be_compared(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data_remote(project, tmp_path / "remote")
+    for rows in (30, 20):
+        (project / "wine.csv").unlink(missing_ok=True)
+        (project / "wine.csv").write_text(table(rows))
+        ledger("track", "wine.csv", "--push")
+        commit_all(project, f"{rows} rows")
+    git(tmp_path, "clone", "--quiet", str(project), "fresh")
+    monkeypatch.chdir(tmp_path / "fresh")
+    words = ("report", "--base", "HEAD~2", "--json")
+    (change,) = ledger(*words).data.report.data
+    assert not change.whole
+    assert "not at hand" in change.note
+    (change,) = ledger(*words, "--fetch").data.report.data
+    assert change.whole
+    assert change.table is not None
+    assert (change.table.rows, change.table.removed) == ((30, 20), 10)
+    assert dvc(tmp_path / "fresh", "status", "--json")  # nothing of the work tree was made
+
+
+# ── the command ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_wrong_words(project: Path) -> None:
+    commit_all(project)
+    for words, said in (
+        (("--to", "github"), "say where to post"),
+        (("--number", "3"), "say where to post"),
+        (("--post", "--key", "a b"), "no name for a report"),
+        (("--post",), "GitHub or GitLab is not known"),
+        (("--base", "nowhere"), "there is no commit"),
+        (("--via", "curl"), "curl"),
+    ):
+        with pytest.raises((UsageError, Refused), match=said):
+            ledger("report", *words)
+
+
+RECORDER = """#!/bin/sh
+printf '%s\\n' "$@" > "$SEEN/words"
+for last; do :; done
+cat "$last" > "$SEEN/body"
+test -n "$FAILS" && { echo "error: token $REPO_TOKEN is no good" >&2; exit 1; }
+echo https://git.example.org/comment/1
+"""
+
+
+def test_by_way_of_cml(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """CML itself asks the platform; here a program in its place says what it was given."""
+    commit_all(project, "Second")
+    with pytest.raises(Refused, match="cml is not installed"):
+        ledger("report", "--post", "--via", "cml")
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    (tools / "cml").write_text(RECORDER)
+    (tools / "cml").chmod(stat.S_IRWXU)
+    monkeypatch.setenv("PATH", f"{tools}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("SEEN", str(tmp_path))
+    monkeypatch.setenv("REPO_TOKEN", "sesame-open-wide")
+    answer = ledger("report", "--post", "--via", "cml", "--number", "7", "--key", "train")
+    assert answer.text.splitlines() == [
+        "the comment on the pull request is updated",
+        "  https://git.example.org/comment/1",
+    ]
+    words = (tmp_path / "words").read_text().splitlines()
+    assert words[:5] == ["comment", "update", "--publish=false", "--target=pr/7", "--watermark-title=nbledger-train"]
+    assert (tmp_path / "body").read_text().startswith("## main against ")
+    monkeypatch.setenv("FAILS", "1")
+    with pytest.raises(ToolFailed, match="cml comment update failed: error: token … is no good"):
+        ledger("report", "--post", "--via", "cml")
+    assert places.KINDS == ("github", "gitlab")
+
+
+def test_the_store_of_a_server_is_linked_without_its_login() -> None:
+    row = report_runs.RunRow("1" * 32, "a", "FINISHED", "e", None, None, None, None, None, None, experiment_id="4")
+    assert report_runs.url_of("https://ada:secret@ml.example.org/", row) == (
+        f"https://ml.example.org/#/experiments/4/runs/{'1' * 32}"
+    )
+    assert report_runs.url_of("sqlite:///x.db", row) == ""
