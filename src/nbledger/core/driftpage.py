@@ -16,6 +16,7 @@ h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2rem; }
 table { border-collapse: collapse; width: 100%; } td, th { border-bottom: 1px solid var(--line); padding: .3rem .6rem; text-align: left; vertical-align: top; }
 td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 td, li { overflow-wrap: anywhere; } .bad { color: var(--bad); font-weight: 600; } .good { color: var(--good); font-weight: 600; } .quiet { opacity: .75; }
+td .bad { white-space: nowrap; }
 """
 
 _EXPLAINED = (
@@ -77,7 +78,7 @@ def _side(label: str, side: Side) -> tuple[str, ...]:
 def _column(column: Column) -> tuple[str, ...]:
     name = _t(column.name) + ("" if column.of == VALUES else f" <span class='quiet'>({_t(column.of)})</span>")
     mark = "<span class='bad'>drift</span>" if column.drifted else ""
-    role = "" if column.role == "feature" else f" <span class='quiet'>{_t(column.role)}</span>"
+    role = "" if column.role in ("feature", column.name) else f" <span class='quiet'>{_t(column.role)}</span>"
     figures = (f"{value:.3g}" for value in (column.p, column.adjusted, column.threshold, column.distance))
     return name + role, mark, _t(column.test), *figures, _t(column.words)
 
