@@ -118,7 +118,7 @@ def _facts(node: Node, found: Ancestry) -> str:
         said = [node.run_id[:8], node.status, (node.at or "")[:16].replace("T", " "), node.by or "", node.source]
         said += [f"reproduces {node.reproduces[:8]}"] if node.reproduces else []
     elif node.kind == CODE:
-        said = ["a snapshot of changed code" if node.dirty else "", node.source]
+        said = ["a snapshot of changed code" if node.dirty else ""]
     elif node.kind == STAGE:
         said = [node.source, " ".join(node.cmd.split())]
     elif node.kind == DATA:
@@ -148,7 +148,7 @@ def _tree_facts(node: Node) -> str:
     elif node.kind == DATA:
         said = [f"md5 {node.md5[:8]}" if node.md5 else "md5 not known", node.state, ", ".join(node.where)]
     elif node.kind == CODE:
-        said = ["snapshot" if node.dirty else "", node.source]
+        said = ["snapshot" if node.dirty else ""]
     else:
         said = [node.source]
     said += [f"MISSING: {node.missing}"] if node.missing else []

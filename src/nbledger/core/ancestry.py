@@ -42,7 +42,9 @@ _CODE = "nbledger code "
 
 @dataclass(frozen=True)
 class Version:
-    """A version of a registered model; ``run``: what it was made from, None where that is not known or not there."""
+    """A version of a registered model; ``run``: what it was made from, None where that is not known or not there. ``why``
+    says so, or that it was deleted.
+    """
 
     name: str
     number: str
@@ -80,6 +82,8 @@ def of_version(project: Project, version: Version, asked: str, depth: int = DEPT
         graph.change(root.id, missing=why)
         graph.lack(f"the run of {root.label}: {why}")
         return graph.done(asked, [root.id])
+    if version.why:
+        graph.lack(f"the run of {root.label} ({version.run.run_id[:8]}): {version.why}")
     graph.tie(run_id_of(version.run.run_id), root.id, "logged")
     with opened(project, graph) as sources:
         _up(sources, graph, version.run, 1, depth)
@@ -100,7 +104,7 @@ def _up(sources: Sources, graph: Graph, row: RunRow, step: int, depth: int) -> N
     level, seen = _Level({row.run_id: row}), set[str]()
     while level.rows or level.reads:
         if step > depth or graph.full():
-            graph.note(f"the graph ends here: it has {len(graph.nodes):,} nodes and goes back {step} steps")
+            graph.ends(step)
             break
         reads = list(level.reads)
         for each in level.rows.values():
@@ -129,9 +133,7 @@ def add_code(graph: Graph, row: RunRow, step: int) -> None:
     if row.commit is None:
         graph.lack(f"the code of the run {row.name!r} ({row.run_id[:8]}): no commit was noted")
         return
-    node = Node(
-        f"code:{row.commit}", CODE, row.commit[:8], step, commit=row.commit, dirty=row.dirty, source=row.notebook or ""
-    )
+    node = Node(f"code:{row.commit}", CODE, row.commit[:8], step, commit=row.commit, dirty=row.dirty)
     graph.tie(graph.add(node).id, run_id_of(row.run_id), "ran")
 
 

@@ -13,7 +13,7 @@ from nbledger.core import ancestry_where, mlflow, mlflow_uses
 from nbledger.core.ancestry import HASH, add_code, add_stage
 from nbledger.core.ancestry_graph import DEPTH, Ancestry, Graph, data_node, model_node, run_id_of, run_node
 from nbledger.core.ancestry_sources import Sources, opened
-from nbledger.core.errors import UsageError, nearest
+from nbledger.core.errors import LedgerError, Refused, UsageError, nearest
 from nbledger.core.mlflow_uses import Use
 from nbledger.core.project import Project
 from nbledger.core.records import RunRow
@@ -45,7 +45,7 @@ def of_data(project: Project, path: str, md5: str, asked: str, depth: int = DEPT
     with opened(project, graph) as sources:
         seen = _read(sources, graph, path, md5)
         if not seen.runs:
-            raise _nobody(sources, path, md5)
+            raise _nobody(sources, graph, path, md5)
         roots = list(seen.runs)
         for node in roots:
             graph.add(data_node(*seen.paths[node], 0))
@@ -60,17 +60,20 @@ def of_data(project: Project, path: str, md5: str, asked: str, depth: int = DEPT
     return graph.done(asked, roots, back=True)
 
 
-def _nobody(sources: Sources, path: str, md5: str) -> UsageError:
+def _nobody(sources: Sources, graph: Graph, path: str, md5: str) -> LedgerError:
     name = f"{path}@{md5}" if md5 else path
-    known = {use.path for use in sources.uses.named(path.partition("/")[0])}
-    if md5 and any(use.path == path for use in sources.uses.named(path)):
-        return UsageError(
-            f"no recorded run read {path} with the MD5 {md5}", f"nbledger lineage --back {path} lists the others"
+    if graph.missing:
+        return Refused(
+            f"whether a run read {name} is not known: {'; '.join(graph.missing)}",
+            "nbledger pull --runs fetches such data",
         )
-    hint = (
-        nearest(path, known)
-        or "nbledger show RUN lists what a run read; what was not read in a recorded run is not known"
-    )
+    if graph.notes:
+        return UsageError(f"no recorded run read {name}", "; ".join(graph.notes))
+    if md5 and any(use.path == path for use in sources.uses.named(path)):
+        hint = f"nbledger lineage --back {path} lists the runs that read another version"
+        return UsageError(f"no recorded run read {path} with the MD5 {md5}", hint)
+    known = {use.path for use in sources.uses.named(path.partition("/")[0])}
+    hint = nearest(path, known) or "nbledger show RUN lists what a run read"
     return UsageError(f"no recorded run read {name}", hint)
 
 
@@ -137,7 +140,7 @@ def _down(sources: Sources, graph: Graph, rows: list[RunRow], depth: int) -> Non
     step, seen = 1, set[str]()
     while rows:
         if step > depth or graph.full():
-            graph.note(f"the graph ends here: it has {len(graph.nodes):,} nodes and goes {step - 1} steps on")
+            graph.ends(step - 1)
             break
         for row in sorted(rows, key=lambda row: row.start or ""):
             if graph.full():
@@ -187,11 +190,8 @@ def _readings(sources: Sources, made: Mapping[str, Sequence[tuple[RunRow, str]]]
     for use in sources.uses.readers(list(made)):
         found.setdefault(use.md5, []).append(use)
     folders: dict[str, list[Use]] = {}
-    above = {path.partition("/")[0] for writers in made.values() for _, path in writers if "/" in path}
-    paths = [path for writers in made.values() for _, path in writers]
-    for use in (use for top in above for use in sources.uses.named(top)):
-        if use.md5.endswith(".dir") and any(path.startswith(f"{use.path}/") for path in paths):
-            folders.setdefault(use.md5, []).append(use)
+    for use in sources.folders(path for writers in made.values() for _, path in writers):
+        folders.setdefault(use.md5, []).append(use)
     for digest, files in sources.lists(list(folders)).items():
         for md5 in set(files.values()) & made.keys():
             found.setdefault(md5, []).extend(folders[digest])

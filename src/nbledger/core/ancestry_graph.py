@@ -20,7 +20,7 @@ class Node:
     """One thing. ``step``: how many runs away from what was asked for; ``at`` ISO 8601 UTC.
 
     ``model``: ``name``, ``version``, ``aliases``. ``run``: ``run_id``, ``status``, ``ended``, ``by``, ``source`` (notebook or script),
-    ``reproduces``. ``code``: ``commit``, ``dirty`` (the commit is a snapshot of changed code), ``source``. ``stage``:
+    ``reproduces``. ``code``: ``commit``, ``dirty`` (the commit is a snapshot of changed code). ``stage``:
     ``source`` (its ``dvc.yaml``), ``cmd``. ``data``: ``path``, ``md5`` (of a folder ``….dir``; empty: not known), ``size`` in
     bytes, ``state`` (as the run that read it recorded it: dvc, git, untracked, …), ``where`` its bytes are now, ``source``
     that it was imported from. ``missing``: why the thing itself is not there, empty where it is.
@@ -97,6 +97,11 @@ class Graph:
 
     def note(self, text: str) -> None:
         self.notes[text] = None
+
+    def ends(self, steps: int) -> None:
+        """Say that there is more."""
+        why = f"at {MOST_NODES:,} things" if self.full() else "at the depth that was asked for"
+        self.note(f"the graph ends here, {steps} run{'' if steps == 1 else 's'} away, {why}: there is more")
 
     def done(self, asked: str, roots: Iterable[str], *, back: bool = False) -> Ancestry:
         """The nodes in the order of their steps."""

@@ -19,8 +19,8 @@ from nbledger.core.project import Project
 from nbledger.core.records import RunRow
 from nbledger.core.whereabouts import Here
 
-_OLDER = 2_000
-"""Records of runs of older versions that are looked into for what they wrote; what was found is remembered."""
+_OLDER, _OLDER_FETCHED = 2_000, 200
+"""Records of runs of older versions that are looked into for what they wrote, those of a server; what was found is remembered."""
 _EMPTY = "d41d8cd98f00b204e9800998ecf8427e"
 """The MD5 of nothing: a file of that content ties nobody to anybody."""
 
@@ -43,6 +43,7 @@ class Sources:
         self._held: dict[str, Held] = {}
         self._older: dict[str, frozenset[str]] | None = None
         self._lists: dict[str, dict[str, str] | None] = {}
+        self._folders: dict[str, list[Use]] = {}
         self._here: Here | None = None
 
     @property
@@ -90,17 +91,18 @@ class Sources:
         if self._older is None:
             silent = self.uses.silent()
             self._older = {}
+            most = _OLDER if self.project.embedded else _OLDER_FETCHED
             if silent is None:
                 self.graph.note(
-                    "runs of older versions of nbledger do not say in the store what they wrote: not searched"
+                    "what runs of older versions of nbledger wrote was not searched: this server cannot list them"
                 )
             elif silent:
-                if len(silent) > _OLDER:
+                if len(silent) > most:
                     self.graph.note(
-                        f"of {len(silent):,} runs of older versions, what the newest {_OLDER:,} wrote was searched"
+                        f"of {len(silent):,} runs of older versions, what the newest {most:,} wrote was searched"
                     )
                 api, uri = mlflow.client(self.project), self.project.tracking_uri
-                told = runfacts.written_by(self.project, api, uri, set(silent[:_OLDER]))
+                told = runfacts.written_by(self.project, api, uri, set(silent[:most]))
                 self._older = {run: md5s for run, md5s in told.items() if md5s}
         return self._older
 
@@ -116,6 +118,19 @@ class Sources:
             else:
                 found[row.run_id] = {one.path: one.md5 for one in self.held(row).outputs if one.md5}
         return found
+
+    def folders(self, paths: Iterable[str]) -> list[Use]:
+        """The runs that read a tracked folder in which one of these paths lies."""
+        above = {
+            "/".join(parts[:count]) for parts in (path.split("/") for path in paths) for count in range(1, len(parts))
+        }
+        fresh = above - self._folders.keys()
+        for name in fresh:
+            self._folders[name] = []
+        for use in self.uses.by_name(fresh) if fresh else ():
+            if use.md5.endswith(".dir"):
+                self._folders[use.path].append(use)
+        return [use for name in above for use in self._folders[name]]
 
     # ── folders ──────────────────────────────────────────────────────────────────────────────────────────
 

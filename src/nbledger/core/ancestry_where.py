@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import posixpath
-from pathlib import Path
+from collections.abc import Mapping
 
-from nbledger.core import contents, dvcremote, whereabouts
+from nbledger.core import contents, dvcremote, gitlog, whereabouts
 from nbledger.core.ancestry_graph import DATA, Graph, Node
 from nbledger.core.ancestry_sources import Sources
 from nbledger.core.errors import LedgerError
 from nbledger.core.project import Project
 
+_AT_ONCE = 50
 _FILES = 5_000
 """Files of tracked folders that are looked for one by one; of more, the list stands for the whole."""
 
@@ -32,8 +34,13 @@ def fill(sources: Sources, graph: Graph, *, remote: bool) -> None:
     there = _remote(
         sources.project, graph, {node.md5 for node in nodes} | {m for f in inside.values() for m in f}, remote
     )
+    here = {node.id: _here(sources, node, inside[node.id]) for node in nodes}
+    wanted = {
+        node.id: (graph.commits[node.id], node) for node in nodes if not here[node.id] and node.id in graph.commits
+    }
+    in_git = _committed(sources.project, wanted)
     for node in nodes:
-        where = _here(sources, node, inside[node.id], graph.commits.get(node.id))
+        where = here[node.id] or (["Git"] if node.id in in_git else [])
         if there is not None and node.md5 in there:
             where += [_counted("remote", inside[node.id], there)]
         if where:
@@ -48,15 +55,29 @@ def _listed(sources: Sources, node: Node) -> list[str]:
     return list(sources.lists([node.md5]).get(node.md5, {}).values())
 
 
-def _here(sources: Sources, node: Node, files: list[str], commit: str | None) -> list[str]:
+def _here(sources: Sources, node: Node, files: list[str]) -> list[str]:
     at_hand = sources.here
     if at_hand is not None and any(at_hand.has(node.md5, legacy=legacy) for legacy in (False, True)):
         present = {md5 for md5 in files if any(at_hand.has(md5, legacy=legacy) for legacy in (False, True))}
         return [_counted("cache", files, present)]
     if node.md5.endswith(".dir") or not _inside(node.path):
         return []
-    found = contents.find(sources.project, node.path, node.md5, commit)
-    return [] if found is None else ["work tree" if isinstance(found, Path) else "Git"]
+    return ["work tree"] if contents.find(sources.project, node.path, node.md5, None) is not None else []
+
+
+def _committed(project: Project, wanted: Mapping[str, tuple[str, Node]]) -> set[str]:
+    """Those of these data, {id: (a commit, they)}, that the commit has at their path."""
+    listed = [(key, commit, node) for key, (commit, node) in wanted.items() if _inside(node.path)]
+    found: set[str] = set()
+    if project.git is None:
+        return found
+    for at in range(0, len(listed), _AT_ONCE):
+        part = listed[at : at + _AT_ONCE]
+        blobs = gitlog.blobs(project.git, [(commit, node.path) for _, commit, node in part])
+        for (key, _, node), data in zip(part, blobs, strict=True):
+            if data is not None and hashlib.md5(data, usedforsecurity=False).hexdigest() == node.md5:
+                found.add(key)
+    return found
 
 
 def _inside(path: str) -> bool:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from nbledger.core import mlflow, mlflow_registry, mlflow_runs, mlflow_search, mlflow_tables, runrows, wrote
+from nbledger.core.errors import UsageError
 from nbledger.core.mlflow import _translated
 from nbledger.core.mlflow_tables import Tables
 from nbledger.core.project import Project
@@ -42,6 +43,9 @@ class Uses(Protocol):
     def named(self, path: str) -> list[Use]:
         """Active runs that read ``path``, something in it, or a folder that it lies in, whatever the hash."""
 
+    def by_name(self, names: Collection[str]) -> list[Use]:
+        """Active runs that have dataset inputs of these very names."""
+
     def writers(self, md5s: Collection[str]) -> list[Use]:
         """Active runs that say in their tag that they wrote files with these hashes."""
 
@@ -52,8 +56,8 @@ class Uses(Protocol):
         """What these runs say that they wrote; None of those that do not say it."""
 
     def silent(self) -> list[str] | None:
-        """Runs of nbledger that ended and do not say what they wrote, the newest first: older versions did not. None: there
-        are such, and which cannot be told in one question.
+        """Runs of nbledger that ended and do not say what they wrote, the newest first: older versions did not. None: the
+        store cannot be asked that.
         """
 
     def close(self) -> None: ...
@@ -92,6 +96,9 @@ class _Database(Tables):
         with self._reading():
             names = [str(row[0]) for row in self._store.execute("select distinct name from datasets")]
         return self._uses("d.name in ({marks})", [name for name in names if related(name, path)])
+
+    def by_name(self, names: Collection[str]) -> list[Use]:
+        return self._uses("d.name in ({marks})", list(names))
 
     def _uses(self, condition: str, values: list[str]) -> list[Use]:
         query = """
@@ -183,6 +190,12 @@ class _Server:
         found = (Use(row.run_id, one.path, one.md5) for row in rows for one in row.inputs if related(one.path, path))
         return list(dict.fromkeys(found))
 
+    def by_name(self, names: Collection[str]) -> list[Use]:
+        rows = [row for name in sorted(names) for row in self._asked(f"dataset.name {_text(name, '=')}")]
+        return list(
+            dict.fromkeys(Use(r.run_id, one.path, one.md5) for r in rows for one in r.inputs if one.path in names)
+        )
+
     def writers(self, md5s: Collection[str]) -> list[Use]:
         wanted = {md5 for md5 in md5s if md5.replace(".", "").isalnum()}
         if self._everything is None and len(wanted) <= _ASKED_EACH:
@@ -209,13 +222,13 @@ class _Server:
         return {run: self._said.get(run) for run in runs}
 
     def silent(self) -> list[str] | None:
-        """The oldest run tells whether there are any."""
-        for part in _parts(list(self._names), _EXPERIMENTS):
-            text, order = f"tags.`{_SCHEMA}` LIKE '%'", ["attributes.start_time ASC"]
-            found = mlflow.search(self._api, self._uri, part, text, order, 1)
-            if any(wrote.TAG not in run.data.tags and run.info.status != "RUNNING" for run in found):
-                return None
-        return []
+        found: list[RunRow] = []
+        try:
+            found = self._asked(f"tags.`{_SCHEMA}` LIKE '%' and tags.`{wrote.TAG}` IS NULL")
+        except UsageError:  # an older server has no such filter
+            return None
+        ended = (row for row in found if row.status not in ("RUNNING", "SCHEDULED"))
+        return [row.run_id for row in sorted(ended, key=lambda row: row.start or "", reverse=True)]
 
     def _asked(self, text: str) -> list[RunRow]:
         found: list[RunRow] = []

@@ -93,8 +93,8 @@ class _Events:
         code = next((self._nodes[one] for one, how in self._into.get(node.id, ()) if how == "ran"), None)
         if code is None or self._repository is None:
             return {}
-        path = {"path": code.source} if code.source else {}
-        url = _file_address(self._repository, code)
+        path = {"path": node.source} if node.source else {}
+        url = _file_address(self._repository, code.commit, node.source)
         return self._facet(
             "sourceCodeLocation", type="git", url=url, repoUrl=self._repository, version=code.commit, **path
         )
@@ -144,12 +144,12 @@ def _address(remote: str) -> str:
     return f"ssh://{scp[1]}/{urllib.parse.quote(scp[2])}" if scp else f"file://{urllib.parse.quote(remote)}"
 
 
-def _file_address(repository: str, code: Node) -> str:
+def _file_address(repository: str, commit: str, path: str) -> str:
     """Where the file can be looked at, on forges whose addresses are known; else the repository's address."""
     parts = urllib.parse.urlsplit(repository)
-    if parts.scheme != "https" or not code.source:
+    if parts.scheme != "https" or not path:
         return repository
-    base, path = repository.removesuffix(".git"), urllib.parse.quote(code.source)
+    base, path = repository.removesuffix(".git"), urllib.parse.quote(path)
     if parts.hostname == "github.com":
-        return f"{base}/blob/{code.commit}/{path}"
-    return f"{base}/-/blob/{code.commit}/{path}" if parts.hostname == "gitlab.com" else repository
+        return f"{base}/blob/{commit}/{path}"
+    return f"{base}/-/blob/{commit}/{path}" if parts.hostname == "gitlab.com" else repository

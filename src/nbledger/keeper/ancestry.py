@@ -6,7 +6,7 @@ import contextlib
 import re
 
 from nbledger.core import ancestry as ancestries
-from nbledger.core import ancestry_back, mlflow, mlflow_registry, mlflow_uses
+from nbledger.core import ancestry_back, mlflow, mlflow_registry, mlflow_runs, mlflow_uses
 from nbledger.core.ancestry import Version
 from nbledger.core.ancestry_graph import DEPTH, Ancestry
 from nbledger.core.errors import LedgerError, UsageError, nearest
@@ -83,6 +83,9 @@ def _version(project: Project, name: str) -> Version | None:
     if found is None:
         raise UsageError(f"the model {model} has no version {number}", "nbledger decisions lists its versions")
     run = mlflow.get_run(api, uri, found.run) if found.run else None
-    why = "the version names no run" if not found.run else f"the run {found.run[:8]} is not in the store any more"
-    made = None if run is None else row(run, mlflow.experiment_name(api, uri, str(run.info.experiment_id)))
+    if run is None:
+        why = f"the run {found.run[:8]} is not in the store any more" if found.run else "the version names no run"
+        return Version(found.name, found.number, found.aliases, found.created, None, why)
+    made = row(run, mlflow.experiment_name(api, uri, str(run.info.experiment_id)))
+    why = "it is deleted, and can be brought back" if mlflow_runs.deleted(run) else ""
     return Version(found.name, found.number, found.aliases, found.created, made, why)
