@@ -105,9 +105,10 @@ def waited(face: Face, decision: Decision, minutes: float) -> Answer:
     from nbledger.keeper.approving import wait
 
     assert decision.pending is not None
-    pending = wait(face.project(), decision.pending, minutes, face.progress)
+    click.echo(text(decision), err=True)
+    pending = wait(face.project(), decision.pending, minutes)
     done = replace(decision, passed=pending.state == "approved", pending=pending)
-    return Answer(done, f"{text(decision)}\n{ended(pending)}", 0 if done.passed else 1)
+    return Answer(done, ended(pending), 0 if done.passed else 1)
 
 
 def text(found: Decision) -> str:

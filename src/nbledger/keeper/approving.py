@@ -67,7 +67,9 @@ def ask_for(project: Project, held: Held, asking: Asking) -> Pending:
     api, uri, now = held.api, held.uri, _now()
     fresh = approval.asked(asking, identity(project, api), _parties(project, api, asking.run_id), now)
     there = _read(api, uri, asking.model, asking.version)
-    if there is not None and there.state == approval.PENDING and not approval.over(there, now):
+    if there is not None and there.state == approval.PENDING and approval.over(there, now):
+        _note(held, there, approval.EXPIRED, fresh.by, reasons=(f"it expired at {there.expires}",))
+    elif there is not None and there.state == approval.PENDING:
         if approval.same(there, fresh):
             return there
         if there.alias != fresh.alias:
