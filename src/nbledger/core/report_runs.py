@@ -48,8 +48,8 @@ def choose(project: Project, base: Commit, head: Commit) -> Chosen:
     """
     repo = project.git
     assert repo is not None
-    alike = _Alike(repo)
     rows = sorted(_candidates(project, (base.commit, head.commit)), key=lambda row: row.start or "", reverse=True)
+    alike = _Alike(repo, [base.commit, head.commit, *(row.commit or "" for row in rows)])
     new = gitlog.line(repo, head.commit, _LINE, base.commit)
     sides = [
         _nearest(rows, side.commit, {commit: at for at, commit in enumerate(line)}, alike)
@@ -110,22 +110,29 @@ def _behind(row: RunRow, commit: str, line: Mapping[str, int], alike: _Alike) ->
 
 
 class _Alike:
-    """Whether a commit, or the snapshot of a run, holds the code and data of another one; each pair is looked at once."""
+    """Whether a commit, or the snapshot of a run, holds the code and data of another one. What this clone does not hold is
+    told apart for all of them in one call; each pair of trees is looked at once, and of one side not more than some dozens.
+    """
 
-    def __init__(self, repo: GitRepo) -> None:
-        self._repo, self._known, self._left = repo, dict[tuple[str, str], bool](), _TREES
+    def __init__(self, repo: GitRepo, commits: Iterable[str]) -> None:
+        self._repo, self._trees = repo, gitlog.trees(repo, list(dict.fromkeys(commits)))
+        self._known: dict[tuple[str, str], bool] = {}
+        self._left: dict[str, int] = {}
 
     def same(self, one: str, other: str) -> bool:
-        key = (one, other)
-        if key not in self._known:
-            if self._left <= 0 or not git.is_hex(one):
+        trees = self._trees.get(one, ""), self._trees.get(other, "")
+        if "" in trees or trees[0] == trees[1]:
+            return "" not in trees
+        if trees not in self._known:
+            left = self._left.get(other, _TREES)
+            if left <= 0:
                 return False
-            self._left -= 1
+            self._left[other] = left - 1
             try:
-                self._known[key] = git.has_commit(self._repo, one) and not _telling(self._repo, one, other)
+                self._known[trees] = not _telling(self._repo, one, other)
             except LedgerError:  # objects that a partial clone lacks, and cannot fetch
-                self._known[key] = False
-        return self._known[key]
+                self._known[trees] = False
+        return self._known[trees]
 
 
 def _telling(repo: GitRepo, one: str, other: str) -> bool:
