@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from conftest import commit_all
 from nbledger.core import environment, lineage, mlflow
 from nbledger.core.observe import Observation
 from nbledger.core.project import Project, find
@@ -68,8 +69,7 @@ def recorded(
 def newest(root: Path, name: str) -> str:
     client = api(root)
     experiments = [one.experiment_id for one in client.search_experiments()]
-    (found, *_) = client.search_runs(experiments, f"attributes.run_name = '{name}'")
-    return str(found.info.run_id)
+    return next(str(run.info.run_id) for run in client.search_runs(experiments) if run.info.run_name == name)
 
 
 def log_model(root: Path, run: str, data: bytes = CANARY, name: str = "clf") -> str:
@@ -119,4 +119,5 @@ def kinds(found: Decision) -> list[str]:
 
 def settings(root: Path, text: str) -> Project:
     (root / ".nbledger.toml").write_text(text)
+    commit_all(root)
     return find(root)

@@ -20,7 +20,7 @@ from fractions import Fraction
 from nbledger.core.errors import UsageError
 
 RUN, CHAMPION, BASELINE = "run", "champion", "baseline"
-LONGEST, MOST_TOKENS, DEEPEST = 2_000, 400, 40
+LONGEST, MOST_TOKENS, DEEPEST, MOST_OVER, MOST_STARS = 2_000, 400, 40, 10, 4
 _MOST_BITS = 2_500
 
 Metric = tuple[str, str]
@@ -280,7 +280,7 @@ class _Deeper:
 
 
 def _tokens(text: str) -> Iterator[_Token]:
-    place, count, end = 0, 0, len(text.rstrip())
+    place, count, several, end = 0, 0, 0, len(text.rstrip())
     while place < end:
         found = _TOKEN.match(text, place)
         if found is None:
@@ -289,6 +289,9 @@ def _tokens(text: str) -> Iterator[_Token]:
         if count > MOST_TOKENS:
             raise UsageError("the condition has too many words", f"{MOST_TOKENS} are allowed")
         kind = str(found.lastgroup)
+        several += kind == "over"
+        if several > MOST_OVER:
+            raise UsageError("the condition has too many min, max and count", f"{MOST_OVER} are allowed")
         word = found[kind]
         yield _Token("word" if kind == "name" and word in _WORDS else kind, word, found.start(kind), found.end())
         place = found.end()
@@ -322,6 +325,8 @@ def _metric(word: str) -> Metric:
         inner = pattern[:-1].strip()[1:-1]
         if not inner.strip("*"):
             raise UsageError(f"{over}(…) names no metrics", f'e.g. {over}("accuracy/region=*")')
+        if inner.count("*") > MOST_STARS:
+            raise UsageError(f"{over}(…) has too many stars", f"{MOST_STARS} are allowed")
         return whose, f"{over}\n{inner}"
     if name[:1] in ('"', "'", "`"):
         name = name[1:-1]

@@ -18,7 +18,10 @@ def shown(metric: Metric) -> str:
 def covered(name: str, known: Iterable[str]) -> list[str]:
     """Which of the ``known`` metrics a name of ``Condition.names`` means: itself, or all that its pattern fits."""
     over, several, pattern = name.partition("\n")
-    return [one for one in known if _fits(one, pattern.split("*"))] if several else [over]
+    if not several:
+        return [over]
+    parts = pattern.split("*")
+    return [one for one in known if one.startswith(parts[0]) and _fits(one, parts)]
 
 
 def over(name: str, known: Mapping[str, float]) -> float | None:
