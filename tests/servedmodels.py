@@ -79,7 +79,7 @@ def registered(root: Path, name: str, folder: Path, *, where: str | None = None,
     api.log_model_artifacts(model.model_id, str(folder))
     api.finalize_logged_model(model.model_id, "READY")
     api.set_terminated(run)
-    if not api.search_registered_models(f"name = '{name}'"):
+    if name not in [one.name for one in api.search_registered_models()]:
         api.create_registered_model(name)
     import mlflow as plain
 

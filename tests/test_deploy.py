@@ -1,8 +1,9 @@
-"""``nbledger deploy``: real models served by ``mlflow models serve``, from the check of their files to the record."""
+"""``nbledger deploy`` on this machine: real models served by ``mlflow models serve``, from the check of their files to the record."""
 
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
@@ -12,36 +13,36 @@ from typing import Any
 import pytest
 
 from ledger import client, uri
-from nbledger.core import mlflow_decisions, trust
+from nbledger.commands import deploy as face
+from nbledger.core import deploy as deploys
+from nbledger.core import mlflow_decisions, modeldigest, trust
+from nbledger.core.deploy import Deployed, Deployment
+from nbledger.core.errors import Refused, Untrusted, UsageError
 from nbledger.core.project import find
-from nbledger.keeper import calls
+from nbledger.keeper import calls, frontstate
 from requestload import Load
-from servedmodels import registered, saved
+from servedmodels import artifacts, registered, saved
 
 ASKED = '{"dataframe_split": {"columns": ["x"], "data": [[1.0], [2.0], [4.0]]}}'
 
 
-@pytest.fixture(autouse=True)
-def stopped(project: Path) -> Iterator[None]:
+@pytest.fixture
+def trusted(project: Path) -> Iterator[Path]:
+    """A trusted project; what it serves ends with the test."""
     trust.trust(find(project))
-    yield
-    for one in calls.perform(find(project), "deployments", {}):
+    yield project
+    for one in listed(project):
         calls.perform(find(project), "undeploy", {"model": one.model})
 
 
-def nbledger(root: Path, *words: str, code: int = 0) -> Any:
-    import subprocess
+def deploy(root: Path, name: str = "wine", **words: Any) -> Deployed:
+    found = calls.perform(find(root), "deploy", {"name": name, "watch": 1} | words)
+    assert isinstance(found, Deployed)
+    return found
 
-    done = subprocess.run(
-        [sys.executable, "-m", "nbledger.cli", *words],
-        cwd=root,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == code, done.stdout + done.stderr
-    return json.loads(done.stdout or done.stderr) if "--json" in words else done.stdout + done.stderr
+
+def listed(root: Path) -> list[Deployment]:
+    return list(calls.perform(find(root), "deployments", {}))
 
 
 def predictions(port: int) -> Any:
@@ -51,16 +52,16 @@ def predictions(port: int) -> Any:
         return answer.headers["X-Model-Version"], json.load(answer)["predictions"]
 
 
-def decisions(root: Path, model: str) -> list[tuple[str, str | None, str | None]]:
+def decisions(root: Path, model: str = "wine") -> list[tuple[str, str | None, str | None]]:
     found = mlflow_decisions.read(client(uri(root)), uri(root), model) or ()
     return [(one.kind, one.version, one.previous) for one in found]
 
 
-def test_versions_are_served_by_mlflow_without_a_failed_request(project: Path, tmp_path: Path) -> None:
-    registered(project, "wine", saved(tmp_path / "one", 2.0, expected=[2.0, 4.0]))
-    first = nbledger(project, "deploy", "wine@champion", "--watch", "0", "--json")
-    assert (first["ok"], first["serving"], first["previous"]) == (True, "1", None)
-    port = int(first["endpoint"].rpartition(":")[2])
+def test_versions_are_served_by_mlflow_without_a_failed_request(trusted: Path, tmp_path: Path) -> None:
+    registered(trusted, "wine", saved(tmp_path / "one", 2.0, expected=[2.0, 4.0]))
+    first = deploy(trusted, watch=0)
+    assert (first.ok, first.serving, first.previous) == (True, "1", None)
+    port = int(str(first.endpoint).rpartition(":")[2])
     assert predictions(port) == ("1", pytest.approx([2.0, 4.0, 8.0]))
     factor = {"1": 2.0, "2": 3.0}
 
@@ -68,19 +69,103 @@ def test_versions_are_served_by_mlflow_without_a_failed_request(project: Path, t
         return by in factor and told == pytest.approx([factor[by], 2 * factor[by], 4 * factor[by]])
 
     with Load(port, [ASKED], right) as load:
-        registered(project, "wine", saved(tmp_path / "two", 3.0))
-        assert "in place of version 1" in nbledger(project, "deploy", "wine", "--watch", "3")
-        registered(project, "wine", saved(tmp_path / "three", 0, "raises"))
-        said = nbledger(project, "deploy", "wine", code=1)
-        assert "it answers its own input example with 400" in said
-        assert "version 2 goes on serving" in said
+        registered(trusted, "wine", saved(tmp_path / "two", 3.0))
+        second = deploy(trusted, watch=3)
+        assert (second.ok, second.serving, second.previous, second.endpoint) == (True, "2", "1", first.endpoint)
+        registered(trusted, "wine", saved(tmp_path / "three", 0, "raises"))
+        third = deploy(trusted)
+        assert (third.ok, third.step, third.serving) == (False, "smoke", "2")
     assert load.failed == []
     assert load.answered["2"] > 0
+    assert "it answers its own input example with 400: ValueError: no such wine" in face.text(third)
+    assert "version 2 goes on serving" in face.text(third)
     assert predictions(port)[0] == "2"
-    assert decisions(project, "wine") == [("deployed", "1", None), ("deployed", "2", "1"), ("returned", "3", "2")]
-    tags = client(uri(project)).get_model_version("wine", "3").tags
+    assert decisions(trusted) == [("deployed", "1", None), ("deployed", "2", "1"), ("returned", "3", "2")]
+    tags = client(uri(trusted)).get_model_version("wine", "3").tags
     assert tags["nbledger.deployed.verdict"].startswith("returned: it answers")
-    assert "version 2  http" in nbledger(project, "deploy", "--list")
-    assert nbledger(project, "deploy", "wine/2", "--json")["step"] == "nothing"
-    nbledger(project, "deploy", "wine", "--stop")
-    assert nbledger(project, "deploy", "--list") == "no model is served here\n"
+    (one,) = listed(trusted)
+    assert (one.version, one.health, one.port, one.coming) == ("2", "ok", port, None)
+    assert one.last.startswith("version 3 was taken back")
+    assert len(list((frontstate.folder_of(find(trusted), "wine") / "models").iterdir())) == 1
+    assert deploy(trusted, "wine/2").step == "nothing"
+    with pytest.raises(UsageError, match="is served at"):
+        deploy(trusted, port=port + 1)
+    words = [sys.executable, "-m", "nbledger.cli", "deploy", "wine", "--stop"]
+    done = subprocess.run(words, cwd=trusted, capture_output=True, text=True, timeout=120, check=True)
+    assert done.stdout == f"✓ wine is not served at {first.endpoint} any more\n"
+    assert listed(trusted) == []
+    with pytest.raises(OSError, match="refused"):
+        predictions(port)
+
+
+def test_files_that_were_changed_are_never_loaded(trusted: Path, tmp_path: Path) -> None:
+    version = registered(trusted, "wine", saved(tmp_path / "one", 2.0))
+    place = artifacts(trusted, "wine", version)
+    pwned = tmp_path / "pwned"
+    (place / "model.pkl").write_bytes(b"cos\nsystem\n(S'touch %s'\ntR." % bytes(pwned))
+    with pytest.raises(Refused, match="were changed since it was promoted"):
+        deploy(trusted)
+    found = modeldigest.digest(place)
+    with pytest.raises(Refused, match=f"not as {found[:12]}"):
+        deploy(trusted, sha256=found)
+    (place / "link").symlink_to("/etc/passwd")
+    with pytest.raises(Refused):
+        deploy(trusted)
+    assert not pwned.exists()
+    assert listed(trusted) == []
+    assert not frontstate.folder_of(find(trusted), "wine").exists()
+
+
+def test_what_cannot_be_served_is_said_before_anything_is_copied(project: Path, tmp_path: Path) -> None:
+    folder = saved(tmp_path / "one", 2.0)
+    registered(project, "wine", folder)
+    registered(project, "beer", folder, digest=False)
+    with pytest.raises(Untrusted):
+        deploy(project)
+    trust.trust(find(project))
+    for name, said in (("wine@nobody", "has no nobody"), ("wine/9", "has no version 9"), ("ale", "no registered model"),
+                       ("wine/x", "no number"), ("", "no registered model")):  # fmt: skip
+        with pytest.raises(UsageError, match=said):
+            deploy(project, name)
+    with pytest.raises(Refused, match="has no recorded digest"):
+        deploy(project, "beer")
+    assert deploy(project, "beer", sha256=modeldigest.digest(folder), dry=True).ok
+    dry = deploy(project, dry=True, port=5001)
+    text = face.text(dry)
+    assert "mlflow models serve --model-uri model --host 127.0.0.1 --port PORT" in text
+    assert f"go on only if their digest is {modeldigest.digest(folder)}" in text
+    assert "http://127.0.0.1:5001" in text
+    assert not (project / ".nbledger" / "serving").exists()
+    assert decisions(project) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("wine", ("wine", "champion", None)),
+        ("wine@candidate", ("wine", "candidate", None)),
+        ("a@b@previous", ("a@b", "previous", None)),
+        ("wine/12", ("wine", None, "12")),
+        ("models:/wine@champion", ("wine", "champion", None)),
+        (" $(touch x);a b ", ("$(touch x);a b", "champion", None)),
+    ],
+)
+def test_names(name: str, meant: tuple[str, str | None, str | None]) -> None:
+    assert deploys.parse(name) == meant
+
+
+def test_hostile_names_stay_text(trusted: Path, tmp_path: Path) -> None:
+    name = "$(touch x);`id` 'q' \x1b[31m ü"
+    registered(trusted, name, saved(tmp_path / "one", 2.0, kind="good"))
+    before = sorted(trusted.iterdir())
+    done = deploy(trusted, name, watch=0)
+    assert done.ok, done
+    assert predictions(listed(trusted)[0].port)[0] == "1"
+    for text in (
+        face.text(done),
+        face.list_text(listed(trusted)),
+        face.text(deploy(trusted, f"{name}@champion", dry=True)),
+    ):
+        assert "\x1b" not in text
+    assert sorted(trusted.iterdir()) == before
+    assert not (trusted / "x").exists()

@@ -9,6 +9,7 @@ import click
 from nbledger.commands.answer import Answer, Face
 from nbledger.commands.shared import ask, at_remote, json_option
 from nbledger.commands.text import clip
+from nbledger.commands.trust import settle, trust_option
 from nbledger.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -57,10 +58,20 @@ _ENVIRONMENTS = ("local", "virtualenv", "uv", "conda")
 @click.option("--dry-run", is_flag=True, help="Only say what would be done.")
 @click.option("--list", "listed", is_flag=True, help="What is served on this machine.")
 @click.option("--stop", is_flag=True, help="End the serving of NAME on this machine.")
+@trust_option
 @json_option
 @click.pass_obj
 def deploy(
-    face: Face, /, name: str | None, to: str, dry_run: bool, listed: bool, stop: bool, as_json: bool, **options: Any
+    face: Face,
+    /,
+    name: str | None,
+    to: str,
+    dry_run: bool,
+    listed: bool,
+    stop: bool,
+    trusting: bool,
+    as_json: bool,
+    **options: Any,
 ) -> Answer:
     """Serve a version of a registered model: NAME@champion, NAME/3, or NAME, which means its champion.
 
@@ -75,6 +86,8 @@ def deploy(
     if stop:
         was = ask(face, "undeploy", {"model": name})
         return Answer(was, f"✓ {clip(was.model, 80)} is not served at {was.endpoint} any more")
+    if to == "local" and not dry_run:
+        settle(face.project(), "serving a model", trusting=trusting)
     given = {key: value for key, value in options.items() if value is not None and value is not False}
     done = at_remote(face, "deploy", {"name": name, "to": to, "dry": dry_run} | given)
     return Answer(done, text(done), 0 if done.ok else 1)

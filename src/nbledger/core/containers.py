@@ -30,6 +30,14 @@ def image_name(text: str) -> str:
     return text
 
 
+def copied(dockerfile: Path) -> str:
+    """The folder of the build context that a Dockerfile of MLflow's takes the model from."""
+    found = re.findall(r"^COPY (\S+) /opt/ml/model$", dockerfile.read_text(), re.MULTILINE)
+    if len(found) != 1:
+        raise ToolFailed("MLflow wrote a Dockerfile that takes no model from its context")
+    return str(found[0])
+
+
 def pinned(dockerfile: Path, base: str | None) -> str:
     """Give a Dockerfile of MLflow's a health check, and with ``base`` another image to start from; the one that it starts from."""
     lines = dockerfile.read_text().splitlines()

@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nbledger.core import files
+from nbledger.core import files, smoke
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -72,9 +72,12 @@ def log_model(spec: dict[str, Any]) -> str:
         # A SQL store refuses to be told twice that the run made this model. This process logs no other.
         mlflow.MlflowClient.log_outputs = lambda *words, **options: None
     mlflow.set_experiment(experiment_id=experiment)  # else the default one
-    signature = None
+    signature = metadata = None
     if example is not None and hasattr(model, "predict"):
-        signature = infer_signature(example, model.predict(example))
+        predicted = model.predict(example)
+        signature = infer_signature(example, predicted)
+        if flavor[0] == "sklearn":  # of which a server answers what ``predict`` gives
+            metadata = smoke.remembered(predicted)
     extra = {"serialization_format": "cloudpickle"} if flavor[0] == "sklearn" else {}
     info = Model.log(
         artifact_path=None,
@@ -85,6 +88,7 @@ def log_model(spec: dict[str, Any]) -> str:
         tags={MODEL_TAG: spec["key"]},
         signature=signature,
         input_example=example,
+        metadata=metadata,
         pip_requirements=spec["requirements"] or module.get_default_pip_requirements(),
         **{flavor[1]: model},
         **extra,

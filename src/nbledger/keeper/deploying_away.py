@@ -58,7 +58,7 @@ def docker(project: Project, api: Any, chosen: Chosen, args: Args, progress: Pro
     with _checked(project, api, chosen, digest, progress) as model:
         place = output or model.parent / "context"
         _dockerfile(model, place, env)
-        if modeldigest.digest(place / "model_dir") != digest:
+        if modeldigest.digest(place / containers.copied(place / "Dockerfile")) != digest:
             raise Refused("what MLflow copied into the build context is not what was checked")
         started = containers.pinned(place / "Dockerfile", str(base) if base else None)
         notes = (
