@@ -57,7 +57,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "options": {"deploy": "docker"},
         "files": {"uv.lock": "", "pyproject.toml": "[project]\nname='x'\n"},
     },
-    "own machine": {"remote": "folder", "options": {"deploy": "local", "runner": "lab-1"}},
+    "own machine": {"remote": "folder", "options": {"deploy": "local", "runner": "lab-1", "port": "8080"}},
     "ssh": {"remote": "ssh", "options": {}, "files": {"requirements.txt": "pandas\n", ".python-version": "3.12.4\n"}},
     "notebook": {
         "remote": "gcp",
@@ -220,6 +220,7 @@ def test_hostile_names_are_values(written: dict[tuple[str, str], Path], tmp_path
         ({"install": "nbledger; rm -rf /"}, "nothing that pip installs"),
         ({"condition": "accuracy >"}, "accuracy"),
         ({"deploy": "moon"}, "nothing is deployed"),
+        ({"port": "80"}, "for --deploy local"),
         ({"deploy": "local"}, "thrown away"),
         ({"deploy": "local", "runner": "ubuntu-24.04"}, "thrown away"),
         ({"source": "evaluat"}, "no stage"),
@@ -323,12 +324,14 @@ def test_the_same_again_changes_nothing_and_what_was_edited_stays(
         return ciworkflow.write(find(root), "github", **words)
 
     assert not write(check=True).current and not path.exists()
-    first = write(asked={"data": "live.csv"})
+    first = write(asked={"data": "live.csv", "deploy": "local", "runner": "lab", "port": "80"})
     assert [step.deed for step in first.steps] == ["written"]
     before = path.read_text()
     assert [step.deed for step in write().steps] == ["same"]
     assert path.read_text() == before and "drift" in first.jobs  # what was asked for is remembered
     assert write(check=True).current
+    assert "--to kserve\n" in write(asked={"deploy": "kserve"}).text  # the port was for another target
+    before = path.read_text()
 
     monkeypatch.setattr(ciworkflow, "__version__", "9.9.9")  # a newer one
     outdated = write(check=True)

@@ -9,6 +9,7 @@ import click
 
 from nbledger.commands.answer import Answer, Face
 from nbledger.commands.shared import json_option
+from nbledger.commands.text import clip
 from nbledger.core.records import plain
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 @click.option("--first", metavar="CONDITION", help="The condition while there is no champion.")
 @click.option("--tags", metavar="PATTERN", help="The tags that release (v*).")
 @click.option("--deploy", metavar="TARGET", help="Deploy the champion: local, docker, kserve or sagemaker.")
+@click.option("--port", metavar="N", help="With --deploy local: where clients ask (a free one).")
 @click.option("--data", metavar="PATH", help="Live data, looked at for drift.")
 @click.option("--cron", metavar="WHEN", help='When drift is looked for ("17 5 * * *", UTC).')
 @click.option("--runner", metavar="LABEL", help="The machine that runs the jobs (ubuntu-24.04).")
@@ -58,8 +60,8 @@ def told(found: Outcome) -> str:
         if table:
             width = max(map(len, table))
             lines += [f"{title} that {_FORGES[found.forge]} needs:"]
-            lines += [f"  {name:{width}}  {text}" for name, text in table.items()]
-    return "\n".join([*lines, *(f"({note})" for note in found.notes)])
+            lines += [f"  {name:{width}}  {clip(text, 200)}" for name, text in table.items()]
+    return "\n".join([*lines, *(f"({clip(note, 300)})" for note in found.notes)])
 
 
 _FORGES = {"github": "GitHub", "gitlab": "GitLab"}
@@ -76,5 +78,6 @@ def _checked(face: Face, found: Outcome) -> str:
         elif step.deed == "replaced":
             before = (root / step.file).read_text(encoding="utf-8", errors="replace").splitlines()
             changed = list(difflib.unified_diff(before, found.text.splitlines(), "there", "wanted", lineterm="", n=0))
-            lines += [f"{step.file} is not what nbledger ci {found.forge} would write:", *changed[2:42]]
+            lines += [f"{step.file} is not what nbledger ci {found.forge} would write:"]
+            lines += [clip(line, 200) for line in changed[2:42]]
     return "\n".join(lines)

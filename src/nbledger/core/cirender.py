@@ -97,6 +97,8 @@ def _flags(project: Project, facts: Facts, wanted: Wanted, forge: str) -> set[st
         "remote": facts.remote.kind and (facts.remote.kind != "folder" or wanted.runner),
         "deploy": wanted.deploy,
         "kubectl": wanted.deploy == "kserve",
+        "local": wanted.deploy == "local",
+        "sagemaker": wanted.deploy == "sagemaker",
         "drift": wanted.model and wanted.data,
         "tracked-data": wanted.data and _tracked(project, wanted.data),
         "dispatch": wanted.model and (wanted.data or wanted.deploy),
@@ -158,9 +160,15 @@ def _values(
         "INSTALL": _lines(_install(facts, wanted, github=github), 4 if github else 0),
         "LOGIN": _login(secrets) if github else "",
         "PROMOTE": " ".join(promote),
-        "DEPLOY": f'nbledger deploy "$MODEL@champion" --to {wanted.deploy}',
+        "DEPLOY": _deploy(wanted),
         "CONDITIONS": _conditions({name: text for name, text in conditions.items() if text}, github=github),
     }
+
+
+def _deploy(wanted: Wanted) -> str:
+    more = {"sagemaker": ' --role "$SAGEMAKER_ROLE" --bucket "$SAGEMAKER_BUCKET"'}.get(wanted.deploy, "")
+    more += f" --port {wanted.port}" if wanted.port else ""
+    return f'nbledger deploy "$MODEL@champion" --to {wanted.deploy}{more}'
 
 
 def _install(facts: Facts, wanted: Wanted, *, github: bool) -> list[str]:
@@ -244,6 +252,8 @@ def _variables(facts: Facts, flags: set[str], forge: str) -> dict[str, str]:
         found["MLFLOW_TRACKING_URI"] = "the tracking server: the project's settings name none"
     for login, names in (_VARIABLES | (_ON_GITLAB if forge == "gitlab" else {})).items():
         found |= names if login in flags else {}
+    if "sagemaker" in flags:
+        found |= {"SAGEMAKER_ROLE": "the role that the endpoint runs as", "SAGEMAKER_BUCKET": "for the model's files"}
     if "aws" in flags and not facts.remote.region:
         found["AWS_DEFAULT_REGION" if forge == "gitlab" else "AWS_REGION"] = "its region"
     return found
@@ -257,7 +267,7 @@ def _notes(facts: Facts, wanted: Wanted, flags: set[str], forge: str) -> tuple[s
         notes.append(
             f"the data remote {facts.remote.url} is a folder: only a machine that has it (--runner) can run this"
         )
-    elif not facts.remote.login and facts.remote.kind not in ("http", "https"):
+    elif not facts.remote.login and facts.remote.kind not in ("folder", "http", "https"):
         notes.append(f"how a job logs in at {facts.remote.kind}:// is not known: add a step for it")
     if facts.packages.way == "none":
         notes.append(

@@ -47,6 +47,7 @@ class Wanted:
     first: str = ""
     tags: str = "v*"
     deploy: str = ""
+    port: str = ""
     data: str = ""
     cron: str = "17 5 * * *"
     runner: str = ""
@@ -105,7 +106,10 @@ def write(
         raise Refused("there is no Git repository here", "nbledger init makes one")
     path = project.root / FILES[forge]
     there = _there(path)
-    wanted = replace(_remembered(there), **dict(asked or {}))
+    before, asked = _remembered(there), dict(asked or {})
+    if asked.get("deploy", before.deploy) != before.deploy:
+        before = replace(before, port="")
+    wanted = replace(before, **asked)
     facts = cifacts.read(project)
     wanted = checked(facts, wanted, forge)
     plan = cirender.plan(project, facts, wanted, forge)
@@ -147,6 +151,8 @@ def checked(facts: Facts, wanted: Wanted, forge: str) -> Wanted:
         raise UsageError(f"--install {wanted.install!r} is nothing that pip installs", "such as nbledger==1.2")
     if wanted.deploy and wanted.deploy not in TARGETS:
         raise UsageError(f"nothing is deployed to {wanted.deploy!r}", f"there are: {', '.join(TARGETS)}")
+    if wanted.port and not (wanted.deploy == "local" and wanted.port.isdecimal() and 0 < int(wanted.port) < 65536):
+        raise UsageError(f"--port {wanted.port!r} is for --deploy local: a number below 65536")
     for text in filter(None, (wanted.condition, wanted.first)):
         gate_language.parse(text)
     if not wanted.model:
