@@ -15,6 +15,7 @@ _VIEWS = {
     "nbledger.core.deploy.Deployed": ("serving", "deployed"),
     "nbledger.core.deploy.Deployment": ("serving", "listed"),
     "nbledger.core.driftrecord.Drift": ("drifting", "html"),
+    "nbledger.commands.report.Reported": ("reporting", "html"),
 }
 """Of a list: the view of its members takes all of them."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html.parser
+import json
 import re
 from dataclasses import replace
 
@@ -33,9 +34,10 @@ from nbledger.core.report import (
     Told,
 )
 from nbledger.core.report_figures import figures, headline
-from nbledger.core.report_html import page
+from nbledger.core.report_html import fragment, page
 from nbledger.core.report_markdown import LIMITS, length, markdown
 from nbledger.core.report_pins import packages
+from nbledger.keeper.calls import decode, encode
 
 HOSTILE = (
     "</details><script>alert(1)</script>",
@@ -166,6 +168,26 @@ def test_a_page_is_well_formed_and_nothing_in_it_is_anybodys_markup(begin: int) 
     assert found.attributes.isdisjoint({"src", "srcset", "style"})
     assert "default-src 'none'" in written
     written.encode("utf-8")
+
+
+def test_within_a_notebook_it_keeps_to_itself() -> None:
+    within = fragment(of(*HOSTILE[:6]))
+    found = Tags()
+    found.feed(within)
+    found.close()
+    assert found.open == []
+    assert found.seen <= DRAWN - {"html", "head", "meta", "body", "main", "h1", "h2", "h3"}
+    style = within.partition("</style>")[0]
+    rules = re.findall(r"([^{}]+)\{", style.removeprefix("<style>"))
+    assert rules
+    assert all(name.strip().startswith(".nbledger-report") for rule in rules for name in rule.split(","))
+
+
+def test_what_the_keeper_sends_is_what_it_made() -> None:
+    found = of("a", "<b>", "ü")
+    sent = json.loads(json.dumps(encode(found)))
+    assert markdown(decode("report", sent), 2_000_000) == markdown(found, 2_000_000)
+    assert page(decode("report", sent)) == page(found)
 
 
 def test_it_fits_into_a_comment_and_says_what_was_left_out() -> None:

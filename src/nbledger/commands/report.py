@@ -25,11 +25,12 @@ _DONE = {
 
 @dataclass(frozen=True)
 class Reported:
-    """The report, the files that were written, and what was done to the comment (None: nothing was posted)."""
+    """The report, the files that were written, what was done to the comment (None: nothing was posted), and on what."""
 
     report: Report
     written: tuple[str, ...] = ()
     posted: Posted | None = None
+    where: str = ""
 
 
 @dataclass(frozen=True)
@@ -86,17 +87,21 @@ def report(
     words = {"base": base or "", "head": head or "", "fetch": fetch}
     found: Report = at_remote(face, "report", words) if fetch else ask(face, "report", words)
     written = _written(found, markdown, html)
-    posted = None
-    if post:
-        posted = _posted(project, found, wanted, place)
-    lines = [f"written to {clip(path, 200)}" for path in written]
-    if posted is not None:
-        where = place.said if place is not None else "the pull request"
-        lines.append(_DONE.get(posted.action, "the comment on {} is updated").format(clip(where, 200)))
-        lines += [f"  {clip(posted.url, 300)}"] if posted.url else []
-        lines += [f"  ({posted.removed} more of it taken away)"] if posted.removed else []
-    text = "\n".join(lines) or report_markdown.markdown(found, report_markdown.LIMITS[forge.GITLAB]).rstrip()
-    return Answer(Reported(found, tuple(written), posted), text)
+    posted = _posted(project, found, wanted, place) if post else None
+    where = "" if posted is None else place.said if place is not None else "the pull request"
+    made = Reported(found, tuple(written), posted, where)
+    text = "\n".join(done(made)) or report_markdown.markdown(found, report_markdown.LIMITS[forge.GITLAB]).rstrip()
+    return Answer(made, text)
+
+
+def done(made: Reported) -> list[str]:
+    """What was done besides looking, a line each."""
+    lines = [f"written to {clip(path, 200)}" for path in made.written]
+    if made.posted is not None:
+        lines.append(_DONE.get(made.posted.action, "the comment on {} is updated").format(clip(made.where, 200)))
+        lines += [f"  {clip(made.posted.url, 300)}"] if made.posted.url else []
+        lines += [f"  ({made.posted.removed} more of it taken away)"] if made.posted.removed else []
+    return lines
 
 
 def _written(found: Report, markdown: str | None, html: str | None) -> list[str]:

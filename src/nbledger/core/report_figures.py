@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from nbledger.core import direction
 from nbledger.core.differences import Series
-from nbledger.core.report import Pair, Report
+from nbledger.core.report import GateView, Pair, Report
 
 BETTER, WORSE, SAME, OTHER, NEW, GONE = "better", "worse", "same", "other", "new", "gone"
 MARKS = {BETTER: "▲", WORSE: "▼", SAME: "=", OTHER: "●", NEW: "+", GONE: "−"}
@@ -78,6 +78,12 @@ def bounds(series: Sequence[Series | None]) -> tuple[float, float]:
     """The lowest and the highest value of all of them."""
     known = [one for one in series if one is not None]
     return min(one.low for one in known), max(one.high for one in known)
+
+
+def reasons(gate: GateView) -> list[str]:
+    """Why not, besides the clauses of the condition that do not hold."""
+    clauses = tuple(f"{row.name}: " for row in gate.clauses)
+    return [reason for reason in gate.reasons if not (clauses and reason.startswith(clauses))]
 
 
 def verdict(found: Report) -> str:

@@ -13,7 +13,7 @@ from nbledger.core.differences import DataChange
 from nbledger.core.report import CellChange, Commit, GateView, Report
 from nbledger.core.report_charts import escape
 from nbledger.core.report_markdown import code_words, link
-from nbledger.core.report_style import STYLE
+from nbledger.core.report_style import GUEST, PAGE, WITHIN
 
 _MOST, _LINES = 1_000, 400
 _STATES = {"added": "added", "removed": "removed", "unknown": "contents not known"}
@@ -23,6 +23,23 @@ _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-
 def page(found: Report) -> str:
     """The whole report; parts with nothing to say are left out."""
     title = escape(f"{found.head.name} against {found.base.name}")
+    return (
+        f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="referrer" content="no-referrer">\n'
+        f'<style>{PAGE}</style></head>\n<body><main class="{WITHIN}">\n{_body(found)}\n</main></body></html>\n'
+    )
+
+
+def fragment(found: Report) -> str:
+    """The same to stand in a notebook, in its theme; its headings are none of the notebook's."""
+    body = _body(found)
+    for tag in ("h1", "h2", "h3"):
+        body = body.replace(f"<{tag}>", f'<div class="{tag}">').replace(f"</{tag}>", "</div>")
+    return f'<style>{GUEST}</style><div class="{WITHIN}">\n{body}\n</div>'
+
+
+def _body(found: Report) -> str:
     parts = [
         *_head(found),
         *_part("Gate", map(_gate, found.gates)),
@@ -37,12 +54,7 @@ def page(found: Report) -> str:
         *_part("Runs", _runs(found)),
         *_part("Notes", _notes(found)),
     ]
-    return (
-        f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>\n'
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="referrer" content="no-referrer">\n'
-        f"<style>{STYLE}</style></head>\n<body><main>\n{chr(10).join(parts)}\n</main></body></html>\n"
-    )
+    return "\n".join(parts)
 
 
 def _name(value: object, most: int = 200) -> str:
@@ -95,7 +107,7 @@ def _verdict(gate: GateView) -> str:
 
 def _gate(gate: GateView) -> str:
     rows = [f"<li>{escape(r.note)} {_name(r.name)}: {_against(r.values)}</li>" for r in gate.clauses]
-    rows += [f"<li class='worse'>{escape(reason)}</li>" for reason in gate.reasons]
+    rows += [f"<li class='worse'>{escape(reason)}</li>" for reason in figures.reasons(gate)]
     return f"<p>{_verdict(gate)}: <code>{escape(gate.condition)}</code></p><ul>{''.join(rows)}</ul>"
 
 

@@ -97,7 +97,7 @@ def _gates(found: Report) -> Part:
     for gate in found.gates:
         lines = [f"- {_verdict(gate)}: {text(gate.condition, _TEXT)}"]
         lines += [f"  - {row.note} {text(row.name)}: {_against(row.values)}" for row in gate.clauses]
-        lines += [f"  - {text(reason, _TEXT)}" for reason in gate.reasons]
+        lines += [f"  - {text(reason, _TEXT)}" for reason in figures.reasons(gate)]
         rows.append("\n".join(lines))
     return Part("Gate", rows, what="gates")
 
