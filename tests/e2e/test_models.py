@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -32,16 +33,18 @@ from e2e.browser import (
 )
 from e2e.conftest import Home
 from e2e.test_detail import execute
+from nbledger.core import trust
+from nbledger.core.project import find
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
-sync_api.expect.set_options(timeout=30_000)
+sync_api.expect.set_options(timeout=90_000)
 
 MODEL = "wine"
 TRAIN = """%%mlrun {name} -p depth={depth} -m accuracy -m latency_ms --model model
 import csv
 from sklearn.dummy import DummyClassifier
-rows = list(csv.reader(open("wine.csv")))
-model = DummyClassifier().fit([[1]] * len(rows), [1] * len(rows))
+rows = list(csv.DictReader(open("wine.csv")))
+model = DummyClassifier().fit([[float(row["acid"])] for row in rows], [row["kind"] for row in rows])
 accuracy, latency_ms = {accuracy}, 12.0"""
 SETTINGS = """
 [gates.release]
@@ -63,7 +66,9 @@ def team(lab: Lab, python: Path) -> Iterator[Team]:
         for name, value in lab.env.items():
             patch.setenv(name, value)
         run(*nbledger, "init", cwd=lab.root, env=lab.env)
-        (lab.root / "wine.csv").write_text("".join(f"{n},{n % 3}\n" for n in range(200)))
+        for name, shift in (("wine.csv", 0.0), ("live.csv", 40.0)):
+            rows = "".join(f"{n % 50 + shift},{n % 3}\n" for n in range(200))
+            (lab.root / name).write_text(f"acid,kind\n{rows}")
         with (lab.root / ".nbledger.toml").open("a") as settings:
             settings.write(SETTINGS)
         cells = ["%load_ext nbledger"]
@@ -71,7 +76,7 @@ def team(lab: Lab, python: Path) -> Iterator[Team]:
         kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
         notebook = nbformat.v4.new_notebook(cells=list(map(nbformat.v4.new_code_cell, cells)), metadata=kernel)
         nbformat.write(notebook, lab.root / "train.ipynb")
-        run(*nbledger, "track", "wine.csv", cwd=lab.root, env=lab.env)
+        run(*nbledger, "track", "wine.csv", "live.csv", cwd=lab.root, env=lab.env)
         git(lab.root, "add", "--all")
         git(lab.root, "commit", "--quiet", "--message", "Train")
         out = ("--output-dir", lab.root.parent / "executed")
@@ -105,7 +110,7 @@ def aliases(lab: Lab) -> dict[str, str]:
 
 def until(page: Any, lab: Lab, wanted: dict[str, str]) -> None:
     """Wait until plain MLflow says that these aliases point there."""
-    for _ in range(300):
+    for _ in range(900):
         if {**aliases(lab), **wanted} == aliases(lab):
             return
         page.wait_for_timeout(100)
@@ -193,6 +198,53 @@ def test_where_a_version_comes_from_and_what_was_decided(lab: Lab, team: Team, p
     picture(page, "decisions")
 
 
+def test_a_version_is_served_watched_and_stopped(lab: Lab, team: Team, page: Any) -> None:
+    open_lab(lab, page)
+    open_sidebar(page)
+    shown, side = models(page), section(page, "models")
+    shown.get_by_role("button", name="Deploy…").click()
+    sync_api.expect(dialog(page)).to_contain_text("input example")
+    picture(page, "deploy")
+    clean(page, ".jp-Dialog")
+    accept(page, "Deploy")
+    accept(page, "Trust and deploy")
+    sync_api.expect(shown.get_by_role("list", name="Where it is served")).to_contain_text("answers", timeout=400_000)
+    sync_api.expect(side.get_by_role("button", name=MODEL)).to_contain_text("served at")
+    (address,) = re.findall(r"http://127[^\s]+:\d+", shown.get_by_role("list", name="Where it is served").inner_text())
+    asked = json.dumps({"inputs": [[1.0]]}).encode()
+    request = urllib.request.Request(f"{address}/invocations", asked, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=120) as answer:
+        assert len(json.loads(answer.read())["predictions"]) == 1
+    assert decided(lab)[-1] == "deployed"
+    clean(page, ".nbl-models")
+    picture(page, "served")
+    shown.get_by_role("button", name="Stop…").click()
+    accept(page, "Stop")
+    sync_api.expect(shown.get_by_role("list", name="Where it is served")).to_have_count(0)
+    with pytest.raises(OSError, match="refused"):
+        urllib.request.urlopen(f"{address}/ping", timeout=20)
+
+
+def test_live_data_are_held_against_those_of_the_champion(lab: Lab, team: Team, page: Any) -> None:
+    trust.trust(find(lab.root))
+    open_lab(lab, page)
+    shown = models(page)
+    shown.get_by_role("button", name="Drift…").click()
+    asked, button = dialog(page), dialog(page).get_by_role("button", name="Look", exact=True)
+    file = asked.get_by_label(re.compile("^Live data"))
+    file.fill("nowhere.csv")
+    sync_api.expect(asked).to_contain_text("there is no nowhere.csv")
+    sync_api.expect(button).to_be_disabled()
+    file.fill("live.csv")
+    sync_api.expect(asked).to_contain_text("wine.csv")
+    picture(page, "drift")
+    clean(page, ".jp-Dialog")
+    accept(page, "Look")
+    sync_api.expect(shown).to_contain_text("drift: drift", timeout=400_000)
+    clean(page, ".nbl-models")
+    picture(page, "drifted")
+
+
 def test_an_alias_goes_back(lab: Lab, team: Team, page: Any) -> None:
     open_lab(lab, page)
     models(page).get_by_role("button", name="Roll back…").click()
@@ -250,7 +302,6 @@ def test_two_hundred_versions_and_nothing_at_all(lab: Lab, team: Team, page: Any
     sync_api.expect(side.get_by_role("button", name="many")).to_contain_text("champion → 3")
     shown = models(page)
     sync_api.expect(shown).to_contain_text("<img src=x onerror=window.harm=1>")
-    shown.get_by_role("button", name="many").first.click()
     rows = shown.get_by_role("table", name="Versions of many").get_by_role("row")
     sync_api.expect(rows).to_have_count(21)
     sync_api.expect(shown).to_contain_text("the newest 50 versions and those in use are shown of many")

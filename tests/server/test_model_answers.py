@@ -36,6 +36,7 @@ def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, Tea
         make_repository(root / "wine")
         (root / "wine" / ".nbledger.toml").write_text(SETTINGS)
         (root / "wine" / "live.csv").write_text("a,b\n1,2\n")
+        (root / "wine" / "analysis.ipynb").write_text("{}")
         commit_all(root / "wine")
         yield running, Team(root / "wine")
 
@@ -92,7 +93,7 @@ def test_a_model_is_judged_promoted_approved_and_rolled_back_over_http(team: tup
     (waits,) = ask(server, "GET", "models/production")["waiting"]
     assert (waits["mine"], waits["holder"]) == (True, "1")
     said = preview(server, "approve", model="wine", version=asked.version)
-    assert said["overwrites"] == ["the alias champion points at version 2, no longer at version 1"]
+    assert said["lines"][-1] == "the alias champion points at version 2, no longer at version 1"
     assert preview(server, "refuse", model="wine", version=asked.version)["refused"] is None
     done = ask(server, "POST", "models/approve", model="wine", version=asked.version, text="good")
     assert (done["outcome"], done["moved"]) == ("approved", True)

@@ -614,6 +614,7 @@ export interface IApproved {
   readonly outcome: string;
   readonly moved: boolean;
   readonly by: string;
+  /** What it was about; null if nothing waited. */
   readonly pending: {
     readonly model: string;
     readonly version: string;

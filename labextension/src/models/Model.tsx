@@ -159,7 +159,7 @@ function Story(props: {
   const [part, setPart] = useState<Part>('origin');
   const version = model.versions.find(other => other.version === chosen);
   const names: Readonly<Record<Part, string>> = {
-    origin: version ? trans.__('Version %1', version.version) : trans.__('Version'),
+    origin: trans.__('Version %1', chosen ?? ''),
     graph: trans.__('Lineage'),
     decisions: trans.__('Decisions')
   };
@@ -169,6 +169,9 @@ function Story(props: {
       void commands.execute('docmanager:open', { path: where });
     }
   };
+  if (!version) {
+    return null;
+  }
   return (
     <div className="nbl-models-story">
       <div className="nbl-models-parts" role="group" aria-label={trans.__('Show')}>
@@ -186,10 +189,10 @@ function Story(props: {
           </button>
         ))}
       </div>
-      {part === 'origin' && version ? (
+      {part === 'origin' ? (
         <Lineage version={version} commands={commands} openNotebook={openNotebook} trans={trans} />
       ) : null}
-      {part === 'graph' && version ? (
+      {part === 'graph' ? (
         <Origins
           name={`${model.name}/${version.version}`}
           api={ledger.api}

@@ -122,7 +122,7 @@ export class ModelActions {
       ledger.api.approve(one.model, one.version, text.trim())
     );
     if (done) {
-      this.answered(done);
+      this.answered(done, one);
     }
   }
 
@@ -144,14 +144,15 @@ export class ModelActions {
       ledger.api.approve(one.model, one.version, text.trim(), true)
     );
     if (done) {
-      this.answered(done);
+      this.answered(done, one);
     }
   }
 
   /** What came of an approval or a refusal, and why. */
-  private answered(done: IApproved): void {
+  private answered(done: IApproved, one: IWaiting): void {
     const { trans } = this.ledger;
-    const { model, version, alias, approved, needed } = done.pending;
+    const { model, version, alias, needed } = one;
+    const approved = done.pending?.approved ?? [];
     const what = trans.__('%1 version %2', cut(model, 40), version);
     const words: Readonly<Record<string, string>> = {
       approved: trans.__('%1 is @%2.', what, cut(alias, 20)),

@@ -94,7 +94,7 @@ export function plainWords(value: IPromotion): Query {
   const alias = value.alias.trim();
   return {
     run: value.run.trim(),
-    logged: value.logged,
+    ...(value.logged ? { logged: value.logged } : {}),
     model: value.model.trim(),
     ...(alias ? { alias } : {})
   };

@@ -22,6 +22,13 @@ interface IReproduced {
   readonly verdict: string | null;
 }
 
+/** What of `nbledger deploy --json` and `nbledger drift --json` is told. */
+interface IOfModel {
+  readonly ok: boolean;
+  readonly drifted: boolean;
+  readonly run_id: string | null;
+}
+
 const TONE: Readonly<Record<string, Notification.TypeOptions>> = {
   different: 'warning',
   'not-restorable': 'warning'
@@ -226,12 +233,35 @@ export class Deeds {
       const commit = job.kind === 'track' ? commitOf(job.result) : null;
       if (job.kind === 'reproduce') {
         this.reproduced(title, job.result as Partial<IReproduced> | null);
+      } else if (job.kind === 'deploy' || job.kind === 'drift') {
+        this.ofModel(said, job.result as Partial<IOfModel> | null);
       } else if (commit) {
         this.offerUndo(said, commit);
       } else {
         Notification.success(said, { autoClose: SOON });
       }
     }
+  }
+
+  /** Whether it serves or what has drifted; what is no good news stays until it is read. */
+  private ofModel(said: string, result: Partial<IOfModel> | null): void {
+    const { trans } = this;
+    const { run_id: run = null, ok = true, drifted = false } = result ?? {};
+    const actions = run
+      ? [
+          {
+            label: trans.__('Report'),
+            callback: () => {
+              this.run(Commands.openRun, { run, tab: 'artifacts' });
+            }
+          }
+        ]
+      : [];
+    const bad = !ok || drifted;
+    Notification.emit(said, bad ? 'warning' : 'success', {
+      autoClose: bad ? false : 2 * SOON,
+      actions
+    });
   }
 
   /** The verdict, and the way to the new run. */

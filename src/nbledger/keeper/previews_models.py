@@ -28,13 +28,9 @@ def approve(project: Project, args: Args) -> Preview:
     lines = [f"your approval is recorded as {count} of {found.needed}"]
     if count < found.needed:
         return Preview(title, (*lines, f"it waits for {counted(found.needed - count, 'more person', 'more people')}"))
-    lines.append(
-        "nothing moves if the run was edited, or the alias was moved, since approval was asked for"
-    )
-    moves = f"the alias {found.alias} points at version {found.version}"
-    if found.previous is None:
-        return Preview(title, (*lines, moves))
-    return Preview(title, tuple(lines), (f"{moves}, no longer at version {found.previous}",))
+    lines.append("nothing moves if the run was edited, or the alias was moved, since approval was asked for")
+    before = f", no longer at version {found.previous}" if found.previous else ""
+    return Preview(title, (*lines, f"the alias {found.alias} points at version {found.version}{before}"))
 
 
 def refuse(project: Project, args: Args) -> Preview:
@@ -79,7 +75,9 @@ def rollback(project: Project, args: Args) -> Preview:
     went = mlflow_decisions.line(found.decisions, alias)[:-1]
     api = mlflow.client(project)
     target, notes = rollbacks.target_of(project, api, model, alias, now, str(args.get("version") or ""), went)
-    return Preview(title, (*notes, "it is recorded"), (f"{alias} points at version {target}, no longer at version {now}",))
+    return Preview(
+        title, (*notes, "it is recorded"), (f"{alias} points at version {target}, no longer at version {now}",)
+    )
 
 
 def deploy(project: Project, args: Args) -> Preview:

@@ -62,7 +62,7 @@ def rollback(project: Project, args: Args, progress: Progress | None) -> RolledB
             raise Refused(f"{alias} of {model} points at no version", "nbledger promote points it at one")
         entries = mlflow_decisions.read(api, uri, model) or ()
         went = mlflow_decisions.line(entries, alias)[:-1]
-        target, notes = _target(project, api, model, alias, now, str(args.get("to") or ""), went)
+        target, notes = target_of(project, api, model, alias, now, str(args.get("to") or ""), went)
         found = mlflow_registry.version(api, uri, model, target)
         written = moving.moved(
             project,
@@ -93,7 +93,7 @@ def rollback(project: Project, args: Args, progress: Progress | None) -> RolledB
     )
 
 
-def _target(
+def target_of(
     project: Project, api: Any, model: str, alias: str, now: str, wanted: str, went: list[str]
 ) -> tuple[str, tuple[str, ...]]:
     """The version to go back to, and what was passed over on the way there."""

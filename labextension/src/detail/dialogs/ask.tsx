@@ -18,7 +18,7 @@ export async function ask<T>(options: IAsk<T>): Promise<T | null> {
   const { trans, valid = () => true } = options;
   const ok = { label: options.button };
   const body = new Form(options);
-  const dialog = new Dialog<T>({
+  const dialog = new Guarded<T>({
     title: options.title,
     body,
     buttons: [
@@ -29,14 +29,26 @@ export async function ask<T>(options: IAsk<T>): Promise<T | null> {
   dialog.addClass('nbl-detail-dialog');
   const settle = () => {
     const button = dialog.node.querySelector<HTMLButtonElement>('.jp-Dialog-footer .jp-mod-accept');
+    dialog.allowed = valid(body.getValue());
     if (button) {
-      button.disabled = !valid(body.getValue());
+      button.disabled = !dialog.allowed;
     }
   };
   body.changed = settle;
   void dialog.ready.then(settle);
   const result = await dialog.launch();
   return result.button.accept && valid(body.getValue()) ? body.getValue() : null;
+}
+
+/** A dialog that the Enter key neither accepts nor closes while its button is off. */
+class Guarded<T> extends Dialog<T> {
+  allowed = true;
+
+  override resolve(index?: number): void {
+    if (this.allowed || index === 0) {
+      super.resolve(index);
+    }
+  }
 }
 
 class Form<T> extends ReactWidget implements Dialog.IBodyWidget<T> {
