@@ -371,6 +371,9 @@ def test_what_ci_asks_for_is_the_work_of_who_wrote_the_commits(team: Team) -> No
     }
     assert team.approve("dora").reasons == ("you wrote the run's code: another person has to approve it",)
     assert team.approve("ada").moved
+    unsaid = team.api.create_run(team.api.get_run(run).info.experiment_id).info.run_id
+    with team.being("ada"), pytest.raises(Refused, match="does not say who that is"):
+        approving._parties(find(root), team.api, unsaid)
     with team.being("x", **nobody):
         named = approving.identity(find(root), team.api)
         assert (named.keys, approval.why_not(asked, named.keys)) == ((), approval.NOBODY)

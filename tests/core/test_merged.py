@@ -95,6 +95,9 @@ def test_an_own_committer_counts_and_a_branch_within_the_request_does_not(forge:
     assert (found.commit, found.people) == (made, (BEN, ADA))
     assert set(merged.authors(first.repo, made)) == {ADA}
     assert merged.authors(first.repo, asked) == (ADA,)
+    tree = first.git("rev-parse", "HEAD^{tree}")
+    assert merged.authors(first.repo, git.commit_tree(first.repo, tree, [asked], "a snapshot", ledger=True)) == (ADA,)
+    assert merged.authors(first.repo, git.commit_tree(first.repo, tree, [], "of nothing", ledger=True)) == ()
 
 
 @pytest.mark.parametrize(

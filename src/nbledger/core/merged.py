@@ -25,6 +25,7 @@ from nbledger.core.people import IDENTITY
 
 _FORGES = ("noreply@github.com", "noreply@gitlab.com", "noreply@bitbucket.org")
 """Addresses with which forges commit what a person did in a browser."""
+_SNAPSHOTS = "nbledger@localhost"
 _MOST, _DEFAULT = 1_000, "HEAD"
 _LAST = 4_000_000_000  # seconds; what claims to be later is not
 _LINE = re.compile(r"(?P<who>.*<[^<>]*>) (?P<at>\d+) [+-]\d{4}")
@@ -133,12 +134,14 @@ def _merge(repo: GitRepo, commit: str, tip: str, shown: str) -> str:
 
 
 def authors(repo: GitRepo, commit: str) -> tuple[str, ...]:
-    """Who wrote the code of a commit: its author, or of a merge those of what it brought in. None at all where this clone
-    does not hold enough of its history.
+    """Who wrote the code of a commit: its author, or of a merge those of what it brought in; of a run's snapshot those of the
+    commit that it was taken on. None at all where this clone does not hold enough of its history.
     """
     if not git.has_commit(repo, commit):
         return ()
     told = _read(repo, commit)
+    if _address(told.author) == _SNAPSHOTS:
+        return authors(repo, told.parents[0]) if told.parents else ()
     if len(told.parents) < 2:
         return (told.author,)
     if not all(git.has_commit(repo, parent) for parent in told.parents):

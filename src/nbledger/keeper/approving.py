@@ -28,7 +28,7 @@ from nbledger.core import (
     record,
 )
 from nbledger.core.approval import Asking, Given, Identity, Party, Pending
-from nbledger.core.errors import Refused, ToolFailed, UsageError
+from nbledger.core.errors import Refused, ToolFailed, Unreachable, UsageError
 from nbledger.core.mlflow_decisions import Entry
 from nbledger.core.mlflow_lock import Held
 from nbledger.core.project import Project
@@ -77,11 +77,6 @@ def ask_for(project: Project, held: Held, asking: Asking) -> Pending:
                 f"{there.model} version {there.version} waits for approval as {there.alias} already",
                 f"nbledger approve {there.model}/{there.version} --refuse -m WHY ends that",
             )
-    if not fresh.parties:
-        raise Refused(
-            "neither the run nor Git says who made this model, so nobody can be told from them",
-            "git config user.name and user.email before a run is recorded",
-        )
     _write(held, fresh)
     _note(held, fresh, approval.PENDING, fresh.by, text=f"waits for {fresh.needed} until {fresh.expires}")
     mlflow_registry.point(api, uri, fresh.model, approval.CANDIDATE, fresh.version)
@@ -104,10 +99,15 @@ def _parties(project: Project, api: Any, run_id: str) -> tuple[Party, ...]:
     if not known or machine():
         commit = tags.get("mlflow.source.git.commit", "")
         wrote = merged.authors(project.git, commit) if project.git is not None else ()
-        if machine() and not wrote:
+        if not wrote:
             raise Refused(
-                f"this clone does not tell who wrote the run's commit {commit[:10]}, whose own approval must not count",
-                "a clone for this needs its whole history (fetch-depth: 0)",
+                "nobody can be told from who made this model: "
+                + (
+                    f"this clone does not say who wrote {commit[:10]}"
+                    if machine()
+                    else "its run does not say who that is"
+                ),
+                "a clone in CI needs its whole history (fetch-depth: 0); elsewhere git config user.name and user.email",
             )
         found += [Party(one, "wrote the run's code", _known_as(project, [one])) for one in wrote]
     return tuple(replace(one, keys=tuple(sorted({*one.keys, *_known_as(project, [one.who])}))) for one in found)
@@ -150,7 +150,7 @@ def _shown(found: Pending, mine: Sequence[str]) -> Pending:
 
 
 def wait(project: Project, pending: Pending, minutes: float, progress: Progress | None = None) -> Pending:
-    """Wait until it is decided, at most so long; how it stands then."""
+    """Wait until it is decided, at most so long; how it stands then. A store that is away meanwhile is asked again."""
     end, pause = time.monotonic() + 60 * min(minutes, _MOST_MINUTES), _LOOK
     found = pending
     while found.state == approval.PENDING and not approval.over(found, _now()) and (left := end - time.monotonic()) > 0:
@@ -158,7 +158,10 @@ def wait(project: Project, pending: Pending, minutes: float, progress: Progress 
             progress(len(found.approved), found.needed, "approvals")
         time.sleep(min(pause, left))
         pause = min(1.5 * pause, _LOOK_AT_MOST)
-        now = _read(mlflow.client(project), project.tracking_uri, found.model, found.version)
+        try:
+            now = _read(mlflow.client(project), project.tracking_uri, found.model, found.version)
+        except Unreachable:  # people take longer than a server that starts again
+            continue
         if now is None or now.at != pending.at:
             raise Refused(f"{found.model} version {found.version} does not wait any more: it was asked for anew")
         found = now
