@@ -77,13 +77,14 @@ def summary(found: Ancestry) -> str:
     """What was found, in a line."""
     roots = [node for node in found.nodes if node.id in found.roots]
     rest = Counter(node.kind for node in found.nodes if node.id not in found.roots)
+    rest[RUN] -= _holders(found)
     if not found.back:
         named = clip(roots[0].label, _NAME) if roots else clip(found.asked, _NAME)
         aliases = f" ({clip(', '.join(roots[0].aliases), 60)})" if roots and roots[0].aliases else ""
         return f"{named}{aliases} comes from {_counts(rest, (RUN, CODE, STAGE, DATA)) or 'nothing that is known'}"
     readers = {edge["to"] for edge in found.edges if edge["from"] in found.roots}
     direct = Counter({RUN: len(readers), MODEL: len(_made_of(found, readers))})
-    further = Counter({RUN: rest[RUN] - direct[RUN] - _holders(found), MODEL: rest[MODEL] - direct[MODEL]})
+    further = Counter({RUN: rest[RUN] - direct[RUN], MODEL: rest[MODEL] - direct[MODEL]})
     versions = f" ({len(roots)} versions)" if len(roots) > 1 else ""
     more = _counts(further, (RUN, MODEL))
     later = f"; {more} came of what these wrote" if more else ""
@@ -115,7 +116,7 @@ def _name(node: Node) -> str:
 def _facts(node: Node, found: Ancestry) -> str:
     said: list[str] = []
     if node.kind == RUN:
-        said = [node.run_id[:8], node.status, (node.at or "")[:16].replace("T", " "), node.by or "", node.source]
+        said = [node.run_id[:8], node.status, (node.at or "")[:16].replace("T", " "), _person(node), node.source]
         said += [f"reproduces {node.reproduces[:8]}"] if node.reproduces else []
     elif node.kind == CODE:
         said = ["a snapshot of changed code" if node.dirty else ""]
@@ -135,6 +136,11 @@ def _facts(node: Node, found: Ancestry) -> str:
     return ", ".join(filter(None, said))
 
 
+def _person(node: Node) -> str:
+    """A name without the address."""
+    return (node.by or "").partition(" <")[0]
+
+
 def _makers(node: Node, found: Ancestry) -> list[str]:
     """Who wrote data, in words."""
     names = {one.id: one for one in found.nodes}
@@ -144,7 +150,7 @@ def _makers(node: Node, found: Ancestry) -> list[str]:
 
 def _tree_facts(node: Node) -> str:
     if node.kind == RUN:
-        said = [node.run_id[:8], node.status, (node.at or "")[:16].replace("T", " "), node.by or ""]
+        said = [node.run_id[:8], node.status, (node.at or "")[:16].replace("T", " "), _person(node)]
     elif node.kind == DATA:
         said = [f"md5 {node.md5[:8]}" if node.md5 else "md5 not known", node.state, ", ".join(node.where)]
     elif node.kind == CODE:

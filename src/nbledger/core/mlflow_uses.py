@@ -21,7 +21,7 @@ from nbledger.core.records import RunRow
 from nbledger.core.wrote import Wrote
 
 _AT_ONCE = 500
-_EXPERIMENTS = 100
+_EXPERIMENTS = _NAMES = 100
 _ASKED_EACH = 40
 """Hashes up to which a server is asked for each whether a run wrote it; beyond, every run that wrote anything is read."""
 _SCHEMA = "nbledger.schema"
@@ -191,7 +191,11 @@ class _Server:
         return list(dict.fromkeys(found))
 
     def by_name(self, names: Collection[str]) -> list[Use]:
-        rows = [row for name in sorted(names) for row in self._asked(f"dataset.name {_text(name, '=')}")]
+        plain = [name for name in sorted(names) if "'" not in name]
+        listed = [", ".join(f"'{name}'" for name in part) for part in _parts(plain, _NAMES)]
+        filters = [f"dataset.name IN ({text})" for text in listed]
+        filters += [f"dataset.name {_text(name, '=')}" for name in sorted(set(names) - set(plain))]
+        rows = [row for text in filters for row in self._asked(text)]
         return list(
             dict.fromkeys(Use(r.run_id, one.path, one.md5) for r in rows for one in r.inputs if one.path in names)
         )
