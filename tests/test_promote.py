@@ -68,7 +68,7 @@ def test_what_an_alias_demands_is_always_asked_and_added_to(project: Path) -> No
         ({"condition": None, "model": "beer"}, "there is no condition"),
         ({"condition": None, "first": "accuracy > 1"}, "--first counts in place of --if"),
         ({"alias": "previous"}, "nbledger's own"),
-        ({"model": "nbledger.lock.x"}, "the name of a lock"),
+        ({"model": "nbledger.lock.x", "condition": "accuracy > 0"}, "the name of a lock"),
     ):
         with pytest.raises(UsageError, match=said):
             promotions.promote(project, runs["b"], **{"condition": None, **words})

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     "--approve-by", type=click.IntRange(0, 20), metavar="N", help="Wait until N other people have approved it."
 )
 @click.option(
-    "--expires-days", type=click.FloatRange(0, 3650, min_open=True), metavar="D", help="They have D days. [7]"
+    "--expires-days", type=click.FloatRange(0.001, 3650), metavar="D", help="They have D days. [7]"
 )
 @click.option(
     "--wait",

@@ -4,6 +4,7 @@ before it moves, and the version that it leaves kept under ``previous``.
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 from typing import Any
 
@@ -80,5 +81,8 @@ def _keep_previous(held: Held) -> None:
     wanted = before[-1] if before else None
     if wanted is not None and mlflow_registry.version(held.api, held.uri, held.model, wanted) is None:
         wanted = None
-    if wanted != there:
+    if wanted is None and there is not None:
+        with contextlib.suppress(ToolFailed):  # who may set an alias of a server may not always take one away
+            mlflow_registry.point(held.api, held.uri, held.model, PREVIOUS, None)
+    elif wanted != there:
         mlflow_registry.point(held.api, held.uri, held.model, PREVIOUS, wanted)

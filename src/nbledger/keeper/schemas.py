@@ -160,7 +160,7 @@ _PROMOTED: dict[str, Schema] = {
     "require": many(text(20, 1), 10),
     "min_rows": whole(0, 1 << 53),
     "approve_by": whole(0, 20),
-    "expires_days": number(0, 3_650) | {"exclusiveMinimum": 0},
+    "expires_days": number(0.001, 3_650),
 }
 
 CALLS: dict[str, Schema] = {
