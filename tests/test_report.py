@@ -261,6 +261,7 @@ def test_which_runs_stand_for_a_commit(project: Path) -> None:
     head = commit_all(project, "Head")
     assert chosen(project, base, head) == ({}, {})
     early = plainly(project, "early", base)
+    plainly(project, "early", head)
     inside = plainly(project, "inside", middle)
     plainly(project, "dirty", head, dirty="true")  # its code is the head's all the same: that is its snapshot
     lost = plainly(project, "lost", "d" * 40, dirty="true")
@@ -272,13 +273,33 @@ def test_which_runs_stand_for_a_commit(project: Path) -> None:
     older, newer = chosen(project, base, head)
     assert older == {"early": (early, 0)}
     assert newer["inside"] == (inside, 2)
+    assert newer["early"][1] == 0
     assert newer["twice"] == (new, 0)
-    assert set(newer) == {"inside", "dirty", "twice"}
+    assert set(newer) == {"early", "inside", "dirty", "twice"}
     assert new != old
     # the same code as the commit's, though another commit noted it: outputs, metrics and dvc.lock apart
     assert chosen(project, base, left)[1]["inside"] == (inside, 0)
+    plainly(project, "inside", head)
     assert chosen(project, middle, head)[0]["inside"] == (inside, 0)
     assert lost not in {run for side in chosen(project, base, head) for run, _ in side.values()}
+
+
+def test_runs_that_ci_calls_after_the_request(project: Path) -> None:
+    book(project, "x = 1")
+    base = commit_all(project, "Base")
+    book(project, "x = 2")
+    head = commit_all(project, "Head")
+    plainly(project, "pull request 1", git(project, "rev-parse", f"{base}~1"))
+    old = plainly(project, "pull request 2", base)
+    other = made(project, "other", tags={"mlflow.source.git.commit": base, "nbledger.dirty": "false"})
+    new = plainly(project, "pull request 3", head)
+    assert chosen(project, base, head) == ({"pull request 3": (old, 0)}, {"pull request 3": (new, 0)})
+    found = ask(project, "report")
+    assert [(p["name"], p["base"]["title"], p["head"]["title"]) for p in found["pairs"]] == [
+        ("pull request 3", "pull request 2", "pull request 3")
+    ]
+    assert "run on the base and not on the head: other" in found["notes"]
+    assert other
 
 
 def test_metrics_of_dvc_where_nothing_was_run(project: Path) -> None:

@@ -90,7 +90,7 @@ def report(
     posted = _posted(project, found, wanted, place) if post else None
     where = "" if posted is None else place.said if place is not None else "the pull request"
     made = Reported(found, tuple(written), posted, where)
-    text = "\n".join(done(made)) or report_markdown.markdown(found, report_markdown.LIMITS[forge.GITLAB]).rstrip()
+    text = "\n".join(done(made)) or report_markdown.markdown(found, report_markdown.FILE).rstrip()
     return Answer(made, text)
 
 
@@ -107,7 +107,7 @@ def done(made: Reported) -> list[str]:
 def _written(found: Report, markdown: str | None, html: str | None) -> list[str]:
     written = []
     if markdown:
-        _write(markdown, report_markdown.markdown(found, report_markdown.LIMITS[forge.GITLAB]))
+        _write(markdown, report_markdown.markdown(found, report_markdown.FILE))
         written.append(markdown)
     if html:
         from nbledger.core.report_html import page

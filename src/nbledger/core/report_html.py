@@ -267,7 +267,7 @@ def _runs(found: Report) -> Iterator[str]:
                 number = f"<code>{escape(run.run_id[:8])}</code>"
                 rows.append(
                     [
-                        f"{_name(pair.name)} <span class='soft'>{_name(pair.source)}</span>",
+                        f"{_name(run.title)} <span class='soft'>{_name(pair.source)}</span>",
                         _name(side.name, 40),
                         f'<a href="{html.escape(link(run.url))}" rel="noreferrer">{number}</a>' if run.url else number,
                         escape((run.start or "—")[:16].replace("T", " ")),

@@ -26,6 +26,8 @@ from nbledger.core.report import CellChange, Commit, GateView, Pair, Report, Tol
 
 LIMITS = {"github": 65_536, "gitlab": 1_000_000}
 """Characters of a comment."""
+FILE = 300_000
+"""Characters of a file: a job's summary on GitHub takes a megabyte, and some characters are three bytes."""
 _SPARE, _TEXT, _ROWS, _FEW, _LINES = 2_000, 400, 300, 12, 120
 _FOLDED = 12
 """Lines of a diff from which on it is folded."""
@@ -309,7 +311,7 @@ def _run(pair: Pair, side: Commit, run: Told) -> str:
     number_of = text(run.run_id[:8])
     return table_row(
         [
-            text(pair.name, 40) + _where(pair),
+            text(run.title, 40) + _where(pair),
             text(side.name, 40),
             f"[{number_of}](<{link(run.url)}>)" if run.url else number_of,
             text((run.start or "—")[:16].replace("T", " ")),
@@ -339,6 +341,4 @@ def _notes(found: Report) -> Part:
     for pair in found.pairs:
         if pair.comparison is not None:
             notes += [f"{pair.name}: {note}" for note in pair.comparison.notes]
-        elif pair.base is not None and pair.head is None:
-            notes.append(f"{pair.name}: no finished run of the head")
     return Part("Notes", [f"- {text(note, _TEXT)}" for note in notes[:_ROWS]], what="notes")

@@ -35,10 +35,13 @@ class Standing:
 
 @dataclass(frozen=True)
 class Chosen:
-    """{key: the run} of each side."""
+    """{key: the run} of each side, the base's as far as the head has one too; ``only_base`` are the names of the others that
+    have the base's code.
+    """
 
     base: Mapping[Key, Standing] = field(default_factory=dict)
     head: Mapping[Key, Standing] = field(default_factory=dict)
+    only_base: tuple[str, ...] = ()
     more: int = 0
 
 
@@ -55,10 +58,29 @@ def choose(project: Project, base: Commit, head: Commit) -> Chosen:
         _nearest(rows, side.commit, {commit: at for at, commit in enumerate(line)}, alike)
         for side, line in ((base, gitlog.line(repo, base.commit, _LINE)), (head, new))
     ]
-    names = list(dict.fromkeys((*sides[1], *sides[0])))
-    kept = set(names[:_NAMES])
-    left, right = ({key: found for key, found in side.items() if key in kept} for side in sides)
-    return Chosen(left, right, len(names) - len(kept))
+    left, right = _by_notebook(*sides)
+    kept = {key: right[key] for key in list(right)[:_NAMES]}
+    only = tuple(key[1] for key, found in left.items() if key not in right and found.behind == 0)
+    return Chosen({key: left[key] for key in kept if key in left}, kept, only, len(right) - len(kept))
+
+
+def _by_notebook(
+    left: dict[Key, Standing], right: dict[Key, Standing]
+) -> tuple[dict[Key, Standing], dict[Key, Standing]]:
+    """Of a notebook whose runs are called otherwise on either side (after the request, in CI) the newest stand for each other,
+    under the head's name.
+    """
+    matched = {key[0] for key in right if key in left}
+    for key, found in right.items():
+        notebook = key[0]
+        if not notebook or notebook in matched or stagecells.TAG in found.row.tags:
+            continue
+        others = [k for k, s in left.items() if k[0] == notebook and stagecells.TAG not in s.row.tags]
+        if others:
+            nearest = min(others, key=lambda k: left[k].behind)  # the first of these is the newest
+            left = {k: s for k, s in left.items() if k not in others} | {key: left[nearest]}
+        matched.add(notebook)
+    return left, right
 
 
 def _candidates(project: Project, commits: Sequence[str]) -> Iterator[RunRow]:

@@ -59,11 +59,10 @@ def report(project: Project, args: Args, progress: Progress | None) -> Report:
     tell("data")
     data = part("what became of the data", lambda: _data(project, base, head, bool(args.get("fetch")), notes)) or []
     tell("comparisons")
-    pairs = [_pair(project, key, chosen, part) for key in dict.fromkeys((*chosen.head, *chosen.base))]
+    pairs = [_pair(project, key, chosen, part) for key in chosen.head]
     made = part("what stages make", lambda: report_runs.made(repo, base.commit) | report_runs.made(repo, head.commit))
     pairs = sorted((_followed(pair, made or set()) for pair in pairs), key=_weight, reverse=True)
-    if chosen.more:
-        notes.append(f"{chosen.more} more names of runs are left out")
+    notes += _unmatched(chosen)
     metrics: list[Measured] = []
     if not any(pair.comparison is not None and pair.values for pair in pairs):
         metrics, more = part("DVC's metrics", lambda: dvcmetrics.diff(project, base.commit, head.commit)) or ([], [])
@@ -117,6 +116,14 @@ def _pair(project: Project, key: Key, chosen: Chosen, part: Callable[[str, Calla
         found = part(f"what differs between the runs {key[1]!r}", lambda: compare.compare(project, ids))
     told = [report_runs.told(project, side) if side is not None else None for side in (base, head)]
     return Pair(key[1], key[0], told[0], told[1], _values(base, head), found)
+
+
+def _unmatched(chosen: Chosen) -> Iterator[str]:
+    if chosen.only_base:
+        more = f" and {len(chosen.only_base) - 5} more" if len(chosen.only_base) > 5 else ""
+        yield f"run on the base and not on the head: {', '.join(chosen.only_base[:5])}{more}"
+    if chosen.more:
+        yield f"{chosen.more} more names of runs are left out"
 
 
 def _followed(pair: Pair, made: set[str]) -> Pair:
