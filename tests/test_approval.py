@@ -312,6 +312,8 @@ def test_a_merge_of_the_pull_request_is_an_approval(team: Team) -> None:
 
     team.publish()
     assert merged("main").outcome == "nothing"
+    (ended,) = team.typed(("ben", ("approve", "vine", "--merged", "main")))  # as before the first release
+    assert (ended.code, "there is no registered model vine yet" in ended.out) == (0, True)
     git(root, "switch", "--quiet", "--create", "feature")
     commit_all(root)
     early = team.run("early")

@@ -60,7 +60,7 @@ def text(done: Approval) -> str:
     """What came of it, then why."""
     found = done.pending
     if found is None:
-        return "✓ nothing of the model waits for approval"
+        return "\n".join(["✓ nothing of the model waits for approval", *(f"  ({clip(n, 300)})" for n in done.notes)])
     what = f"{clip(found.model, 60)} version {found.version}"
     first = {
         "approved": f"✓ {what} is {clip(found.alias)}"

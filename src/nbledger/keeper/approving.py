@@ -181,7 +181,8 @@ def approve(project: Project, args: Args, progress: Progress | None) -> Approval
         raise UsageError("a refusal says why", "-m WHY")
     seen = _waiting(project, api, model, str(args.get("version") or ""), idle=bool(taken))
     if seen is None:
-        return Approval(NOTHING, False, "", None)
+        there = mlflow_registry.model(api, project.tracking_uri, model) is not None
+        return Approval(NOTHING, False, "", None, (), () if there else (f"there is no registered model {model} yet",))
     who = identity(project, api)
     given = _given(project, api, seen, who, text, taken)
     with mlflow_lock.held(api, project.tracking_uri, model, who.text) as held:
@@ -217,7 +218,7 @@ def _waiting(project: Project, api: Any, model: str, version: str, *, idle: bool
     if len(alive) > 1:
         names = ", ".join(f"{model}/{one.version}" for one in alive)
         raise UsageError(f"{len(alive)} versions of {model} wait", f"say which: {names}")
-    if not alive and not (idle and mlflow_registry.model(api, project.tracking_uri, model) is not None):
+    if not alive and not idle:
         raise UsageError(f"nothing of {model} waits for approval", "nbledger decisions MODEL says what was decided")
     return alive[0] if alive else None
 
