@@ -133,8 +133,8 @@ def _model(project: Project, name: str) -> _Model:
         alias = "" if slash else "champion"
         if (slash and not number.isdecimal()) or not model:
             raise UsageError(f"{name[:200]!r} names no version", "NAME, NAME@alias or NAME/3")
+    api, uri = mlflow.client(project), project.tracking_uri  # first: it alone imports MLflow in one thread at a time
     mlflow_registry.check_names(model, alias)
-    api, uri = mlflow.client(project), project.tracking_uri
     known = mlflow_registry.model(api, uri, model)
     if known is None:
         raise UsageError(f"there is no registered model {model!r}", "nbledger promote makes one")
