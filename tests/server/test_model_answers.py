@@ -47,9 +47,9 @@ def preview(server: Server, kind: str, **words: Any) -> dict[str, Any]:
 
 
 def refused(server: Server, method: str, path: str, **words: Any) -> str:
-    """What is said where the answer is no error of the server's, and no result either."""
+    """What is said in place of a result; what is refused is what nbledger could not do (502), as on the command line."""
     reply = server.call(route_of(method, path), words, path="wine/analysis.ipynb")
-    assert reply.status in (400, 409), reply.body[:1_000]
+    assert reply.status in (400, 502), reply.body[:1_000]
     return str(reply.json["error"]["error"])
 
 
@@ -124,8 +124,9 @@ def test_what_would_be_served_or_compared_is_said_first(team: tuple[Server, Team
     assert "not served here" in refused(server, "POST", "models/undeploy", model="wine")
     said = preview(server, "drift", model="wine", version=str(number), file="live.csv")
     assert said["lines"][0] == f"live.csv is compared with the data that wine version {number} was trained on"
-    assert "there is no" in preview(server, "drift", model="wine", file="nowhere.csv")["refused"]["error"]
-    assert "no table" in preview(server, "drift", model="wine", version="1", file=".nbledger.toml")["refused"]["error"]
+    one = {"model": "wine", "version": str(number)}
+    assert "there is no" in preview(server, "drift", **one, file="nowhere.csv")["refused"]["error"]
+    assert "no table" in preview(server, "drift", **one, file=".nbledger.toml")["refused"]["error"]
     assert preview(server, "drift", model="<b>", file="live.csv")["refused"]["code"] == 2
 
 
