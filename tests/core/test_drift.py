@@ -157,6 +157,10 @@ def test_missing_new_retyped_and_empty_columns_are_findings() -> None:
     assert not any(f.decides for f in measured(old, old.drop(columns="ok"), target="ok")[1])
     found, findings = measured(old, old.drop(columns="ok"), needed=["x", "colour"])
     assert {name for name, _ in found} == {"x", "colour"}
+    late = old.assign(guess=old.ok)
+    (said_of,) = [f for f in measured(old, late, target="ok", prediction="guess")[1] if f.column == "guess"]
+    assert said_of.text == "the training data have no 'guess': it is not compared"
+    found, findings = measured(old, old.drop(columns="ok"), needed=["x", "colour"])
     assert findings[0].text == "4 columns that the model does not take: not compared"
 
 

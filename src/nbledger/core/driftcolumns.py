@@ -79,11 +79,11 @@ def pairs(
         text = f"{passed} column{'' if passed == 1 else 's'} that the model does not take: not compared"
         findings.append(Finding("untested", "", text))
     known = set(reference.columns)
-    findings += [
-        Finding("new", name, f"{_q(name)} is new: the model was not trained on it")
-        for name in data.columns
-        if name not in known and kinds.get(name) != IGNORE
-    ]
+    for name in data.columns:
+        if name in (target, prediction) and name not in known:
+            findings.append(Finding("untested", name, f"the training data have no {_q(name)}: it is not compared"))
+        elif name not in known and kinds.get(name) != IGNORE:
+            findings.append(Finding("new", name, f"{_q(name)} is new: the model was not trained on it"))
     return found, findings
 
 

@@ -145,7 +145,10 @@ def _model(project: Project, name: str) -> _Model:
     if found is None:
         raise UsageError(f"{model} has no version {number}", "nbledger decisions lists what became of it")
     if not found.run_id:
-        raise Refused(f"{model} version {number} names no run, so its data are not known", "--reference needs one too")
+        raise Refused(
+            f"{model} version {number} names no run, so its data are not known",
+            "nbledger promote makes versions of runs",
+        )
     row = overview.run(project, str(found.run_id))
     digest = str((found.tags or {}).get(modeldigest.TAG, ""))
     return _Model(model, alias, number, str(found.source or ""), digest, record.load(project, row))
