@@ -381,7 +381,8 @@ def test_data_that_are_not_here_are_brought_to_be_compared(
 def test_wrong_words(project: Path) -> None:
     commit_all(project)
     for words, said in (
-        (("--to", "github"), "say where to post"),
+        (("--post", "bitbucket"), "bitbucket"),
+        (("--post", "github"), "which repository of GitHub"),
         (("--number", "3"), "say where to post"),
         (("--post", "--key", "a b"), "no name for a report"),
         (("--post",), "GitHub or GitLab is not known"),

@@ -16,6 +16,8 @@ from nbledger.core.forge_comment import CREATED, OLDER, UNCHANGED, Posted
 from nbledger.core.project import Project
 from nbledger.core.report import Report
 
+_AS_IT_LIES = "auto"
+"""Whether it is GitHub or GitLab, CI says, or the address of ``origin``."""
 _DONE = {
     CREATED: "posted as a comment on {}",
     UNCHANGED: "the comment on {} says the same already",
@@ -50,8 +52,13 @@ class _Wanted:
 @click.option("--fetch", is_flag=True, help="Bring tables that changed from the data remote, to compare them.")
 @click.option("--markdown", metavar="FILE", type=click.Path(dir_okay=False), help="Write it there as Markdown.")
 @click.option("--html", metavar="FILE", type=click.Path(dir_okay=False), help="Write it there as one HTML page.")
-@click.option("--post", is_flag=True, help="Post it as the one comment on the pull request, which is updated.")
-@click.option("--to", type=click.Choice(forge.KINDS), help="The platform (default: as CI says, else as origin lies).")
+@click.option(
+    "--post",
+    is_flag=False,
+    flag_value=_AS_IT_LIES,
+    type=click.Choice([*forge.KINDS, _AS_IT_LIES]),
+    help="Post it as the one comment on the pull request, which is updated.",
+)
 @click.option("--repo", metavar="OWNER/NAME", help="The repository there (default: as CI says, else origin's).")
 @click.option("--number", type=click.IntRange(1), help="The pull or merge request (default: as CI says).")
 @click.option("--key", default="report", show_default=True, metavar="NAME", help="Tells several reports apart.")
@@ -65,8 +72,7 @@ def report(
     fetch: bool,
     markdown: str | None,
     html: str | None,
-    post: bool,
-    to: str | None,
+    post: str | None,
     repo: str | None,
     number: int | None,
     key: str,
@@ -77,9 +83,10 @@ def report(
 
     Each side's runs are the newest finished ones that had its code. With --post the token is GITHUB_TOKEN, or GITLAB_TOKEN.
     """
+    to = post if post in forge.KINDS else ""
     wanted = _Wanted(to or "", repo or "", number, forge_comment.checked_key(key), via or "")
-    if not post and (to or repo or number is not None or via):
-        raise UsageError("--to, --repo, --number and --via say where to post", "add --post")
+    if not post and (repo or number is not None or via):
+        raise UsageError("--repo, --number and --via say where to post", "add --post")
     project = face.project()
     place = (
         forge.place(project, kind=wanted.to, repository=wanted.repository, number=number) if post and not via else None

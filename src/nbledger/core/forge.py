@@ -103,7 +103,7 @@ def kind_of(project: Project, env: Mapping[str, str] = os.environ) -> str:
     host, _ = _origin(project)
     if host in _HOSTS:
         return _HOSTS[host]
-    raise UsageError("whether this is on GitHub or GitLab is not known", "say which: --to github, or --to gitlab")
+    raise UsageError("whether this is on GitHub or GitLab is not known", "say which: --post github, or --post gitlab")
 
 
 def token(kind: str, env: Mapping[str, str] = os.environ) -> Token:
