@@ -223,3 +223,11 @@ def test_a_lock_that_was_taken_away_is_noticed_before_anything_is_written(projec
             mlflow_decisions.append(held, Entry("refused", "champion"))
     assert locks(project) == [name]  # another's lock stays
     assert mlflow_decisions.read(api, uri, "wine") == ()
+
+
+def test_a_lock_that_was_made_by_a_request_whose_answer_was_lost_is_ones_own(project: Path) -> None:
+    api, uri = promotions.api(project), find(project).tracking_uri
+    name = left_behind(project)
+    lock = mlflow_lock.Held(api, uri, "wine", name, "t" * 32)
+    assert mlflow_lock._wait(lock, "another description", 5.0) == []
+    lock.check()

@@ -63,10 +63,10 @@ class Ledger:
         return decision
 
     def registered(self) -> tuple[list[str], dict[str, str]]:
-        """(versions, aliases) of the model."""
+        """(versions, aliases) of the model, but for ``previous``, which follows the champion."""
         found = self.api.search_registered_models()
         versions = [str(v.version) for v in self.api.search_model_versions("name = 'wine'")]
-        return sorted(versions), {k: str(v) for m in found for k, v in m.aliases.items()}
+        return sorted(versions), {k: str(v) for m in found for k, v in m.aliases.items() if k != "previous"}
 
     def decisions(self, run: str) -> list[dict[str, Any]]:
         folder = ledger.artifact(self.root, run, "nbledger/gate")
