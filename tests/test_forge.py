@@ -155,6 +155,9 @@ def test_a_platform_that_is_away_for_a_moment_or_asks_for_patience(server: Forge
     server.before = lambda got: (403, {"x-ratelimit-remaining": "0", "retry-after": "3600"}, {"message": "limit"})
     with pytest.raises(Unreachable, match="takes no more requests for 3600 s"):
         put(server, "two")
+    answers = [(403, {}, {"message": "You have exceeded a secondary rate limit"})]
+    server.before = lambda got: answers.pop() if answers and got.method == "POST" else None
+    assert put(server, "three", key="other").action == CREATED  # what was put off was not done
     server.before = lambda got: (500, {}, {"message": f"broken {TOKEN}"})
     with pytest.raises(Unreachable, match="answers 500") as failed:
         put(server, "two")

@@ -54,26 +54,26 @@ class Api:
         self._opener = urllib.request.build_opener(_NoRedirect, urllib.request.HTTPSHandler(context=context))
 
     def ask(self, method: str, path: str, words: Mapping[str, Any] | None = None, *, once: bool = False) -> Answer:
-        """What the platform answers; asked again while it is away for a moment or asks for patience, unless ``once``.
-        ``Unanswered`` where it does not in the end.
+        """What the platform answers; asked again while it is away for a moment (unless ``once``: it may have done it) or asks
+        for patience. ``Unanswered`` where it does not in the end.
         """
-        for left in reversed(range(1 if once else _TRIES)):
+        for left in reversed(range(_TRIES)):
+            pause = 0.5 * 2 ** (_TRIES - 1 - left)
             try:
                 found = self._once(method, path, words)
             except (OSError, http.client.HTTPException) as err:
-                if not left:
+                if once or not left:
                     raise Unanswered(f"{self._host()} does not answer: {self._said(err)}", "try again later") from err
-                self._sleep(0.5 * 2 ** (_TRIES - 1 - left))
+                self._sleep(pause)
                 continue
             wait = _patience(found)
-            if wait is not None and wait > _LONGEST:
-                raise Unreachable(f"{self._host()} takes no more requests for {wait:.0f} s", "try again then")
-            if left and (wait is not None or found.status in _PASSING):
-                self._sleep(wait if wait is not None else 0.5 * 2 ** (_TRIES - 1 - left))
-                continue
-            if found.status in _PASSING:
+            if wait is None and found.status not in _PASSING:
+                return found
+            if wait is not None and (wait > _LONGEST or not left):
+                raise Unreachable(f"{self._host()} takes no more requests for {max(wait, 1):.0f} s", "try again then")
+            if wait is None and (once or not left):
                 raise Unanswered(f"{self._host()} answers {found.status}: {self.message(found)}", "try again later")
-            return found
+            self._sleep(pause if wait is None else wait)
         raise AssertionError
 
     def expect(self, found: Answer, what: str) -> Answer:
@@ -171,7 +171,9 @@ def _error(entry: object) -> str:
 
 def _patience(found: Answer) -> float | None:
     """Seconds for which the platform asks to be left alone; None where it does not."""
-    limited = found.status == 429 or (found.status == 403 and found.headers.get("x-ratelimit-remaining") == "0")
+    said = str(found.body.get("message")).lower() if isinstance(found.body, dict) else ""
+    spent = found.headers.get("x-ratelimit-remaining") == "0" or "rate limit" in said
+    limited = found.status == 429 or (found.status == 403 and spent)
     after = found.headers.get("retry-after", "")
     if not limited and not (found.status in (403, 503) and after):
         return None

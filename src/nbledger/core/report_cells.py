@@ -26,6 +26,9 @@ def changes(repo: GitRepo, base: str, head: str) -> tuple[list[NotebookChange], 
     contents = gitlog.blobs(repo, [(commit, path) for path in chosen for commit in (base, head)])
     found = []
     for path, before, after in zip(chosen, contents[0::2], contents[1::2], strict=True):
+        if before is None and after is None:  # a name that Git's batches cannot take
+            notes.append(f"{path!r} changed, and cannot be read")
+            continue
         change = _notebook(path, before, after)
         if change is not None:
             found.append(change)

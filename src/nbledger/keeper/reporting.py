@@ -192,10 +192,11 @@ def _graph(project: Project, repo: git.GitRepo, head: Commit) -> str:
 
 
 def _left_out(repo: git.GitRepo, head: Commit) -> Iterator[str]:
-    """What is not in the commit: a report is about commits."""
+    """What is not in the commit, which a report is about; what stages write is told by their runs."""
     if git.head(repo).commit == head.commit:
         with contextlib.suppress(LedgerError):
-            changed, _ = git.changes(repo)
+            made = report_runs.made(repo, head.commit)
+            changed = [path for path in git.changes(repo)[0] if path not in made and not path.endswith("dvc.lock")]
             if changed:
                 what = "file differs" if len(changed) == 1 else "files differ"
                 yield f"{len(changed)} {what} from the commit here, and what they hold is not in this report"
