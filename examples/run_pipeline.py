@@ -13,7 +13,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 EXAMPLE = HERE / "pipeline"
 BASE = HERE.parent / ".demo-pipeline"
-WRITTEN = ("wine.ipynb", "data/wine.csv")
+WRITTEN = ("wine.ipynb", "serving.py", "data/wine.csv")
 """What a person wrote. All else in ``examples/pipeline``, but its README, is made from it."""
 MADE = (".gitignore", "confusion.csv", "dvc.lock", "dvc.yaml", "metrics.json", "params.yaml", "stages")
 
@@ -35,6 +35,7 @@ def build(base: Path) -> Path:
     for name in WRITTEN:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(EXAMPLE / name, root / name)
+    (root / ".gitignore").write_text("__pycache__/\n")
     subprocess.run(["git", "init", "-q"], cwd=root, check=True)
     if subprocess.run(["git", "var", "GIT_COMMITTER_IDENT"], cwd=root, capture_output=True, check=False).returncode:
         subprocess.run(["git", "config", "user.name", "nbledger demo"], cwd=root, check=True)
@@ -45,7 +46,7 @@ def build(base: Path) -> Path:
     step(root, "the cells that begin with %%stage become stages of dvc.yaml", ledger, "stage", "wine.ipynb", "--yes")
     step(root, "each stage that runs is an MLflow run", ledger, "repro")
     made = [name for name in MADE if name != "dvc.lock"]
-    step(root, "all of it is committed", ledger, "checkpoint", "-m", "A pipeline", *made)
+    step(root, "all of it is committed", ledger, "checkpoint", "-m", "A pipeline", "serving.py", *made)
     step(root, "and pushed, the data to the remote", ledger, "push")
     return root
 

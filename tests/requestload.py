@@ -11,12 +11,14 @@ from typing import Any, Self
 
 
 class Load:
-    """Four clients who ask ``words`` all the time, each on a connection that it keeps. ``failed``: every answer that is not
-    ``right`` (by the version that gave it); ``answered``: how many each version gave.
+    """Four clients who ask ``words`` all the time (every ``pause`` seconds), each on a connection that it keeps. ``failed``:
+    every answer that is not ``right`` (by the version that gave it); ``answered``: how many each version gave.
     """
 
-    def __init__(self, port: int, words: Sequence[str], right: Callable[[str, Any], bool]) -> None:
-        self.port, self.words, self._right = port, words, right
+    def __init__(
+        self, port: int, words: Sequence[str], right: Callable[[str, Any], bool], pause: float = 0.005
+    ) -> None:
+        self.port, self.words, self._right, self._pause = port, words, right, pause
         self.stop = threading.Event()
         self.failed: list[str] = []
         self.answered: dict[str, int] = {}
@@ -37,7 +39,7 @@ class Load:
             except (OSError, http.client.HTTPException, ValueError, KeyError) as err:
                 self.failed.append(repr(err))
                 connection.close()
-            time.sleep(0.005)
+            time.sleep(self._pause)
         connection.close()
 
     def __enter__(self) -> Self:

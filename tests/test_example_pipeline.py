@@ -109,6 +109,9 @@ def test_what_the_verbs_make_is_what_is_shipped(built: Example) -> None:
     scores = json.loads((built.root / "metrics.json").read_bytes())
     assert evaluate.data.metrics["accuracy"] == scores["accuracy"]
     assert evaluate.data.metrics["recall.1"] == scores["recall"]["1"]
+    api = mlflow.MlflowClient(f"sqlite:///{built.root / '.nbledger' / 'mlflow.db'}")
+    (logged,) = api.search_logged_models([evaluate.info.experiment_id])
+    assert (logged.name, logged.source_run_id) == ("wine", evaluate.info.run_id)
 
 
 def test_plain_dvc_leaves_the_same_lock_and_its_stages_are_runs_too(built: Example) -> None:

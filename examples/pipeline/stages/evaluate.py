@@ -30,4 +30,14 @@ scores = {
 with open("metrics.json", "w") as file:
     json.dump(scores, file, indent=1)
 pd.DataFrame({"actual": actual, "predicted": predicted}).to_csv("confusion.csv", index=False)
+
+import mlflow
+
+mlflow.pyfunc.log_model(
+    name="wine",
+    python_model="serving.py",
+    artifacts={"model": "model.json"},
+    input_example=unseen[model["features"]].head(3),
+    pip_requirements=["numpy", "pandas"],
+)
 scores
