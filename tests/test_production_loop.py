@@ -21,7 +21,7 @@ from conftest import run
 from requestload import Load
 from team import Office, Person, office
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(5400)]
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "pipeline"
 WORKFLOW = ".github/workflows/nbledger.yml"
