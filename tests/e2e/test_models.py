@@ -36,7 +36,7 @@ from e2e.test_detail import execute
 from nbledger.core import trust
 from nbledger.core.project import find
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow]
+pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(900)]
 sync_api.expect.set_options(timeout=90_000)
 
 MODEL = "wine"
