@@ -220,6 +220,9 @@ def test_hostile_names_stay_text(project: Path, store: Any) -> None:
     assert ("writer", "wrote", HOSTILE) in edges(whole)
     for text in (lineage_text.lineage(whole), lineage_text.tree(whole), lineage_text.tree(found)):
         assert not any(char in text for char in "\x1b\u202e") and "\n%_" not in text
+    for one in ("a:b/3", "../x/1", "models:/a:b/1"):  # names that MLflow gives to no model
+        with pytest.raises(UsageError):
+            ancestry(project, one)
     chart = flowchart(whole)
     assert not any(char in chart for char in "<'`$\x1b\u202e")
     assert all(line.count('"') in (0, 2) for line in chart.splitlines())

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from nbledger.core import cache as dvccache
-from nbledger.core import dvcremote, lineage, mlflow, mlflow_uses, record, runfacts
+from nbledger.core import dvcremote, lineage, mlflow, mlflow_uses, record, runfacts, trust
 from nbledger.core.ancestry_graph import Graph
 from nbledger.core.errors import LedgerError, Unreachable
 from nbledger.core.lineage import FileRecord, Lineage
@@ -135,12 +135,12 @@ class Sources:
     # ── folders ──────────────────────────────────────────────────────────────────────────────────────────
 
     def lists(self, md5s: Collection[str]) -> dict[str, dict[str, str]]:
-        """{hash of a tracked folder: {path in it: md5}} of those whose list is in the cache, or in the data remote."""
+        """{hash of a tracked folder: {path in it: md5}} of those whose list is in the cache, or (of a trusted project) the remote."""
         asked = [md5 for md5 in md5s if md5 not in self._lists]
         for md5 in asked:
             self._lists[md5] = self._list(md5)
         absent = [md5 for md5 in asked if self._lists[md5] is None]
-        if absent and self.project.dvc_root is not None:
+        if absent and self.project.dvc_root is not None and trust.trusted(self.project):
             with contextlib.suppress(LedgerError, OSError, ValueError):
                 if dvcremote.default_remote(self.project) is not None:
                     for md5, text in dvcremote.read_lists(self.project, absent).items():

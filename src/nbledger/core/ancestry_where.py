@@ -6,7 +6,7 @@ import hashlib
 import posixpath
 from collections.abc import Mapping
 
-from nbledger.core import contents, dvcremote, gitlog, whereabouts
+from nbledger.core import contents, dvcremote, gitlog, trust, whereabouts
 from nbledger.core.ancestry_graph import DATA, Graph, Node
 from nbledger.core.ancestry_sources import Sources
 from nbledger.core.errors import LedgerError
@@ -93,6 +93,9 @@ def _counted(place: str, files: list[str], present: set[str]) -> str:
 def _remote(project: Project, graph: Graph, md5s: set[str], wanted: bool) -> set[str] | None:
     """Those of these objects that the default remote has; None where it was not asked, or could not be."""
     if not wanted or not md5s or project.dvc_root is None:
+        return None
+    if not trust.trusted(project):
+        graph.note("the data remote was not asked: this project is not trusted (nbledger trust)")
         return None
     try:
         default = dvcremote.default_remote(project)

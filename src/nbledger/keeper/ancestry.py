@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import re
+from typing import Any
 
 from nbledger.core import ancestry as ancestries
 from nbledger.core import ancestry_back, mlflow, mlflow_registry, mlflow_runs, mlflow_uses
 from nbledger.core.ancestry import Version
 from nbledger.core.ancestry_graph import DEPTH, Ancestry
-from nbledger.core.errors import LedgerError, UsageError, nearest
+from nbledger.core.errors import LedgerError, ToolFailed, UsageError, nearest
 from nbledger.core.project import Project
 from nbledger.core.records import RunRow
 from nbledger.core.runs import row
@@ -19,6 +20,8 @@ from nbledger.keeper.publish import flush
 from nbledger.keeper.views_run import stored
 
 _NUMBER = re.compile(r"[1-9][0-9]{0,17}")
+_NO_NAMES = frozenset("/:\0")
+"""Characters that MLflow takes in no model's name, and databases in no text."""
 
 
 def ancestry(project: Project, args: Args, progress: Progress | None) -> Ancestry:
@@ -53,9 +56,21 @@ def _run(project: Project, name: str) -> RunRow:
 def _bare(project: Project, name: str) -> str:
     """What is said of a model without a version; empty where there is no such model."""
     with contextlib.suppress(LedgerError):
-        if stored(project) and mlflow_registry.model(mlflow.client(project), project.tracking_uri, name) is not None:
+        if stored(project) and _model(mlflow.client(project), project.tracking_uri, name) is not None:
             return f"{name!r} is a registered model: which version of it?"
     return ""
+
+
+def _model(api: Any, uri: str, name: str) -> Any:
+    """The registered model; None where there is none, or no model could be called so."""
+    if set(name) & _NO_NAMES:
+        return None
+    try:
+        return mlflow_registry.model(api, uri, name)
+    except ToolFailed as err:
+        if getattr(err.__cause__, "error_code", "") == "INVALID_PARAMETER_VALUE":
+            return None
+        raise
 
 
 def _version(project: Project, name: str) -> Version | None:
@@ -66,7 +81,7 @@ def _version(project: Project, name: str) -> Version | None:
     if not model or not stored(project) or (number and not _NUMBER.fullmatch(number)):
         return None
     api, uri = mlflow.client(project), project.tracking_uri
-    known = mlflow_registry.model(api, uri, model)
+    known = _model(api, uri, model)
     if known is None:
         if text != name:
             raise UsageError(f"there is no registered model {model!r}")
