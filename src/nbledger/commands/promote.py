@@ -47,9 +47,7 @@ if TYPE_CHECKING:
 @click.option(
     "--approve-by", type=click.IntRange(0, 20), metavar="N", help="Wait until N other people have approved it."
 )
-@click.option(
-    "--expires-days", type=click.FloatRange(0.001, 3650), metavar="D", help="They have D days. [7]"
-)
+@click.option("--expires-days", type=click.FloatRange(0.001, 3650), metavar="D", help="They have D days. [7]")
 @click.option(
     "--wait",
     type=click.FloatRange(0, 10_080),
