@@ -20,7 +20,7 @@ from ledger import client, uri
 from nbledger.commands import deploy as face
 from nbledger.core import containers, kserve, mlflow_decisions, mlflow_sagemaker, modeldigest
 from nbledger.core.deploy import Deployed
-from nbledger.core.errors import Refused, UsageError
+from nbledger.core.errors import Refused, ToolFailed, UsageError
 from nbledger.core.project import find
 from nbledger.keeper import calls
 from servedmodels import artifacts, registered, saved

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import http.client
 import json
 import os
@@ -47,7 +48,7 @@ class Front:
 
     def order(self, version: str, kind: str = "good", **more: Any) -> Order:
         words = (sys.executable, str(TINY), "{port}", version, kind)
-        wanted = {"probe": 20.0, "watch": 1.0, "smoke": EXAMPLE, "expected": [len(EXAMPLE)], "patience": 3.0} | more
+        wanted = {"probe": 120.0, "watch": 1.0, "smoke": EXAMPLE, "expected": [len(EXAMPLE)], "patience": 10.0} | more
         return Order(f"o{version}", version, modeldigest.digest(self.model), str(self.model), words, **wanted)
 
     def deploy(self, version: str, kind: str = "good", **more: Any) -> dict[str, Any]:
@@ -78,7 +79,7 @@ class Front:
                     found.append(one.pid)
         return found
 
-    def only(self, count: int, timeout: float = 30) -> list[int]:
+    def only(self, count: int, timeout: float = 120) -> list[int]:
         """The processes, once there are only so many of this front."""
         deadline = time.monotonic() + timeout
         while (
@@ -95,7 +96,7 @@ def front(project: Path) -> Iterator[Front]:
     made = Front(project)
     yield made
     with suppress(Unreachable, ToolFailed):
-        fronts.stopped(made.folder, 20)
+        fronts.stopped(made.folder, 90)
     for pid in made.processes():
         with suppress(OSError, psutil.Error):
             if psutil.Process(pid).cwd() == str(made.folder / "models"):
@@ -121,8 +122,8 @@ def test_no_request_fails_while_good_and_broken_versions_come(front: Front) -> N
             "hangs:20": ("watch", "it"),
         }  # fmt: skip
         for number, (kind, (step, said)) in enumerate(broken.items(), 3):
-            probe = 1.5 if kind == "silent" else 20.0
-            failed = front.deploy(str(number), kind, probe=probe, watch=25.0)
+            probe = 1.5 if kind == "silent" else 120.0
+            failed = front.deploy(str(number), kind, probe=probe, watch=180.0)
             assert (failed["ok"], failed["step"], failed["serving"]) == (False, step, "2"), (kind, failed)
             assert said in failed["text"], kind
     assert load.failed == []
@@ -187,7 +188,7 @@ def test_files_that_were_changed_are_not_started_again(front: Front) -> None:
     (front.model / "model.pkl").write_bytes(b"not what was checked")
     (pid,) = front.only(1)
     os.kill(pid, signal.SIGKILL)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while not front.state()["health"].startswith("down: the files of version 1 are not those that were recorded"):
         assert time.monotonic() < deadline
         time.sleep(0.1)
@@ -231,6 +232,9 @@ def test_what_a_front_takes_and_gives(front: Front) -> None:
     assert front.ask(host="evil.example")[0] == 403
     assert front.ask(host="localhost:1")[0] == 200
     connection = http.client.HTTPConnection("127.0.0.1", front.port, timeout=30)
+    squeezed = gzip.compress(large.encode())
+    connection.request("POST", "/invocations", squeezed, {"Content-Encoding": "gzip"})
+    assert json.load(connection.getresponse())["predictions"] == [len(squeezed)]  # passed on as it came
     connection.putrequest("POST", "/invocations")
     connection.putheader("Content-Length", str(10**12))
     connection.endheaders()

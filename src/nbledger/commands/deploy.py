@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nbledger.commands.answer import Answer, Face
-from nbledger.commands.shared import ask, at_remote, json_option
+from nbledger.commands.shared import ask, at_remote, ended_gently, json_option
 from nbledger.commands.text import clip
 from nbledger.commands.trust import settle, trust_option
 from nbledger.core.errors import UsageError
@@ -89,7 +89,8 @@ def deploy(
     if to == "local" and not dry_run:
         settle(face.project(), "serving a model", trusting=trusting)
     given = {key: value for key, value in options.items() if value is not None and value is not False}
-    done = at_remote(face, "deploy", {"name": name, "to": to, "dry": dry_run} | given)
+    with ended_gently():
+        done = at_remote(face, "deploy", {"name": name, "to": to, "dry": dry_run} | given)
     return Answer(done, text(done), 0 if done.ok else 1)
 
 

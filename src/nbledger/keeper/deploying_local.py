@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+import sys
+import time
 import uuid
 from dataclasses import asdict
 from pathlib import Path
@@ -12,7 +14,7 @@ from typing import Any
 from nbledger.core import deploy as deploys
 from nbledger.core import serving, smoke, trust
 from nbledger.core.deploy import Chosen, Deployed
-from nbledger.core.errors import LedgerError, UsageError
+from nbledger.core.errors import LedgerError, Refused, UsageError
 from nbledger.core.files import lock
 from nbledger.core.project import Project
 from nbledger.keeper import fronts, frontstate, served
@@ -42,6 +44,8 @@ def deploy(project: Project, api: Any, chosen: Chosen, args: Args, progress: Pro
     words = serving.serve("model", served.PORT, env_manager, int(args.get("workers") or 1), 60)
     if args.get("dry"):
         return _told(chosen, digest, host, port, words, probe, watch, state)
+    if sys.platform == "win32":
+        raise Refused("models are not served on Windows", "--to docker builds an image that serves them")
     trust.require(project, "serving a model")
     (project.ensure_state() / frontstate.FOLDER).mkdir(mode=0o700, exist_ok=True)
     with lock(folder.with_suffix(".lock"), timeout=1.0, what=f"the serving of {chosen.model}"):
@@ -61,7 +65,7 @@ def _deployed(
     """Under the lock."""
     folder = frontstate.folder_of(project, chosen.model)
     state = frontstate.load(folder)
-    if state is not None and (same := _served_already(folder, state, chosen, digest)) is not None:
+    if state is not None and (same := _served_already(folder, state, chosen, digest, seconds[0])) is not None:
         return same
     order_id = uuid.uuid4().hex[:12]
     place = folder / "models" / f"{chosen.version}-{order_id}" / "model"
@@ -71,9 +75,7 @@ def _deployed(
         deploys.fetched(project, api, chosen, digest, place)
         asked = smoke.of_model(place, smoke.described(place))
         if state is None:
-            fresh.port = fresh.port or served.free_port()
-            frontstate.keep(folder, fresh)
-        fronts.ensure(folder)
+            _begun(folder, fresh)
         order = Order(
             order_id,
             chosen.version,
@@ -88,15 +90,22 @@ def _deployed(
         outcome = _waited(folder, order, progress)
     finally:
         _sweep(folder)
-    state = frontstate.load(folder)
-    notes = () if asked else ("the model has no input example: nothing was asked of it before it served",)
+    endpoint = _endpoint(state or fresh)
+    notes = [] if asked else ["the model has no input example: nothing was asked of it before it served"]
+    if not _loopback(fresh.host):
+        notes.append(f"whoever reaches {fresh.host} may ask the model, without a login")
+    if not outcome["ok"]:
+        notes.append(f"what its server said is in {folder / f'serve-{order_id}.log'}")
+    if outcome["serving"] is None:  # the first version: there is nothing to wait for behind an open port
+        fronts.stopped(folder)
+        frontstate.forget(folder)
     return Deployed(
         bool(outcome["ok"]),
         chosen.model,
         chosen.version,
         chosen.alias,
         "local",
-        _endpoint(state) if state else None,
+        endpoint if outcome["serving"] else None,
         outcome["serving"],
         outcome["previous"],
         digest,
@@ -104,10 +113,19 @@ def _deployed(
         outcome["text"],
         requests=outcome["requests"],
         failures=outcome["failures"],
-        notes=notes
-        if _loopback(fresh.host)
-        else (*notes, f"whoever reaches {fresh.host} may ask the model, without a login"),
+        notes=tuple(notes),
     )
+
+
+def _begun(folder: Path, fresh: State) -> None:
+    """Start the front of a model that was not served yet; nothing of it stays if it cannot start."""
+    fresh.port = fresh.port or served.free_port()
+    frontstate.keep(folder, fresh)
+    try:
+        fronts.ensure(folder)
+    except BaseException:
+        frontstate.forget(folder)
+        raise
 
 
 def end_leftovers(state: State) -> None:
@@ -131,18 +149,20 @@ def _address(model: str, state: State | None, args: Args) -> tuple[str, int]:
     return state.host, state.port
 
 
-def _served_already(folder: Path, state: State, chosen: Chosen, digest: str) -> Deployed | None:
-    """The answer where this very version serves."""
+def _served_already(folder: Path, state: State, chosen: Chosen, digest: str, probe: float) -> Deployed | None:
+    """The answer where this very version serves, or does so again as soon as its server has started."""
     fronts.ensure(folder)  # one that was killed goes on
-    told = fronts.ask(folder)
-    one = told["current"]
-    if (
-        told["order"]
-        or told["health"] != "ok"
-        or one is None
-        or (one["version"], one["digest"]) != (chosen.version, digest)
-    ):
-        return None
+    until = time.monotonic() + probe
+    while True:
+        told = fronts.ask(folder)
+        one = told["current"]
+        if told["order"] or one is None or (one["version"], one["digest"]) != (chosen.version, digest):
+            return None
+        if told["health"] == "ok":
+            break
+        if told["health"] != "starting" or time.monotonic() > until:
+            return None
+        time.sleep(0.2)
     return Deployed(
         True,
         chosen.model,
@@ -177,16 +197,17 @@ def _sweep(folder: Path) -> None:
     """Remove the files of versions that are not served any more."""
     with contextlib.suppress(LedgerError, OSError):
         state = frontstate.load(folder)
-        if state is None:
-            shutil.rmtree(folder)
-            return
-        kept = {Path(one.folder).parent for one in (state.current, state.previous, state.coming) if one is not None}
+        served_now = (state.current, state.previous, state.coming) if state is not None else ()
+        kept = {Path(one.folder).parent for one in served_now if one is not None}
         for place in (folder / "models").iterdir():
             if place not in kept:
                 shutil.rmtree(place, ignore_errors=True)
         old = sorted(folder.glob("serve-*.log"), key=lambda log: log.stat().st_mtime)
         for log in old[:-5]:
             log.unlink()
+        if state is None:  # nothing is served; what failed has left its log
+            (folder / "models").rmdir()
+            folder.rmdir()
 
 
 def _told(
@@ -207,7 +228,7 @@ def _told(
         " ".join("PORT" if word == served.PORT else word for word in words[words.index("-m") + 1 :]),
         f"wait up to {probe:g} s until it answers /ping",
         "ask it its own input example, and compare with what was recorded for it, where that is",
-        f"send the requests to {frontstate.endpoint(host, port)} to version {chosen.version}"
+        f"send the requests to {frontstate.endpoint(host, port) if port else f'a free port of {host}'} to version {chosen.version}"
         + (f", no longer to version {before}" if before else ""),
         f"watch it for {watch:g} s" + (f"; if it fails, version {before} serves again" if before else ""),
     ]

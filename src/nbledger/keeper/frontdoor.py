@@ -180,7 +180,9 @@ async def serve(folder: Path) -> None:
         front = Front(rollout, stop)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
-        public = web.ServerRunner(web.Server(front.public, access_log=None), handle_signals=False)
+        public = web.ServerRunner(
+            web.Server(front.public, access_log=None, auto_decompress=False), handle_signals=False
+        )
         control = web.ServerRunner(web.Server(front.control, access_log=None), handle_signals=False)
         await public.setup()
         await control.setup()

@@ -21,7 +21,7 @@ from nbledger.core.project import Project
 from nbledger.keeper import frontstate
 from nbledger.keeper.frontstate import Order, State
 
-_STARTING = 60.0
+_STARTING = 180.0
 _TICK = 0.1
 _ANSWER = 10.0
 # What reaches the registry is not for a model's server, which runs the model's own code.

@@ -109,3 +109,8 @@ def keep(folder: Path, state: State) -> None:
     state.outcomes = state.outcomes[-_KEPT:]
     write_atomic(folder / _STATE, json.dumps(state.as_dict()))
     (folder / _STATE).chmod(0o600)
+
+
+def forget(folder: Path) -> None:
+    """Nothing is served by this folder any more."""
+    (folder / _STATE).unlink(missing_ok=True)
