@@ -271,7 +271,8 @@ def _batch(events: Iterable[Event], keys: dict[str, str]) -> _Batch:
 def _snapshot_tags(event: Event) -> dict[str, str]:
     tags = {"nbledger.dirty": str(bool(event["dirty"])).lower()}
     if event["commit"]:
-        whole = event["commit"] if event["dirty"] else event.get("head") or event["commit"]  # HEAD if the code is as there
+        # HEAD if the code is as there
+        whole = event["commit"] if event["dirty"] else event.get("head") or event["commit"]
         tags |= {"mlflow.source.git.commit": whole, "nbledger.snapshot": event["commit"]}
     if event.get("branch"):
         tags["mlflow.source.git.branch"] = event["branch"]
