@@ -152,7 +152,7 @@ export class ModelActions {
   private answered(done: IApproved, one: IWaiting): void {
     const { trans } = this.ledger;
     const { model, version, alias, needed } = one;
-    const approved = done.pending?.approved ?? [];
+    const approved = done.pending.approved;
     const what = trans.__('%1 version %2', cut(model, 40), version);
     const words: Readonly<Record<string, string>> = {
       approved: trans.__('%1 is @%2.', what, cut(alias, 20)),
