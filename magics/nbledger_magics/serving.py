@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from nbledger.commands import deploy as words
 from nbledger.core.deploy import Deployed, Deployment
 from nbledger_magics.display import _box as box
-from nbledger_magics.display import escape
 from nbledger_magics.tables import lines, marked, moment, notes, table, word
 
 
@@ -42,10 +41,10 @@ def listed(found: Sequence[Deployment] | Deployment) -> str:
             word(one.version or "–", 20)
             + (f' <span class="warn">{word(one.coming, 20)} is coming</span>' if one.coming else ""),
             f"<code>{word(one.endpoint, 200)}</code>",
-            moment(one.since),
+            word(moment(one.since), 30),
             str(one.requests),
             str(one.failures),
-            f'<span class="id">{escape(one.digest[:10])}</span>',
+            f'<span class="id">{word(one.digest, 10)}</span>',
         )
         for one in found
     ]

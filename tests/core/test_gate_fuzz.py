@@ -46,7 +46,7 @@ HOSTILE = (
     "min(open) > 1",
     'min("' + "a*" * 900 + '") > 1',
     'min("a*a*a*a*b") > 1',
-    " and ".join(f'min("a*{n}*a*a*") > 1' for n in range(10)),
+    " and ".join(f'min("a*{n}*a*a*") > 1' for n in range(5)),
     " and ".join(f'min("*{n}*a*") > 1' for n in range(11)),
     "(" * 400 + "a > 1" + ")" * 400,
     "not " * 399 + "a > 1",

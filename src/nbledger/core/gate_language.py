@@ -20,7 +20,7 @@ from fractions import Fraction
 from nbledger.core.errors import UsageError
 
 RUN, CHAMPION, BASELINE = "run", "champion", "baseline"
-LONGEST, MOST_TOKENS, DEEPEST, MOST_OVER, MOST_STARS = 2_000, 400, 40, 10, 4
+LONGEST, MOST_TOKENS, DEEPEST, MOST_OVER, MOST_STARS = 2_000, 400, 40, 5, 4
 _MOST_BITS = 2_500
 
 Metric = tuple[str, str]
