@@ -280,21 +280,25 @@ def test_the_login_is_that_of_the_data_remote(variants: dict[str, Path]) -> None
     assert {"AZURE_CLIENT_ID", "AZURE_TENANT_ID"} <= asked("azure", "gitlab").variables.keys()
     assert "AZURE_FEDERATED_TOKEN_FILE" in asked("azure", "gitlab").text
     assert "DVC_SSH_KEY" in asked("ssh").secrets
-    assert any("folder" in note for note in _without(asked, "own machine").notes)
+    assert any("folder" in note for note in _without(asked, variants, "own machine").notes)
     assert "uv sync --frozen" in asked("azure").text
     assert "--requirement pyproject.toml" in asked("notebook").text
     assert "python-version-file" in asked("ssh").text and "python:3.12.4" in asked("ssh", "gitlab").text
     assert 'nbledger run "$NOTEBOOK"' in asked("notebook").text
 
 
-def _without(asked: Callable[[str], ciworkflow.Outcome], name: str) -> ciworkflow.Outcome:
-    """Without a machine of one's own."""
-    before = VARIANTS[name]["options"]
+def _without(asked: Callable[[str], ciworkflow.Outcome], variants: dict[str, Path], name: str) -> ciworkflow.Outcome:
+    """Without a machine of one's own, asked for the first time: a file that is there already remembers what was asked for."""
+    before, file = VARIANTS[name]["options"], variants[name] / ciworkflow.FILES["github"]
+    text = file.read_text() if file.exists() else None
     VARIANTS[name]["options"] = {}
     try:
+        file.unlink(missing_ok=True)
         return asked(name)
     finally:
         VARIANTS[name]["options"] = before
+        if text is not None:
+            file.write_text(text)
 
 
 def test_a_project_that_leaves_it_open_is_asked(project: Path) -> None:
