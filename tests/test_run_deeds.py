@@ -127,7 +127,7 @@ def test_what_is_being_recorded_is_not_deleted(project: Path) -> None:
 
 
 def test_looking_makes_no_store_and_one_that_is_away_is_said(project: Path) -> None:
-    assert ask(project, "models") == {"models": [], "notes": []}
+    assert ask(project, "models") == {"models": [], "notes": [], "gates": [], "demands": []}
     for call in ("detail", "notebook", "delete"):
         with pytest.raises(UsageError, match="nothing was recorded"):
             ask(project, call, run="first")

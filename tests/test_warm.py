@@ -111,6 +111,7 @@ def _record(root: Path, found: Any) -> dict[str, Any]:
 
     walk("")
     tags = {k: "" if k in _VARIES or k == "mlflow.parentRunId" else v for k, v in found.data.tags.items()}
+    tags["nbledger.outputs"] = sorted(json.loads(tags.get("nbledger.outputs", "{}")))  # as of outputs.json: no hashes
     return {
         "name": found.info.run_name,
         "status": found.info.status,
