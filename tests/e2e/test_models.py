@@ -96,17 +96,6 @@ def dialog(page: Any) -> Any:
     return page.locator(".jp-Dialog")
 
 
-def story(page: Any, name: str) -> None:
-    """Show a part of the chosen version's story; a click may meet the page while it takes in what has just changed."""
-    button = models(page).get_by_role("group", name="Show").get_by_role("button", name=re.compile(f"^{name}"))
-    for _ in range(20):
-        button.click()
-        page.wait_for_timeout(500)
-        if button.get_attribute("aria-pressed") == "true":
-            return
-    sync_api.expect(button).to_have_attribute("aria-pressed", "true")
-
-
 def aliases(lab: Lab) -> dict[str, str]:
     known = ledger.client(ledger.uri(lab.root)).get_registered_model(MODEL)
     return {str(k): str(v) for k, v in known.aliases.items()}
@@ -177,30 +166,6 @@ def test_a_promotion_is_judged_while_it_is_typed(lab: Lab, team: Team, page: Any
     sync_api.expect(side.get_by_role("button", name=MODEL)).to_contain_text("champion → 2")
     assert harm == []
     assert outside == []
-
-
-def test_where_a_version_comes_from_and_what_was_decided(lab: Lab, team: Team, page: Any) -> None:
-    open_lab(lab, page)
-    shown = models(page)
-    story(page, "Lineage")
-    graph = shown.locator(".nbl-origins")
-    for named in ("wine.csv", "large", f"{MODEL}/2"):
-        sync_api.expect(graph.get_by_role("button", name=re.compile(named)).first).to_be_visible()
-    details = graph.get_by_role("complementary", name="Details")
-    graph.get_by_role("button", name=re.compile("wine.csv")).first.focus()
-    sync_api.expect(details.get_by_role("heading", name="File")).to_be_visible()
-    page.keyboard.press("ArrowDown")
-    sync_api.expect(details.get_by_role("heading", name="File")).to_have_count(0)
-    clean(page, ".nbl-models")
-    picture(page, "lineage")
-    shown.get_by_label("as a table").check()
-    sync_api.expect(shown.get_by_role("table", name="Where it comes from")).to_contain_text("wine.csv")
-    story(page, "Decisions")
-    record = shown.get_by_role("list", name=f"Decisions about {MODEL}")
-    sync_api.expect(record.get_by_role("listitem").first).to_contain_text("version 2 → @champion")
-    sync_api.expect(record).to_contain_text("champion.accuracy + 0.005")
-    clean(page, ".nbl-models")
-    picture(page, "decisions")
 
 
 def test_a_version_is_served_watched_and_stopped(lab: Lab, team: Team, page: Any) -> None:
