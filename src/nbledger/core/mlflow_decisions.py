@@ -6,7 +6,6 @@ the numbers have no gaps and MLflow's plain client reads who decided what, when,
 
 from __future__ import annotations
 
-import datetime as dt
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from nbledger.core import mlflow_registry
 from nbledger.core.mlflow import _translated
 from nbledger.core.mlflow_lock import Held
+from nbledger.core.moments import now as this_moment
 from nbledger.core.records import plain
 from nbledger.core.values import storable
 
@@ -54,11 +54,6 @@ class Entry:
     points: bool = False
     n: int = 0
     at: str = ""
-
-
-def now() -> str:
-    """This moment, as decisions are dated."""
-    return dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def read(api: MlflowClient, uri: str, model: str) -> tuple[Entry, ...] | None:
@@ -104,7 +99,7 @@ def append(held: Held, entry: Entry) -> Entry:
     """
     known = mlflow_registry.model(held.api, held.uri, held.model)
     taken = [int(m[1]) for m in (_TAG.fullmatch(str(key)) for key in (known.tags if known else {})) if m]
-    written = replace(entry, n=max(taken, default=0) + 1, at=entry.at or now())
+    written = replace(entry, n=max(taken, default=0) + 1, at=entry.at or this_moment())
     held.check()
     with _translated(held.uri):
         held.api.set_registered_model_tag(held.model, f"{PREFIX}{written.n:06d}", _text(written))

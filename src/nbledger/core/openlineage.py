@@ -5,7 +5,6 @@ Only facets of the standard are used. Nothing is sent anywhere.
 
 from __future__ import annotations
 
-import datetime as dt
 import json
 import re
 import urllib.parse
@@ -15,6 +14,7 @@ from typing import Any
 
 from nbledger.core import git, mlflow
 from nbledger.core.ancestry_graph import MODEL, RUN, STAGE, Ancestry, Node
+from nbledger.core.moments import now as this_moment
 from nbledger.core.project import Project
 
 _SPEC = "https://openlineage.io/spec/2-0-2/OpenLineage.json#/$defs"
@@ -60,7 +60,7 @@ class _Events:
         runs = sorted((node for node in self._nodes.values() if node.kind == RUN and node.at), key=lambda n: n.at or "")
         for node in self._nodes.values():
             if node.kind == STAGE and not any(self._kind(one) == RUN for one, _ in self._out.get(node.id, ())):
-                now = dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+                now = this_moment()
                 yield {**self._base(now, "JobEvent"), "job": self._job(node.label, {}), **self._data(node)}
         for node in runs:
             yield from self._run(node)

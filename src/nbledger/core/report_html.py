@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import html
-import math
 from collections.abc import Iterable, Iterator, Sequence
 
+from nbledger.core import markdown
 from nbledger.core import report_charts as charts
 from nbledger.core import report_figures as figures
 from nbledger.core.causes_data import table_words
@@ -123,7 +123,7 @@ def _metrics(found: Report) -> Iterator[str]:
         mark = f"<span class='{figure.course}'>{figures.MARKS[figure.course]} {figure.course}</span>"
         values = [_value(v, t) for v, t in zip(figure.values, figure.texts, strict=True)]
         delta = f"{figure.absolute:+.6g}" if figure.absolute else ""
-        row = [_name(figure.name), *values, delta, _percent(figure.relative), charts.change(figure), mark]
+        row = [_name(figure.name), *values, delta, markdown.percent(figure.relative), charts.change(figure), mark]
         rows.append([_name(figure.whose), *row] if whose else row)
     at = 1 if whose else 0
     heads = [*(["run"] if whose else []), "metric", *_titles(found), "difference", "relative", "", ""]
@@ -136,10 +136,6 @@ def _titles(found: Report) -> list[str]:
 
 def _value(value: float | None, said: str | None) -> str:
     return f"{value:.6g}" if value is not None else escape(said) if said is not None else "—"
-
-
-def _percent(value: float | None) -> str:
-    return "" if value is None or not math.isfinite(value) else f"{100 * value:+.3g} %"
 
 
 def _curves(found: Report) -> Iterator[str]:
@@ -181,20 +177,9 @@ def _parameters(found: Report) -> Iterator[str]:
     yield _table(["run", "parameter", *_titles(found)], rows)
 
 
-def _size(count: int | None) -> str:
-    if count is None:
-        return "—"
-    number = float(count)
-    for unit in ("B", "kB", "MB", "GB"):
-        if number < 1000:
-            return f"{number:.0f} {unit}" if unit == "B" or number >= 100 else f"{number:.1f} {unit}"
-        number /= 1000
-    return f"{number:.1f} TB"
-
-
 def _data(change: DataChange) -> str:
     name = " → ".join(_name(path) for path in (change.path, change.other) if path)
-    said = [_STATES.get(change.state, change.state), " → ".join(dict.fromkeys(map(_size, change.sizes)))]
+    said = [_STATES.get(change.state, change.state), " → ".join(dict.fromkeys(map(markdown.size, change.sizes)))]
     table = change.table
     said += [f"{table.rows[0]:,} → {table.rows[1]:,} rows"] if table is not None else []
     words = f"; {escape(table_words(change))}" if table is not None else ""

@@ -7,7 +7,6 @@ promoted before anything loads, packs or sends them. What came of it is a decisi
 from __future__ import annotations
 
 import contextlib
-import datetime as dt
 import shutil
 import urllib.parse
 from collections.abc import Mapping
@@ -20,6 +19,7 @@ from nbledger.core.deploy import TARGETS, Chosen, Deployed, Deployment
 from nbledger.core.errors import LedgerError, UsageError
 from nbledger.core.mlflow_decisions import Entry
 from nbledger.core.mlflow_lock import held
+from nbledger.core.moments import now as this_moment
 from nbledger.core.project import Project
 from nbledger.core.values import MAX_TAG
 from nbledger.keeper import changes, deploying_away, deploying_local, fronts, frontstate
@@ -107,7 +107,7 @@ def _recorded(project: Project, api: Any, chosen: Chosen, done: Deployed) -> Dep
         reasons=() if done.ok else (done.text,),
         text=f"{done.target} {where}".strip(),
     )
-    at = dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    at = this_moment()
     said = {"target": done.target, "endpoint": where, "at": at, "by": by, "digest": done.digest or ""}
     said["verdict"] = "serves" if done.ok else f"returned: {done.text}"
     try:

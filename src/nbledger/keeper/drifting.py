@@ -7,7 +7,6 @@ those that were promoted: it is loaded in a process of its own, and only after i
 from __future__ import annotations
 
 import dataclasses
-import datetime as dt
 import math
 import os
 import tempfile
@@ -37,6 +36,7 @@ from nbledger.core.driftrecord import DRIFT, NONE, Drift, Side
 from nbledger.core.errors import LedgerError, Refused, ToolFailed, UsageError
 from nbledger.core.gate_language import CHAMPION, RUN, Clause, Condition
 from nbledger.core.lineage import FileRecord
+from nbledger.core.moments import now as this_moment
 from nbledger.core.observe import Observation
 from nbledger.core.project import Project
 from nbledger.core.record import Record
@@ -274,7 +274,7 @@ def _judged(asked: _Asked, answer: Mapping[str, Any], reference: Side, data: Sid
     if asked.condition is not None:
         said, clauses = _held(asked.condition, performance, model.trained)
         reasons += said
-    now = dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    now = this_moment()
     sides = [
         dataclasses.replace(side, rows=rows, compared=compared)
         for side, rows, compared in zip((reference, data), answer["rows"], answer["compared"], strict=True)

@@ -15,7 +15,6 @@ from nbledger.core import (
     gates,
     manifest,
     mlflow,
-    mlflow_decisions,
     mlflow_files,
     mlflow_registry,
     mlflow_runs,
@@ -27,6 +26,7 @@ from nbledger.core.errors import Refused, ToolFailed, Untrusted, UsageError
 from nbledger.core.gate import ALLOWABLE, Denial, Evidence
 from nbledger.core.gate_language import CHAMPION, Clause
 from nbledger.core.gates import Demand, Gate
+from nbledger.core.moments import now as this_moment
 from nbledger.core.project import Project
 from nbledger.core.records import RunRow
 from nbledger.core.runs import REPRODUCES
@@ -185,7 +185,7 @@ def judge(project: Project, api: Any, asked: Asked) -> Judged:
         previous=previous,
         champion=str(holder.info.run_id) if holder is not None else None,
         baseline=asked.baseline.run_id if asked.baseline else None,
-        at=mlflow_decisions.now(),
+        at=this_moment(),
         by=user(),
         gates=demand.gates,
         require=demand.require,

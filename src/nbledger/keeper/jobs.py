@@ -6,7 +6,6 @@ One job at a time writes to the work tree or to a remote; a second is refused, a
 from __future__ import annotations
 
 import contextlib
-import datetime as dt
 import json
 import threading
 import time
@@ -17,6 +16,7 @@ from typing import Any
 
 from nbledger.core import inside, trust
 from nbledger.core.errors import LedgerError, Refused, UsageError
+from nbledger.core.moments import now as this_moment
 from nbledger.core.project import Project
 from nbledger.core.records import plain
 from nbledger.keeper import changes, children, outcomes, previews, sharing, table
@@ -91,7 +91,7 @@ def job_start(project: Project, args: Args, progress: Progress | None) -> dict[s
     """
     kind, words = str(args["kind"]), {key: value for key, value in args.items() if key != "kind"}
     title, work = _prepared(project, kind, words)
-    now = dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    now = this_moment()
     job = Job(uuid.uuid4().hex[:12], kind, title, project, now)
     with _lock:
         _refuse_second(job)
@@ -159,7 +159,7 @@ def _run(job: Job, work: Callable[[Job], Any]) -> None:
     except Exception as err:
         words = " ".join(f"{type(err).__name__}: {err}".split())
         state, job.problem = "failed", _problem(LedgerError(f"this should not have happened: {words[:300]}"))
-    job.ended = dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    job.ended = this_moment()
     if state == "done":
         job.done = job.total = max(job.total, 1)
     job.text = ""

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import datetime as dt
 import json
 import logging
 import time
@@ -20,6 +19,7 @@ import aiohttp
 
 from nbledger.core import smoke
 from nbledger.core.errors import LedgerError
+from nbledger.core.moments import now as this_moment
 from nbledger.keeper import frontstate, served
 from nbledger.keeper.frontstate import Order, Outcome, State
 from nbledger.keeper.relay import FAULTS
@@ -167,7 +167,7 @@ class Rollout:
         if order.smoke is not None:
             self._step("smoke")
             await self._smoke(order, new)
-        new.since = _now()
+        new.since = this_moment()
         state.previous, state.current, state.coming = state.current, new, None
         self._healthy()
         self._step("watch")
@@ -267,13 +267,9 @@ class Rollout:
 
     def _told(self, order: str, new: Served, *, ok: bool, text: str, previous: str | None = None) -> None:
         serving = self.state.current.version if self.state.current else None
-        at = _now()
+        at = this_moment()
         step = self.state.step or "start"
         self.state.outcomes.append(
             Outcome(order, new.version, ok, step, text, serving, previous, at, new.requests, new.failures, new.digest)
         )
         log.info("version %s: %s", new.version, "serves" if ok else json.dumps(text))
-
-
-def _now() -> str:
-    return dt.datetime.now(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
