@@ -9,12 +9,14 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
 import emptystore
 import forked
+import order
 
 # Variables of the person's shell, editor or CI that would change what the tools under test do.
 LEAKY_PREFIXES = ("MLFLOW_", "JUPYTER", "IPYTHON", "DVC_", "GIT_", "NBLEDGER_", "PAPERMILL_", "XDG_")
@@ -164,6 +166,16 @@ def stop_keepers(*runtimes: Path) -> None:
             continue
     for process in psutil.wait_procs(ours, timeout=5)[1]:
         process.kill()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if hasattr(config, "workerinput"):  # one of pytest-xdist's workers, which all must have the same order
+        order.sort(items)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    return order.LongestFirst(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 @pytest.fixture(autouse=True)
