@@ -96,6 +96,20 @@ def dialog(page: Any) -> Any:
     return page.locator(".jp-Dialog")
 
 
+def story(page: Any, name: str) -> None:
+    """Show a part of the chosen version's story; one click is enough, whatever the page takes in meanwhile."""
+    button = models(page).get_by_role("group", name="Show", exact=True).get_by_role("button", name=re.compile(name))
+    button.click()
+    sync_api.expect(button).to_have_attribute("aria-pressed", "true")
+
+
+def look_again(page: Any) -> None:
+    """Have the page ask for the models anew, as it does when the browser's tab is looked at again."""
+    with page.expect_response(re.compile(r"/nbledger/api/models\?")) as answer:
+        page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    answer.value.finished()
+
+
 def aliases(lab: Lab) -> dict[str, str]:
     known = ledger.client(ledger.uri(lab.root)).get_registered_model(MODEL)
     return {str(k): str(v) for k, v in known.aliases.items()}
@@ -166,6 +180,89 @@ def test_a_promotion_is_judged_while_it_is_typed(lab: Lab, team: Team, page: Any
     sync_api.expect(side.get_by_role("button", name=MODEL)).to_contain_text("champion → 2")
     assert harm == []
     assert outside == []
+
+
+def test_where_a_version_comes_from_and_what_was_decided(lab: Lab, team: Team, page: Any) -> None:
+    open_lab(lab, page)
+    shown = models(page)
+    story(page, "Lineage")
+    graph = shown.locator(".nbl-origins")
+    for named in ("wine.csv", "large", f"{MODEL}/2"):
+        sync_api.expect(graph.get_by_role("button", name=named).first).to_be_visible()
+    details = graph.get_by_role("complementary", name="Details")
+    graph.get_by_role("button", name="wine.csv").focus()
+    sync_api.expect(details.get_by_role("heading", name="File")).to_be_visible()
+    page.keyboard.press("ArrowDown")
+    run = graph.get_by_role("button", name="run large")
+    sync_api.expect(run).to_be_focused()
+    sync_api.expect(run).to_have_attribute("aria-pressed", "true")
+    sync_api.expect(details.get_by_role("heading", name="File")).to_have_count(0)
+    clean(page, ".nbl-models")
+    picture(page, "lineage")
+    look_again(page)
+    sync_api.expect(run).to_be_focused()
+    shown.get_by_label("as a table").check()
+    table = shown.get_by_role("table", name="Where it comes from")
+    sync_api.expect(table).to_contain_text("wine.csv")
+    shown.get_by_role("radio", name="Show where version 1 comes from").check()
+    sync_api.expect(table).to_contain_text(f"{MODEL}/1")
+    look_again(page)
+    sync_api.expect(table).to_contain_text(f"{MODEL}/1")
+    clean(page, ".nbl-models")
+    picture(page, "lineage-table")
+    story(page, "Decisions")
+    record = shown.get_by_role("list", name=f"Decisions about {MODEL}")
+    sync_api.expect(record.get_by_role("listitem").first).to_contain_text("version 2 → @champion")
+    sync_api.expect(record).to_contain_text("champion.accuracy + 0.005")
+    clean(page, ".nbl-models")
+    picture(page, "decisions")
+    page.locator(".lm-TabBar-tab", has_text="Models").locator(".lm-TabBar-tabCloseIcon").click()
+    sync_api.expect(shown).to_have_count(0)
+    models(page)
+    sync_api.expect(record.get_by_role("listitem").first).to_contain_text("version 2 → @champion")
+    sync_api.expect(shown.get_by_role("radio", name="Show where version 1 comes from")).to_be_checked()
+
+
+def test_live_data_are_held_against_those_of_the_champion(lab: Lab, team: Team, page: Any) -> None:
+    (lab.root / "strange.csv").write_text("x,y\n1,2\n3,4\n")
+    open_lab(lab, page)
+    shown = models(page)
+    deed = shown.get_by_role("button", name="Drift…")
+    asked, button = dialog(page), dialog(page).get_by_role("button", name="Look", exact=True)
+    file = asked.get_by_label(re.compile("^Live data"))
+
+    deed.click()
+    file.fill("nowhere.csv")
+    sync_api.expect(asked).to_contain_text("there is no nowhere.csv")
+    sync_api.expect(button).to_be_disabled()
+    clean(page, ".jp-Dialog")
+    picture(page, "drift-refused")
+    page.keyboard.press("Escape")
+    sync_api.expect(deed).to_be_focused()
+
+    deed.click()
+    file.fill("strange.csv")
+    accept(page, "Look")
+    failed = shown.get_by_role("alert").filter(has_text="Look for drift in strange.csv")
+    sync_api.expect(failed).to_contain_text("has the columns of these data", timeout=400_000)
+    clean(page, ".nbl-models")
+    picture(page, "drift-failed")
+    failed.get_by_role("button", name="Put away").click()
+    sync_api.expect(failed).to_have_count(0)
+
+    deed.click()
+    file.fill("live.csv")
+    sync_api.expect(asked).to_contain_text("wine.csv")
+    clean(page, ".jp-Dialog")
+    picture(page, "drift")
+    accept(page, "Look")
+    sync_api.expect(shown.get_by_role("list", name="Work on models")).to_contain_text("live.csv")
+    sync_api.expect(shown).to_contain_text("drift: drift", timeout=400_000)
+    sync_api.expect(shown.get_by_role("list", name="Work on models")).to_have_count(0)
+    said = ledger.client(ledger.uri(lab.root)).get_model_version(MODEL, aliases(lab)["champion"]).tags
+    assert said["nbledger.drift.verdict"] == "drift"
+    clean(page, ".nbl-models")
+    picture(page, "drifted")
 
 
 def test_a_version_is_served_watched_and_stopped(lab: Lab, team: Team, page: Any) -> None:

@@ -37,7 +37,7 @@ export function Decisions(props: {
   }
   const all = latestFirst(value.decisions);
   const missing = gaps(all);
-  if (!all.length) {
+  if (!all.length && !problem) {
     return <Said>{trans.__('Nothing was decided about this model through nbledger yet.')}</Said>;
   }
   return (

@@ -6,7 +6,7 @@ import type { IModelVersion } from '../api/types';
 import { Hash, Lead } from '../detail/pieces';
 import { Commands } from '../names';
 import { moment, number } from '../shared/format';
-import { Bdi, Clip } from '../shared/text';
+import { Bdi, Clip, cut } from '../shared/text';
 import { gateOf } from './gate';
 import { Aliases } from './parts';
 
@@ -37,7 +37,10 @@ export function Lineage(props: {
         <span>{trans.__('registered %1', moment(version.created))}</span>
         {version.status && version.status !== 'READY' ? <Clip text={version.status} /> : null}
         {gate?.facts.slice(0, MOST).map(([key, value]) => (
-          <Clip key={key} text={`${key}: ${value}`} />
+          <span key={key} className="nbl-lineage-fact">
+            <span className="nbl-models-none">{cut(key, 60)}</span>{' '}
+            <Bdi text={key === 'at' ? moment(value) : value} />
+          </span>
         ))}
       </Step>
       <Step title={trans.__('run')}>

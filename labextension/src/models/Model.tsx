@@ -1,5 +1,5 @@
 import { caretDownIcon, caretRightIcon } from '@jupyterlab/ui-components';
-import { useEffect, useRef, useState, type ReactElement } from 'react';
+import { useEffect, useRef, type ReactElement } from 'react';
 
 import type { IModel } from '../api/types';
 import { TextButton } from '../shared/parts';
@@ -13,11 +13,9 @@ import { of, type IOverview } from './overview';
 import { Origins } from './Origins';
 import { Aliases, Waits } from './parts';
 import { Serving } from './Serving';
+import { PARTS, useShown, type IShown, type Part } from './shown';
 import { Versions } from './Versions';
 import { Waiting } from './Waiting';
-
-const PARTS = ['origin', 'graph', 'decisions'] as const;
-type Part = (typeof PARTS)[number];
 
 /** A registered model: what can be done with it, what goes on, its versions, and the chosen one's story. */
 export function Model(props: {
@@ -28,17 +26,17 @@ export function Model(props: {
 }): ReactElement {
   const { model, overview, few, view } = props;
   const { trans } = view.ledger;
-  const wanted = view.wanted.model === model.name;
-  const [open, setOpen] = useState(few || wanted);
-  const [chosen, setChosen] = useState(wanted ? view.wanted.version : null);
+  const [shown, choose] = useShown(view.shown, model.name);
+  const open = shown.open ?? few;
   const place = useRef<HTMLElement>(null);
   useEffect(() => {
-    if (wanted) {
+    if (view.wanted.model === model.name) {
+      view.wanted.model = null; // once: what comes later moves nothing
       place.current?.scrollIntoView({ block: 'start' });
     }
-  }, [wanted]);
+  });
   const version =
-    model.versions.find(other => other.version === chosen) ?? foremost(model.versions);
+    model.versions.find(other => other.version === shown.version) ?? foremost(model.versions);
   const { waiting, serving } = of(overview, model.name);
   const Caret = open ? caretDownIcon : caretRightIcon;
   return (
@@ -49,7 +47,7 @@ export function Model(props: {
           className="nbl-detail-fold"
           aria-expanded={open}
           onClick={() => {
-            setOpen(!open);
+            choose({ open: !open });
           }}
         >
           <Caret.react tag="span" aria-hidden="true" />
@@ -82,11 +80,20 @@ export function Model(props: {
           <Versions
             model={model}
             chosen={version ?? null}
-            choose={setChosen}
+            choose={number => {
+              choose({ version: number });
+            }}
             commands={view.commands}
             trans={trans}
           />
-          <Story model={model} chosen={version?.version ?? null} overview={overview} view={view} />
+          <Story
+            model={model}
+            chosen={version?.version ?? null}
+            shown={shown}
+            choose={choose}
+            overview={overview}
+            view={view}
+          />
         </>
       ) : null}
     </section>
@@ -150,13 +157,15 @@ function Deeds(props: {
 function Story(props: {
   model: IModel;
   chosen: string | null;
+  shown: IShown;
+  choose: (changes: Partial<IShown>) => void;
   overview: IOverview;
   view: IModelsView;
 }): ReactElement | null {
-  const { model, chosen, overview, view } = props;
+  const { model, chosen, shown, choose, overview, view } = props;
   const { ledger, commands } = view;
   const { trans } = ledger;
-  const [part, setPart] = useState<Part>('origin');
+  const { part } = shown;
   const version = model.versions.find(other => other.version === chosen);
   const names: Readonly<Record<Part, string>> = {
     origin: trans.__('Version %1', chosen ?? ''),
@@ -182,7 +191,7 @@ function Story(props: {
             className="nbl-button nbl-mod-minimal"
             aria-pressed={name === part}
             onClick={() => {
-              setPart(name);
+              choose({ part: name, version: version.version }); // what is read stays, whatever alias moves
             }}
           >
             {names[name]}
@@ -197,6 +206,10 @@ function Story(props: {
           name={`${model.name}/${version.version}`}
           api={ledger.api}
           again={overview}
+          table={shown.table}
+          setTable={table => {
+            choose({ table });
+          }}
           commands={commands}
           openNotebook={openNotebook}
           trans={trans}

@@ -11,11 +11,12 @@ import type { ModelActions } from './actions';
 import { Model } from './Model';
 import type { IOverview } from './overview';
 import { NoRepository, useNoRepository } from './parts';
+import type { Shown } from './shown';
+import { Work } from './Work';
 
-/** What somebody asked to see. */
+/** The model that somebody asked to see; null once it was brought into view. */
 export interface IWanted {
   model: string | null;
-  version: string | null;
 }
 
 export interface IModelsView {
@@ -23,6 +24,9 @@ export interface IModelsView {
   readonly models: Kept<IOverview>;
   readonly actions: ModelActions;
   readonly commands: CommandRegistry;
+  readonly shown: Shown;
+  /** The failures of work on models that somebody has put away. */
+  readonly read: Set<string>;
   readonly wanted: IWanted;
   readonly wantedChanged: ISignal<unknown, void>;
 }
@@ -52,6 +56,7 @@ export function ModelsPage(view: IModelsView): ReactElement {
   return (
     <>
       <h2>{trans.__('Registered models')}</h2>
+      <Work ledger={view.ledger} read={view.read} />
       {problem ? <Problem problem={problem} trans={trans} retry={again} /> : null}
       {value.problems.map((one, at) => (
         <Problem key={at} problem={one} trans={trans} retry={again} />
@@ -76,7 +81,7 @@ export function ModelsPage(view: IModelsView): ReactElement {
       ) : null}
       {shown.slice(0, 500).map(model => (
         <Model
-          key={`${model.name} ${view.wanted.model === model.name ? (view.wanted.version ?? '') : ''}`}
+          key={model.name}
           model={model}
           overview={value}
           few={value.models.length <= FEW}

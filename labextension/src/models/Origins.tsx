@@ -38,9 +38,15 @@ interface IWays {
   readonly trans: TranslationBundle;
 }
 
+/** Whether the graph is shown as a table; null while nobody said which. */
+interface ITable {
+  readonly table: boolean | null;
+  readonly setTable: (table: boolean) => void;
+}
+
 /** Everything that a version came from, through all runs before: a graph, or the same as a table. */
 export function Origins(
-  props: { name: string; api: Pick<Api, 'ancestry'>; again: unknown } & IWays
+  props: { name: string; api: Pick<Api, 'ancestry'>; again: unknown } & ITable & IWays
 ): ReactElement {
   const { name, api, trans } = props;
   const { value, problem } = useFetched(name, () => api.ancestry(name), props.again);
@@ -77,9 +83,14 @@ function Lacks({ lines, label }: { lines: readonly string[]; label: string }): R
   ) : null;
 }
 
-function Known({ found, ...ways }: { found: IAncestry } & IWays): ReactElement {
+function Known({
+  found,
+  table,
+  setTable,
+  ...ways
+}: { found: IAncestry } & ITable & IWays): ReactElement {
   const { trans } = ways;
-  const [asTable, setTable] = useState(found.nodes.length > MANY);
+  const asTable = table ?? found.nodes.length > MANY;
   const [selected, setSelected] = useState<string | null>(found.roots[0] ?? null);
   const graph = useMemo(() => graphOf(found), [found]);
   const known = useMemo(() => new Map(found.nodes.map(node => [node.id, node])), [found]);

@@ -1,9 +1,28 @@
 /** Models and what goes on with them, for the tests. */
 
-import type { IDecided, IModel, IModels, IServing, IWaiting } from '../api/types';
+import type { IDecided, IModel, IModels, IModelVersion, IServing, IWaiting } from '../api/types';
 
 export function aModel(changes: Partial<IModel> = {}): IModel {
   return { name: 'wine', description: '', aliases: {}, versions: [], ...changes };
+}
+
+export function aVersion(changes: Partial<IModelVersion> = {}): IModelVersion {
+  return {
+    name: 'wine',
+    version: '1',
+    aliases: [],
+    run_id: 'r1',
+    run_name: 'forest',
+    created: '2026-11-25T16:00:00Z',
+    status: 'READY',
+    gate: {},
+    tags: {},
+    metrics: {},
+    commit: null,
+    notebook: null,
+    inputs: [],
+    ...changes
+  };
 }
 
 export function someModels(changes: Partial<IModels> = {}): IModels {

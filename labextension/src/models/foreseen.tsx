@@ -108,8 +108,8 @@ export function Will({
       {preview.refused ? <Problem problem={preview.refused} trans={trans} /> : null}
       <ul className="nbl-detail-will">
         {preview.lines.slice(0, MOST).map((line, at) => (
-          <li key={at}>
-            <Bdi text={line} />
+          <li key={at} className={line.startsWith('  ') ? 'nbl-mod-part' : ''}>
+            <Bdi text={line.trimStart()} />
           </li>
         ))}
         {preview.overwrites.slice(0, MOST).map((line, at) => (

@@ -13,9 +13,11 @@ import { Kept } from '../shared/kept';
 import { KeptWidget } from '../shared/keptWidget';
 import { ILedger, ILedgerSidebar } from '../tokens';
 import { ModelActions } from './actions';
+import { keepFocus } from './focus';
 import { ModelsPage, type IModelsView, type IWanted } from './ModelsPage';
 import { ModelsSection } from './ModelsSection';
 import { overview } from './overview';
+import { show, type Shown } from './shown';
 
 const RANK = 20;
 
@@ -34,11 +36,21 @@ const modelsPlugin: JupyterFrontEndPlugin<void> = {
   ): void => {
     const { commands, shell } = app;
     const { trans } = ledger;
-    const wanted: IWanted = { model: null, version: null };
+    const wanted: IWanted = { model: null };
+    const shown: Shown = new Map();
     const wantedChanged = new Signal<object, void>({});
     const models = new Kept(ledger, ['models'], () => overview(ledger.api));
     const actions = new ModelActions(ledger, commands);
-    const view: IModelsView = { ledger, models, actions, commands, wanted, wantedChanged };
+    const view: IModelsView = {
+      ledger,
+      models,
+      actions,
+      commands,
+      shown,
+      read: new Set(),
+      wanted,
+      wantedChanged
+    };
 
     const section = new KeptWidget(models, createElement(ModelsSection, view));
     section.id = Ids.models;
@@ -50,14 +62,19 @@ const modelsPlugin: JupyterFrontEndPlugin<void> = {
     commands.addCommand(Commands.openModels, {
       label: trans.__('Open models'),
       execute: async words => {
-        wanted.model = typeof words.model === 'string' ? words.model : null;
-        wanted.version = typeof words.version === 'string' ? words.version : null;
-        wantedChanged.emit();
+        const { model, version } = words;
+        if (typeof model === 'string') {
+          wanted.model = model;
+          const chosen = typeof version === 'string' ? { version, part: 'origin' as const } : {};
+          show(shown, model, { open: true, ...chosen });
+          wantedChanged.emit();
+        }
         let page = tracker.currentWidget;
         if (!page) {
           const content = new KeptWidget(models, createElement(ModelsPage, view));
           content.addClass('nbl-models');
           content.node.tabIndex = 0;
+          keepFocus(content.node);
           page = new MainAreaWidget({ content });
           page.toolbar.hide();
           page.id = `${NAME}-models-page`;

@@ -1,6 +1,14 @@
 import { fileIcon, refreshIcon, runIcon, type LabIcon } from '@jupyterlab/ui-components';
 import type { TranslationBundle } from '@jupyterlab/translation';
-import { useEffect, useMemo, useRef, useState, type KeyboardEvent, type ReactElement } from 'react';
+import {
+  useEffect,
+  useId,
+  useMemo,
+  useRef,
+  useState,
+  type KeyboardEvent,
+  type ReactElement
+} from 'react';
 
 import type { IPipelineNode } from '../api/types';
 import { TextButton } from '../shared/parts';
@@ -141,11 +149,12 @@ function Lines({
   drawing: IDrawing;
   selected: string | null;
 }): ReactElement {
+  const arrow = useId(); // of each graph its own: one in a tab that is hidden draws nothing
   return (
     <svg width={drawing.width} height={drawing.height} aria-hidden="true">
       <defs>
         <marker
-          id="nbl-arrow"
+          id={arrow}
           viewBox="0 0 8 8"
           refX="7"
           refY="4"
@@ -163,7 +172,7 @@ function Lines({
           d={path(line.points)}
           className="nbl-pipeline-line"
           data-selected={line.from === selected || line.to === selected}
-          markerEnd="url(#nbl-arrow)"
+          markerEnd={`url(#${arrow})`}
         />
       ))}
     </svg>

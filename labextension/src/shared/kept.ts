@@ -6,7 +6,11 @@ import { Live } from './live';
 
 /** A list of the project that is fetched, and kept up to date, while somebody looks at it. */
 export class Kept<T> extends Live<T> {
-  constructor(ledger: ILedger, parts: readonly Part[], ask: () => Promise<T>) {
+  constructor(
+    private readonly ledger: ILedger,
+    parts: readonly Part[],
+    ask: () => Promise<T>
+  ) {
     super(ask);
     ledger.told.connect((_: unknown, changed: IChanged) => {
       if (changed.parts.some(part => parts.includes(part))) {
@@ -14,7 +18,10 @@ export class Kept<T> extends Live<T> {
       }
     });
     ledger.projectChanged.connect(() => {
-      this.reset();
+      // At a start the first list may be there before it is known which project it is about.
+      if (this.about !== ledger.path) {
+        this.reset();
+      }
       this.outdated();
     });
   }
@@ -30,6 +37,11 @@ export class Kept<T> extends Live<T> {
     });
   }
 
+  protected override fetch(current: () => boolean): Promise<void> {
+    this.about = this.ledger.path;
+    return super.fetch(current);
+  }
+
   private outdated(): void {
     this.stale = true;
     if (this.lookers > 0) {
@@ -38,6 +50,8 @@ export class Kept<T> extends Live<T> {
     }
   }
 
+  /** The path that was asked about last. */
+  private about: string | null = null;
   private lookers = 0;
   private stale = true;
 }
