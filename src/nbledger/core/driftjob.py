@@ -106,7 +106,7 @@ def compare(job: Job, stopped: Callable[[], object] = lambda: None) -> Mapping[s
             raise UsageError(str(answer["error"]), "CSV, TSV, Parquet, JSON lines and Feather are read")
         return answer
     if "No module named" in said and any(name in said for name in ("evidently", "pandas", "sklearn", "scipy")):
-        raise ToolFailed("comparing data needs Evidently, which is not installed here", "pip install nbledger[drift]")
+        raise ToolFailed("comparing data needs Evidently, which is not installed here", "pip install 'nbledger[drift]'")
     raise ToolFailed(f"the comparison failed: {_last(said, code)}", "--debug shows more; is each column of one kind?")
 
 

@@ -208,7 +208,7 @@ def _columns(table: Files) -> list[str]:
         from nbledger.core import drifttable
     except ImportError as err:
         raise ToolFailed(
-            "comparing data needs Evidently, which is not installed here", "pip install nbledger[drift]"
+            "comparing data needs Evidently, which is not installed here", "pip install 'nbledger[drift]'"
         ) from err
     try:
         return drifttable.columns(table.paths[0], table.names[0])
