@@ -7,6 +7,7 @@ have of them.
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -101,16 +102,76 @@ class _Matching:
         return re.search(self._pattern, text) is not None
 
 
-def run_gitlab(file: Path, job: str, variables: Mapping[str, str], clone: Path, env: Mapping[str, str]) -> Done:
-    """All of a job's script, in one shell, as GitLab's runner does."""
-    whole = yaml.safe_load(file.read_text())
-    common, own = whole[".nbledger"], whole[job]
-    told = {**common["variables"], **own.get("variables", {})}
-    told = {name: value["value"] if isinstance(value, dict) else value for name, value in told.items()}
-    script = "\n".join([*common["before_script"], *own["script"]])
-    told = {name: text.replace("$CI_PROJECT_DIR", str(clone)) for name, text in told.items()}
-    base = {**env, "CI": "true", "GITLAB_CI": "true", "CI_PROJECT_DIR": str(clone), **told, **variables}
-    return Done(job, script, *_bash(script, clone, base))
+@dataclass(frozen=True)
+class GitlabJob:
+    """A job as the runner is given it: all of its script, and its variables, those of the project over those of the file over
+    those of the pipeline.
+    """
+
+    name: str
+    script: tuple[str, ...]
+    variables: dict[str, str]
+
+
+def gitlab_job(text: str, name: str, pipeline: Mapping[str, str], given: Mapping[str, str], clone: Path) -> GitlabJob:
+    """The job ``name`` of the file ``text``. A token of an identity is told as its audience."""
+    whole = yaml.safe_load(text)
+    common, own = whole[".nbledger"], whole[name]
+    predefined = {"CI": "true", "GITLAB_CI": "true", "CI_PROJECT_DIR": str(clone), **pipeline}
+    known = predefined | given
+    told = {}
+    for key, value in {**common["variables"], **own.get("variables", {})}.items():
+        said = value if isinstance(value, dict) else {"value": value}
+        told[key] = said["value"] if said.get("expand") is False else _expanded(said["value"], known)
+    tokens = {key: _expanded(said["aud"], known) for key, said in common.get("id_tokens", {}).items()}
+    script = (*common["before_script"], *own["script"])
+    return GitlabJob(name, script, {**predefined, **told, **given, **tokens})
+
+
+def _expanded(text: str, known: Mapping[str, str]) -> str:
+    return re.sub(r"\$(\w+)", lambda found: known.get(found[1], ""), text)
+
+
+def gitlab_clone(job: GitlabJob, url: str, clone: Path, env: Mapping[str, str]) -> None:
+    """What the runner does before the script: the branches and tags at the depth that is asked for, the commit as a detached HEAD,
+    and nothing of the job before but what the flags of ``git clean`` leave.
+    """
+
+    def git(*words: str) -> None:
+        subprocess.run(["git", "-C", str(clone), *words], check=True, env=dict(env), capture_output=True)
+
+    if clone.exists():
+        git("remote", "set-url", "origin", url)
+    else:
+        clone.mkdir(parents=True)
+        git("init", "--quiet")
+        git("remote", "add", "origin", url)
+    depth = int(job.variables.get("GIT_DEPTH", "20"))
+    heads = ("+refs/heads/*:refs/remotes/origin/*", "+refs/tags/*:refs/tags/*")
+    git("fetch", "--quiet", "--prune", "origin", *heads, *(("--depth", str(depth)) if depth else ()))
+    git("checkout", "--force", "--quiet", job.variables["CI_COMMIT_SHA"])
+    git("clean", *job.variables.get("GIT_CLEAN_FLAGS", "-ffdx").split())
+
+
+def run_gitlab(job: GitlabJob, clone: Path, env: Mapping[str, str]) -> Done:
+    """The script in one shell, which reads it as the runner writes it: nothing is on the standard input of its commands."""
+    lines = "\n".join(line.strip() for line in job.script)
+    written = (
+        'case "$(set -o)" in *"pipefail"*) set -o pipefail;; esac; set -o errexit\nset +o noclobber\n'
+        f"(eval {shlex.quote(lines)}) < /dev/null\nexit 0\n"
+    )
+    done = subprocess.run(
+        ["bash"],
+        cwd=clone,
+        env={**env, **job.variables},
+        input=written,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+        timeout=600,
+    )
+    return Done(job.name, lines, done.returncode, done.stdout)
 
 
 def _bash(script: str, clone: Path, env: Mapping[str, str]) -> tuple[int, str]:

@@ -14,6 +14,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from fakerequests import Requests
+
 LIMITS = {"github": 65_536, "gitlab": 1_000_000}
 
 
@@ -47,7 +49,8 @@ class Comment:
 
 @dataclass
 class Forge:
-    """``comments`` of the one pull (merge) request 7 of ``team/wine``. ``before`` is called with every request before it is
+    """``comments`` of the one pull (merge) request 7 of ``team/wine``, on GitLab the project 42. ``requests``: those of that repository.
+    ``before`` is called with every request before it is
     answered; it may wait, or return (status, headers, body) to be answered in its place, or "drop" to break the connection
     once the request has been done.
     """
@@ -60,6 +63,7 @@ class Forge:
     before: Callable[[Got], Any] | None = None
     lock: threading.RLock = field(default_factory=threading.RLock)
     next_id: int = 1000
+    requests: Requests = field(default_factory=Requests)
 
     @property
     def api(self) -> str:
@@ -85,11 +89,14 @@ class Forge:
             if not account.told:
                 return 403, {}, {"message": "Resource not accessible by integration"}
             return 200, {}, {"login" if self.kind == "github" else "username": account.login}
+        about = self.requests.answer(self.kind, path) if got.method == "GET" else None
+        if about is not None:
+            return about
         many, one = {
             "github": (r"/repos/team/wine/issues/7/comments", r"/repos/team/wine/issues/comments/(\d+)"),
             "gitlab": (
-                r"/projects/team%2Fwine/merge_requests/7/notes",
-                r"/projects/team%2Fwine/merge_requests/7/notes/(\d+)",
+                r"/projects/(?:team%2Fwine|42)/merge_requests/7/notes",
+                r"/projects/(?:team%2Fwine|42)/merge_requests/7/notes/(\d+)",
             ),
         }[self.kind]
         with self.lock:

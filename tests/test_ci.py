@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -157,6 +158,7 @@ def test_no_more_rights_than_needed(written: dict[tuple[str, str], Path]) -> Non
         for job, said in whole["jobs"].items():
             wanted = {"contents": "write" if job == "release" else "read"}
             wanted |= {"pull-requests": "write"} if job == "review" else {}
+            wanted |= {"packages": "write"} if name == "azure" and job in ("release", "approved", "deploy") else {}
             wanted |= {"id-token": "write"} if name in ("all", "approval", "azure", "notebook") else {}
             assert said["permissions"] == wanted, (name, job)
             assert said["timeout-minutes"] and said["concurrency"]["group"]
@@ -253,13 +255,18 @@ def test_what_an_event_starts(written: dict[tuple[str, str], Path], event: dict[
         assert github_jobs(path, Event(event)) == [job for job in jobs if job in whole["jobs"]], name
 
 
+OWN = {"CI_MERGE_REQUEST_PROJECT_ID": "42", "CI_MERGE_REQUEST_SOURCE_PROJECT_ID": "42"}
+
+
 def test_what_a_pipeline_of_gitlab_starts(written: dict[tuple[str, str], Path]) -> None:
     for variables, job in (
-        ({"CI_PIPELINE_SOURCE": "merge_request_event"}, "review"),
+        ({"CI_PIPELINE_SOURCE": "merge_request_event"} | OWN, "review"),
         ({"CI_PIPELINE_SOURCE": "push", "CI_COMMIT_TAG": "v1"}, "release"),
         ({"CI_PIPELINE_SOURCE": "schedule"}, "drift"),
     ):
         assert gitlab_jobs(written["all", "gitlab"], variables) == [f"nbledger-{job}"]
+    fork = {"CI_PIPELINE_SOURCE": "merge_request_event"} | OWN | {"CI_MERGE_REQUEST_SOURCE_PROJECT_ID": "7"}
+    assert gitlab_jobs(written["all", "gitlab"], fork) == []
     push = {"CI_PIPELINE_SOURCE": "push"}
     assert gitlab_jobs(written["all", "gitlab"], push | {"CI_COMMIT_TAG": "x1"}) == []
     assert gitlab_jobs(written["keys", "gitlab"], push | {"CI_COMMIT_TAG": "release/1"}) == ["nbledger-release"]
@@ -402,3 +409,37 @@ def test_the_verb(variants: dict[str, Path], tmp_path: Path) -> None:
     assert code == 0 and json.loads(said)["jobs"] == ["review", "release"]
     assert ci("github", "--check")[0] == 0
     assert ci("jenkins")[0] == 2
+
+
+def test_a_review_that_fails_is_reported_and_red(written: dict[tuple[str, str], Path], tmp_path: Path) -> None:
+    job = yaml.safe_load(written["all", "gitlab"].read_text())["nbledger-review"]
+    stub = tmp_path / "nbledger"
+    stub.write_text('#!/bin/bash\necho "$1" >> "$TOLD"\n[ "$1" != "$FAILS" ] || exit 3\n')
+    stub.chmod(0o755)
+    for fails, called in (
+        ("", "check repro report"),
+        ("check", "check report"),
+        ("repro", "check repro report"),
+        ("report", "check repro report"),
+    ):
+        told = tmp_path / f"told-{fails}"
+        env = {"FAILS": fails, "TOLD": str(told), "PATH": f"{tmp_path}:/usr/bin:/bin"}
+        script = "\n".join(job["script"])
+        done = subprocess.run(["bash", "-eo", "pipefail", "-c", script], env=env, cwd=tmp_path, check=False)
+        assert (told.read_text().split(), done.returncode) == (called.split(), 3 if fails else 0)
+
+
+def test_the_identity_of_a_job_is_one_for_google(written: dict[tuple[str, str], Path], tmp_path: Path) -> None:
+    from google.auth import identity_pool
+
+    common = yaml.safe_load(written["notebook", "gitlab"].read_text())[".nbledger"]
+    provider = "projects/1/locations/global/workloadIdentityPools/forge/providers/gitlab"
+    env = {"IDENTITY": "a.b.c", "GCP_WORKLOAD_IDENTITY_PROVIDER": provider, "GCP_SERVICE_ACCOUNT": "ci@wine.example"}
+    (tmp_path / ".git").mkdir()
+    script = "\n".join(line for line in common["before_script"] if ".git/" in line)
+    subprocess.run(["bash", "-eo", "pipefail", "-c", script], env={**os.environ, **env}, cwd=tmp_path, check=True)
+    file = common["variables"]["GOOGLE_APPLICATION_CREDENTIALS"].replace("$CI_PROJECT_DIR", str(tmp_path))
+    found = identity_pool.Credentials.from_file(file)
+    assert found.service_account_email == env["GCP_SERVICE_ACCOUNT"]
+    assert found.retrieve_subject_token(None) == "a.b.c"
+    assert common["id_tokens"]["IDENTITY"]["aud"] == "https://iam.googleapis.com/$GCP_WORKLOAD_IDENTITY_PROVIDER"

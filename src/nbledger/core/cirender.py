@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nbledger._version import __version__
-from nbledger.core import cifacts, datachange, dvc, textparts
+from nbledger.core import cifacts, datachange, dvc, kserve, textparts
 from nbledger.core.cifacts import Facts
 from nbledger.core.errors import Refused
 from nbledger.core.project import Project
@@ -32,11 +32,14 @@ ACTIONS = {
 }
 """Each by the commit of its release: a tag can be moved, a commit cannot."""
 RUNNER = "ubuntu-24.04"
+_SAGEMAKER = {"region": "AWS_DEFAULT_REGION", "role": "SAGEMAKER_ROLE", "bucket": "SAGEMAKER_BUCKET"}
+KUBECTL, DOCKER = "v1.37.2", "29.8.2"
+"""What a hosted runner of GitLab is given to deploy with; those of GitHub have both."""
 _TRACKING = ("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN")
 _KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 _AUDIENCES = {
     "aws": "https://sts.amazonaws.com",
-    "gcp": "$GCP_WORKLOAD_IDENTITY_PROVIDER",
+    "gcp": "https://iam.googleapis.com/$GCP_WORKLOAD_IDENTITY_PROVIDER",
     "azure": "api://AzureADTokenExchange",
 }
 _VARIABLES = {
@@ -51,13 +54,7 @@ _VARIABLES = {
         "AZURE_SUBSCRIPTION_ID": "its subscription",
     },
 }
-_ON_GITLAB = {
-    "gcp": {
-        "GCP_WORKLOAD_IDENTITY_PROVIDER": "the audience: the workload identity provider of the forge (OIDC)",
-        "GOOGLE_APPLICATION_CREDENTIALS": "a file: the credential configuration for it, which reads /tmp/identity",
-    },
-    "azure": {name: _VARIABLES["azure"][name] for name in ("AZURE_CLIENT_ID", "AZURE_TENANT_ID")},
-}
+_ON_GITLAB = {"azure": {name: _VARIABLES["azure"][name] for name in ("AZURE_CLIENT_ID", "AZURE_TENANT_ID")}}
 
 
 @dataclass(frozen=True)
@@ -77,18 +74,32 @@ def plan(project: Project, facts: Facts, wanted: Wanted, forge: str) -> Plan:
     secrets, variables = _secrets(facts, flags, forge), _variables(facts, flags, forge)
     values = _values(project, facts, wanted, flags, forge, secrets)
     text = textparts.part("ciparts", f"{forge}.yml")
+    values["DEPLOY"] = _part(
+        f"{forge}-deploy.yml", flags, values | {"LOGIN": textparts.indented(_login(secrets), 4)}, forge
+    )
     if forge == "github":
         for job in ("review", "release", "deploy", "drift"):
-            setup = textparts.chosen(textparts.part("ciparts", "github-setup.yml"), {*flags, job})
-            values[f"SETUP_{job.upper()}"] = textparts.indented(textparts.filled(setup, values), 6)
+            values[f"SETUP_{job.upper()}"] = _part("github-setup.yml", {*flags, job}, values, forge)
     text = textparts.filled(textparts.chosen(text, flags), values)
     return Plan(text, _jobs(flags), secrets, variables, _notes(facts, wanted, flags, forge))
+
+
+def _part(name: str, flags: set[str], values: dict[str, str], forge: str) -> str:
+    """Steps of a job, at their place in it."""
+    chosen = textparts.chosen(textparts.part("ciparts", name), flags)
+    return textparts.indented(textparts.filled(chosen, values), 6 if forge == "github" else 4)
 
 
 def _flags(project: Project, facts: Facts, wanted: Wanted, forge: str) -> set[str]:
     logins = {facts.remote.login, *(("aws",) if wanted.deploy == "sagemaker" else ())} - {""}
     if forge == "gitlab" and len(logins & _AUDIENCES.keys()) > 1:
         raise Refused("a job of GitLab has one identity here, and the data and SageMaker need two", "deploy elsewhere")
+    if {"keys", "aws"} <= logins:
+        raise Refused(
+            "the keys of the data remote and the role that deploys to SageMaker would be one login of a job",
+            "deploy elsewhere",
+        )
+    hosted = forge == "gitlab" and not wanted.runner
     said = {
         "model": wanted.model,
         "pipeline": facts.pipeline,
@@ -97,6 +108,9 @@ def _flags(project: Project, facts: Facts, wanted: Wanted, forge: str) -> set[st
         "remote": facts.remote.kind and (facts.remote.kind != "folder" or wanted.runner),
         "deploy": wanted.deploy,
         "kubectl": wanted.deploy == "kserve",
+        "fetch-kubectl": wanted.deploy == "kserve" and hosted,
+        "docker": wanted.deploy == "docker",
+        "engine": wanted.deploy == "docker" and hosted,
         "local": wanted.deploy == "local",
         "sagemaker": wanted.deploy == "sagemaker",
         "drift": wanted.model and wanted.data,
@@ -138,6 +152,7 @@ def _values(
     promote = ["nbledger", "promote", '"$RUN"', "--model", '"$MODEL"']
     promote += ["--if", '"$CONDITION"'] if wanted.condition else []
     promote += ["--first", '"$FIRST"'] if wanted.first else []
+    failed = "" if github else " || FAILED=$?"
     conditions = {"CONDITION": wanted.condition, "FIRST": wanted.first}
     return {
         **{name: f"{action}@{commit}  # {version}" for name, (action, commit, version) in ACTIONS.items()},
@@ -156,17 +171,24 @@ def _values(
         "REGION": region,
         "AUDIENCE": next((said for login, said in _AUDIENCES.items() if login in flags), ""),
         "IMAGE": f"python:{facts.python}",
-        "CHECK": _lines([f"nbledger check {_word(name)}" for name in facts.notebooks], 10 if github else 0),
+        "CHECK": _lines([f"nbledger check {_word(name)}{failed}" for name in facts.notebooks], 10 if github else 0),
         "INSTALL": _lines(_install(facts, wanted, github=github), 4 if github else 0),
-        "LOGIN": _login(secrets) if github else "",
+        "LOGIN": textparts.indented(_login(secrets), 10),
         "PROMOTE": " ".join(promote),
-        "DEPLOY": _deploy(wanted),
+        "DEPLOY_COMMAND": _deploy(wanted, github=github),
+        "KUBECTL": KUBECTL,
+        "DOCKER": DOCKER,
         "CONDITIONS": _conditions({name: text for name, text in conditions.items() if text}, github=github),
     }
 
 
-def _deploy(wanted: Wanted) -> str:
-    more = {"sagemaker": ' --role "$SAGEMAKER_ROLE" --bucket "$SAGEMAKER_BUCKET"'}.get(wanted.deploy, "")
+def _deploy(wanted: Wanted, *, github: bool) -> str:
+    """The command. What the forge was not given ends it, and the job."""
+    registry = "registry.example/${GITHUB_REPOSITORY,,}" if github else "$CI_REGISTRY_IMAGE"
+    more = {
+        "docker": f' --image "{registry}/{kserve.name_of(wanted.model)}" --push',
+        "sagemaker": "".join(f' --{option} "${{{name}:?}}"' for option, name in _SAGEMAKER.items()),
+    }.get(wanted.deploy, "")
     more += f" --port {wanted.port}" if wanted.port else ""
     return f'nbledger deploy "$MODEL@champion" --to {wanted.deploy}{more}'
 
@@ -194,7 +216,7 @@ def _install(facts: Facts, wanted: Wanted, *, github: bool) -> list[str]:
 
 def _login(secrets: dict[str, str]) -> str:
     names = [name for name in (*_TRACKING, *_KEYS) if name in secrets]
-    return "\n".join(f"          {name}: ${{{{ secrets.{name} }}}}" for name in names)
+    return "\n".join(f"{name}: ${{{{ secrets.{name} }}}}" for name in names)
 
 
 def _conditions(conditions: dict[str, str], *, github: bool) -> str:
@@ -242,7 +264,7 @@ def _secrets(facts: Facts, flags: set[str], forge: str) -> dict[str, str]:
     if "kubectl" in flags:
         found["KUBECONFIG"] = "the cluster and who may apply there" + (" (a file)" if forge == "gitlab" else "")
     if forge == "gitlab":
-        found["GITLAB_TOKEN"] = "a project access token that may comment (api)"  # noqa: S105
+        found["GITLAB_TOKEN"] = "a project access token (Reporter, api) for the comment; not protected"  # noqa: S105
     return found
 
 
@@ -289,6 +311,18 @@ def _notes(facts: Facts, wanted: Wanted, flags: set[str], forge: str) -> tuple[s
         notes.append(f'GitLab keeps schedules beside the file: Build → Pipeline schedules, "{wanted.cron}"')
     if forge == "gitlab" and "model" in flags and "remote" in flags:
         notes.append("for nbledger push: Settings → CI/CD → Job token permissions → allow Git push requests")
+    if "engine" in flags:
+        notes.append(
+            "images are built by Docker in Docker: the project needs its container registry, and a runner that is privileged"
+        )
+    if "kubectl" in flags:
+        notes.append(
+            "the cluster fetches the model's files: MLflow has to keep them where it can, not behind its own server"
+        )
+    if "sagemaker" in flags:
+        notes.append(
+            "SageMaker runs MLflow's image, which somebody pushes once: mlflow sagemaker build-and-push-container"
+        )
     if wanted.runner and "model" in flags:
         notes.append("protect the environment production, and the tags that release")
     return tuple(notes)

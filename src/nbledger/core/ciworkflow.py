@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from nbledger._version import __version__
-from nbledger.core import cifacts, cirender, gate_language
+from nbledger.core import cifacts, cirender, gate_language, madefiles
 from nbledger.core.cifacts import Facts
 from nbledger.core.errors import LedgerError, Refused, UsageError, nearest
 from nbledger.core.files import write_atomic
+from nbledger.core.madefiles import Step
 from nbledger.core.project import Project
 
 FORGES = ("github", "gitlab")
@@ -52,14 +53,6 @@ class Wanted:
     cron: str = "17 5 * * *"
     runner: str = ""
     install: str = ""
-
-
-@dataclass(frozen=True)
-class Step:
-    """What happens to one file: ``written``, ``replaced``, ``same``, or ``kept`` (somebody's own, and left as it is)."""
-
-    file: str
-    deed: str
 
 
 @dataclass(frozen=True)
@@ -105,7 +98,7 @@ def write(
     if project.git is None:
         raise Refused("there is no Git repository here", "nbledger init makes one")
     path = project.root / FILES[forge]
-    there = _there(path)
+    there = madefiles.there(path)
     before, asked = _remembered(there), dict(asked or {})
     if asked.get("deploy", before.deploy) != before.deploy:
         before = replace(before, port="")
@@ -120,8 +113,7 @@ def write(
             f"{FILES[forge]} was edited, or is not nbledger's",
             f"--force writes it anew and keeps yours as {path.name}.orig; --dry-run shows what would be written",
         )
-    deed = "written" if there is None else "same" if there == text else "replaced"
-    steps = [Step(FILES[forge], deed)]
+    steps = [madefiles.step(project.root, FILES[forge], text)]
     entry, notes = None, list(plan.notes)
     if forge == "gitlab":
         entry, step, said = _entry(project.root)
@@ -242,7 +234,7 @@ def _remembered(there: str | None) -> Wanted:
 def _entry(root: Path) -> tuple[str | None, Step, list[str]]:
     """GitLab's own file: what to write, the step, and what a person has to do where it is theirs."""
     include = f"include:\n  - local: {FILES['gitlab']}\n"
-    there = _there(root / ENTRY)
+    there = madefiles.there(root / ENTRY)
     if there is None:
         return include, Step(ENTRY, "written"), []
     if FILES["gitlab"] in there:
@@ -250,23 +242,12 @@ def _entry(root: Path) -> tuple[str | None, Step, list[str]]:
     return None, Step(ENTRY, "kept"), [f"{ENTRY} is yours: add to its include:  - local: {FILES['gitlab']}"]
 
 
-def _there(path: Path) -> str | None:
-    try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return None
-    except ValueError:
-        return "not UTF-8"
-    except OSError as err:
-        raise LedgerError(f"{path}: {err.strerror}", "make that readable, or take it away") from err
-
-
 def _put(path: Path, text: str, before: str | None) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if before is not None:
             write_atomic(path.with_name(f"{path.name}.orig"), before)
-        if _there(path) != text:
+        if madefiles.there(path) != text:
             write_atomic(path, text)
     except OSError as err:
         raise LedgerError(f"{err.strerror}: {err.filename}", "make the folder writable") from err
@@ -278,7 +259,6 @@ __all__ = [
     "FORGES",
     "TARGETS",
     "Outcome",
-    "Step",
     "Wanted",
     "checked",
     "sealed",

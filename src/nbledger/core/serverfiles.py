@@ -16,9 +16,10 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from nbledger.core import textparts
+from nbledger.core import madefiles, textparts
 from nbledger.core.errors import LedgerError, Refused, UsageError, nearest
 from nbledger.core.files import write_atomic
+from nbledger.core.madefiles import Step
 from nbledger.core.secrets import scrub
 
 MLFLOW, PSYCOPG, BOTO = "3.17.2", "2.9.13", "1.43.117"
@@ -72,14 +73,6 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Step:
-    """What happens to one file: ``written``, ``replaced``, ``same`` or ``kept`` (edited since, and left as it is)."""
-
-    file: str
-    deed: str
-
-
-@dataclass(frozen=True)
 class Outcome:
     """``url`` is where the server will be reached; ``steps`` one a file."""
 
@@ -112,9 +105,9 @@ def write(
             f"not replaced, because {'it was' if len(edited) == 1 else 'they were'} edited: {', '.join(edited)}",
             f"--force writes anew and keeps yours as {edited[0]}.orig; nothing was written",
         )
-    steps = [Step(name, _deed(folder, name, text)) for name, text in files.items()]
+    steps = [madefiles.step(folder, name, text) for name, text in files.items()]
     ignored, words = _ignore(folder), _environment(folder, wanted)
-    steps += [Step(".gitignore", _deed(folder, ".gitignore", ignored)), Step(".env", _deed(folder, ".env", words))]
+    steps += [madefiles.step(folder, ".gitignore", ignored), madefiles.step(folder, ".env", words)]
     outcome = Outcome(str(folder), url(wanted), wanted.kinds, tuple(steps))
     if not dry_run:
         _put(folder, wanted, files, edited, ignored, words)
@@ -271,29 +264,13 @@ def _environment(folder: Path, wanted: Wanted) -> str:
 
 def _edited(folder: Path, name: str, text: str, record: Mapping[str, Any]) -> bool:
     """Whether a file is neither what is to be written nor what was written the last time."""
-    there = _there(folder / name)
+    there = madefiles.there(folder / name)
     written = record.get("files")
     return (
         there is not None
         and there != text
         and _digest(there) != (written if isinstance(written, dict) else {}).get(name)
     )
-
-
-def _deed(folder: Path, name: str, text: str) -> str:
-    there = _there(folder / name)
-    return "written" if there is None else "same" if there == text else "replaced"
-
-
-def _there(path: Path) -> str | None:
-    try:
-        return path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return None
-    except ValueError:
-        return "not UTF-8"
-    except OSError as err:
-        raise LedgerError(f"{path}: {err.strerror}", "name another folder, or make that readable") from err
 
 
 def _digest(text: str) -> str:
@@ -309,9 +286,9 @@ def _put(
         for name in edited:
             os.replace(folder / name, folder / f"{name}.orig")
         for name, text in {".gitignore": ignored, **files}.items():
-            if _there(folder / name) != text:
+            if madefiles.there(folder / name) != text:
                 write_atomic(folder / name, text)
-        if _there(folder / ".env") != environment:
+        if madefiles.there(folder / ".env") != environment:
             _write_private(folder / ".env", environment)
         record = {
             "nbledger-server": 1,
@@ -319,7 +296,7 @@ def _put(
             "files": {name: _digest(text) for name, text in sorted(files.items())},
         }
         text = json.dumps(record, indent=2, sort_keys=True) + "\n"
-        if _there(folder / RECORD) != text:
+        if madefiles.there(folder / RECORD) != text:
             write_atomic(folder / RECORD, text)
     except OSError as err:
         raise LedgerError(f"{err.strerror}: {err.filename}", "name a folder that can be written") from err

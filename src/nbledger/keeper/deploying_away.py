@@ -29,7 +29,9 @@ _WRITING = 600.0
 def docker(project: Project, api: Any, chosen: Chosen, args: Args, progress: Progress | None) -> Deployed:
     """An image that serves the version: MLflow writes the Dockerfile, docker builds it; with ``output`` only what it is built from."""
     digest = deploys.expected(chosen, args.get("sha256"))
-    image = containers.image_name(str(args.get("image") or _image_of(chosen)))
+    image = containers.image_name(str(args.get("image") or kserves.name_of(chosen.model)))
+    if ":" not in image.rpartition("/")[2]:
+        image = f"{image}:{chosen.version}"
     base, env = args.get("base_image"), args.get("env_manager")
     if base:
         containers.image_name(str(base))
@@ -208,10 +210,6 @@ def _dockerfile(model: Path, output: Path, env_manager: Any) -> None:
     if done.returncode or not (output / "Dockerfile").is_file():
         lines = [line for line in done.stderr.splitlines() if line.strip()]
         raise ToolFailed(f"mlflow models generate-dockerfile failed: {(lines or ['no reason is known'])[-1][:300]}")
-
-
-def _image_of(chosen: Chosen) -> str:
-    return f"{kserves.name_of(chosen.model)}:{chosen.version}"
 
 
 def _checking(chosen: Chosen, digest: str) -> list[str]:
