@@ -8,6 +8,7 @@ Its rooms are the modules called ``mlflow_…``: ``mlflow_write`` makes and fill
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib.metadata
 import os
 import re
@@ -192,9 +193,24 @@ def _imported() -> Any:
     with _import_lock:
         os.environ.setdefault(RETRIES, "1")
         os.environ.setdefault(TIMEOUT, "10")
-        import mlflow
+        with _uncollected():
+            import mlflow
 
         return mlflow
+
+
+@contextlib.contextmanager
+def _uncollected() -> Iterator[None]:
+    """Without the garbage collector, which would look through the hundred thousands of objects that an import makes to stay:
+    a fifth of what it costs.
+    """
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
 
 
 _PICKLES = "MLFLOW_ALLOW_PICKLE_DESERIALIZATION"
@@ -242,7 +258,7 @@ def client(project: Project, uri: str | None = None) -> MlflowClient:
     elif not _answers(where):
         raise Unreachable(f"the tracking server {display_uri(where)} does not answer", f"check it, or go on: {_LATER}")
     mlflow = _imported()
-    with _translated(where), _no_stray_folder(where):
+    with _translated(where), _no_stray_folder(where), _uncollected():  # it imports what the kind of store needs
         made: MlflowClient = mlflow.MlflowClient(tracking_uri=where)
         return made if project.scratch or trust.trusted(project) else _looking(made, project)
 
