@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from nbledger_magics.live import Panel
     from nbledger_magics.session import Session
 
-_EMBEDDED_PATIENCE, _SERVER_PATIENCE = 20.0, 2.0
+_PATIENCE, _SERVER_PATIENCE, _BATCH_PATIENCE = 20.0, 2.0, 300.0
+"""Seconds that a cell waits for its run to be made: a person for a server not long; nobody watches a batch, and what it logs counts."""
 _INNER = 200
 """Metrics of a tracked cell that the run of its notebook is told."""
 
@@ -175,7 +176,8 @@ class TrackedCell:
                 f"{display_uri(uri)} does not answer: mlflow.* calls of this cell are not part of this run"
             )
             return
-        patience = _EMBEDDED_PATIENCE if self.project.embedded else _SERVER_PATIENCE
+        local = self.project.embedded or uri.startswith("sqlite:")
+        patience = _BATCH_PATIENCE if "NBLEDGER_BATCH" in os.environ else _PATIENCE if local else _SERVER_PATIENCE
         run_id = client.call(self.project, "run_id", {"journal": self.recording.id}, start=True, timeout=patience)
         if run_id is not None:
             self.recording.run_id = run_id

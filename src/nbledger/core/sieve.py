@@ -8,6 +8,7 @@ import os
 import sys
 import sysconfig
 import tempfile
+import urllib.parse
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
@@ -95,10 +96,12 @@ class Sieve:
         self.prefixes = tuple(p for p in _machinery() if not self._root.startswith(p))
         self._notebook = {os.path.abspath(notebook), os.path.realpath(notebook)} if notebook else set()
         self._ignored = project.settings.ignore_inputs
+        store = urllib.parse.unquote(project.tracking_uri.partition("sqlite:///")[2])
+        self._store = {os.path.join(root, store + end) for end in ("", "-wal", "-shm", "-journal")} if store else set()
 
     def keeps(self, path: str) -> bool:
         """Is this path (absolute, as named) data?"""
-        if path.startswith(self.prefixes) or path in self._notebook:
+        if path.startswith(self.prefixes) or path in self._notebook or path in self._store:
             return False
         inside = path.removeprefix(self._root)
         *folders, name = inside.replace(os.sep, "/").split("/")
