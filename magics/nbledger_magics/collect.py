@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import os
 import re
@@ -389,8 +390,14 @@ def lineage(
         hash_budget_mb=project.settings.hash_max_mb,
         carried=traces.carried(project, traced, needed, sieve, set(seen.modules), own),
     )
+    found = dataclasses.replace(found, models=traces.models(traced, needed, seen.models))
     unseen = [*found.unseen, *traces.unseen(traced, needed, found.unseen, seen.beyond)]
-    inputs = {"inputs": [lineages.record_to_dict(r) for r in found.inputs], "modules": found.modules, "unseen": unseen}
+    inputs = {
+        "inputs": [lineages.record_to_dict(r) for r in found.inputs],
+        "modules": found.modules,
+        "unseen": unseen,
+        "models": [dataclasses.asdict(use) for use in found.models],
+    }
     _write(folder / "inputs.json", json.dumps(inputs, indent=1))
     outputs = {"outputs": [lineages.record_to_dict(r) for r in found.outputs]}
     _write(folder / "outputs.json", json.dumps(outputs, indent=1))

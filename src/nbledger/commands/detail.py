@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from nbledger.commands.text import clip, duration, number, when
-from nbledger.core import people
+from nbledger.core import modeluse, people
 from nbledger.core.runrows import code_words, made_by
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ def run(row: ExactRun) -> str:
         "code": code_words(row),
         "branch": row.branch or "",
         "data": row.tags.get("nbledger.data.state", ""),
+        "loaded": ", ".join(use.words for use in modeluse.read(row.tags.get(modeluse.TAG))[:10]),
         "cells": row.tags.get("nbledger.order", ""),
         "environment": row.tags.get("nbledger.env.digest", ""),
         "seeds": row.tags.get("nbledger.seeds", "").replace("{}", ""),

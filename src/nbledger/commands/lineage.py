@@ -20,7 +20,9 @@ _MD5 = re.compile(r"[0-9a-f]{6,32}(\.dir)?")
 @click.command()
 @click.argument("name", required=False)
 @click.option(
-    "--back", metavar="PATH[@MD5]", help="The other way: every run and model that saw this file, and what came of it."
+    "--back",
+    metavar="PATH[@MD5]",
+    help="The other way: every run and model that saw this file (or models:/NAME@ALIAS), and what came of it.",
 )
 @click.option("--graph", is_flag=True, help="As a tree.")
 @click.option("--mermaid", is_flag=True, help="As a Mermaid flowchart, which GitHub draws in Markdown.")
@@ -65,7 +67,11 @@ def lineage(
 
 
 def _file(project: Project, named: str) -> tuple[str, str]:
-    """(path from the project's root, MD5 or nothing). What lies outside is named as records have it: absolute."""
+    """(path from the project's root, MD5 or nothing). What lies outside is named as records have it: absolute. A model's version
+    is named as MLflow does.
+    """
+    if named.startswith("models:/"):
+        return named, ""
     path, at, md5 = named.rpartition("@")
     if not at or not path or not _MD5.fullmatch(md5):
         path, md5 = named, ""

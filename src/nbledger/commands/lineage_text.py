@@ -58,7 +58,7 @@ def _branch(
             continue
         again = here in shown
         said = [node.kind, _name(node), _tree_facts(node)]
-        words = f" ({how})" if how not in ("", "read", "wrote", "ran", "logged", "declared", "made") else ""
+        words = f" ({how})" if how not in ("", "read", "wrote", "ran", "logged", "declared", "made", "loaded") else ""
         lines.append(f"{indent}{mark}{' '.join(filter(None, said))}{clip(words, 80)}{' (see above)' if again else ''}")
         if again:
             continue
@@ -81,14 +81,17 @@ def summary(found: Ancestry) -> str:
     if not found.back:
         named = clip(roots[0].label, _NAME) if roots else clip(found.asked, _NAME)
         aliases = f" ({clip(', '.join(roots[0].aliases), 60)})" if roots and roots[0].aliases else ""
-        return f"{named}{aliases} comes from {_counts(rest, (RUN, CODE, STAGE, DATA)) or 'nothing that is known'}"
+        return (
+            f"{named}{aliases} comes from {_counts(rest, (RUN, CODE, STAGE, MODEL, DATA)) or 'nothing that is known'}"
+        )
     readers = {edge["to"] for edge in found.edges if edge["from"] in found.roots}
     direct = Counter({RUN: len(readers), MODEL: len(_made_of(found, readers))})
     further = Counter({RUN: rest[RUN] - direct[RUN], MODEL: rest[MODEL] - direct[MODEL]})
     versions = f" ({len(roots)} versions)" if len(roots) > 1 else ""
     more = _counts(further, (RUN, MODEL))
     later = f"; {more} came of what these wrote" if more else ""
-    return f"{clip(found.asked, 80)}{versions} was seen by {_counts(direct, (RUN, MODEL))}{later}"
+    seen = "loaded" if roots and roots[0].kind == MODEL else "seen"
+    return f"{clip(found.asked, 80)}{versions} was {seen} by {_counts(direct, (RUN, MODEL))}{later}"
 
 
 def _made_of(found: Ancestry, runs: set[str]) -> set[str]:
@@ -131,7 +134,8 @@ def _facts(node: Node, found: Ancestry) -> str:
         said += [f"from {node.source}"] if node.source else []
         said += _makers(node, found)
     else:
-        said = [(node.at or "")[:16].replace("T", " ")]
+        said = [(node.at or "")[:16].replace("T", " "), f"digest {node.digest[:8]}" if node.digest else ""]
+        said += _loaders(node, found)
     said += [f"MISSING: {node.missing}"] if node.missing else []
     return ", ".join(filter(None, said))
 
@@ -146,6 +150,13 @@ def _makers(node: Node, found: Ancestry) -> list[str]:
     names = {one.id: one for one in found.nodes}
     made = [(names[e["from"]], e["how"]) for e in found.edges if e["to"] == node.id and e["from"] in names]
     return [f"{'by' if how in ('wrote', 'made') else how + ' by'} {clip(one.label, 30)}" for one, how in made[:3]]
+
+
+def _loaders(node: Node, found: Ancestry) -> list[str]:
+    """Who loaded a model, in words."""
+    names = {one.id: one.label for one in found.nodes}
+    loaded = [(e["how"], names[e["to"]]) for e in found.edges if e["from"] == node.id and e["to"] in names]
+    return [f"{how} by {clip(label, 30)}" for how, label in loaded[:3]]
 
 
 def _tree_facts(node: Node) -> str:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from nbledger.core import ancestry_locks, ancestry_where, gitlog, lineage
+from nbledger.core import ancestry_locks, ancestry_models, ancestry_where, gitlog, lineage
 from nbledger.core.ancestry_graph import (
     CODE,
     DEPTH,
@@ -106,13 +106,18 @@ def _up(sources: Sources, graph: Graph, row: RunRow, step: int, depth: int) -> N
         if step > depth or graph.full():
             graph.ends(step)
             break
-        reads = list(level.reads)
+        reads, models = list(level.reads), list[ancestry_models.Loaded]()
+        sources.look_into(list(level.rows.values()))
+        sources.find(holders(level.rows.values()))
         for each in level.rows.values():
             seen.add(each.run_id)
             reads += _run(sources, graph, each, step)
+            models += ancestry_models.loaded(graph, each, step)
         level = _before(sources, graph, reads, seen)
         step += 1
+        ancestry_models.loggers(sources, graph, models, step, level.rows, seen)
     _mark_absent_code(sources.project, graph)
+    ancestry_models.describe(sources, graph)
 
 
 # ── a run ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -137,6 +142,11 @@ def add_code(graph: Graph, row: RunRow, step: int) -> None:
     graph.tie(graph.add(node).id, run_id_of(row.run_id), "ran")
 
 
+def holders(rows: Iterable[RunRow]) -> list[str]:
+    """The runs that these name as those that hold them."""
+    return [parent for row in rows if (parent := row.tags.get(PARENT)) and parent != row.run_id]
+
+
 def add_stage(sources: Sources, graph: Graph, row: RunRow, step: int) -> None:
     """The stage whose run it is, and the run of the whole pipeline that holds it."""
     name = row.tags.get(STAGE_TAG)
@@ -147,7 +157,7 @@ def add_stage(sources: Sources, graph: Graph, row: RunRow, step: int) -> None:
         graph.tie(graph.add(node).id, run_id_of(row.run_id), "declared")
     parent = row.tags.get(PARENT)
     if parent and parent != row.run_id:
-        known = sources.uses.rows([parent]).get(parent)
+        known = sources.find([parent]).get(parent)
         if known is None:
             graph.lack(f"the run {parent[:8]}, which holds {row.name!r}: it is not in the store")
             return

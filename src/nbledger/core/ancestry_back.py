@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from nbledger.core import ancestry_where, mlflow, mlflow_uses
-from nbledger.core.ancestry import HASH, add_code, add_stage
+from nbledger.core import ancestry_models, ancestry_where, mlflow_uses
+from nbledger.core.ancestry import HASH, add_code, add_stage, holders
 from nbledger.core.ancestry_graph import DEPTH, Ancestry, Graph, data_node, model_node, run_id_of, run_node
 from nbledger.core.ancestry_sources import Sources, opened
 from nbledger.core.errors import LedgerError, Refused, UsageError, nearest
-from nbledger.core.mlflow_uses import Use
+from nbledger.core.mlflow_uses import Use, VersionOf
 from nbledger.core.project import Project
 from nbledger.core.records import RunRow
 
@@ -56,8 +56,25 @@ def of_data(project: Project, path: str, md5: str, asked: str, depth: int = DEPT
                     graph.tie(node, run_id_of(run), how)
         _down(sources, graph, list(rows.values()), depth)
         _models(sources, graph)
+        ancestry_models.describe(sources, graph)
         ancestry_where.fill(sources, graph, remote=remote)
     return graph.done(asked, roots, back=True)
+
+
+def of_model(project: Project, version: VersionOf, asked: str, depth: int = DEPTH, *, remote: bool = False) -> Ancestry:
+    """Every run that loaded a version of a registered model, and what came of them. ``UsageError`` where none did."""
+    graph = Graph()
+    with opened(project, graph) as sources:
+        root = graph.add(model_node(version.name, version.number, 0, version.aliases, version.created))
+        graph.change(root.id, digest=version.digest)
+        rows = ancestry_models.users_of(sources, graph, root, version.model_id)
+        if not rows:
+            raise UsageError(f"no recorded run loaded {root.label}", f"nbledger lineage {root.label} shows its origin")
+        _down(sources, graph, list(rows.values()), depth)
+        _models(sources, graph)
+        ancestry_models.describe(sources, graph)
+        ancestry_where.fill(sources, graph, remote=remote)
+    return graph.done(asked, [root.id], back=True)
 
 
 def _nobody(sources: Sources, graph: Graph, path: str, md5: str) -> LedgerError:
@@ -111,6 +128,7 @@ def _read_within(sources: Sources, graph: Graph, seen: _Seen, path: str, md5: st
         many = "1 run" if len(runs) == 1 else f"{len(runs):,} runs"
         graph.lack(f"which files the folder {name} had, which {many} read: its list is in no cache or remote at hand")
     rows = sources.uses.rows({use.run for use, _ in fitting[:_RECORDS]})
+    sources.look_into(list(rows.values()))
     other = 0
     for at, (use, held) in enumerate(fitting):
         if at < _RECORDS and use.run in rows and (files := _files_of(sources, rows[use.run], use.path)):
@@ -142,6 +160,7 @@ def _down(sources: Sources, graph: Graph, rows: list[RunRow], depth: int) -> Non
         if step > depth or graph.full():
             graph.ends(step - 1)
             break
+        sources.find(holders(rows))
         for row in sorted(rows, key=lambda row: row.start or ""):
             if graph.full():
                 break
@@ -149,11 +168,14 @@ def _down(sources: Sources, graph: Graph, rows: list[RunRow], depth: int) -> Non
             graph.add(run_node(row, step))
             add_code(graph, row, step)
             add_stage(sources, graph, row, step)
-        rows = _after(sources, graph, [row for row in rows if row.run_id in seen], seen, step)
+        shown = [row for row in rows if row.run_id in seen]
+        following = _after(sources, graph, shown, seen, step)
+        following |= ancestry_models.users(sources, graph, shown, step)
+        rows = [row for run, row in following.items() if run not in seen]
         step += 1
 
 
-def _after(sources: Sources, graph: Graph, rows: Sequence[RunRow], seen: set[str], step: int) -> list[RunRow]:
+def _after(sources: Sources, graph: Graph, rows: Sequence[RunRow], seen: set[str], step: int) -> dict[str, RunRow]:
     """Tie runs to what they wrote, and that to the runs that read it later: these are next."""
     wrote = sources.wrote(rows)
     made: dict[str, list[tuple[RunRow, str]]] = {}
@@ -181,7 +203,7 @@ def _after(sources: Sources, graph: Graph, rows: Sequence[RunRow], seen: set[str
                 graph.tie(node, run_id_of(use.run), "read" if use.path == path else f"read as {use.path}")
                 if use.run not in seen:
                     following[use.run] = readers[use.run]
-    return list(following.values())
+    return following
 
 
 def _readings(sources: Sources, made: Mapping[str, Sequence[tuple[RunRow, str]]]) -> dict[str, list[Use]]:
@@ -201,7 +223,6 @@ def _readings(sources: Sources, made: Mapping[str, Sequence[tuple[RunRow, str]]]
 def _models(sources: Sources, graph: Graph) -> None:
     """The model versions that were made from the runs."""
     runs = {node.run_id: node.step for node in graph.nodes.values() if node.run_id}
-    api, uri = mlflow.client(sources.project), sources.project.tracking_uri
-    for one in mlflow_uses.versions_of(api, uri, runs):
+    for one in mlflow_uses.versions_of(sources.api, sources.project.tracking_uri, runs):
         node = graph.add(model_node(one.name, one.number, runs[one.run], one.aliases, one.created))
         graph.tie(run_id_of(one.run), node.id, "logged")

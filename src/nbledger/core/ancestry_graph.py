@@ -19,7 +19,8 @@ DEPTH = 20
 class Node:
     """One thing. ``step``: how many runs away from what was asked for; ``at`` ISO 8601 UTC.
 
-    ``model``: ``name``, ``version``, ``aliases``. ``run``: ``run_id``, ``status``, ``ended``, ``by``, ``source`` (notebook or script),
+    ``model``: ``name``, ``version`` (both empty: a logged model that was loaded by its id, or as a run's), ``aliases`` of now,
+    ``digest`` of the version's files, if it was promoted. ``run``: ``run_id``, ``status``, ``ended``, ``by``, ``source`` (notebook or script),
     ``reproduces``. ``code``: ``commit``, ``dirty`` (the commit is a snapshot of changed code). ``stage``:
     ``source`` (its ``dvc.yaml``), ``cmd``. ``data``: ``path``, ``md5`` (of a folder ``….dir``; empty: not known), ``size`` in
     bytes, ``state`` (as the run that read it recorded it: dvc, git, untracked, …), ``where`` its bytes are now, ``source``
@@ -49,6 +50,7 @@ class Node:
     state: str = ""
     where: tuple[str, ...] = ()
     missing: str = ""
+    digest: str = ""
 
 
 @dataclass(frozen=True)

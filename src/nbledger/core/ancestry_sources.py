@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from nbledger.core import cache as dvccache
-from nbledger.core import dvcremote, lineage, mlflow, mlflow_uses, record, runfacts, trust
+from nbledger.core import dvcremote, lineage, manifest, mlflow, mlflow_records, mlflow_uses, record, runfacts, trust
 from nbledger.core.ancestry_graph import Graph
 from nbledger.core.errors import LedgerError, Unreachable
 from nbledger.core.lineage import FileRecord, Lineage
 from nbledger.core.mlflow_uses import Use, Uses
+from nbledger.core.mlflow_uses_server import each
+from nbledger.core.modeluse import ModelUse
 from nbledger.core.project import Project
 from nbledger.core.records import RunRow
 from nbledger.core.whereabouts import Here
@@ -23,6 +24,7 @@ _OLDER, _OLDER_FETCHED = 2_000, 200
 """Records of runs of older versions that are looked into for what they wrote, those of a server; what was found is remembered."""
 _EMPTY = "d41d8cd98f00b204e9800998ecf8427e"
 """The MD5 of nothing: a file of that content ties nobody to anybody."""
+_READ, _WROTE = "inputs.json", "outputs.json"
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,6 @@ class Held:
     """A run's record of files. ``known``: whether there is one; without it the dataset inputs of the store stand for it."""
 
     inputs: tuple[FileRecord, ...]
-    outputs: tuple[FileRecord, ...]
     unseen: tuple[str, ...] = ()
     known: bool = True
 
@@ -40,11 +41,16 @@ class Sources:
 
     def __init__(self, project: Project, uses: Uses, graph: Graph) -> None:
         self.project, self.uses, self.graph = project, uses, graph
+        self._found: dict[str, RunRow | None] = {}
         self._held: dict[str, Held] = {}
+        self._outputs: dict[str, dict[str, str]] = {}
+        self._fetched = 0
         self._older: dict[str, frozenset[str]] | None = None
+        self._loaders: dict[str, tuple[ModelUse, ...]] | None = None
         self._lists: dict[str, dict[str, str] | None] = {}
         self._folders: dict[str, list[Use]] = {}
         self._here: Here | None = None
+        self._client: Any = None
 
     @property
     def here(self) -> Here | None:
@@ -54,28 +60,67 @@ class Sources:
                 self._here = Here(self.project)
         return self._here
 
+    @property
+    def api(self) -> Any:
+        """A client of the store."""
+        if self._client is None:
+            self._client = mlflow.client(self.project)
+        return self._client
+
     # ── runs ─────────────────────────────────────────────────────────────────────────────────────────────
+
+    def find(self, runs: Collection[str]) -> dict[str, RunRow]:
+        """{id: row} of those of these runs that the store has."""
+        fresh = {run for run in runs if run not in self._found}
+        if fresh:
+            known = self.uses.rows(fresh)
+            self._found |= {run: known.get(run) for run in fresh}
+        return {run: row for run in runs if (row := self._found[run]) is not None}
 
     def held(self, row: RunRow) -> Held:
         """What the run's record says of files."""
-        if row.run_id not in self._held:
-            self._held[row.run_id] = self._load(row)
+        self.look_into([row])
         return self._held[row.run_id]
 
-    def _load(self, row: RunRow) -> Held:
-        found: Lineage | None = None
+    def look_into(self, rows: Sequence[RunRow]) -> None:
+        """Read the records of these runs, so that each is at hand: those of a server a few at a time."""
+        fresh = [row for row in rows if row.run_id not in self._held]
+        for row, found in zip(fresh, self._records(fresh, _READ), strict=True):
+            if found is not None:
+                self._held[row.run_id] = Held(found.inputs, found.unseen)
+            else:
+                loose = tuple(FileRecord(one.path, 0, one.md5, lineage.UNKNOWN) for one in row.inputs)
+                self._held[row.run_id] = Held(loose, known=False)
+
+    def _records(self, rows: Sequence[RunRow], name: str) -> list[Lineage | None]:
+        """One file of the records of each of these runs; None of those that have none."""
+        places = self.uses.places([row.run_id for row in rows])
+        api = self.api if rows else None
+        return each(lambda row: self._record(api, row, places.get(row.run_id, ""), name), rows)
+
+    def _record(self, api: Any, row: RunRow, place: str, name: str) -> Lineage | None:
+        if row.foreign or not place:
+            return None
+        fetched = self.project.state / "records" / row.run_id / record.FOLDER / name
         with contextlib.suppress(ValueError, TypeError, KeyError, AttributeError, OSError):
             try:
-                folder = record.folder_of(self.project, row) if not row.foreign else None
-                found = _read(folder) if folder is not None else None
+                if fetched.is_file():
+                    text: bytes | None = fetched.read_bytes()
+                else:
+                    path, there = f"{record.FOLDER}/{name}", manifest.TAG in row.tags
+                    text = mlflow_records.content(self.project, api, place, path, there=there)
+                return lineage.from_dict(json.loads(text)) if text is not None else None
             except Unreachable:
                 raise
             except LedgerError as err:
                 self.graph.lack(f"the record of the run {row.name!r} ({row.run_id[:8]}): {err.message}")
-        if found is not None:
-            return Held(found.inputs, found.outputs, found.unseen)
-        loose = tuple(FileRecord(one.path, 0, one.md5, lineage.UNKNOWN) for one in row.inputs)
-        return Held(loose, (), known=False)
+        return None
+
+    def loaders(self) -> dict[str, tuple[ModelUse, ...]]:
+        """{id: the models that it loaded} of the runs that loaded any."""
+        if self._loaders is None:
+            self._loaders = self.uses.loaders()
+        return self._loaders
 
     def writers(self, md5s: Collection[str]) -> list[Use]:
         """The runs that wrote files with these hashes."""
@@ -89,9 +134,9 @@ class Sources:
 
     def _of_older_versions(self) -> dict[str, frozenset[str]]:
         if self._older is None:
-            silent = self.uses.silent()
-            self._older = {}
             most = _OLDER if self.project.embedded else _OLDER_FETCHED
+            silent = self.uses.silent(most + 1)
+            self._older = {}
             if silent is None:
                 self.graph.note(
                     "what runs of older versions of nbledger wrote was not searched: this server cannot list them"
@@ -99,10 +144,10 @@ class Sources:
             elif silent:
                 if len(silent) > most:
                     self.graph.note(
-                        f"of {len(silent):,} runs of older versions, what the newest {most:,} wrote was searched"
+                        f"of the runs of older versions of nbledger, what the newest {most:,} wrote was searched"
                     )
-                api, uri = mlflow.client(self.project), self.project.tracking_uri
-                told = runfacts.written_by(self.project, api, uri, set(silent[:most]))
+                uri = self.project.tracking_uri
+                told = runfacts.written_by(self.project, self.api, uri, set(silent[:most]))
                 self._older = {run: md5s for run, md5s in told.items() if md5s}
         return self._older
 
@@ -110,14 +155,23 @@ class Sources:
         """{run: {path: md5}} of what these runs wrote: their tag, or where that is missing or cut, their record."""
         listed = list(rows)
         told = self.uses.wrote([row.run_id for row in listed])
-        found = {}
-        for row in listed:
-            said = told.get(row.run_id)
-            if said is not None and said.whole:
-                found[row.run_id] = said.files
-            else:
-                found[row.run_id] = {one.path: one.md5 for one in self.held(row).outputs if one.md5}
-        return found
+        whole = {run: said.files for run, said in told.items() if said is not None and said.whole}
+        self._look_into_outputs([row for row in listed if row.run_id not in whole])
+        return {row.run_id: whole.get(row.run_id, self._outputs.get(row.run_id, {})) for row in listed}
+
+    def _look_into_outputs(self, rows: Sequence[RunRow]) -> None:
+        """Of a server's runs the newest: each is a download."""
+        missing = (row for row in rows if row.run_id not in self._outputs and not row.foreign)
+        fresh = sorted(missing, key=lambda row: row.start or "")
+        room = (_OLDER if self.project.embedded else _OLDER_FETCHED) - self._fetched
+        asked, left = fresh[max(len(fresh) - room, 0) :], fresh[: max(len(fresh) - room, 0)]
+        self._fetched += len(asked)
+        for row, found in zip(asked, self._records(asked, _WROTE), strict=True):
+            self._outputs[row.run_id] = {one.path: one.md5 for one in found.outputs if one.md5} if found else {}
+        for row in left:
+            self._outputs[row.run_id] = {}
+        if left:
+            self.graph.note(f"what {len(left):,} older runs wrote was not looked into: no tag of theirs says it")
 
     def folders(self, paths: Iterable[str]) -> list[Use]:
         """The runs that read a tracked folder in which one of these paths lies."""
@@ -168,11 +222,3 @@ def opened(project: Project, graph: Graph) -> Iterator[Sources]:
         yield Sources(project, uses, graph)
     finally:
         uses.close()
-
-
-def _read(folder: Path) -> Lineage | None:
-    fields: dict[str, Any] = {}
-    for name in ("inputs.json", "outputs.json"):
-        if (folder / name).is_file():
-            fields |= json.loads((folder / name).read_bytes())
-    return lineage.from_dict(fields) if fields else None

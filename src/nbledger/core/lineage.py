@@ -16,6 +16,7 @@ from typing import Any
 from nbledger.core import files, git, observe
 from nbledger.core.errors import LedgerError
 from nbledger.core.files import Signature, signature
+from nbledger.core.modeluse import ModelUse
 from nbledger.core.observe import Observation
 from nbledger.core.project import Project
 
@@ -59,12 +60,15 @@ class FileRecord:
 
 @dataclass(frozen=True)
 class Lineage:
-    """``modules`` are paths like those of records; ``unseen`` names what was used and could not be looked into."""
+    """``modules`` are paths like those of records; ``unseen`` names what was used and could not be looked into; ``models``
+    were loaded through MLflow.
+    """
 
     inputs: tuple[FileRecord, ...] = ()
     outputs: tuple[FileRecord, ...] = ()
     modules: tuple[str, ...] = ()
     unseen: tuple[str, ...] = ()
+    models: tuple[ModelUse, ...] = ()
 
 
 def describe(

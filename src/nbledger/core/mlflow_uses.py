@@ -1,29 +1,30 @@
 """A room of MLflow's door: which runs read and wrote the files of given hashes, in a few questions to the store.
 
 A dataset input has the full hash of what was read as its digest, and the tag ``nbledger.outputs`` names what was written. A
-SQLite store's tables are read as they are; a server is asked by filters.
+SQLite store's tables are read as they are; a server is asked by filters (``mlflow_uses_server``).
 """
 
 from __future__ import annotations
 
 import urllib.parse
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from nbledger.core import mlflow, mlflow_registry, mlflow_runs, mlflow_search, mlflow_tables, runrows, wrote
-from nbledger.core.errors import UsageError
+from nbledger.core import mlflow_registry, mlflow_tables, modeldigest, modeluse, runrows, wrote
 from nbledger.core.mlflow import _translated
 from nbledger.core.mlflow_tables import Tables
+from nbledger.core.modeluse import ModelUse
 from nbledger.core.project import Project
 from nbledger.core.records import RunRow
 from nbledger.core.wrote import Wrote
 
 _AT_ONCE = 500
-_EXPERIMENTS = _NAMES = 100
-_ASKED_EACH = 40
-"""Hashes up to which a server is asked for each whether a run wrote it; beyond, every run that wrote anything is read."""
+_RUNS = 100
+"""Runs whose model versions are asked for in one question."""
+_PAGE = 1_000
+"""Model versions in one answer of a server."""
 _SCHEMA = "nbledger.schema"
 
 
@@ -52,11 +53,17 @@ class Uses(Protocol):
     def rows(self, runs: Collection[str]) -> dict[str, RunRow]:
         """{id: row} of those that are active."""
 
+    def places(self, runs: Collection[str]) -> dict[str, str]:
+        """{id: where the run keeps its artifacts} of those that are active."""
+
     def wrote(self, runs: Collection[str]) -> dict[str, Wrote | None]:
         """What these runs say that they wrote; None of those that do not say it."""
 
-    def silent(self) -> list[str] | None:
-        """Runs of nbledger that ended and do not say what they wrote, the newest first: older versions did not. None: the
+    def loaders(self) -> dict[str, tuple[ModelUse, ...]]:
+        """{id: the models that it loaded} of the active runs that loaded any."""
+
+    def silent(self, most: int) -> list[str] | None:
+        """The newest ``most`` runs of nbledger that ended and do not say what they wrote: older versions did not. None: the
         store cannot be asked that.
         """
 
@@ -68,7 +75,9 @@ def opened(project: Project) -> Uses:
     uri = project.tracking_uri
     known = mlflow_tables.opened(uri, None)
     if known is None:
-        return _Server(project)
+        from nbledger.core.mlflow_uses_server import Server
+
+        return Server(project)
     known.close()
     return _Database(Path(urllib.parse.unquote(uri.removeprefix("sqlite:///"))), None)
 
@@ -135,11 +144,29 @@ class _Database(Tables):
     def rows(self, runs: Collection[str]) -> dict[str, RunRow]:
         return {each.row.run_id: each.row for each in self.read(sorted(runs))}
 
+    def places(self, runs: Collection[str]) -> dict[str, str]:
+        query = "select run_uuid, artifact_uri from runs where run_uuid in ({marks})"
+        listed, found = list(runs), dict[str, str]()
+        for at in range(0, len(listed), _AT_ONCE):
+            part = listed[at : at + _AT_ONCE]
+            asked = query.format(marks=",".join("?" * len(part)))
+            with self._reading():
+                found |= {str(run): str(place or "") for run, place in self._store.execute(asked, part)}
+        return found
+
     def wrote(self, runs: Collection[str]) -> dict[str, Wrote | None]:
         known = self._load()
         return {run: known.get(run) for run in runs}
 
-    def silent(self) -> list[str] | None:
+    def loaders(self) -> dict[str, tuple[ModelUse, ...]]:
+        query = """
+            select t.run_uuid, t.value from tags t join runs r on r.run_uuid = t.run_uuid
+            where t.key = ? and r.lifecycle_stage = 'active'"""
+        with self._reading():
+            told = self._store.execute(query, (modeluse.TAG,)).fetchall()
+        return {str(run): modeluse.read(value) for run, value in told}
+
+    def silent(self, most: int) -> list[str] | None:
         query = """
             select r.run_uuid from runs r join tags t on t.run_uuid = r.run_uuid and t.key = ?
             where r.lifecycle_stage = 'active' and r.status not in ('RUNNING', 'SCHEDULED')
@@ -147,7 +174,7 @@ class _Database(Tables):
         with self._reading():
             ours = [str(row[0]) for row in self._store.execute(query, (_SCHEMA,))]
         known = self._load()
-        return [run for run in ours if run not in known]
+        return [run for run in ours if run not in known][:most]
 
 
 def _told(known: dict[str, Wrote | None]) -> Iterator[Use]:
@@ -156,121 +183,22 @@ def _told(known: dict[str, Wrote | None]) -> Iterator[Use]:
             yield Use(run, path, md5)
 
 
-# ── any other store ──────────────────────────────────────────────────────────────────────────────────────
-
-
-class _Server:
-    """A tracking server, asked through MLflow. Runs that an answer brought are not asked for again."""
-
-    def __init__(self, project: Project) -> None:
-        self._project = project
-        self._api, self._uri = mlflow.client(project), project.tracking_uri
-        self._names = mlflow.experiments(self._api, self._uri)
-        self._rows: dict[str, RunRow] = {}
-        self._said: dict[str, Wrote | None] = {}
-        self._everything: list[Use] | None = None
-
-    def close(self) -> None:
-        pass
-
-    def readers(self, md5s: Collection[str]) -> list[Use]:
-        found: list[Use] = []
-        wanted = sorted(md5 for md5 in md5s if md5.replace(".", "").isalnum())
-        for part in _parts(wanted, _EXPERIMENTS):
-            listed = ", ".join(f"'{md5}'" for md5 in part)
-            rows = self._asked(f"dataset.digest IN ({listed})")
-            found += [Use(row.run_id, one.path, one.md5) for row in rows for one in row.inputs if one.md5 in part]
-        return list(dict.fromkeys(found))
-
-    def named(self, path: str) -> list[Use]:
-        parts = path.split("/")
-        above = ["/".join(parts[:count]) for count in range(1, len(parts) + 1)]
-        rows = [row for name in above for row in self._asked(f"dataset.name {_text(name, '=')}")]
-        rows += self._asked(f"dataset.name {_text(f'{path}/%', 'LIKE')}")
-        found = (Use(row.run_id, one.path, one.md5) for row in rows for one in row.inputs if related(one.path, path))
-        return list(dict.fromkeys(found))
-
-    def by_name(self, names: Collection[str]) -> list[Use]:
-        plain = [name for name in sorted(names) if "'" not in name]
-        listed = [", ".join(f"'{name}'" for name in part) for part in _parts(plain, _NAMES)]
-        filters = [f"dataset.name IN ({text})" for text in listed]
-        filters += [f"dataset.name {_text(name, '=')}" for name in sorted(set(names) - set(plain))]
-        rows = [row for text in filters for row in self._asked(text)]
-        return list(
-            dict.fromkeys(Use(r.run_id, one.path, one.md5) for r in rows for one in r.inputs if one.path in names)
-        )
-
-    def writers(self, md5s: Collection[str]) -> list[Use]:
-        wanted = {md5 for md5 in md5s if md5.replace(".", "").isalnum()}
-        if self._everything is None and len(wanted) <= _ASKED_EACH:
-            rows = [row for md5 in sorted(wanted) for row in self._asked(f"tags.`{wrote.TAG}` LIKE '%{md5}%'")]
-            told = list(_told({row.run_id: self._said[row.run_id] for row in rows}))
-        else:
-            if self._everything is None:
-                rows = self._asked(f"tags.`{wrote.TAG}` LIKE '%:%'")
-                self._everything = list(_told({row.run_id: self._said[row.run_id] for row in rows}))
-            told = self._everything
-        return list(dict.fromkeys(use for use in told if use.md5 in wanted))
-
-    def rows(self, runs: Collection[str]) -> dict[str, RunRow]:
-        asked = [run for run in runs if run not in self._rows]
-        if asked:
-            found = mlflow_runs.by_ids(self._api, self._uri, list(self._names), asked)
-            for run in found.values():
-                if not mlflow_runs.deleted(run):
-                    self._keep(run)
-        return {run: self._rows[run] for run in runs if run in self._rows}
-
-    def wrote(self, runs: Collection[str]) -> dict[str, Wrote | None]:
-        self.rows(runs)
-        return {run: self._said.get(run) for run in runs}
-
-    def silent(self) -> list[str] | None:
-        found: list[RunRow] = []
-        try:
-            found = self._asked(f"tags.`{_SCHEMA}` LIKE '%' and tags.`{wrote.TAG}` IS NULL")
-        except UsageError:  # an older server has no such filter
-            return None
-        ended = (row for row in found if row.status not in ("RUNNING", "SCHEDULED"))
-        return [row.run_id for row in sorted(ended, key=lambda row: row.start or "", reverse=True)]
-
-    def _asked(self, text: str) -> list[RunRow]:
-        found: list[RunRow] = []
-        for part in _parts(list(self._names), _EXPERIMENTS):
-            for page in mlflow_search.pages(self._project, part, 1000, text):
-                found += [self._keep(run) for run in page]
-        return found
-
-    def _keep(self, run: Any) -> RunRow:
-        row = runrows.row(run, self._names.get(str(run.info.experiment_id), ""))
-        self._rows[row.run_id] = row
-        self._said[row.run_id] = wrote.read(run.data.tags.get(wrote.TAG))
-        return row
-
-
-def _parts(items: Sequence[str], size: int) -> Iterable[list[str]]:
-    return (list(items[at : at + size]) for at in range(0, len(items), size))
-
-
-def _text(name: str, comparator: str) -> str:
-    """A name in MLflow's filters, where a text with both kinds of quotes cannot be written: a wildcard stands for one."""
-    if "'" not in name:
-        return f"{comparator} '{name}'"
-    return f'{comparator} "{name}"' if '"' not in name else f"LIKE '{name.replace(chr(39), '_')}'"
-
-
 # ── models ───────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @dataclass(frozen=True)
 class VersionOf:
-    """A version of a registered model, and the run that it was made from; empty where it names none."""
+    """A version of a registered model; ``run``: that it was made from, empty where it names none; ``digest``: of its files, if it
+    was promoted; ``model_id``: of the logged model that it is, if it is one.
+    """
 
     run: str
     name: str
     number: str
     aliases: tuple[str, ...]
     created: str | None
+    digest: str = ""
+    model_id: str = ""
 
 
 def version(api: Any, uri: str, name: str, number: str) -> VersionOf | None:
@@ -280,26 +208,35 @@ def version(api: Any, uri: str, name: str, number: str) -> VersionOf | None:
 
 
 def versions_of(api: Any, uri: str, runs: Collection[str]) -> list[VersionOf]:
-    """The versions that were made from these runs: a question for each of few runs, else all versions in one pass."""
-    listed: list[Any] = []
-    if len(runs) <= _ASKED_EACH:
-        for run in runs:
-            listed += mlflow_registry.versions_of_run(api, uri, run, 1000)
+    """The versions that were made from these runs: of many runs, all versions are read, if those fit into one answer."""
+    asked = sorted(run for run in runs if run.isalnum())
+    listed, whole = _versions(api, uri, "", _PAGE) if len(asked) > _RUNS else ([], False)
+    if whole:
+        wanted = set(asked)
+        listed = [one for one in listed if str(one.run_id) in wanted]
     else:
-        listed = [one for one in _every_version(api, uri) if str(one.run_id) in runs]
+        parts = [asked[at : at + _RUNS] for at in range(0, len(asked), _RUNS)]
+        filters = [f"run_id IN ({_quoted(part)})" for part in parts]
+        listed = [one for text in filters for one in _versions(api, uri, text, None)[0]]
     aliases: dict[str, dict[str, str]] = {}
     return [_version(api, uri, one, aliases) for one in listed]
 
 
-def _every_version(api: Any, uri: str) -> Iterator[Any]:
+def _quoted(words: Sequence[str]) -> str:
+    return ", ".join(f"'{word}'" for word in words)
+
+
+def _versions(api: Any, uri: str, text: str, most: int | None) -> tuple[list[Any], bool]:
+    """The versions that match MLflow's filter, with ``most`` no more than one answer holds, and whether those are all."""
+    found: list[Any] = []
     token = None
     while True:
         with _translated(uri):
-            page = api.search_model_versions(max_results=1000, page_token=token)
-        yield from page
+            page = api.search_model_versions(text or None, max_results=most or _PAGE, page_token=token)
+        found += page
         token = page.token
-        if not token:
-            return
+        if not token or most is not None:
+            return found, not token
 
 
 def _run_of(api: Any, uri: str, version: Any) -> str:
@@ -325,4 +262,10 @@ def _version(api: Any, uri: str, found: Any, known: dict[str, dict[str, str]]) -
         known[name] = {str(k): str(v) for k, v in model.aliases.items()} if model is not None else {}
     aliases = tuple(sorted(alias for alias, held in known[name].items() if held == number))
     run = _run_of(api, uri, found)
-    return VersionOf(run, name, number, aliases, runrows.iso(found.creation_timestamp))
+    digest = str((found.tags or {}).get(modeldigest.TAG, ""))
+    model_id = str(getattr(found, "model_id", None) or "") or _logged(str(found.source or ""))
+    return VersionOf(run, name, number, aliases, runrows.iso(found.creation_timestamp), digest, model_id)
+
+
+def _logged(source: str) -> str:
+    return source.removeprefix("models:/").partition("/")[0] if source.startswith("models:/m-") else ""

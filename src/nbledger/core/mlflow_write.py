@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nbledger.core import values
-from nbledger.core.errors import LedgerError, Unreachable
+from nbledger.core.errors import LedgerError, ToolFailed, Unreachable
 from nbledger.core.mlflow import JOURNAL_TAG, RETRIES, TIMEOUT, MetricPoint, _translated
 
 if TYPE_CHECKING:
@@ -191,6 +191,18 @@ def log_datasets(api: MlflowClient, uri: str, run_id: str, datasets: Sequence[tu
     if inputs:
         with _translated(uri):
             api.log_inputs(run_id, datasets=inputs)
+
+
+def log_models_loaded(api: MlflowClient, uri: str, run_id: str, models: Sequence[str]) -> None:
+    """Log model inputs by the ids of MLflow 3 (``m-…``). Repeatable. A server that has no such thing is told nothing: a tag says
+    the same.
+    """
+    if not models:
+        return
+    with contextlib.suppress(ToolFailed), _translated(uri):
+        from mlflow.entities import LoggedModelInput
+
+        api.log_inputs(run_id, models=[LoggedModelInput(model_id) for model_id in models])
 
 
 # ── its artifacts ────────────────────────────────────────────────────────────────────────────────────────

@@ -18,11 +18,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nbledger.core.files import Signature, signature
 from nbledger.core.project import Project
 from nbledger.core.sieve import Sieve, modules_below
+
+if TYPE_CHECKING:
+    from nbledger.core.modeluse import ModelUse
 
 MAX_FILES = 200_000  # files listed of one folder; a folder read that is larger is a mistake, not an input
 _HERE = ("localhost", "0.0.0.0", "::", "::1", "*")  # noqa: S104 — names of this machine, not to bind to
@@ -33,7 +36,7 @@ class Observation:
     """What was seen. ``reads`` maps absolute paths as named to the signature at the first read; ``real`` gives the
     resolved path of those that are reached through a link; ``children`` are names of programs whose reads are not
     seen; ``remote`` are addresses without credentials, ``hosts`` the machines talked to, whatever for. ``beyond``
-    counts the files read after the observer's limit was reached.
+    counts the files read after the observer's limit was reached. ``models`` were loaded through MLflow.
     """
 
     reads: dict[str, Signature] = field(default_factory=dict)
@@ -44,6 +47,7 @@ class Observation:
     real: dict[str, str] = field(default_factory=dict)
     hosts: list[str] = field(default_factory=list)
     beyond: int = 0
+    models: list[ModelUse] = field(default_factory=list)
 
 
 class Observer:
@@ -66,6 +70,7 @@ class Observer:
         self._remote: dict[str, None] = {}
         self._hosts: dict[str, None] = {}
         self._addresses: dict[str, None] = {}
+        self._models: dict[ModelUse, None] = {}
         self._started = 0
 
     def start(self) -> Observer:
@@ -101,7 +106,7 @@ class Observer:
         writes = {p for w in list(self._written | changed) for p in self._expand(w)}
         hosts = list(self._hosts) or list(self._addresses)
         reads, children, remote = dict(self._reads), list(self._children), list(self._remote)
-        return Observation(reads, writes, [], children, remote, {}, hosts, self._beyond)
+        return Observation(reads, writes, [], children, remote, {}, hosts, self._beyond, list(self._models))
 
     def _expand(self, path: str) -> Iterator[str]:
         """A file that is there, or the files of a folder that changed since the start."""
@@ -145,6 +150,9 @@ class Observer:
 
     def child(self, name: str) -> None:
         self._children[name] = None
+
+    def model(self, use: ModelUse) -> None:
+        self._models[use] = None
 
     def remote(self, url: str) -> None:
         self._remote[url] = None
@@ -306,6 +314,11 @@ def saw_write(name: str) -> None:
 def saw_shared(name: str) -> None:
     for observer in _active:
         observer.shared(name)
+
+
+def saw_model(use: ModelUse) -> None:
+    for observer in _active:
+        observer.model(use)
 
 
 def saw_remote(url: str) -> None:

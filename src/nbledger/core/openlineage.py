@@ -113,7 +113,7 @@ class _Events:
 
     def _data(self, node: Node) -> dict[str, Any]:
         """Inputs and outputs of a run or a stage."""
-        read = [self._nodes[one] for one, _ in self._into.get(node.id, ()) if self._kind(one) == "data"]
+        read = [self._nodes[one] for one, _ in self._into.get(node.id, ()) if self._kind(one) in ("data", MODEL)]
         wrote = [self._nodes[one] for one, _ in self._out.get(node.id, ()) if self._kind(one) in ("data", MODEL)]
         return {"inputs": [self._dataset(one) for one in read], "outputs": [self._dataset(one) for one in wrote]}
 
@@ -122,8 +122,8 @@ class _Events:
 
     def _dataset(self, node: Node) -> dict[str, Any]:
         if node.kind == MODEL:
-            facets = self._facet("version", datasetVersion=node.version)
-            return {"namespace": self._registry, "name": f"models/{node.name}", "facets": facets}
+            facets = self._facet("version", datasetVersion=node.version) if node.version else {}
+            return {"namespace": self._registry, "name": f"models/{node.name or node.label}", "facets": facets}
         facets = self._facet("version", datasetVersion=node.md5) if node.md5 else {}
         return {"namespace": self._namespace, "name": node.path, "facets": facets}
 

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator
 from types import CodeType, ModuleType, TracebackType
 from typing import Any
 
-from nbledger.core import observe, sqlfiles
+from nbledger.core import modeluse, observe, sqlfiles
 from nbledger.core.git import scrub_url
 from nbledger.core.importwatch import when_imported
 
@@ -275,6 +275,7 @@ def install() -> None:
     for module, entries in _TABLE.items():
         when_imported(module, functools.partial(_apply, entries))
     when_imported("polars", _polars)
+    modeluse.install()
 
 
 _Entry = tuple[tuple[str, ...], Note]

@@ -6,19 +6,17 @@ from __future__ import annotations
 
 import contextlib
 import json
-import tempfile
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from nbledger.core import (
     files,
     mlflow,
     mlflow_all,
+    mlflow_records,
     mlflow_registry,
-    mlflow_runs,
     mlflow_tables,
     recorded,
     secrets,
@@ -124,8 +122,8 @@ def written_by(project: Project, api: Any, uri: str, runs: set[str]) -> dict[str
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         known = {}
     asked = sorted(run for run in runs if run not in known)
-    with tempfile.TemporaryDirectory(prefix="nbledger-") as folder, ThreadPoolExecutor(_AT_ONCE) as pool:
-        told = list(pool.map(lambda run: _written(api, uri, run, Path(folder) / run), asked))
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        told = list(pool.map(lambda run: _written(project, api, uri, run), asked))
     fresh = {run: md5s for run, md5s in zip(asked, told, strict=True) if md5s is not None}
     if fresh:
         kept = {run: sorted(md5s) for run, md5s in (known | fresh).items()}
@@ -134,25 +132,15 @@ def written_by(project: Project, api: Any, uri: str, runs: set[str]) -> dict[str
     return {run: known.get(run, fresh.get(run)) for run in runs}
 
 
-def _written(api: Any, uri: str, run: str, folder: Path) -> frozenset[str] | None:
+def _written(project: Project, api: Any, uri: str, run: str) -> frozenset[str] | None:
     """As the record of a run that has ended tells. One without a record wrote nothing that is known."""
-    folder.mkdir()
     try:
-        path = mlflow.download(api, uri, run, f"{FOLDER}/outputs.json", folder)
-        return frozenset(recorded.of_inputs(json.loads(path.read_bytes()).get("outputs", [])))
+        found = mlflow.get_run(api, uri, run)
+        place = str(found.info.artifact_uri) if found is not None else ""
+        path = f"{FOLDER}/outputs.json"
+        text = mlflow_records.content(project, api, place, path, there=False) if place else None
+        return frozenset(recorded.of_inputs(json.loads(text).get("outputs", []))) if text is not None else frozenset()
     except Unreachable:
         raise
-    except (LedgerError, OSError):
-        return frozenset() if _without_record(api, uri, run) else None
-    except (ValueError, AttributeError, TypeError):
+    except (LedgerError, OSError, ValueError, AttributeError, TypeError):
         return None
-
-
-def _without_record(api: Any, uri: str, run: str) -> bool:
-    """Whether the store lists no such file: then it is not only that it could not be read."""
-    try:
-        return all(path != f"{FOLDER}/outputs.json" for path, _, _ in mlflow_runs.inside(api, uri, run, FOLDER))
-    except Unreachable:
-        raise
-    except (LedgerError, OSError):
-        return False

@@ -5,19 +5,20 @@ open for every cell, so that a run knows what the cells before it have read.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from nbledger.core import cells as session_cells
-from nbledger.core import lineage, observe, randomness
+from nbledger.core import lineage, modeluse, observe, randomness
 from nbledger.core import project as projects
 from nbledger.core.cells import Cell
 from nbledger.core.errors import LedgerError
 from nbledger.core.files import Signature
 from nbledger.core.importwatch import when_imported
+from nbledger.core.modeluse import ModelUse
 from nbledger.core.project import Project
 from nbledger.core.sieve import Sieve
 
@@ -29,7 +30,8 @@ _MOST_SOURCE = 100_000  # characters of a cell that are looked through for gener
 @dataclass(frozen=True)
 class Trace:
     """One execution of a cell. ``reads`` maps absolute paths to signatures at the first read; ``random`` as in
-    ``randomness.moved``; ``unseeded``: generators made without a seed, in words; ``beyond``: files read after the limit.
+    ``randomness.moved``; ``unseeded``: generators made without a seed, in words; ``beyond``: files read after the limit;
+    ``models``: those loaded through MLflow.
     """
 
     reads: Mapping[str, Signature] = field(default_factory=dict)
@@ -39,6 +41,7 @@ class Trace:
     random: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     unseeded: tuple[str, ...] = ()
     beyond: int = 0
+    models: tuple[ModelUse, ...] = ()
 
 
 class Tracer:
@@ -81,9 +84,8 @@ class Tracer:
         with observe.unwatched():
             moved = randomness.moved(self._states, randomness.states())
         hosts = dict.fromkeys((*seen.hosts, *filter(None, map(observe.host_of, seen.remote))))
-        return Trace(
-            seen.reads, frozenset(seen.writes), tuple(seen.children), tuple(hosts), moved, unseeded, seen.beyond
-        )
+        models, children = tuple(seen.models), tuple(seen.children)
+        return Trace(seen.reads, frozenset(seen.writes), children, tuple(hosts), moved, unseeded, seen.beyond, models)
 
     def refresh(self) -> None:
         """Take the present states of the generators as those before the cell: the ledger itself has just seeded them."""
@@ -187,6 +189,11 @@ def carried(
 def made(traces: Sequence[Trace], own: int) -> set[str]:
     """What the session had written before the run's own cells, which begin at ``own``."""
     return set().union(*(trace.writes for trace in traces[:own]))
+
+
+def models(traces: Sequence[Trace], indexes: Sequence[int], seen: Iterable[ModelUse]) -> tuple[ModelUse, ...]:
+    """The models that the cells at ``indexes`` loaded, with those ``seen`` by the run itself."""
+    return modeluse.distinct([*(use for index in indexes for use in traces[index].models), *seen])
 
 
 def unseen(traces: Sequence[Trace], indexes: Sequence[int], known: Sequence[str], beyond: int) -> list[str]:

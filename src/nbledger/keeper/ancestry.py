@@ -11,6 +11,7 @@ from nbledger.core import ancestry_back, mlflow, mlflow_registry, mlflow_runs, m
 from nbledger.core.ancestry import Version
 from nbledger.core.ancestry_graph import DEPTH, Ancestry
 from nbledger.core.errors import LedgerError, ToolFailed, UsageError, nearest
+from nbledger.core.mlflow_uses import VersionOf
 from nbledger.core.project import Project
 from nbledger.core.records import RunRow
 from nbledger.core.runs import row
@@ -20,6 +21,7 @@ from nbledger.keeper.publish import flush
 from nbledger.keeper.views_run import stored
 
 _NUMBER = re.compile(r"[1-9][0-9]{0,17}")
+_MODELS = "models:/"
 _NO_NAMES = frozenset("/:\0")
 """Characters that MLflow takes in no model's name, and databases in no text."""
 
@@ -34,13 +36,20 @@ def ancestry(project: Project, args: Args, progress: Progress | None) -> Ancestr
 
 
 def descendants(project: Project, args: Args, progress: Progress | None) -> Ancestry:
-    """Which runs and model versions saw ``path`` (from the project's root), and what came of it. ``md5``: only these bytes."""
+    """Which runs and model versions saw ``path`` (from the project's root), and what came of it. ``md5``: only these bytes.
+    ``models:/NAME/VERSION`` or ``models:/NAME@ALIAS`` is a version of a model that runs loaded.
+    """
     path, md5 = str(args["path"]).rstrip("/") or "/", str(args.get("md5") or "")
     depth, remote = int(args.get("depth", DEPTH)), bool(args.get("remote"))
     asked = f"{path}@{md5}" if md5 else path
     flush(project)
     if not stored(project):
         raise UsageError(f"no recorded run read {asked}: nothing was recorded yet")
+    if path.startswith(_MODELS):
+        version = _named(project, path)
+        if version is None:
+            raise UsageError(f"{path} names no version of a model", "e.g. models:/wine@champion or models:/wine/1")
+        return ancestry_back.of_model(project, version, path, depth, remote=remote)
     return ancestry_back.of_data(project, path, md5, asked, depth, remote=remote)
 
 
@@ -74,8 +83,23 @@ def _model(api: Any, uri: str, name: str) -> Any:
 
 
 def _version(project: Project, name: str) -> Version | None:
+    """The version that the name means, and its run; None where it is no name of one."""
+    found = _named(project, name)
+    if found is None:
+        return None
+    api, uri = mlflow.client(project), project.tracking_uri
+    run = mlflow.get_run(api, uri, found.run) if found.run else None
+    if run is None:
+        why = f"the run {found.run[:8]} is not in the store any more" if found.run else "the version names no run"
+        return Version(found.name, found.number, found.aliases, found.created, None, why)
+    made = row(run, mlflow.experiment_name(api, uri, str(run.info.experiment_id)))
+    why = "it is deleted, and can be brought back" if mlflow_runs.deleted(run) else ""
+    return Version(found.name, found.number, found.aliases, found.created, made, why)
+
+
+def _named(project: Project, name: str) -> VersionOf | None:
     """The version that the name means; None where it is no name of one. A run that is called so has to be named by its id."""
-    text = name.removeprefix("models:/")
+    text = name.removeprefix(_MODELS)
     at, slash = text.rpartition("@"), text.rpartition("/")
     model, alias, number = (at[0], at[2], "") if at[0] else (slash[0], "", slash[2])
     if not model or not stored(project) or (number and not _NUMBER.fullmatch(number)):
@@ -97,10 +121,4 @@ def _version(project: Project, name: str) -> Version | None:
     found = mlflow_uses.version(api, uri, model, number)
     if found is None:
         raise UsageError(f"the model {model} has no version {number}", "nbledger decisions lists its versions")
-    run = mlflow.get_run(api, uri, found.run) if found.run else None
-    if run is None:
-        why = f"the run {found.run[:8]} is not in the store any more" if found.run else "the version names no run"
-        return Version(found.name, found.number, found.aliases, found.created, None, why)
-    made = row(run, mlflow.experiment_name(api, uri, str(run.info.experiment_id)))
-    why = "it is deleted, and can be brought back" if mlflow_runs.deleted(run) else ""
-    return Version(found.name, found.number, found.aliases, found.created, made, why)
+    return found

@@ -287,6 +287,7 @@ def _datasets(api: Any, uri: str, run_id: str, events: Iterable[Event]) -> None:
     for event in events:
         if event["t"] == "lineage":
             mlflow_write.log_datasets(api, uri, run_id, [tuple(d) for d in event.get("datasets", [])])
+            mlflow_write.log_models_loaded(api, uri, run_id, event.get("models", []))
 
 
 def _close(

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nbledger.core import dvcexp, elsewhere, git, reads, secrets, snapshot, trust, values, whoami, wrote
+from nbledger.core import dvcexp, elsewhere, git, modeluse, reads, secrets, snapshot, trust, values, whoami, wrote
 from nbledger.core.curve import Curve
 from nbledger.core.errors import LedgerError
 from nbledger.core.lineage import FileRecord, Lineage, fix
@@ -189,8 +189,12 @@ class Recording:
         loose = [r for r in found.inputs if r.state in _LOOSE]
         self.log_tags({"nbledger.data.state": data_state(found.inputs), wrote.TAG: wrote.text(found.outputs)})
         self.inputs = list(found.inputs)
+        models = [use for use in found.models if use.run != self.run_id]
+        if models:
+            self.log_tags({modeluse.TAG: modeluse.text(models)})
         self.journal.write(
             "lineage",
+            models=[use.model_id for use in models if use.model_id],
             datasets=datasets(found.inputs),
             folder=str(folder.relative_to(self.journal.path)),
             pending=any(r.pending for r in (*found.inputs, *found.outputs)),
