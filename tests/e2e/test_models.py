@@ -257,7 +257,7 @@ def test_live_data_are_held_against_those_of_the_champion(lab: Lab, team: Team, 
     picture(page, "drift")
     accept(page, "Look")
     sync_api.expect(shown.get_by_role("list", name="Work on models")).to_contain_text("live.csv")
-    sync_api.expect(shown).to_contain_text("drift: drift", timeout=400_000)
+    sync_api.expect(shown).to_contain_text("drifted", timeout=400_000)
     sync_api.expect(shown.get_by_role("list", name="Work on models")).to_have_count(0)
     said = ledger.client(ledger.uri(lab.root)).get_model_version(MODEL, aliases(lab)["champion"]).tags
     assert said["nbledger.drift.verdict"] == "drift"
@@ -333,6 +333,7 @@ def test_what_another_person_asked_for_is_approved_or_refused(lab: Lab, team: Te
     accept(page, "Approve")
     until(page, lab, {"champion": asked_for.version})
     sync_api.expect(waiting.get_by_role("listitem")).to_have_count(1)
+    sync_api.expect(shown).to_be_focused()  # the button that had the focus is gone; the keyboard goes on from the page
     assert "approved" in decided(lab)
 
 
@@ -362,3 +363,10 @@ def test_two_hundred_versions_and_nothing_at_all(lab: Lab, team: Team, page: Any
     clean(page, "#nbledger-sidebar")
     picture(page, "dark")
     assert page.evaluate("window.harm") is None
+    for model in api.search_registered_models():
+        api.delete_registered_model(model.name)
+    look_again(page)
+    for place in (shown, side):
+        sync_api.expect(place).to_contain_text("No model is registered yet. A run whose cell begins with %%mlrun NAME")
+    clean(page, ".nbl-models")
+    picture(page, "none")

@@ -59,11 +59,11 @@ export function DriftVerdict(props: {
   return (
     <p className="nbl-models-drift">
       <Chip
-        text={trans.__('drift: %1', cut(said.verdict, 40))}
+        text={drifted ? trans.__('drifted') : cut(said.verdict, 40)}
         mood={drifted ? 'bad' : said.verdict.startsWith('no') ? 'good' : 'warn'}
       />
-      <span>{trans.__('version %1', said.version)}</span>
       {said.data ? <Clip text={said.data} /> : null}
+      <span>{trans.__('against the data of version %1', said.version)}</span>
       {said.at ? (
         <span className="nbl-models-none" title={moment(said.at)}>
           {time(said.at)}

@@ -110,7 +110,7 @@ function Going(props: {
           <Health one={one} trans={trans} />
         </span>
       ))}
-      {drift?.verdict === 'drift' ? <Chip text={trans.__('drift')} mood="bad" /> : null}
+      {drift?.verdict === 'drift' ? <Chip text={trans.__('drifted')} mood="bad" /> : null}
     </>
   );
 }

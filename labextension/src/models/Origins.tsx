@@ -13,7 +13,7 @@ import { useMemo, useState, type ReactElement, type ReactNode } from 'react';
 import type { Api } from '../api/api';
 import type { IAncestor, IAncestry } from '../api/types';
 import { Listing } from '../detail/Listing';
-import { Chip, Hash, Lead } from '../detail/pieces';
+import { Chip, Hash, Lead, Status } from '../detail/pieces';
 import { Commands } from '../names';
 import { Canvas, type ICanvasWords } from '../pipeline/Canvas';
 import { bytes, moment } from '../shared/format';
@@ -176,10 +176,15 @@ function Table(props: { nodes: readonly IAncestor[]; trans: TranslationBundle })
         { name: trans.__('when'), cell: node => (node.at ? moment(node.at) : '') },
         { name: trans.__('by'), cell: node => (node.by ? <Clip text={node.by} /> : '') },
         { name: trans.__('where'), cell: node => <Clip text={node.where.join(', ')} /> },
-        {
-          name: trans.__('missing'),
-          cell: node => (node.missing ? <Chip text={node.missing} mood="bad" /> : '')
-        }
+        ...(props.nodes.some(node => node.missing)
+          ? [
+              {
+                name: trans.__('missing'),
+                cell: (node: IAncestor) =>
+                  node.missing ? <Chip text={node.missing} mood="bad" /> : ''
+              }
+            ]
+          : [])
       ]}
     />
   );
@@ -206,7 +211,7 @@ function Details({ node, ...ways }: { node: IAncestor } & IWays): ReactElement {
             void commands.execute(Commands.openRun, { run: node.run_id });
           }}
         />{' '}
-        <Clip text={node.status} />
+        {node.status ? <Status status={node.status} trans={trans} /> : null}
       </Fact>
       <Fact name={trans.__('Aliases')} on={node.aliases.join(' ')}>
         <Clip text={node.aliases.map(alias => `@${alias}`).join(' ')} />

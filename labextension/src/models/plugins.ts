@@ -73,9 +73,9 @@ const modelsPlugin: JupyterFrontEndPlugin<void> = {
         if (!page) {
           const content = new KeptWidget(models, createElement(ModelsPage, view));
           content.addClass('nbl-models');
-          content.node.tabIndex = 0;
-          keepFocus(content.node);
           page = new MainAreaWidget({ content });
+          content.node.tabIndex = 0; // so that the keyboard scrolls it; the frame has just set it otherwise
+          keepFocus(content.node);
           page.toolbar.hide();
           page.id = `${NAME}-models-page`;
           page.title.label = trans.__('Models');

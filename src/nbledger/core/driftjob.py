@@ -7,6 +7,7 @@ the keeper, which never loads a model, nor the kernel. Both read the same rows (
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import json
 import os
 import subprocess
@@ -95,6 +96,16 @@ def _files(told: Sequence[Sequence[str]]) -> Files:
     return Files(tuple(map(Path, told[0])), tuple(told[1]))
 
 
+def require() -> None:
+    """``ToolFailed`` where Evidently is not installed. It is not imported."""
+    if importlib.util.find_spec("evidently") is None:
+        raise _missing()
+
+
+def _missing() -> ToolFailed:
+    return ToolFailed("comparing data needs Evidently, which is not installed here", "pip install 'nbledger[drift]'")
+
+
 def compare(job: Job, stopped: Callable[[], object] = lambda: None) -> Mapping[str, Any]:
     """The answer of ``core.driftlib``. ``UsageError`` where a file is no table, ``ToolFailed`` where Evidently failed or is not
     installed. ``stopped`` is called now and then, and may raise to end the work.
@@ -106,7 +117,7 @@ def compare(job: Job, stopped: Callable[[], object] = lambda: None) -> Mapping[s
             raise UsageError(str(answer["error"]), "CSV, TSV, Parquet, JSON lines and Feather are read")
         return answer
     if "No module named" in said and any(name in said for name in ("evidently", "pandas", "sklearn", "scipy")):
-        raise ToolFailed("comparing data needs Evidently, which is not installed here", "pip install 'nbledger[drift]'")
+        raise _missing()
     raise ToolFailed(f"the comparison failed: {_last(said, code)}", "--debug shows more; is each column of one kind?")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from nbledger.core import approval, inside, mlflow, mlflow_decisions, mlflow_registry, tablediff
+from nbledger.core import approval, driftjob, inside, mlflow, mlflow_decisions, mlflow_registry, tablediff
 from nbledger.core.errors import Refused, UsageError
 from nbledger.core.project import Project
 from nbledger.core.records import Preview
@@ -48,6 +48,7 @@ def refuse(project: Project, args: Args) -> Preview:
 
 def drift(project: Project, args: Args) -> Preview:
     """What would be compared with what."""
+    driftjob.require()
     model, version = known(project, str(args["model"]), str(args.get("version") or ""))
     path = inside.relative(project, str(args["file"]))
     place = project.root / path
