@@ -93,16 +93,23 @@ def line(entries: Sequence[Entry], alias: str) -> list[str]:
     return found
 
 
-def append(held: Held, entry: Entry) -> Entry:
-    """Write a decision after the last one; as it was written, with its number. The model must be registered, and its lock
-    be held: ``Busy`` if it is not any more.
+def last(tags: Mapping[str, str]) -> int:
+    """The number of the last decision among the tags of a registered model; 0 where there is none."""
+    return max((int(m[1]) for m in (_TAG.fullmatch(str(key)) for key in tags) if m), default=0)
+
+
+def append(held: Held, entry: Entry, after: int | None = None) -> Entry:
+    """Write a decision after the last one (``after``, where that was read under the same lock); as it was written, with its
+    number. The model must be registered, and its lock be held: ``Busy`` if it is not any more.
     """
-    known = mlflow_registry.model(held.api, held.uri, held.model)
-    taken = [int(m[1]) for m in (_TAG.fullmatch(str(key)) for key in (known.tags if known else {})) if m]
-    written = replace(entry, n=max(taken, default=0) + 1, at=entry.at or this_moment())
+    if after is None:
+        known = mlflow_registry.model(held.api, held.uri, held.model)
+        after = last(known.tags) if known is not None else 0
+    written = replace(entry, n=after + 1, at=entry.at or this_moment())
     held.check()
     with _translated(held.uri):
-        held.api.set_registered_model_tag(held.model, f"{PREFIX}{written.n:06d}", _text(written))
+        writer = mlflow_registry.writer(held.api)
+        writer.set_registered_model_tag(held.model, f"{PREFIX}{written.n:06d}", _text(written))
     return written
 
 

@@ -99,10 +99,28 @@ def model(api: MlflowClient, uri: str, name: str) -> RegisteredModel | None:
     from mlflow.exceptions import MlflowException
 
     with _translated(uri):
+        # a search reads the newest versions alone, where asking for one model reads every version that it has
+        with contextlib.suppress(MlflowException):
+            found = [one for one in api.search_registered_models(_named(name), max_results=1) if one.name == name]
+            if found:
+                return found[0]
         try:
             return api.get_registered_model(name)
         except MlflowException as err:
             if err.error_code == "RESOURCE_DOES_NOT_EXIST":
+                return None
+            raise
+
+
+def pointed(api: MlflowClient, uri: str, name: str, alias: str) -> str | None:
+    """The version that an alias points at, asked for alone: whatever else the model has is not read."""
+    from mlflow.exceptions import MlflowException
+
+    with _translated(uri):
+        try:
+            return str(api.get_model_version_by_alias(name, alias).version)
+        except MlflowException as err:
+            if err.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
                 return None
             raise
 
@@ -209,11 +227,19 @@ def version_made_of(api: MlflowClient, uri: str, name: str, run_id: str, logged:
     return str(max(same)) if same else None
 
 
+def writer(api: MlflowClient) -> Any:
+    """By what a model that is known to be one is written to. MLflow's own client reads the whole model, each of its versions,
+    before every single write, lest it be a prompt; the registry behind it does not.
+    """
+    behind = getattr(api, "_get_registry_client", None)
+    return behind() if behind is not None else api
+
+
 def tag_version(api: MlflowClient, uri: str, name: str, number: str, tags: Mapping[str, str]) -> None:
     """Set tags of a version of a registered model."""
     with _translated(uri):
         for key, text in tags.items():
-            api.set_model_version_tag(name, number, key, text)
+            writer(api).set_model_version_tag(name, number, key, text)
 
 
 def versions_tagged(api: MlflowClient, uri: str, key: str, text: str, most: int) -> list[ModelVersion]:
@@ -299,9 +325,9 @@ def point(api: MlflowClient, uri: str, name: str, alias: str, number: str | None
     with _translated(uri):
         try:
             if number is None:
-                api.delete_registered_model_alias(name, alias)
+                writer(api).delete_registered_model_alias(name, alias)
             else:
-                api.set_registered_model_alias(name, alias, number)
+                writer(api).set_registered_model_alias(name, alias, number)
         except MlflowException as err:
             if err.error_code == "INVALID_PARAMETER_VALUE":
                 raise UsageError(f"{alias!r} cannot be an alias: {str(err)[:200]}") from err

@@ -5,11 +5,12 @@ before it moves, and the version that it leaves kept under ``previous``.
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 from nbledger.core import mlflow_decisions, mlflow_registry
-from nbledger.core.errors import ToolFailed
+from nbledger.core.errors import ToolFailed, UsageError
 from nbledger.core.mlflow_decisions import Entry
 from nbledger.core.mlflow_lock import Held
 from nbledger.core.project import Project
@@ -28,15 +29,20 @@ def noted(held: Held, entry: Entry) -> Entry:
     """Write a decision by which nothing moves; as it was written. Before it, if the alias is not where the decisions say,
     that it was moved by something else: MLflow's own calls, or a promotion that was killed before it had moved the alias.
     """
-    settled(held, entry.alias)
-    return mlflow_decisions.append(held, entry)
+    return mlflow_decisions.append(held, entry, _looked(held, entry.alias)[1])
 
 
 def settled(held: Held, alias: str) -> str | None:
     """The version that an alias points at. Where the decisions say otherwise, that is written down as ``moved``."""
+    return _looked(held, alias)[0]
+
+
+def _looked(held: Held, alias: str) -> tuple[str | None, int]:
+    """(the version that an alias points at, the number of the last decision)."""
     known = mlflow_registry.model(held.api, held.uri, held.model)
     if known is None:
-        return None
+        return None, 0
+    last = mlflow_decisions.last(known.tags)
     there = {str(k): str(v) for k, v in known.aliases.items()}.get(alias)
     entries = mlflow_decisions.of_tags(known.tags)
     thought = mlflow_decisions.said(entries, alias)
@@ -45,8 +51,9 @@ def settled(held: Held, alias: str) -> str | None:
         text = (
             f"by the decisions before, it pointed at {told}: it was moved without nbledger, or a promotion was killed"
         )
-        mlflow_decisions.append(held, Entry("moved", alias, version=there, previous=thought, text=text, points=True))
-    return there
+        entry = Entry("moved", alias, version=there, previous=thought, text=text, points=True)
+        last = mlflow_decisions.append(held, entry, last).n
+    return there, last
 
 
 def moved(project: Project, held: Held, entry: Entry) -> Entry:
@@ -55,14 +62,18 @@ def moved(project: Project, held: Held, entry: Entry) -> Entry:
     same lock. The entry as it was written.
     """
     api, uri, model = held.api, held.uri, held.model
-    written = mlflow_decisions.append(held, replace(entry, points=True))
+    known = mlflow_registry.model(api, uri, model)
+    if known is None:
+        raise UsageError(f"there is no registered model {model!r}", "nbledger promote makes one")
+    written = mlflow_decisions.append(held, replace(entry, points=True), mlflow_decisions.last(known.tags))
     try:
         held.check()
         if entry.alias == CHAMPION:
-            _keep_previous(held)
+            there = {str(k): str(v) for k, v in known.aliases.items()}.get(PREVIOUS)
+            _keep_previous(held, (*mlflow_decisions.of_tags(known.tags), written), there)
         if entry.previous != entry.version:
             mlflow_registry.point(api, uri, model, entry.alias, entry.version)
-        if (aliases(api, uri, model) or {}).get(entry.alias) != entry.version:
+        if mlflow_registry.pointed(api, uri, model, entry.alias) != entry.version:
             raise ToolFailed(
                 f"{entry.alias} of {model} was moved by something else in the moment in which it was to point at"
                 f" version {entry.version}",
@@ -73,11 +84,11 @@ def moved(project: Project, held: Held, entry: Entry) -> Entry:
     return written
 
 
-def _keep_previous(held: Held) -> None:
-    """Point ``previous`` at what ``champion`` was before by the decisions, as far as that version is still there."""
-    entries = mlflow_decisions.read(held.api, held.uri, held.model) or ()
+def _keep_previous(held: Held, entries: Sequence[Entry], there: str | None) -> None:
+    """Point ``previous``, which points at ``there``, at what ``champion`` was before by the decisions, as far as that version
+    is still there.
+    """
     before = mlflow_decisions.line(entries, CHAMPION)[:-1]
-    there = (aliases(held.api, held.uri, held.model) or {}).get(PREVIOUS)
     wanted = before[-1] if before else None
     if wanted is not None and mlflow_registry.version(held.api, held.uri, held.model, wanted) is None:
         wanted = None
