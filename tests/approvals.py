@@ -132,14 +132,22 @@ class Team:
             git(self.root, "remote", "add", "origin", str(remote))
         git(self.root, "push", "--quiet", "origin", f"HEAD:refs/heads/{branch}")
 
-    def merge(self, branch: str, by: str, **more: str) -> str:
-        """What a forge does when somebody presses the button: a merge into main, on the remote alone; its commit."""
+    def merge(self, branch: str, by: str, how: str = "merge", **more: str) -> str:
+        """What a forge does when somebody presses the button: a merge into main, on the remote alone, a squash, or a rebase;
+        its (last) commit.
+        """
         place = self.root.parent / "forge"
         remote = self.root.parent / "remote.git"
         run("git", "clone", "--quiet", remote, place, cwd=self.root.parent)
         who = self.variables(by) | {"GIT_COMMITTER_NAME": "GitHub", "GIT_COMMITTER_EMAIL": "noreply@github.com"} | more
-        words = ("merge", "--quiet", "--no-ff", "--no-edit", f"origin/{branch}")
-        run("git", *words, cwd=place, env=dict(os.environ) | who)
+        env, theirs = dict(os.environ) | who, f"origin/{branch}"
+        if how == "squash":
+            run("git", "merge", "--quiet", "--squash", theirs, cwd=place, env=env)
+            run("git", "commit", "--quiet", "--message", f"{branch} (#7)", cwd=place, env=env)
+        elif how == "rebase":  # a forge makes new commits, also where none is in between
+            run("git", "cherry-pick", f"..{theirs}", cwd=place, env=env)
+        else:
+            run("git", "merge", "--quiet", "--no-ff", "--no-edit", theirs, cwd=place, env=env)
         run("git", "push", "--quiet", "origin", "HEAD:main", cwd=place)
         merged = run("git", "rev-parse", "HEAD", cwd=place)
         shutil.rmtree(place)

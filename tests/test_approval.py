@@ -19,7 +19,7 @@ from conftest import commit_all, git
 from nbledger.core import approval, mlflow, mlflow_registry
 from nbledger.core.errors import LedgerError, Refused, ToolFailed, UsageError
 from nbledger.core.project import find
-from nbledger.keeper import approving
+from nbledger.keeper import approving, persons
 from servers import Server, mlflow_server, postgres, token
 
 
@@ -337,7 +337,10 @@ def test_a_merge_of_the_pull_request_is_an_approval(team: Team) -> None:
     assert "is not in origin/main" in merged("main").reasons[0]
     own = team.merge("better", "ada", GIT_AUTHOR_EMAIL="7+ada@users.noreply.github.com")
     done = merged(own)
-    assert (done.outcome, done.reasons) == ("denied", ("you made the run: another person has to approve it",))
+    assert (done.outcome, done.reasons[0]) == ("denied", "you made the run: another person has to approve it")
+    assert done.reasons[1:] == (
+        "and who merged it, no forge was asked: whether this is on GitHub or GitLab is not known",
+    )
     with pytest.raises(UsageError, match="origin has no branch 'nope'"):
         merged("nope")
     assert team.approve("ben", refuse=True, text="merged by its author").outcome == "refused"
@@ -377,7 +380,7 @@ def test_what_ci_asks_for_is_the_work_of_who_wrote_the_commits(team: Team) -> No
     with team.being("ada"), pytest.raises(Refused, match="does not say who that is"):
         approving._parties(find(root), team.api, unsaid)
     with team.being("x", **nobody):
-        named = approving.identity(find(root), team.api)
+        named = persons.identity(find(root), team.api)
         assert (named.keys, approval.why_not(asked, named.keys)) == ((), approval.NOBODY)
 
 
@@ -453,8 +456,8 @@ def test_the_server_says_who_somebody_is(project: Path, server: Server, monkeypa
     with team.being("ben", MLFLOW_TRACKING_PASSWORD="wrong"), pytest.raises(ToolFailed, match="401"):
         approving.approve(find(project), {"model": "wine"}, None)
     with team.being("root"):  # a login like any other, where the server knows it
-        assert approving.identity(find(project), mlflow.client(find(project))).keys[-1] == "root@example.org"
-        assert "root" in approving.identity(find(project), mlflow.client(find(project))).keys
+        assert persons.identity(find(project), mlflow.client(find(project))).keys[-1] == "root@example.org"
+        assert "root" in persons.identity(find(project), mlflow.client(find(project))).keys
     race(team, ["ben", "cleo", "dora"])
 
 

@@ -48,6 +48,8 @@ def waiting(**more: Any) -> Pending:
         (Identity("Ben <ada@EXAMPLE.org>", "ben", checked=True), "asked for"),
         (Identity("ada  lovelace <al@home.example>", "ben", checked=True), "asked for"),
         (Identity("A. L. <17+ada@users.noreply.github.com>", "root"), "asked for"),
+        (Identity("A. L. <17-ada@users.noreply.gitlab.com>", "root"), "asked for"),
+        (Identity("A. L. <17-ada@users.noreply.github.com>", "root"), ""),  # there that is a login
         (Identity("C <CLEO@x.org>", "c", checked=True), "made the run"),
         # nobody that can be told from others
         (Identity("", "root"), "not known who you are"),

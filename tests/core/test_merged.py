@@ -64,6 +64,10 @@ def pull_request(clone: Clone, name: str = "feature") -> str:
     return clone.commit(name)
 
 
+def evidence(clone: Clone, commit: str, where: str) -> merged.Merge:
+    return merged.evidence(clone.repo, commit, merged.line(clone.repo, where))
+
+
 def test_a_merge_says_who_took_the_commit_in(forge: tuple[Clone, Clone]) -> None:
     first, second = forge
     asked = pull_request(first)
@@ -73,14 +77,14 @@ def test_a_merge_says_who_took_the_commit_in(forge: tuple[Clone, Clone]) -> None
     first.git("push", "--quiet", "origin", "main")
     refs = second.git("for-each-ref")
     for commit in (asked, later):  # further commits of the pull request change nothing
-        found = merged.evidence(second.repo, commit, "main")
+        found = evidence(second, commit, "main")
         assert (found.branch, found.commit, found.people) == ("origin/main", made, (BEN,))
         assert abs((found.at - dt.datetime.now(dt.UTC)).total_seconds()) < 600
     assert second.git("for-each-ref") == refs  # nothing moved
     assert not (second.root / ".git" / "FETCH_HEAD").exists()
-    assert merged.evidence(second.repo, asked, made).commit == made  # the merge commit by its id
+    assert evidence(second, asked, made).commit == made  # the merge commit by its id
     with pytest.raises(Refused, match=rf"not taken into origin/HEAD by {later[:10]} — it came there by {made[:10]}"):
-        merged.evidence(second.repo, asked, later)
+        evidence(second, asked, later)
 
 
 def test_an_own_committer_counts_and_a_branch_within_the_request_does_not(forge: tuple[Clone, Clone]) -> None:
@@ -91,7 +95,7 @@ def test_an_own_committer_counts_and_a_branch_within_the_request_does_not(forge:
     first.git("switch", "--quiet", "feature")
     first.git("merge", "--quiet", "--no-edit", "main", by=ADA)  # she brings her branch up to date by a merge of her own
     made = first.merge("feature", BEN, ADA)
-    found = merged.evidence(first.repo, asked, "main")
+    found = evidence(first, asked, "main")
     assert (found.commit, found.people) == (made, (BEN, ADA))
     assert set(merged.authors(first.repo, made)) == {ADA}
     assert merged.authors(first.repo, asked) == (ADA,)
@@ -113,13 +117,13 @@ def test_what_leaves_no_merge_is_no_evidence(forge: tuple[Clone, Clone], how: tu
     first.git("push", "--quiet", "origin", "feature")
     second.git("fetch", "--quiet")
     with pytest.raises(Refused, match="is not in origin/main"):
-        merged.evidence(second.repo, asked, "main")
+        evidence(second, asked, "main")
     first.merge("feature", BEN, None, *how)
     if how == ("--squash",):
         first.git("commit", "--quiet", "--message", "squashed", by=BEN)
         first.git("push", "--quiet", "origin", "main")
     with pytest.raises(Refused, match=said):
-        merged.evidence(second.repo, asked, "main")
+        evidence(second, asked, "main")
 
 
 def test_a_commit_on_the_line_of_the_branch_was_pushed_not_merged(forge: tuple[Clone, Clone]) -> None:
@@ -128,7 +132,7 @@ def test_a_commit_on_the_line_of_the_branch_was_pushed_not_merged(forge: tuple[C
     pull_request(first)
     first.merge("feature", BEN)
     with pytest.raises(Refused, match=r"was pushed to origin/main itself: no merge says who took it in"):
-        merged.evidence(second.repo, asked, "main")
+        evidence(second, asked, "main")
 
 
 def test_a_machine_is_no_person(forge: tuple[Clone, Clone]) -> None:
@@ -136,7 +140,7 @@ def test_a_machine_is_no_person(forge: tuple[Clone, Clone]) -> None:
     asked = pull_request(first)
     first.merge("feature", "merge-queue[bot] <1+merge-queue[bot]@users.noreply.github.com>", FORGE)
     with pytest.raises(Refused, match=r"merged by merge-queue\[bot\].*, which is no person"):
-        merged.evidence(second.repo, asked, "main")
+        evidence(second, asked, "main")
 
 
 def test_names_that_are_no_branch_and_commits_that_are_nowhere(forge: tuple[Clone, Clone]) -> None:
@@ -144,20 +148,20 @@ def test_names_that_are_no_branch_and_commits_that_are_nowhere(forge: tuple[Clon
     asked = pull_request(first)
     for word in ("nope", "--upload-pack=touch x", "../x", "a b", "main\n", "$(touch x)", "ext::sh -c true"):
         with pytest.raises(UsageError, match="origin has no branch"):
-            merged.evidence(second.repo, asked, word)
+            evidence(second, asked, word)
     assert not (second.root / "x").exists()
     with pytest.raises(Refused, match=r"is not here, and not in origin/main — .*fetch-depth: 0"):
-        merged.evidence(second.repo, "ab" * 20, "main")
+        evidence(second, "ab" * 20, "main")
     with pytest.raises(LedgerError):
-        merged.evidence(second.repo, "--output=x", "main")
+        evidence(second, "--output=x", "main")
     second.git("remote", "rename", "origin", "one")
     second.git("remote", "add", "two", "nowhere")
     with pytest.raises(Refused, match="there are several remotes"):
-        merged.evidence(second.repo, asked, "main")
+        evidence(second, asked, "main")
     second.git("remote", "remove", "one")
     second.git("remote", "remove", "two")
     with pytest.raises(Refused, match="has no remote"):
-        merged.evidence(second.repo, asked, "main")
+        evidence(second, asked, "main")
 
 
 def test_a_clone_that_is_cut_off_does_not_guess_who_wrote_it(forge: tuple[Clone, Clone], tmp_path: Path) -> None:

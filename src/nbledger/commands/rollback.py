@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from nbledger.core.mlflow_decisions import Entry
     from nbledger.keeper.rollback import Decisions, RolledBack
 
+_PLACED = ("deployed", "returned")
+"""Kinds of decisions whose text is no person's word but where it serves."""
+
 
 @click.command()
 @click.argument("model")
@@ -55,21 +58,22 @@ def listed(found: Decisions) -> str:
     """One line a decision, then why; the aliases as they are now at the end."""
     lines = []
     for one in found.decisions:
-        lines.append(f"{one.n:>4}  {one.at[:19].replace('T', ' ')}  {one.kind:<8}  {_what(one)}  {clip(one.by, 40)}")
+        lines.append(f"{one.n:>4}  {one.at[:19].replace('T', ' ')}  {one.kind:<8}  {_what(one)}  {clip(one.by, 90)}")
         lines += [f"      {clip(reason, 110)}" for reason in one.reasons[:5]]
         if len(one.reasons) > 5:
             lines.append(f"      and {len(one.reasons) - 5} more reasons")
         if one.figures:
             lines.append("      " + ", ".join(f"{clip(k, 40)} {v:.10g}" for k, v in list(one.figures.items())[:10]))
         if one.text:
-            lines.append(f"      “{clip(one.text, 100)}”")
+            lines.append(f"      {clip(one.text, 100)}" if one.kind in _PLACED else f"      “{clip(one.text, 100)}”")
     aliases = ", ".join(f"{clip(alias, 40)} is version {version}" for alias, version in found.aliases.items())
     return "\n".join([*(lines or ["nothing has been decided about it"]), aliases or "no alias points at a version"])
 
 
 def _what(one: Entry) -> str:
     alias = clip(one.alias, 40)
+    run = f", run {clip(one.run_id[:8], 8)}" if one.run_id else ""
     if one.version is None:
-        return f"{alias}{f' stays at version {one.previous}' if one.previous and not one.points else ''}"
+        return f"{alias}{f' stays at version {one.previous}' if one.previous and not one.points else ''}{run}"
     arrow = f"version {one.previous} → {one.version}" if one.previous and one.points else f"version {one.version}"
-    return f"{alias}: {arrow}"
+    return f"{alias}: {arrow}{run}"

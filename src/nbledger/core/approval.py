@@ -33,7 +33,7 @@ EXPIRES_DAYS = 7.0
 MOST_APPROVALS = 20
 _MOST_FIGURES, _NAME, _WHO, _MOST_TEXT, _MOST_CONDITION = 15, 80, 200, 500, 1_000  # a tag has room for 5,000
 _SKEW = dt.timedelta(minutes=1)
-_FORGE_ADDRESS = re.compile(r"(?:\d+\+)?(?P<login>[^@+]+)@users\.noreply\.\S+", re.IGNORECASE)
+_FORGE_ADDRESS = re.compile(r"(?:\d+\+|\d+-(?!\S+\.github\.com$))?(?P<login>[^@+]+)@users\.noreply\.\S+", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,8 @@ class Asking:
 
 @dataclass(frozen=True)
 class Given:
-    """One approval. ``how``: approve, or merge (of a pull request), whose commit is ``commit`` and whose branch ``branch``;
+    """One approval. ``how``: approve, merge (of a pull request), or review (its approval on the forge); of the last two
+    ``commit`` is the merge and ``branch`` where it went, and ``request`` is what the forge calls it, if that was asked.
     ``late``: given after the model had been promoted already.
     """
 
@@ -100,6 +101,7 @@ class Given:
     text: str = ""
     commit: str = ""
     branch: str = ""
+    request: str = ""
     late: bool = False
 
 
@@ -202,10 +204,12 @@ def before(moment: dt.datetime, at: str) -> bool:
 # ── asking, and its tags ─────────────────────────────────────────────────────────────────────────────────
 
 
-def asked(asking: Asking, who: Identity, parties: Sequence[Party], now: dt.datetime) -> Pending:
-    """What waits from now on. Of very many figures the first stand here, all of them in the gate's own record."""
+def asked(
+    asking: Asking, who: Identity, parties: Sequence[Party], now: dt.datetime, mine: tuple[str, ...] = ()
+) -> Pending:
+    """What waits from now on; ``mine``: more keys of ``who``. Of very many figures the first stand here, all of them in the gate's own record."""
     figures = {key[:_NAME]: value for key, value in list(asking.figures.items())[:_MOST_FIGURES]}
-    own = Party(who.text, "asked for this promotion", who.keys)
+    own = Party(who.text, "asked for this promotion", tuple(sorted({*who.keys, *mine})))
     return Pending(
         model=asking.model,
         version=asking.version,
@@ -285,10 +289,8 @@ def from_tags(model: str, version: str, tags: Mapping[str, str]) -> Pending | No
 
 
 def _given(one: Mapping[str, Any]) -> Given:
-    how, text, commit, branch = (str(one.get(name, "")) for name in ("how", "text", "commit", "branch"))
-    return Given(
-        str(one["by"]), str(one["at"]), _texts(one["keys"]), how, text, commit, branch, late=one.get("late") is True
-    )
+    rest = {name: str(one.get(name, "")) for name in ("how", "text", "commit", "branch", "request")}
+    return Given(str(one["by"]), str(one["at"]), _texts(one["keys"]), **rest, late=one.get("late") is True)
 
 
 def _texts(found: Iterable[Any]) -> tuple[str, ...]:

@@ -30,6 +30,8 @@ _NUMBER_HINTS = {
 }
 _REPOSITORY = re.compile(r"[\w.-]+(/[\w.-]+)+", re.ASCII)
 _EVENT_MOST = 32 << 20
+NO_NUMBER = 0
+"""Of a place that is a repository, and no request of it."""
 
 
 @dataclass(frozen=True)
@@ -61,10 +63,17 @@ class Place:
     web: str = ""
 
     @property
+    def repository(self) -> str:
+        """What a person calls the repository."""
+        return self.project.replace("%2F", "/")
+
+    @property
     def said(self) -> str:
         """What a person calls it."""
+        if self.number == NO_NUMBER:
+            return self.repository
         what = "pull request" if self.kind == GITHUB else "merge request"
-        return f"the {what} {'#' if self.kind == GITHUB else '!'}{self.number} of {self.project.replace('%2F', '/')}"
+        return f"the {what} {'#' if self.kind == GITHUB else '!'}{self.number} of {self.repository}"
 
 
 def place(
@@ -147,6 +156,19 @@ def _origin(project: Project) -> tuple[str, str]:
     except ValueError:
         return "", ""
     return host.lower().removeprefix("www."), path.strip("/").removesuffix(".git")
+
+
+def refuse_another(project: Project, place: Place) -> None:
+    """``Refused`` where ``origin`` lies at github.com or gitlab.com, and the place is another repository, or elsewhere."""
+    host, path = _origin(project)
+    if host not in _HOSTS:
+        return
+    other = not place.repository.isdecimal() and path.lower() != place.repository.lower()
+    if other or place.api != _APIS[_HOSTS[host]]:
+        there = f"{place.repository[:80]} at {urlsplit(place.api).hostname}"
+        raise Refused(
+            f"origin is {path[:80]} at {host}, and {there} was to be asked", "another repository proves nothing"
+        )
 
 
 def _repository(project: Project, kind: str, env: Mapping[str, str]) -> str:

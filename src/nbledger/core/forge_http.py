@@ -12,14 +12,14 @@ import ssl
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
 from nbledger.core import secrets
 from nbledger.core.errors import LedgerError, Refused, ToolFailed, Unreachable
-from nbledger.core.forge import GITHUB, GITLAB, Place
+from nbledger.core.forge import GITHUB, GITLAB, NO_NUMBER, Place
 
 TIMEOUT = 30.0
 _TRIES = 4
@@ -48,8 +48,8 @@ class Unanswered(Unreachable):
 class Api:
     """A platform as its token's owner reaches it."""
 
-    def __init__(self, place: Place, sleep: Callable[[float], None] = time.sleep) -> None:
-        self.place, self._sleep = place, sleep
+    def __init__(self, place: Place, sleep: Callable[[float], None] = time.sleep, *, most: int = _MOST) -> None:
+        self.place, self._sleep, self._most = place, sleep, most
         context = ssl.create_default_context(cafile=os.environ.get("REQUESTS_CA_BUNDLE") or None)
         self._opener = urllib.request.build_opener(_NoRedirect, urllib.request.HTTPSHandler(context=context))
 
@@ -82,14 +82,22 @@ class Api:
             return found
         raise self._refused(found, what)
 
-    def pages(self, path: str) -> Iterator[Any]:
-        """The entries of a list, page by page. The addresses that the answers name are not followed."""
+    @property
+    def host(self) -> str:
+        return self._host()
+
+    def pages(self, path: str, what: str = "the comments", missing: Collection[int] = ()) -> Iterator[Any]:
+        """The entries of a list, page by page. The addresses that the answers name are not followed. ``missing``: answers
+        by which a platform says that there is no such list.
+        """
         mark = "&" if "?" in path else "?"
         for number in range(1, _PAGES + 1):
             found = self.ask("GET", f"{path}{mark}per_page={_PER_PAGE}&page={number}")
-            self.expect(found, "list the comments")
+            if found.status in missing:
+                return
+            self.expect(found, f"list {what}")
             if not isinstance(found.body, list):
-                raise ToolFailed(f"{self._host()} answers with no list of comments")
+                raise ToolFailed(f"{self._host()} answers with no list of {what.removeprefix('the ')}")
             yield from found.body
             if 'rel="next"' not in found.headers.get("link", "") and not found.headers.get("x-next-page"):
                 return
@@ -114,10 +122,10 @@ class Api:
             request.add_unredirected_header(name, value)
         try:
             with self._opener.open(request, timeout=TIMEOUT) as answer:
-                return _read(answer.status, answer.headers, answer.read(_MOST))
+                return _read(answer.status, answer.headers, answer.read(self._most))
         except urllib.error.HTTPError as err:
             with err:
-                return _read(err.code, err.headers, err.read(_MOST))
+                return _read(err.code, err.headers, err.read(self._most))
 
     def _refused(self, found: Answer, what: str) -> LedgerError:
         place, said = self.place, self.message(found)
@@ -126,12 +134,14 @@ class Api:
             return Refused(f"{self._host()} does not know the token of {where}", "it may have expired: make a new one")
         if found.status == 403 and place.kind == GITHUB:
             hint = "the workflow needs `permissions: pull-requests: write`; one of a fork gets a token that only reads"
+            hint = "the workflow needs `permissions: pull-requests: read`" if place.number == NO_NUMBER else hint
             return Refused(f"the token of {where} may not {what}: {said}", hint)
         if found.status == 403:
             hint = "GITLAB_TOKEN: a project access token with the scope api (GitLab's CI_JOB_TOKEN may not comment)"
             return Refused(f"the token of {where} may not {what}: {said}", hint)
         if found.status == 404:
             hint = "look at --repo and --number; a token that may not see it gets the same answer"
+            hint = "a token that may not see it gets the same answer" if place.number == NO_NUMBER else hint
             if where == "CI_JOB_TOKEN":
                 hint = "GITLAB_TOKEN: a project access token with the scope api (GitLab's CI_JOB_TOKEN may not comment)"
             return Refused(f"{self._host()} finds nothing at {place.said}", hint)

@@ -143,6 +143,15 @@ def has(repo: GitRepo, remote: str, *patterns: str) -> dict[str, str]:
     return {pair[1]: pair[0] for pair in pairs if len(pair) == 2 and git.is_hex(pair[0])}
 
 
+def default_branch(repo: GitRepo, remote: str) -> str:
+    """The branch that HEAD of the remote is on; "" where the remote does not say it."""
+    done = git.call(repo, "ls-remote", "--symref", "--", remote, "HEAD", check=False, timeout=_ASK, network=True)
+    if done.returncode != 0:
+        raise complaint(repo, remote, "ls-remote", done)
+    found = re.match(r"ref: refs/heads/(\S+)\tHEAD$", done.stdout.decode("utf-8", "surrogateescape"), re.MULTILINE)
+    return found[1] if found else ""
+
+
 def push(repo: GitRepo, route: Route, specs: list[str]) -> dict[str, tuple[str, str]]:
     """``git push`` with the person's hooks: {ref on the remote: (flag, summary)}, flags as ``--porcelain`` has them. Raises
     where nothing at all came through. Our own hook is told that the data have been looked after.

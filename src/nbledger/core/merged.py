@@ -1,13 +1,14 @@
 """Git's evidence that another person took a commit into a branch of the remote: the merge of a pull request as an approval.
 
-It takes all of this (``evidence``), of what the remote has now, not of what was last seen of it:
+It takes all of this (``evidence``), of what the remote has now (``line``), not of what was last seen of it:
 
 - the commit lies in the branch on the remote;
 - it came there by a merge commit of the branch's own line (its first parents). A commit that was pushed there directly, a
   fast-forward, a squash and a rebase leave nothing that says who took it in;
 - whoever made that merge is its author and, unless the forge itself is named there, its committer: no machine.
 
-Who may push to the branch is for the forge to say: where it is not protected, anybody makes a commit in any name.
+Who may push to the branch is for the forge to say: where it is not protected, anybody makes a commit in any name. Who took in
+what left no merge, the forge has to be asked (``core.forge_merged``).
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from nbledger.core import git, gitremote
+from nbledger.core import git, gitlog, gitremote
 from nbledger.core.approval import is_bot
 from nbledger.core.errors import Refused, UsageError
 from nbledger.core.git import GitRepo
@@ -44,6 +45,20 @@ class Merge:
 
 
 @dataclass(frozen=True)
+class Line:
+    """A branch of the remote as it is there: ``branch`` is its ref there (HEAD: the default one), ``tip`` its commit, ``shown``
+    what a person calls it. ``named``: it was a commit that was asked for, whose whole id is ``commit``, if it is known.
+    """
+
+    remote: str
+    branch: str
+    tip: str
+    shown: str
+    named: bool = False
+    commit: str = ""
+
+
+@dataclass(frozen=True)
 class _Commit:
     parents: tuple[str, ...]
     author: str
@@ -51,20 +66,27 @@ class _Commit:
     at: dt.datetime
 
 
-def evidence(repo: GitRepo, commit: str, where: str) -> Merge:
-    """The merge that took ``commit`` into the branch ``where`` of the remote (or that is the commit ``where`` of the remote's
-    default branch). ``Refused`` where there is none; nothing here moves: only objects are fetched.
-    """
+def line(repo: GitRepo, where: str) -> Line:
+    """The branch ``where`` of the remote, or its default branch where that is a commit. Nothing moves: only objects are fetched."""
     remote = _remote(repo)
     branch, tip = _asked(repo, remote, where)
-    if not (git.has_commit(repo, tip) and git.has_commit(repo, commit)):
+    if not git.has_commit(repo, tip):
         gitremote.fetch(repo, remote, branch, quietly=True)
     shown = f"{remote}/{branch.removeprefix('refs/heads/')}"
+    named = branch == _DEFAULT
+    return Line(remote, branch, tip, shown, named, (git.commit_named(repo, where) or "") if named else "")
+
+
+def evidence(repo: GitRepo, commit: str, line: Line) -> Merge:
+    """The merge that took ``commit`` into the branch, or that is the commit which was named. ``Refused`` where there is none."""
+    shown = line.shown
+    if not git.has_commit(repo, commit):
+        gitremote.fetch(repo, line.remote, line.branch, quietly=True)
     if not git.has_commit(repo, commit):
         raise Refused(f"the run's commit {commit[:10]} is not here, and not in {shown}", _DEEP)
-    merge = _merge(repo, commit, tip, shown)
-    if branch == _DEFAULT and merge != git.commit_named(repo, where):
-        what = f"the run's commit {commit[:10]} was not taken into {shown} by {where[:10]}"
+    merge = _merge(repo, commit, line.tip, shown)
+    if line.named and merge != line.commit:
+        what = f"the run's commit {commit[:10]} was not taken into {shown} by {line.commit[:10] or 'that commit'}"
         raise Refused(what, f"it came there by {merge[:10]}")
     told = _read(repo, merge)
     by_forge = _address(told.committer) in _FORGES
@@ -74,6 +96,16 @@ def evidence(repo: GitRepo, commit: str, where: str) -> Merge:
             f"{merge[:10]} was merged by {machine[:100]}, which is no person", "nbledger approve asks a person"
         )
     return Merge(shown, merge, who, told.at)
+
+
+def holds(repo: GitRepo, line: Line, commit: str) -> bool:
+    """Whether a commit lies in the branch, as it is on the remote."""
+    return git.has_commit(repo, commit) and gitlog.is_ancestor(repo, commit, line.tip)
+
+
+def name(repo: GitRepo, line: Line) -> str:
+    """What the forge calls the branch."""
+    return gitremote.default_branch(repo, line.remote) if line.named else line.branch.removeprefix("refs/heads/")
 
 
 _DEEP = "a clone for this needs its whole history (fetch-depth: 0)"

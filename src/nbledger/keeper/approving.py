@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
-import os
 import tempfile
 import time
 from collections.abc import Sequence
@@ -24,7 +23,6 @@ from nbledger.core import (
     mlflow_lock,
     mlflow_registry,
     mlflow_runs,
-    mlflow_whoami,
     record,
 )
 from nbledger.core.approval import Asking, Given, Identity, Party, Pending
@@ -32,8 +30,9 @@ from nbledger.core.errors import Refused, ToolFailed, Unreachable, UsageError
 from nbledger.core.mlflow_decisions import Entry
 from nbledger.core.mlflow_lock import Held
 from nbledger.core.project import Project
-from nbledger.keeper import changes, moving, recorder
+from nbledger.keeper import changes, merging, moving, persons
 from nbledger.keeper.calls import Args, Progress
+from nbledger.keeper.merging import Evidence
 
 COUNTED, DENIED, NOTHING = "counted", "denied", "nothing"
 _MOST_WAITING, _MOST_MINUTES = 500, 7 * 24 * 60
@@ -65,7 +64,9 @@ def ask_for(project: Project, held: Held, asking: Asking) -> Pending:
     approvals that it has. ``Refused`` where nobody could say who is another person, or the version waits for another alias.
     """
     api, uri, now = held.api, held.uri, _now()
-    fresh = approval.asked(asking, identity(project, api), _parties(project, api, asking.run_id), now)
+    who = persons.identity(project, api)
+    parties = _parties(project, api, asking.run_id)
+    fresh = approval.asked(asking, who, parties, now, persons.keys(project, who))
     there = _read(api, uri, asking.model, asking.version)
     if there is not None and there.state == approval.PENDING and approval.over(there, now):
         _note(held, there, approval.EXPIRED, fresh.by, reasons=(f"it expired at {there.expires}",))
@@ -84,19 +85,13 @@ def ask_for(project: Project, held: Held, asking: Asking) -> Pending:
     return fresh
 
 
-def identity(project: Project, api: Any) -> Identity:
-    """Who is at work here: as Git has them, and by the login that the tracking server checked, else the system's."""
-    checked = mlflow_whoami.login(api, project.tracking_uri)
-    return Identity(recorder.author(project) or "", checked or recorder.user(), checked is not None)
-
-
 def _parties(project: Project, api: Any, run_id: str) -> tuple[Party, ...]:
     """Those whose own work it is: who made the run and, where that was a machine or nobody knows who, who wrote its code."""
     run = mlflow.get_run(api, project.tracking_uri, run_id)
     tags = {str(k): str(v) for k, v in run.data.tags.items()} if run is not None else {}
     who, known = approval.made_by(tags)
     found = [Party(who, "made the run", known)] if known else []
-    if not known or machine():
+    if not known or persons.machine():
         commit = tags.get("mlflow.source.git.commit", "")
         wrote = merged.authors(project.git, commit) if project.git is not None else ()
         if not wrote:
@@ -104,24 +99,13 @@ def _parties(project: Project, api: Any, run_id: str) -> tuple[Party, ...]:
                 "nobody can be told from who made this model: "
                 + (
                     f"this clone does not say who wrote {commit[:10]}"
-                    if machine()
+                    if persons.machine()
                     else "its run does not say who that is"
                 ),
                 "a clone in CI needs its whole history (fetch-depth: 0); elsewhere git config user.name and user.email",
             )
-        found += [Party(one, "wrote the run's code", _known_as(project, [one])) for one in wrote]
-    return tuple(replace(one, keys=tuple(sorted({*one.keys, *_known_as(project, [one.who])}))) for one in found)
-
-
-def machine() -> bool:
-    """Whether this is a CI job: what it does is nobody's own deed."""
-    return os.environ.get("CI", "").strip().lower() not in ("", "0", "false", "no")
-
-
-def _known_as(project: Project, authors: Sequence[str]) -> tuple[str, ...]:
-    """The keys of people, in every spelling that ``.mailmap`` has of them."""
-    mapped = merged.spellings(project.git, authors) if project.git is not None else {}
-    return tuple(sorted({key for one in (*authors, *mapped.values()) for key in approval.keys(one)}))
+        found += [Party(one, "wrote the run's code", ()) for one in wrote]
+    return tuple(replace(one, keys=persons.known_as(project, [one.who], one.keys)) for one in found)
 
 
 # ── what waits ───────────────────────────────────────────────────────────────────────────────────────────
@@ -136,13 +120,13 @@ def approvals(project: Project, args: Args, progress: Progress | None) -> list[P
     listed = mlflow_registry.versions_tagged(api, uri, f"{approval.TAGS}state", approval.PENDING, _MOST_WAITING)
     found = [_of(one) for one in listed if model in ("", str(one.name))]
     known = [one for one in found if one is not None]
-    mine = _mine(project, identity(project, api)) if known else ()
-    return sorted((_shown(one, mine) for one in known), key=lambda one: one.at, reverse=True)
+    mine = persons.keys(project, persons.identity(project, api)) if known else ()
+    return sorted((_shown(project, one, mine) for one in known), key=lambda one: one.at, reverse=True)
 
 
-def _shown(found: Pending, mine: Sequence[str]) -> Pending:
-    why = approval.why_not(found, mine)
-    given = approval.given_by(found, mine)
+def _shown(project: Project, found: Pending, mine: Sequence[str]) -> Pending:
+    known = persons.joined(project, found)
+    why, given = approval.why_not(known, mine), approval.given_by(known, mine)
     if not why and given is not None:
         why = "you approved it already"
     late = approval.over(found, _now())
@@ -183,8 +167,8 @@ def approve(project: Project, args: Args, progress: Progress | None) -> Approval
     if seen is None:
         there = mlflow_registry.model(api, project.tracking_uri, model) is not None
         return Approval(NOTHING, False, "", None, (), () if there else (f"there is no registered model {model} yet",))
-    who = identity(project, api)
-    given = _given(project, api, seen, who, text, taken)
+    who = persons.identity(project, api)
+    told = _given(project, api, seen, who, text, taken)
     with mlflow_lock.held(api, project.tracking_uri, model, who.text) as held:
         found = _read(api, project.tracking_uri, model, seen.version)
         if found is None or found.at != seen.at:
@@ -194,9 +178,9 @@ def approve(project: Project, args: Args, progress: Progress | None) -> Approval
         try:
             if args.get("refuse"):
                 return _refused(held, found, who, text)
-            if isinstance(given, str):
-                return Approval(DENIED, False, who.text, found, (given,))
-            return _approved(project, held, found, given)
+            if not told.given:
+                return Approval(DENIED, False, who.text, found, told.reasons)
+            return _approved(project, held, found, told)
         finally:
             changes.tell(project, "models", "runs", run=found.run_id)
 
@@ -223,52 +207,50 @@ def _waiting(project: Project, api: Any, model: str, version: str, *, idle: bool
     return alive[0] if alive else None
 
 
-def _given(project: Project, api: Any, seen: Pending, who: Identity, text: str, taken: str) -> Given | str:
-    """The approval that a person gives here, or gave by a merge; else why it is none."""
-    if not taken:
-        if machine():
-            return "a CI job approves nothing by itself: --merged BRANCH takes the merge of a pull request for it"
-        return Given(who.text, approval.stamp(_now()), _mine(project, who), text=text)
-    run = mlflow.get_run(api, project.tracking_uri, seen.run_id)
-    tags = run.data.tags if run is not None else {}
-    if project.git is None or tags.get("nbledger.dirty") != "false":
-        return "the run's code is in no commit that could have been merged"
-    try:
-        merge = merged.evidence(project.git, str(tags.get("mlflow.source.git.commit", "")), taken)
-    except Refused as err:
-        return str(err)
-    at = approval.stamp(merge.at)
-    if approval.before(merge.at, seen.at):
-        return f"{merge.commit[:10]} was merged at {at}, before approval was asked for at {seen.at}: not knowing the figures"
-    known = _known_as(project, merge.people)
-    return Given(merge.people[0], at, known, "merge", text, merge.commit, merge.branch)
+def _given(project: Project, api: Any, seen: Pending, who: Identity, text: str, taken: str) -> Evidence:
+    """The approval that a person gives here, or those that were given by a merge; else why there is none."""
+    if taken:
+        return merging.evidence(project, api, seen, text, taken)
+    if persons.machine():
+        why = "a CI job approves nothing by itself: --merged BRANCH takes the merge of a pull request for it"
+        return Evidence(reasons=(why,))
+    return Evidence((Given(who.text, approval.stamp(_now()), persons.keys(project, who), text=text),))
 
 
-def _mine(project: Project, who: Identity) -> tuple[str, ...]:
-    return tuple(sorted({*who.keys, *(_known_as(project, [who.author]) if who.author else ())}))
-
-
-def _approved(project: Project, held: Held, found: Pending, given: Given) -> Approval:
-    """Count an approval, and move the alias if it was the last that it takes."""
-    done, late = Approval(COUNTED, False, given.by, found), found.state == approval.APPROVED
+def _approved(project: Project, held: Held, found: Pending, told: Evidence) -> Approval:
+    """Count approvals, and move the alias if they were the last that it takes."""
+    by, late = told.given[0].by, found.state == approval.APPROVED
+    done = Approval(COUNTED, False, by, found)
     if found.state == approval.PENDING and approval.over(found, _now()):
-        return _settled(held, found, approval.EXPIRED, given.by, (f"it expired at {found.expires}",))
+        return _settled(held, found, approval.EXPIRED, by, (f"it expired at {found.expires}",))
     if not late and found.state != approval.PENDING:
         return replace(done, outcome=found.state, reasons=(f"it waits no more: {found.settled}",))
-    if why := approval.why_not(found, given.keys):
-        return replace(done, outcome=DENIED, reasons=(why,))
-    if (mine := approval.given_by(found, given.keys)) is None:
-        found = approval.with_approval(found, replace(given, late=late))
-        done = replace(done, pending=found)
-        merge = f", by the merge {given.commit} into {given.branch}" if given.commit else ""
-        count = f"{len(found.approved)} of {found.needed}{merge}"
-        _note(held, found, approval.APPROVED, given.by, text=f"{count}: {given.text}" if given.text else count)
+    reasons, notes, counted = list(told.reasons), list[str](), 0
+    for given in told.given:
+        known = persons.joined(project, found)
+        if why := approval.why_not(known, given.keys):
+            reasons.append(why)
+        elif (mine := approval.given_by(known, given.keys)) is not None:
+            notes.append(f"{mine.by} approved it already")
+        else:
+            found, counted = approval.with_approval(found, replace(given, late=late)), counted + 1
+            _note(held, found, approval.APPROVED, given.by, text=_said(found, given))
+    if counted:
         _write(held, found)
-    if late:
-        return replace(done, notes=(found.settled,))
-    if not found.enough:
-        return replace(done, notes=() if mine is None else (f"{mine.by} approved it already",))
-    return _moved(project, held, found, given.by)
+    elif not notes:
+        return replace(done, outcome=DENIED, reasons=tuple(reasons))
+    done = replace(done, pending=found, notes=(found.settled,) if late else tuple(notes))
+    return done if late or not found.enough else _moved(project, held, found, by)
+
+
+def _said(found: Pending, given: Given) -> str:
+    """Of an approval: the how-manieth it is, where it was given, and what was said with it."""
+    where = f", by a review of {given.request}" if given.how == "review" else ""
+    if given.how == "merge":
+        where = f", by the merge {given.commit} into {given.branch}"
+        where += f" of {given.request}" if given.request else ""
+    count = f"{len(found.approved)} of {found.needed}{where}"
+    return f"{count}: {given.text}" if given.text else count
 
 
 def _moved(project: Project, held: Held, found: Pending, by: str) -> Approval:
@@ -303,7 +285,7 @@ def _settled(held: Held, found: Pending, state: str, by: str, reasons: tuple[str
         _note(held, found, state, by, reasons=reasons)
     _write(held, done)
     notes = []
-    if (moving.aliases(held.api, held.uri, found.model) or {}).get(approval.CANDIDATE) == found.version:
+    if mlflow_registry.pointed(held.api, held.uri, found.model, approval.CANDIDATE) == found.version:
         try:
             mlflow_registry.point(held.api, held.uri, found.model, approval.CANDIDATE, None)
         except ToolFailed as err:  # a server lets fewer people take an alias away than set one

@@ -12,9 +12,8 @@ from nbledger.core.mlflow_registry import Logged
 from nbledger.core.project import Project
 from nbledger.core.records import Preview, RunRow
 from nbledger.core.registry import Models
-from nbledger.keeper import changes, moving
+from nbledger.keeper import changes, moving, persons
 from nbledger.keeper.calls import Args, Progress
-from nbledger.keeper.recorder import user
 from nbledger.keeper.views_run import named, stored, unpublished
 
 
@@ -86,9 +85,10 @@ def alias(project: Project, args: Args, progress: Progress | None) -> Pointed:
 
 def _moved(project: Project, api: Any, model: str, entry: Entry) -> str | None:
     """Move an alias without a gate, with the model's lock and on record; the version that it pointed at."""
-    with mlflow_lock.held(api, project.tracking_uri, model, user()) as held:
+    by = persons.named(project, api)
+    with mlflow_lock.held(api, project.tracking_uri, model, by) as held:
         before = moving.settled(held, entry.alias)
-        moving.moved(project, held, replace(entry, previous=before, by=user()))
+        moving.moved(project, held, replace(entry, previous=before, by=by))
     return before
 
 

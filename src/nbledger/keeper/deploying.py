@@ -22,9 +22,8 @@ from nbledger.core.mlflow_lock import held
 from nbledger.core.moments import now as this_moment
 from nbledger.core.project import Project
 from nbledger.core.values import MAX_TAG
-from nbledger.keeper import changes, deploying_away, deploying_local, fronts, frontstate
+from nbledger.keeper import changes, deploying_away, deploying_local, fronts, frontstate, persons
 from nbledger.keeper.calls import Args, Progress
-from nbledger.keeper.recorder import user
 
 _WAYS = {
     "local": deploying_local.deploy,
@@ -95,7 +94,7 @@ def _deployment(state: frontstate.State, running: bool) -> Deployment:
 
 def _recorded(project: Project, api: Any, chosen: Chosen, done: Deployed) -> Deployed:
     """Write down what came of it. That it serves stands, recorded or not: then a note says so."""
-    uri, by = project.tracking_uri, user()
+    uri, by = project.tracking_uri, persons.named(project, api)
     where = _without_login(done.endpoint or "")
     entry = Entry(
         "deployed" if done.ok else "returned",

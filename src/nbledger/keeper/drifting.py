@@ -40,8 +40,9 @@ from nbledger.core.moments import now as this_moment
 from nbledger.core.observe import Observation
 from nbledger.core.project import Project
 from nbledger.core.record import Record
-from nbledger.keeper import driftrun, overview, recorder
+from nbledger.keeper import driftorigin, driftrun, overview, persons
 from nbledger.keeper.calls import Args, Progress, built
+from nbledger.keeper.driftorigin import Origin
 
 _STEPS = 5
 _MOST_FILES = 2_000
@@ -166,7 +167,8 @@ def _compared(project: Project, asked: _Asked, folder: Path, tell: Callable[[int
     answer = driftjob.compare(job, lambda: tell(3, "comparing the columns"))
     tell(4, "recording it")
     data = lineage.describe(project, Observation(), asked.data.paths, hash_budget_mb=math.inf).inputs
-    found = _judged(asked, answer, side, Side(asked.shown, _hash_of(data)), notes)
+    by = persons.named(project, mlflow.client(project))
+    found = _judged(asked, answer, (side, Side(asked.shown, _hash_of(data))), by, notes)
     return driftrun.recorded(project, found, folder, (*data, *records))
 
 
@@ -181,26 +183,40 @@ def _hash_of(records: Sequence[FileRecord]) -> str:
 def _reference(
     project: Project, asked: _Asked, folder: Path, notes: list[str]
 ) -> tuple[Side, Files, Sequence[FileRecord]]:
-    """(what it is, its files, what is recorded of them): an input of the model's run, or the file that was named."""
-    trained = asked.model.trained
-    known = driftreference.of_run(project, trained)
+    """(what it is, its files, what is recorded of them): what the model was trained on, or the file that was named."""
+    known = driftorigin.origins(project, asked.model.trained, notes)
     place = project.root / asked.reference if asked.reference is not None else None
     named = None if place is None else project.relative(Path(os.path.abspath(place))) or str(place)
-    if place is not None and not any(named in (one.path, *(r.path for r in one.records)) for one in known):
+    tables = [one for origin in known for one in origin.tables]
+    if place is not None and not any(named in (one.path, *(r.path for r in one.records)) for one in tables):
         shown, files = _data(project, str(place))
         notes.append(f"{shown} is not among what the model's run read: it is taken as it is now")
         found = lineage.describe(project, Observation(), files.paths, hash_budget_mb=math.inf).inputs
-        return Side(shown, _hash_of(found)), files, found
+        return Side(shown, _hash_of(found), how=driftorigin.NAMED), files, found
 
-    def bring(one: driftreference.Reference) -> Files:
-        return driftreference.bring(project, trained, one, folder / f"reference-{known.index(one)}")
+    def bring(origin: Origin, one: driftreference.Reference) -> Files:
+        at = f"reference-{known.index(origin)}-{origin.tables.index(one)}"
+        return driftreference.bring(project, origin.record, one, folder / at)
 
-    columns = [] if named is not None else _columns(asked.data)
-    one, others = driftreference.chosen(known, named, columns, lambda each: _columns(bring(each)))
-    if others:
-        listed = ", ".join(others[:3])
-        notes.append(f"the run read other tables with these columns, too: {listed} (--reference PATH takes another)")
-    return Side(one.path, one.md5), bring(one), [_apart(each, asked.shown) for each in one.records]
+    columns = [] if named is not None else _known_columns(asked)
+    chosen = driftorigin.choose(known, named, columns, lambda origin, one: _columns(bring(origin, one)))
+    notes += chosen.notes
+    one = chosen.reference
+    records = [_apart(each, asked.shown) for each in one.records]
+    return Side(one.path, one.md5, how=chosen.how), bring(chosen.origin, one), records
+
+
+def _known_columns(asked: _Asked) -> list[str]:
+    """Those of the new data. ``UsageError`` where they cannot be told, or where commas do not part them."""
+    found = _columns(asked.data)
+    if not found:
+        raise UsageError(f"{asked.shown} has no columns: it is empty, or no table", "CSV begins with a line of names")
+    if len(found) == 1 and any(mark in found[0] for mark in ";\t|"):
+        raise UsageError(
+            f"{asked.shown} has one column, {found[0][:60]!r}: something else than a comma parts its columns",
+            "write it with commas; a file with tabs is called .tsv",
+        )
+    return found
 
 
 def _columns(table: Files) -> list[str]:
@@ -260,7 +276,7 @@ def _with_model(project: Project, model: _Model, job: Job, notes: list[str]) -> 
 # ── the verdict ──────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _judged(asked: _Asked, answer: Mapping[str, Any], reference: Side, data: Side, notes: list[str]) -> Drift:
+def _judged(asked: _Asked, answer: Mapping[str, Any], pair: tuple[Side, Side], by: str, notes: list[str]) -> Drift:
     """What the comparison means. The condition on performance is held against the figures on the new data."""
     model, columns = asked.model, built(tuple[Column, ...], answer["columns"])
     findings = built(tuple[Finding, ...], answer["findings"])
@@ -277,7 +293,7 @@ def _judged(asked: _Asked, answer: Mapping[str, Any], reference: Side, data: Sid
     now = this_moment()
     sides = [
         dataclasses.replace(side, rows=rows, compared=compared)
-        for side, rows, compared in zip((reference, data), answer["rows"], answer["compared"], strict=True)
+        for side, rows, compared in zip(pair, answer["rows"], answer["compared"], strict=True)
     ]
     own = "the model's own" if asked.prediction is None else f"the column {asked.prediction}"
     return Drift(
@@ -298,7 +314,7 @@ def _judged(asked: _Asked, answer: Mapping[str, Any], reference: Side, data: Sid
         clauses,
         own if answer["predicted"] else "",
         at=now,
-        by=recorder.user(),
+        by=by,
         notes=tuple(notes),
     )
 

@@ -30,9 +30,8 @@ from nbledger.core.moments import now as this_moment
 from nbledger.core.project import Project
 from nbledger.core.records import RunRow
 from nbledger.core.runs import REPRODUCES
-from nbledger.keeper import moving, overview
+from nbledger.keeper import moving, overview, persons
 from nbledger.keeper.calls import Args
-from nbledger.keeper.recorder import user
 from nbledger.keeper.views_run import unpublished
 
 _MOST_REPRODUCTIONS = 20
@@ -123,7 +122,10 @@ def _gates(project: Project, args: Args, model: str, alias: str) -> tuple[Gate, 
         found.append(gates.of_name(project.settings, str(args["gate"])))
     condition, first = (str(args[key]) if args.get(key) else None for key in ("condition", "first"))
     if first is not None and condition is None:
-        raise UsageError("--first counts in place of --if, and there is none", "a named gate has its own first")
+        raise UsageError(
+            "--first counts in place of --if until there is a champion, and there is no --if",
+            "--if CONDITION as well, for the promotions after the first; a named gate has its own first",
+        )
     words = gates.requirements([str(word) for word in args.get("require") or ()], "--require")
     days = args.get("expires_days")
     found.append(
@@ -186,7 +188,7 @@ def judge(project: Project, api: Any, asked: Asked) -> Judged:
         champion=str(holder.info.run_id) if holder is not None else None,
         baseline=asked.baseline.run_id if asked.baseline else None,
         at=this_moment(),
-        by=user(),
+        by=persons.named(project, api),
         gates=demand.gates,
         require=demand.require,
         min_rows=demand.min_rows,

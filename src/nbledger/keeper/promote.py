@@ -27,7 +27,6 @@ from nbledger.core.values import MAX_TAG
 from nbledger.keeper import changes, gating, moving
 from nbledger.keeper.calls import Args, Progress
 from nbledger.keeper.gating import Asked, Decision, Judged
-from nbledger.keeper.recorder import user
 
 _PLACE = "nbledger/gate"
 
@@ -58,7 +57,7 @@ def judged(project: Project, args: Args) -> Decision:
 def _carried_out(project: Project, api: Any, asked: Asked, judged: Judged, logged: mlflow_registry.Logged) -> Decision:
     """With the model's lock: make the version, record the decision, and only then move the alias, if it is where it was."""
     uri, model, decision = project.tracking_uri, asked.model, judged.decision
-    with mlflow_lock.held(api, uri, model, user()) as held:
+    with mlflow_lock.held(api, uri, model, decision.by) as held:
         now = moving.settled(held, asked.alias)
         if now != decision.previous:
             was, now = (f"version {v}" if v else "nothing" for v in (decision.previous, now))
@@ -107,7 +106,7 @@ def _refused(project: Project, api: Any, decision: Decision, held: Held | None =
             why = f"there is no registered model {decision.model} yet: the decision is recorded with the run alone"
             return replace(decision, notes=(*decision.notes, why))
         taken = contextlib.nullcontext(held) if held is not None else None
-        with taken or mlflow_lock.held(api, project.tracking_uri, decision.model, user()) as lock:
+        with taken or mlflow_lock.held(api, project.tracking_uri, decision.model, decision.by) as lock:
             assert lock is not None
             return replace(decision, n=moving.noted(lock, _entry(decision, "refused")).n)
     except (LedgerError, OSError) as err:

@@ -11,9 +11,8 @@ from nbledger.core.gate_language import CHAMPION
 from nbledger.core.mlflow_decisions import Entry
 from nbledger.core.project import Project
 from nbledger.core.wording import some
-from nbledger.keeper import moving
+from nbledger.keeper import moving, persons
 from nbledger.keeper.calls import Args, Progress
-from nbledger.keeper.recorder import user
 from nbledger.keeper.views_run import stored
 
 _MOST_MODELS = 1_000
@@ -56,7 +55,8 @@ def rollback(project: Project, args: Args, progress: Progress | None) -> RolledB
         raise UsageError(f"the alias {alias} is nbledger's own", f"it follows {CHAMPION}")
     api, uri = _store(project), project.tracking_uri
     _known(api, uri, model)
-    with mlflow_lock.held(api, uri, model, user()) as held:
+    by = persons.named(project, api)
+    with mlflow_lock.held(api, uri, model, by) as held:
         now = moving.settled(held, alias)
         if now is None:
             raise Refused(f"{alias} of {model} points at no version", "nbledger promote points it at one")
@@ -73,7 +73,7 @@ def rollback(project: Project, args: Args, progress: Progress | None) -> RolledB
                 version=target,
                 previous=now,
                 run_id=str(found.run_id) if found is not None and found.run_id else None,
-                by=user(),
+                by=by,
                 text=str(args.get("text") or ""),
             ),
         )
