@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from pathlib import Path
 
 import pytest
 
 from conftest import commit_all
-from nbledger.core import snapshot
+from nbledger.core import checkpoint, snapshot, stagecode
 from nbledger.core.project import find
 
 YAML = """\
@@ -77,3 +78,47 @@ def test_a_lock_counts_where_there_is_no_dvc_repository(pipeline: Path) -> None:
     (pipeline / ".dvc" / "config").unlink()
     (pipeline / "dvc.lock").write_text("other\n")
     assert dirty(pipeline)
+
+
+NOTEBOOK = """\
+stages:
+  code-book:
+    cmd: nbledger code book.ipynb
+    always_changed: true
+    outs: [stages/fit.py: {cache: false, persist: true}, other/fit.py: {cache: false}]
+  fit:
+    cmd: nbledger run book.ipynb --stage fit
+    deps: [stages/fit.py]
+  odd:
+    cmd: echo "
+"""
+
+
+def book(root: Path, *sources: str) -> None:
+    cells = [{"cell_type": "code", "source": source, "metadata": {}, "outputs": []} for source in sources]
+    (root / "book.ipynb").write_text(json.dumps({"cells": cells, "nbformat": 4, "nbformat_minor": 5, "metadata": {}}))
+
+
+def test_the_code_of_stages_is_made_of_the_notebook_that_was_committed(project: Path) -> None:
+    """Whoever edits a cell and commits the notebook leaves ``stages/`` to the pipeline."""
+    (project / "dvc.yaml").write_text(NOTEBOOK)
+    book(project, "%%stage fit\na = 1")
+    commit_all(project)
+    stagecode.write(find(project), project / "book.ipynb")
+    assert not dirty(project)  # for the first time
+    book(project, "%%stage fit\na = 2")
+    assert dirty(project)  # a cell that no commit has
+    commit_all(project)
+    stagecode.write(find(project), project / "book.ipynb")
+    (project / "dvc.lock").write_text("other\n")
+    assert not dirty(project)
+    taken = snapshot.capture(find(project), uuid.uuid4().hex)
+    assert taken.commit != taken.head
+    assert checkpoint.plan(find(project)).paths == ("dvc.lock", "stages/fit.py")  # and goes with the lock
+    code = (project / "stages" / "fit.py").read_text()
+    (project / "stages" / "fit.py").write_text(code + "b = 1\n")  # by hand
+    assert dirty(project)
+    (project / "stages" / "fit.py").write_text(code)
+    (project / "other").mkdir()
+    (project / "other" / "fit.py").write_text(code)  # `nbledger code` writes no such file
+    assert dirty(project)

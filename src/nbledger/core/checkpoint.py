@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nbledger.core import conflicts, dvc, git, undo
+from nbledger.core import conflicts, dvc, git, made, undo
 from nbledger.core.errors import Refused, UsageError
 from nbledger.core.project import STATE, Project
 
@@ -45,8 +45,9 @@ class Plan:
 
 
 def plan(project: Project, paths: Sequence[str] = (), *, large: bool = False, cwd: Path | None = None) -> Plan:
-    """Changed and new notebooks, ``.dvc`` files, ``dvc.yaml``, ``dvc.lock``, ``.gitignore`` lines, and ``paths``; of a folder
-    among these all that is changed or new in it. Raises where the checkpoint would be refused.
+    """Changed and new notebooks, ``.dvc`` files, ``dvc.yaml``, ``dvc.lock``, the code of stages that ``nbledger code`` wrote,
+    ``.gitignore`` lines, and ``paths``; of a folder among these all that is changed or new in it. Raises where the checkpoint
+    would be refused.
     """
     if project.git is None:
         raise Refused("there is no Git repository here", "%ledger init makes one")
@@ -58,11 +59,14 @@ def plan(project: Project, paths: Sequence[str] = (), *, large: bool = False, cw
     _refuse_data(named, data)
     folders = [name for name in named if name == "." or (project.root / name).is_dir()]
     below = [path for path in here if _named(path, folders) and not _within(path, data)]
-    sizes = {path: _size(project.root / path) for path in {*below, *named, *(p for p in here if _ours(p))}}
+    ours = {path for path in here if _ours(path)}
+    if any(path.endswith(".py") for path in here):
+        ours |= made.code_files(project) & set(here)
+    sizes = {path: _size(project.root / path) for path in {*below, *named, *ours}}
     limit = project.settings.large_file_mb * 1_000_000
     below = [path for path in below if large or sizes[path] <= limit]
     files = [name for name in named if name not in folders]
-    wanted = sorted({p for p in here if _ours(p)} | set(below) | set(files))
+    wanted = sorted(ours | set(below) | set(files))
     new = set(here)
     too_large = tuple((path, sizes[path]) for path in wanted if path in new and sizes[path] > limit)
     if too_large and not large:

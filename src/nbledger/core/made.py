@@ -1,12 +1,17 @@
-"""What a pipeline itself writes into Git's work tree: ``dvc.lock``, metrics and plots. Their change is no change of code.
+"""What a pipeline itself writes into Git's work tree: ``dvc.lock``, metrics, plots, and the files of its notebooks' code. Their
+change is no change of code.
 
 The first stage of ``nbledger repro`` writes ``dvc.lock`` before the second begins; without this the second would be the run of
-code that differs from the last commit, in a clean clone too.
+code that differs from the last commit, in a clean clone too. Of a notebook that was edited and committed, ``nbledger code`` in
+that pipeline writes ``stages/NAME.py`` anew.
 """
 
 from __future__ import annotations
 
 import posixpath
+import shlex
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 from nbledger.core import git, gitlog
 from nbledger.core.errors import LedgerError
@@ -27,8 +32,8 @@ def only(project: Project, repo: git.GitRepo, old: str | None, new: str) -> bool
         if not changed or any(posixpath.basename(path) in ("dvc.yaml", "dvc.yml") for path in changed):
             return False
         rest = changed.keys() - locks
-        return not rest or rest <= _declared(project)
-    except (LedgerError, OSError, ValueError):
+        return not rest or not (left := rest - _declared(project)) or left <= _code(project, repo, new, left)
+    except (LedgerError, OSError, ValueError, KeyError, TypeError, AttributeError):
         return False
 
 
@@ -38,3 +43,46 @@ def _declared(project: Project) -> set[str]:
 
     found = {path for stage in stages.stages(project).values() for path in (*stage.metrics, *stage.plots)}
     return {path for path in found if not path.lower().endswith(_CODE)}
+
+
+def _code(project: Project, repo: git.GitRepo, tree: str, paths: Iterable[str]) -> set[str]:
+    """Those of ``paths`` that ``nbledger code`` writes in the pipeline, and that hold in ``tree`` what it makes of the notebook
+    there, byte for byte: all else in such a file was written by somebody else.
+    """
+    from nbledger.core import stagecode, stages
+
+    written = {path: notebook for path, notebook in _of_code(project) if path in paths}
+    made: set[str] = set()
+    for path, notebook in written.items():
+        data, held = gitlog.blobs(repo, [(tree, notebook), (tree, path)])
+        if data is None or held is None:
+            continue
+        name = posixpath.basename(path).removesuffix(".py")
+        if stages.code(stagecode.parsed(data, Path(notebook)), name).encode() == held:
+            made.add(path)
+    return made
+
+
+def code_files(project: Project) -> set[str]:
+    """The files that ``nbledger code`` writes in the pipeline, from the project's root; none where it cannot be read."""
+    try:
+        return {path for path, _ in _of_code(project)} if project.dvc_root is not None else set()
+    except (LedgerError, OSError, ValueError, KeyError, TypeError, AttributeError):
+        return set()
+
+
+def _of_code(project: Project) -> Iterator[tuple[str, str]]:
+    """(the file of a stage's code, its notebook) of what stages ``nbledger code NB`` declare, from the project's root."""
+    from nbledger.core import stages
+
+    for stage in stages.stages(project).values():
+        try:
+            words = shlex.split(stage.cmd)
+        except ValueError:  # another stage's, which only a shell can read
+            continue
+        if len(words) == 3 and posixpath.basename(words[0]) == "nbledger" and words[1] == "code":
+            notebook = posixpath.normpath(posixpath.join(stage.wdir, words[2]))
+            for path in stage.outs:
+                name = posixpath.basename(path).removesuffix(".py")
+                if path == stages.code_path(project, name):
+                    yield path, notebook

@@ -51,11 +51,17 @@ class Notebook:
 def read(path: Path) -> Notebook:
     """The notebook of a file. ``UsageError`` where it is none, or is not there."""
     try:
-        data = json.loads(path.read_bytes())
-        sheets = data.get("worksheets") or [data]
-        return Notebook(tuple(_cell(each) for sheet in sheets for each in sheet["cells"]))
+        return parsed(path.read_bytes(), path)
     except OSError as err:
         raise UsageError(f"cannot read {path}: {err.strerror}", "name an .ipynb file") from err
+
+
+def parsed(raw: bytes, path: Path) -> Notebook:
+    """The notebook that ``path`` holds as ``raw``."""
+    try:
+        data = json.loads(raw)
+        sheets = data.get("worksheets") or [data]
+        return Notebook(tuple(_cell(each) for sheet in sheets for each in sheet["cells"]))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as err:
         raise UsageError(f"{path} is not a notebook", "name an .ipynb file") from err
 

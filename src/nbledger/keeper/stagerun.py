@@ -136,8 +136,9 @@ class Declared:
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        """Its dependencies, as files."""
-        deps = self.stage.deps if self.stage else ()
+        """Its dependencies, as files. What ``nbledger code`` wrote of its notebook is code, which the snapshot holds, and no data."""
+        own = stages.code_path(self._project, self.stage.name) if self.stage else ""
+        deps = [path for path in self.stage.deps if path != own] if self.stage else []
         return tuple(str(self._project.root / path) for path in deps if not _elsewhere(path))
 
     def record(self, journal: Path, status: str) -> None:
