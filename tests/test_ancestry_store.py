@@ -179,7 +179,7 @@ def test_tracked_folders_and_their_lists(project: Path, store: Any) -> None:
     recorded(project, store, 3, "other", reads=(other,))
     recorded(project, store, 4, "unsure", reads=(other,), record=False)
     found = ancestry(project, "viewer")
-    assert ("painter", "wrote 1 files of", "pics") in edges(found)
+    assert ("painter", "wrote 1 file of", "pics") in edges(found)
     found = back(project, "pics/a")
     assert edges(found) == {
         ("pics/a", "read", "viewer"),

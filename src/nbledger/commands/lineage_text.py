@@ -119,7 +119,8 @@ def _name(node: Node) -> str:
 def _facts(node: Node, found: Ancestry) -> str:
     said: list[str] = []
     if node.kind == RUN:
-        said = [node.run_id[:8], node.status, (node.at or "")[:16].replace("T", " "), _person(node), node.source]
+        said = [node.run_id[:8], node.status, (node.at or "")[:16].replace("T", " "), node.source, _person(node)]
+        said[3:3] = _held(node, found)
         said += [f"reproduces {node.reproduces[:8]}"] if node.reproduces else []
     elif node.kind == CODE:
         said = ["a snapshot of changed code" if node.dirty else ""]
@@ -138,6 +139,14 @@ def _facts(node: Node, found: Ancestry) -> str:
         said += _loaders(node, found)
     said += [f"MISSING: {node.missing}"] if node.missing else []
     return ", ".join(filter(None, said))
+
+
+def _held(node: Node, found: Ancestry) -> list[str]:
+    """That a run holds others, as a repro does its stages."""
+    names = {one.id: one.label for one in found.nodes}
+    held = [names[e["to"]] for e in found.edges if e["from"] == node.id and e["how"] == "held" and e["to"] in names]
+    more = f" and {len(held) - 3} more" if len(held) > 3 else ""
+    return [f"holds {', '.join(clip(one, 20) for one in held[:3])}{more}"] if held else []
 
 
 def _person(node: Node) -> str:

@@ -38,6 +38,8 @@ MOST_DATA = 100
 """Files and folders shown of what one run read; those that DVC tracks come first."""
 HASH = re.compile(r"[0-9a-f]{32}(\.dir)?")
 _CODE = "nbledger code "
+_NO_DATA = ".mlflow-telemetry.io"
+"""Hosts that MLflow tells of its use: no data come from there."""
 
 
 @dataclass(frozen=True)
@@ -171,17 +173,18 @@ def _stage_node(name: str, file: str, cmd: str, commit: str | None, step: int, m
 
 def _say_unknown(graph: Graph, row: RunRow, held: Held) -> None:
     who = f"the run {row.name!r} ({row.run_id[:8]})"
+    unseen = [one for one in held.unseen if not one.endswith(_NO_DATA)]
     if row.foreign:
         graph.lack(f"{who} was not recorded by nbledger: of its data only what it logged itself is known")
     elif not held.known:
         graph.lack(f"{who} has no record of its files: only its dataset inputs are known")
-    if row.tags.get(COMMAND_TAG) and held.unseen:
+    if row.tags.get(COMMAND_TAG) and unseen:
         graph.note(
             f"{who} is a command that is not looked into: what dvc.yaml declares stands for what it read and wrote"
         )
-    elif held.unseen:
-        more = f" and {len(held.unseen) - 3} more" if len(held.unseen) > 3 else ""
-        graph.lack(f"{who} also used what is not looked into: {', '.join(one[:80] for one in held.unseen[:3])}{more}")
+    elif unseen:
+        more = f" and {len(unseen) - 3} more" if len(unseen) > 3 else ""
+        graph.lack(f"{who} also used what is not looked into: {', '.join(one[:80] for one in unseen[:3])}{more}")
 
 
 # ── what it read ─────────────────────────────────────────────────────────────────────────────────────────
@@ -277,7 +280,7 @@ def _came_before(writer: RunRow, reader: RunRow) -> bool:
 
 
 def _how(count: int, of: int, others: int, renamed: str | None) -> str:
-    said = "wrote" if of <= 2 else f"wrote {count:,} files of"
+    said = "wrote" if of <= 2 else f"wrote {count:,} file{'' if count == 1 else 's'} of"
     said = f"wrote the same bytes as {renamed}" if renamed else said
     return said + (f" (as did {others} other run{'s' if others > 1 else ''})" if others else "")
 

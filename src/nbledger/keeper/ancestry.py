@@ -58,8 +58,12 @@ def _run(project: Project, name: str) -> RunRow:
         return overview.run(project, name)
     except UsageError as err:
         hint = err.hint or "name a run, or a model as MODEL@ALIAS or MODEL/VERSION"
-        model = _bare(project, name)
-        raise UsageError(model or err.message, f"e.g. {name}@champion or {name}/1" if model else hint) from err
+        if (model := _bare(project, name)) != "":
+            raise UsageError(model, f"e.g. {name}@champion or {name}/1") from err
+        named = name.rpartition("@")[0] or name.rpartition("/")[0]
+        if named and err.message == f"there is no run {name!r}":
+            raise UsageError(f"there is neither a run {name!r} nor a registered model {named!r}", hint) from err
+        raise UsageError(err.message, hint) from err
 
 
 def _bare(project: Project, name: str) -> str:
