@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -152,20 +153,27 @@ def short_folder() -> Path:
     return Path(tempfile.mkdtemp(prefix="nbl-", dir=base))
 
 
-def stop_keepers(*runtimes: Path) -> None:
-    """End every keeper that was started with one of these as Jupyter's runtime folder."""
-    ours, places = [], {str(runtime) for runtime in runtimes}
+def stop_keepers(*runtimes: Path, kill: bool = False) -> None:
+    """End every keeper that was started with one of these as Jupyter's runtime folder; with ``kill`` whatever it does, and
+    what it has started with it.
+    """
+    ours: list[psutil.Process] = []
+    places = {str(runtime) for runtime in runtimes}
     for process in psutil.process_iter(["cmdline"]):
         if "nbledger.keeper" not in (process.info["cmdline"] or []):
             continue
         try:
-            if process.environ().get("JUPYTER_RUNTIME_DIR") in places:
-                process.terminate()
-                ours.append(process)
+            if process.environ().get("JUPYTER_RUNTIME_DIR") not in places:
+                continue
+            ours += process.children(recursive=True) if kill else ()
+            ours.append(process)
+            process.kill() if kill else process.terminate()
         except psutil.Error:
             continue
-    for process in psutil.wait_procs(ours, timeout=5)[1]:
-        process.kill()
+    for process in ours if kill else psutil.wait_procs(ours, timeout=5)[1]:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(ours, timeout=5)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -191,7 +199,7 @@ def isolated(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
     for name, value in wanted.items():
         monkeypatch.setenv(name, value)
     yield home
-    stop_keepers(runtime)
+    stop_keepers(runtime, kill=True)  # to end by itself costs each a second, most of it waiting
     shutil.rmtree(runtime, ignore_errors=True)
     monkeypatch.undo()
     for name in os.environ.keys() - before.keys() - {"PYTEST_CURRENT_TEST"}:

@@ -35,7 +35,7 @@ def here(project: Project) -> Project:
     return find(project)  # type: ignore[arg-type]
 
 
-def until(what: Callable[[], Any], timeout: float = 20) -> Any:
+def until(what: Callable[[], Any], timeout: float = 60) -> Any:
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
         if found := what():
