@@ -51,6 +51,9 @@ const GATES = someModels({
   demands: [{ model: 'wine', alias: 'champion', gate: 'release' }]
 });
 
+// Roles are looked up slowly, and the machine may be busy.
+vi.setConfig({ testTimeout: 60_000 });
+
 beforeEach(() => {
   vi.useFakeTimers();
 });
