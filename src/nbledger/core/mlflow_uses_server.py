@@ -20,7 +20,9 @@ from nbledger.core.records import RunRow
 from nbledger.core.wrote import Wrote
 
 SEVERAL = 4
-"""Questions that are under way at once: more would make others wait."""
+"""Small questions that are under way at once. One that brings many runs keeps a server busy by itself: two of them at once may
+take longer than an answer is waited for.
+"""
 _EXPERIMENTS, _NAMES = 100, 500
 """Experiments that are searched, and names or hashes that are looked for, in one question."""
 _FEW, _ASKED_EACH = 8, 400
@@ -64,7 +66,7 @@ class Server:
         filters = [f"dataset.digest IN ({_listed(sorted(part))})" for part in parts]
         return _distinct(
             Use(row.run_id, one.path, one.md5)
-            for part, rows in zip(parts, self._each(filters), strict=True)
+            for part, rows in zip(parts, map(self._asked, filters), strict=True)
             for row in rows
             for one in row.inputs
             if one.md5 in part
@@ -74,13 +76,13 @@ class Server:
         parts = path.split("/")
         above = ["/".join(parts[:count]) for count in range(1, len(parts) + 1)]
         filters = [*_called(above), f"dataset.name {_text(f'{path}/%', 'LIKE')}"]
-        rows = [row for answer in self._each(filters) for row in answer]
+        rows = [row for text in filters for row in self._asked(text)]
         return _distinct(
             Use(row.run_id, one.path, one.md5) for row in rows for one in row.inputs if related(one.path, path)
         )
 
     def by_name(self, names: Collection[str]) -> list[Use]:
-        rows = [row for answer in self._each(_called(sorted(names))) for row in answer]
+        rows = [row for text in _called(sorted(names)) for row in self._asked(text)]
         return _distinct(Use(r.run_id, one.path, one.md5) for r in rows for one in r.inputs if one.path in names)
 
     def writers(self, md5s: Collection[str]) -> list[Use]:
@@ -91,7 +93,7 @@ class Server:
         if not self._whole and len(fresh) > _ASKED_EACH:
             self._every_writer(_ALL)
         if not self._whole:
-            answers = self._each([f"tags.`{wrote.TAG}` LIKE '%{md5}%'" for md5 in fresh])
+            answers = each(self._asked, [f"tags.`{wrote.TAG}` LIKE '%{md5}%'" for md5 in fresh])
             for md5, rows in zip(fresh, answers, strict=True):
                 self._writers[md5] = [use for use in self._told(rows) if use.md5 == md5]
         return _distinct(use for md5 in wanted for use in self._writers.get(md5, ()))
@@ -135,10 +137,6 @@ class Server:
         return [row.run_id for row in sorted(found, key=lambda row: row.start or "", reverse=True)][:most]
 
     # ── asking ───────────────────────────────────────────────────────────────────────────────────────────
-
-    def _each(self, filters: Sequence[str]) -> list[list[RunRow]]:
-        """The active runs that match each of these filters."""
-        return each(self._asked, filters)
 
     def _asked(self, text: str, most: int = _ALL) -> list[RunRow]:
         """The active runs of all experiments that match MLflow's filter, the newest first; of 100 experiments ``most``."""
