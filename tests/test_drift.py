@@ -139,6 +139,7 @@ def test_the_loop_from_data_to_data(trained: Path, monkeypatch: pytest.MonkeyPat
     still = drifted("wine", "--data", "../live/same.csv")
     assert (still.verdict, still.version, still.alias, still.reasons) == ("no drift", "1", "champion", ())
     assert (still.reference.path, still.reference.rows, still.data.rows) == ("data/train.csv", 400, 200)
+    assert still.reference.how == "trained on"
     assert {c.name for c in still.columns} == {"x", "y"}  # what the model takes
     assert "no recorded digest" in " ".join(still.notes)
     assert not loaded.exists()  # and so it was not loaded
@@ -225,7 +226,12 @@ def test_a_model_whose_files_were_changed_is_not_loaded(trained: Path, monkeypat
         (UsageError, "is not expected", ("wine", "--data", data, "--performance", "__import__('os')")),
         (UsageError, "--on-drift", ("wine", "--data", data, "--append")),
         (Refused, "has the columns of these data", ("wine", "--data", "../live/other.csv")),
+        (UsageError, "empty.csv has no columns", ("wine", "--data", "../live/empty.csv")),
+        (UsageError, "something else than a comma", ("wine", "--data", "../live/semi.csv")),
+        (UsageError, "header.csv has no rows", ("wine/1", "--data", "../live/header.csv")),
     )  # fmt: skip
+    for name, text in (("empty", ""), ("semi", "x;y;colour\n1;2;red\n"), ("header", "x,y,colour,label\n")):
+        (trained.parent / "live" / f"{name}.csv").write_text(text)
     pd.DataFrame({"a": [1.0] * 9, "b": [2.0] * 9}).to_csv(trained.parent / "live" / "other.csv", index=False)
     for kind, said, words in cases:
         with pytest.raises(kind, match=said):

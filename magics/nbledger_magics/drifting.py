@@ -30,7 +30,10 @@ def html(found: Drift) -> str:
         marked(kind, f'{name}: <span class="{kind}">{word(found.verdict)}</span>'),
         lines(found.reasons, "bad" if found.drifted else "soft"),
         table(
-            "", ("", "data", "rows", "md5"), [_side("trained on", found.reference), _side("compared", found.data)], (2,)
+            "",
+            ("", "data", "rows", "md5"),
+            [_side(word(found.reference.how or "trained on"), found.reference), _side("compared", found.data)],
+            (2,),
         ),
         table(
             f"{len({c.name for c in found.columns})} columns tested",
@@ -39,7 +42,7 @@ def html(found: Drift) -> str:
         ),
         table(
             "performance",
-            ("figure", "on the training data", "on the new data"),
+            ("figure", f"on {found.reference.path[:60]}", "on the new data"),
             [(word(k, 40), _known(before), _known(now)) for k, (before, now) in found.performance.items()],
             (1, 2),
         ),

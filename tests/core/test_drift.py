@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nbledger.core import drift, driftcolumns, driftlib, driftpage, drifttable
+from nbledger.core import drift, driftcolumns, driftjob, driftlib, driftpage, drifttable
 from nbledger.core.drift import Column, Finding, Limits
+from nbledger.core.driftjob import Files
 from nbledger.core.driftrecord import Drift, Side
 from nbledger.core.errors import UsageError
 
@@ -159,7 +160,7 @@ def test_missing_new_retyped_and_empty_columns_are_findings() -> None:
     assert {name for name, _ in found} == {"x", "colour"}
     late = old.assign(guess=old.ok)
     (said_of,) = [f for f in measured(old, late, target="ok", prediction="guess")[1] if f.column == "guess"]
-    assert said_of.text == "the training data have no 'guess': it is not compared"
+    assert said_of.text == "the reference has no 'guess': it is not compared"
     found, findings = measured(old, old.drop(columns="ok"), needed=["x", "colour"])
     assert findings[0].text == "4 columns that the model does not take: not compared"
 
@@ -256,3 +257,24 @@ def test_names_in_pages_are_text() -> None:
     assert "<script" not in page
     assert "\x1b" not in page
     assert "http" not in page.replace("http-equiv", "")  # it fetches nothing
+
+
+@pytest.mark.parametrize(("rows", "said"), [(0, "has no rows"), (1, "has one row"), (4, "has 4 rows")])
+def test_too_few_rows_are_no_verdict(tmp_path: Path, rows: int, said: str) -> None:
+    """Neither drift nor none: an error, before anything is tested."""
+    for name, frame in (("old.csv", table()), ("new.csv", table(1, rows))):
+        frame.to_csv(tmp_path / name, index=False)
+    with pytest.raises(driftcolumns.TooFew, match=f"new.csv {said}"):
+        driftlib.compare(driftjob.Job(tmp_path, *(Files((tmp_path / n,), (n,)) for n in ("old.csv", "new.csv"))))
+
+
+def test_few_rows_are_said_and_columns_that_cannot_be_compared_are_no_verdict(tmp_path: Path) -> None:
+    assert driftcolumns.enough("a.csv", 30) == ""
+    assert "only 29 rows" in driftcolumns.enough("a.csv", 29)
+    pd.DataFrame({"x": [1.0] * 9}).to_csv(tmp_path / "old.csv", index=False)
+    pd.DataFrame({"x": [None] * 9}).to_csv(tmp_path / "new.csv", index=False)
+    job = driftjob.Job(
+        tmp_path, *(Files((tmp_path / n,), (n,)) for n in ("old.csv", "new.csv")), Limits(kinds={"x": "ignore"})
+    )
+    with pytest.raises(driftcolumns.TooFew, match=r"no column of new.csv can be compared"):
+        driftlib.compare(job)

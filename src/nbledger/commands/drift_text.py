@@ -27,7 +27,8 @@ def drift(found: Drift) -> str:
         lines.append(f"  … and {len(moved) - _SHOWN} more")
     for name, (before, now) in found.performance.items():
         was = "?" if before is None else number(before)
-        lines.append(f"{clip(name)}: {was} on the training data, {'?' if now is None else number(now)} on the new data")
+        old = clip(found.reference.path, 60)
+        lines.append(f"{clip(name)}: {was} on {old}, {'?' if now is None else number(now)} on the new data")
     lines += [f"  {clip(c.text, 80)}: {' against '.join(number(v) for v in c.values)}" for c in found.clauses]
     told = {*found.reasons}
     lines += [f"  ({clip(f.text, 200)})" for f in found.findings if f.text not in told]
@@ -38,10 +39,11 @@ def drift(found: Drift) -> str:
 
 
 def _sides(reference: Side, data: Side) -> list[str]:
-    rows = [("trained on", reference), ("compared with", data)]
+    rows = [(reference.how or "trained on", reference), ("compared with", data)]
     width = max(len(clip(side.path, 60)) for _, side in rows)
+    left = max(len(label) for label, _ in rows)
     return [
-        f"{label:<13} {clip(side.path, 60):<{width}}  {side.rows:,} rows"
+        f"{label:<{left}} {clip(side.path, 60):<{width}}  {side.rows:,} rows"
         + (f" ({side.compared:,} compared)" if side.compared < side.rows else "")
         + (f"  {side.md5[:10]}" if side.md5 else "")
         for label, side in rows

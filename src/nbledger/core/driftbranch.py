@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import datetime as dt
 import re
+import shlex
 import shutil
 import uuid
 from collections.abc import Callable
@@ -43,9 +44,18 @@ def target(project: Project, name: str) -> Out:
     if out.stage is not None:
         raise Refused(
             f"{out.path} is made by the stage {out.stage}: the pipeline would make it again",
-            "--as PATH names what the pipeline begins with; the new data have to be as raw as that",
+            f"{_begins_with(project)}; the new data have to be as raw as that",
         )
     return out
+
+
+def _begins_with(project: Project) -> str:
+    """The tables that DVC tracks and no stage makes, as the option that names one."""
+    raw = [out.path for out in dvc.outputs(project)[0] if out.cached and out.stage is None]
+    tables = [path for path in raw if tablediff.suffix_of(path)] or raw
+    if not tables:
+        return "--as PATH names what the pipeline begins with"
+    return f"what the pipeline begins with: {' or '.join(f'--as {shlex.quote(path[:100])}' for path in tables[:3])}"
 
 
 def begin(project: Project, model: str, progress: Callable[[int, int, str], None] | None = None) -> Branch:

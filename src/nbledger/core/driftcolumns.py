@@ -27,13 +27,20 @@ from nbledger.core.drift import (
     Finding,
 )
 
-_LEAST_ROWS = 5
+LEAST_ROWS = 5
+"""Values on either side below which nothing is tested."""
+_FEW_ROWS = 30
+"""Rows below which only a great difference is seen."""
 _RARE = 5.0
 """Cells of a table of categories in which fewer are expected are joined: there the chi-square test is not what it says."""
 _UNREADABLE = 0.01
 """Share of cells that are no numbers from which a column of numbers is another one."""
 _LABELS = frozenset({"target", "label", "labels", "class", "outcome", "y"})
 REST = "(rare)"
+
+
+class TooFew(ValueError):
+    """There is nothing to be said of a table."""
 
 
 @dataclass(frozen=True)
@@ -81,10 +88,18 @@ def pairs(
     known = set(reference.columns)
     for name in data.columns:
         if name in (target, prediction) and name not in known:
-            findings.append(Finding("untested", name, f"the training data have no {_q(name)}: it is not compared"))
+            findings.append(Finding("untested", name, f"the reference has no {_q(name)}: it is not compared"))
         elif name not in known and kinds.get(name) != IGNORE:
-            findings.append(Finding("new", name, f"{_q(name)} is new: the model was not trained on it"))
+            findings.append(Finding("new", name, f"{_q(name)} is new: the reference has no such column"))
     return found, findings
+
+
+def enough(shown: str, rows: int) -> str:
+    """What is to be said of a table of so few rows; empty where it has enough. ``TooFew`` where nothing can be said of it at all."""
+    if rows < LEAST_ROWS:
+        count = {0: "no rows", 1: "one row"}.get(rows, f"{rows} rows")
+        raise TooFew(f"{shown} has {count}: that is too few to compare")
+    return f"{shown} has only {rows} rows: so few show no drift but a great one" if rows < _FEW_ROWS else ""
 
 
 def _q(name: str) -> str:
@@ -117,8 +132,8 @@ def _pair(name: str, role: str, a: pd.Series, b: pd.Series, told: str | None) ->
     else:
         a, b = drifttable.as_labels(a), drifttable.as_labels(b)
     left, right = a.dropna().reset_index(drop=True), b.dropna().reset_index(drop=True)
-    if len(left) < _LEAST_ROWS or len(right) < _LEAST_ROWS:
-        which = "the training data" if len(left) < _LEAST_ROWS else "the new data"
+    if len(left) < LEAST_ROWS or len(right) < LEAST_ROWS:
+        which = "the reference" if len(left) < LEAST_ROWS else "the new data"
         if len(left) or len(right):
             findings.append(Finding("untested", name, f"{_q(name)}: too few values in {which} to compare"))
         return made, findings
@@ -137,7 +152,7 @@ def _pair(name: str, role: str, a: pd.Series, b: pd.Series, told: str | None) ->
 def _emptiness(column: Column, a: pd.Series, b: pd.Series) -> list[Pair]:
     """The empty cells of a column as a column of two categories, if there are any."""
     sides = [side.isna().map({True: "empty", False: "not empty"}).astype(object) for side in (a, b)]
-    if not any((side == "empty").any() for side in sides) or min(map(len, sides)) < _LEAST_ROWS:
+    if not any((side == "empty").any() for side in sides) or min(map(len, sides)) < LEAST_ROWS:
         return []
     shares = [float((side == "empty").mean()) for side in sides]
     words = f"empty cells {_percent(shares[0])} → {_percent(shares[1])}"
@@ -160,7 +175,7 @@ def _numbers(column: Column, a: pd.Series, b: pd.Series) -> Pair:
         if f"{one:.4g}" != f"{two:.4g}"
     ]
     beyond = float(((y < x[0]) | (y > x[-1])).mean())
-    shown += [f"{_percent(beyond)} outside of the training data's range"] if beyond >= 0.01 else []
+    shown += [f"{_percent(beyond)} outside of the reference's range"] if beyond >= 0.01 else []
     words = ("length: " if column.of == LENGTH else "") + ", ".join(shown)
     return Pair(replace(column, distance=distance, words=words if shown else ""), a, b)
 
@@ -195,7 +210,7 @@ def _unseen(name: str, a: pd.Series, b: pd.Series) -> Finding | None:
         return None
     listed = [str(label)[:40] for label in new.value_counts().index[:3]]
     more = f" and {new.nunique() - 3} more" if new.nunique() > 3 else ""
-    said = f"{_q(name)} has values that the training data have not: {', '.join(map(repr, listed))}{more}"
+    said = f"{_q(name)} has values that the reference has not: {', '.join(map(repr, listed))}{more}"
     return Finding("values", name, f"{said} ({_percent(len(new) / len(b))} of the rows)")
 
 

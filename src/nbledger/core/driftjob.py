@@ -107,14 +107,14 @@ def _missing() -> ToolFailed:
 
 
 def compare(job: Job, stopped: Callable[[], object] = lambda: None) -> Mapping[str, Any]:
-    """The answer of ``core.driftlib``. ``UsageError`` where a file is no table, ``ToolFailed`` where Evidently failed or is not
+    """The answer of ``core.driftlib``. ``UsageError`` where a file is no table, or has too few rows, ``ToolFailed`` where Evidently failed or is not
     installed. ``stopped`` is called now and then, and may raise to end the work.
     """
     code, said = _run("nbledger.core.driftlib", job.save(), stopped)
     with contextlib.suppress(OSError, ValueError):
         answer: dict[str, Any] = json.loads((job.folder / ANSWER).read_text(encoding="utf-8"))
         if "error" in answer:
-            raise UsageError(str(answer["error"]), "CSV, TSV, Parquet, JSON lines and Feather are read")
+            raise UsageError(str(answer["error"]), str(answer["hint"]))
         return answer
     if "No module named" in said and any(name in said for name in ("evidently", "pandas", "sklearn", "scipy")):
         raise _missing()

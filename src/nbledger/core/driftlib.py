@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from nbledger.core.drift import CATEGORICAL, EMPTY, NUMERIC, PREDICTION, Column, judge, shown_threshold
-from nbledger.core.driftjob import ANSWER, EVIDENTLY, Job
+from nbledger.core.driftjob import ANSWER, EVIDENTLY, Files, Job
 
 _CHI2 = "nbledger_chi2"
 _KS = "ks"
@@ -142,9 +142,13 @@ def compare(job: Job) -> dict[str, Any]:
     from nbledger.core import driftcolumns, drifttable
 
     sides = [drifttable.read(files.paths, files.names, job.limits.rows) for files in (job.reference, job.data)]
+    shown = [_shown(files) for files in (job.reference, job.data)]
+    few = [said for name, side in zip(shown, sides, strict=True) if (said := driftcolumns.enough(name, side.rows))]
     frames, name = driftcolumns.with_predictions([side.frame for side in sides], job.read_predictions())
     prediction = job.prediction or name
     pairs, findings = driftcolumns.pairs(frames[0], frames[1], job.limits.kinds, job.target, prediction, job.needed)
+    if not pairs and not any(finding.decides for finding in findings):
+        raise driftcolumns.TooFew(f"no column of {shown[1]} can be compared{_why(findings)}")
     measured = [
         dataclasses.replace(pair.column, p=p, test=SHOWN[_CHI2 if _labels(pair.column) else _KS])
         for pair, p in zip(pairs, p_values(pairs), strict=True)
@@ -160,12 +164,23 @@ def compare(job: Job) -> dict[str, Any]:
         "compared": [len(side.frame) for side in sides],
         "predicted": any(column.role == PREDICTION for column in verdict.columns),
         "performance": performance,
-        "notes": notes,
+        "notes": [*few, *notes],
     }
 
 
+def _shown(files: Files) -> str:
+    """A table as it is called."""
+    first = Path(files.names[0])
+    return first.name if len(files.names) == 1 else f"{first.parent.name}/"
+
+
+def _why(findings: Sequence[Any]) -> str:
+    said = [finding.text for finding in findings[:3]]
+    return f": {'; '.join(said)}" if said else ""
+
+
 def _performance(frames: Sequence[Any], target: str | None, prediction: str | None) -> tuple[dict[str, Any], list[str]]:
-    """{figure: [on the training data, on the new data]}, where labels and predictions are there."""
+    """{figure: [on the reference, on the new data]}, where labels and predictions are there."""
     from nbledger.core import drifttable
 
     if target is None:
@@ -214,12 +229,14 @@ def _figures(frame: Any, target: str, prediction: str) -> dict[str, float]:
 def main(path: Path) -> int:
     job = Job.load(path)
     alone()
-    from nbledger.core import drifttable
+    from nbledger.core import driftcolumns, drifttable
 
     try:
         answer = compare(job)
     except drifttable.NoTable as err:
-        answer = {"error": str(err)}
+        answer = {"error": str(err), "hint": "CSV, TSV, Parquet, JSON lines and Feather are read"}
+    except driftcolumns.TooFew as err:
+        answer = {"error": str(err), "hint": "nothing is said of drift, and nothing recorded: name data with more rows"}
     (job.folder / ANSWER).write_text(json.dumps(answer), encoding="utf-8")
     return 0
 

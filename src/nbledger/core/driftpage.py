@@ -34,7 +34,7 @@ def page(found: Drift, evidently: str = "") -> str:
         _list(found.reasons),
         _table(
             ("", "path", "hash", "rows"),
-            [_side("trained on", found.reference), _side("compared with", found.data)],
+            [_side(found.reference.how or "trained on", found.reference), _side("compared with", found.data)],
             numbers=(3,),
         ),
         _performance(found),
@@ -91,7 +91,7 @@ def _performance(found: Drift) -> str:
         for name, pair in found.performance.items()
     ]
     said = [f"{c.text}: {' against '.join(f'{v:.6g}' for v in c.values)}" for c in found.clauses]
-    table = _table(("figure", "on the training data", "on the new data"), rows, numbers=(1, 2))
+    table = _table(("figure", f"on {_t(found.reference.path)}", "on the new data"), rows, numbers=(1, 2))
     return f"<h2>Performance</h2>{table}{_list(said)}"
 
 

@@ -15,13 +15,14 @@ TAG = "nbledger.drift."
 @dataclass(frozen=True)
 class Side:
     """One of the two tables: the path (of a file, or of the folder of several), the full hash where one is known; ``rows`` in
-    all, ``compared`` of them.
+    all, ``compared`` of them. ``how``: what the reference is to the model: trained on, read by its run, or held against.
     """
 
     path: str
     md5: str = ""
     rows: int = 0
     compared: int = 0
+    how: str = ""
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Loop:
 @dataclass(frozen=True)
 class Drift:
     """``run_id`` is the run that holds the report, ``trained`` that of the model. ``share`` of the tested columns drifted;
-    ``performance``: {figure: [on the training data, on the new data]}, ``clauses`` those of ``condition`` with their figures.
+    ``performance``: {figure: [on the reference, on the new data]}, ``clauses`` those of ``condition`` with their figures.
     ``predicted``: what the predictions are: the model's own, a column, or empty where there are none.
     """
 

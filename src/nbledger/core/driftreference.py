@@ -87,7 +87,7 @@ def chosen(
             "the run that made this model records no table that it read",
             "--reference FILE names the data that it was trained on",
         )
-    scored = [(one, _alike(columns, columns_of(one))) for one in found]
+    scored = [(one, alike(columns, columns_of(one))) for one in found]
     scored.sort(key=lambda pair: (pair[1], pair[0].records[0].state in (DVC, GIT), pair[0].size), reverse=True)
     best, score = scored[0]
     if score < _LEAST_ALIKE:
@@ -99,7 +99,7 @@ def chosen(
     return best, [one.path for one, other in scored[1:] if other == score]
 
 
-def _alike(wanted: Sequence[str], columns: Sequence[str]) -> float:
+def alike(wanted: Sequence[str], columns: Sequence[str]) -> float:
     """The share of all columns that both have; labels may be missing from new data."""
     both = set(wanted) & set(columns)
     return len(both) / max(1, len(set(wanted) | set(columns)))

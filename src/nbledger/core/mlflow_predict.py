@@ -68,7 +68,7 @@ def predictions(job: Job) -> dict[str, Any]:
     for side, files in (("reference", job.reference), ("data", job.data)):
         frame = drifttable.read(files.paths, files.names, job.limits.rows).frame
         if lacking := sorted(needed - set(frame.columns)):
-            return {"error": f"it takes the column {lacking[0]!r}, which the {_NAMED[side]} have not"}
+            return {"error": f"it takes the column {lacking[0]!r}, which {_NAMED[side]} not"}
         names = [name for name in wanted if name in frame.columns] if wanted else _features(frame, job)
         found[side] = _flat(model.predict(_fitting(frame[names], inputs)))
         if len(found[side]) != len(frame):
@@ -76,7 +76,7 @@ def predictions(job: Job) -> dict[str, Any]:
     return found
 
 
-_NAMED = {"reference": "training data", "data": "new data"}
+_NAMED = {"reference": "the reference has", "data": "the new data have"}
 
 
 def _features(frame: pd.DataFrame, job: Job) -> list[str]:
