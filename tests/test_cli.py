@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 
 from conftest import commit_all, git
 from faults import Done, on_disk
+from nbledger.commands import sections, tree
 from nbledger.core.project import find
 from nbledger.keeper import recorder
 from snap import Snap, check_same
@@ -463,3 +465,20 @@ def test_a_closed_pipe_is_no_traceback(work: Path) -> None:
     command = f"'{sys.executable}' -m nbledger.cli --help | true; '{sys.executable}' -m nbledger.cli status | head -c 1"
     done = subprocess.run(["sh", "-c", command], cwd=work, capture_output=True, text=True, check=False)
     assert "Traceback" not in done.stderr and "Exception" not in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize("words", [("approve",), ("deploy", "wine")], ids=lambda words: words[0])
+def test_models_are_not_looked_for_where_there_is_no_project(tmp_path: Path, words: tuple[str, ...]) -> None:
+    done = cli(tmp_path, *words)
+    assert done.code == 3
+    assert "there is no nbledger project in" in done.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_help_lists_each_verb_once(tmp_path: Path) -> None:
+    shown = [name for names in sections.SECTIONS.values() for name in names]
+    assert sorted(shown) == sorted(name for name, verb in tree.ledger.commands.items() if not verb.hidden)
+    said = cli(tmp_path, "--help").out
+    for name in shown:
+        assert re.search(rf"^  {name} +[A-Z]", said, re.MULTILINE), name
+    assert "..." not in said.partition("Options:")[2], "a sentence is cut off"

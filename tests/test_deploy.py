@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shlex
+import socket
 import subprocess
 import sys
 import urllib.request
@@ -55,6 +57,17 @@ def predictions(port: int) -> Any:
         return answer.headers["X-Model-Version"], json.load(answer)["predictions"]
 
 
+def tried(done: Deployed) -> Any:
+    """What the model answers to the line that is shown for a shell, which curl would send."""
+    (line,) = [line for line in face.text(done).splitlines() if line.startswith("  try it: ")]
+    curl, address, _, header, _, body = shlex.split(line.removeprefix("  try it: "))
+    assert curl == "curl"
+    data = Path(body[1:]).read_bytes() if body.startswith("@") else body.encode()
+    asked = urllib.request.Request(address, data, dict([header.split(": ")]))
+    with urllib.request.urlopen(asked, timeout=60) as answer:
+        return json.load(answer)["predictions"]
+
+
 def decisions(root: Path, model: str = "wine") -> list[tuple[str, str | None, str | None]]:
     found = mlflow_decisions.read(client(uri(root)), uri(root), model) or ()
     return [(one.kind, one.version, one.previous) for one in found]
@@ -67,6 +80,7 @@ def test_versions_are_served_by_mlflow_without_a_failed_request(trusted: Path, t
     assert (first.ok, first.serving, first.previous) == (True, "1", None)
     port = int(str(first.endpoint).rpartition(":")[2])
     assert predictions(port) == ("1", pytest.approx([2.0, 4.0, 8.0]))
+    assert tried(first) == pytest.approx([2.0, 4.0])
     factor = {"1": 2.0, "2": 3.0}
 
     def right(by: str, told: Any) -> bool:
@@ -92,7 +106,9 @@ def test_versions_are_served_by_mlflow_without_a_failed_request(trusted: Path, t
     assert (one.version, one.health, one.port, one.coming) == ("2", "ok", port, None)
     assert one.last.startswith("version 3 was taken back")
     assert len(list((frontstate.folder_of(find(trusted), WINE) / "models").iterdir())) == 1
-    assert deploy(trusted, f"{WINE}/2").step == "nothing"
+    again = deploy(trusted, f"{WINE}/2")
+    assert again.step == "nothing"
+    assert tried(again) == pytest.approx([3.0, 6.0])
     with pytest.raises(UsageError, match="is served at"):
         deploy(trusted, WINE, port=port + 1)
     words = [sys.executable, "-m", "nbledger.cli", "deploy", WINE, "--stop"]
@@ -129,13 +145,18 @@ def test_what_cannot_be_served_is_said_before_anything_is_copied(project: Path, 
     with pytest.raises(Untrusted):
         deploy(project)
     trust.trust(find(project))
-    for name, said in (("wine@nobody", "has no nobody"), ("wine/9", "has no version 9"), ("ale", "no registered model"),
+    for name, said in (("wine@nobody", "has no alias nobody"), ("wine/9", "has no version 9"), ("ale", "no registered model"),
                        ("wine/x", "no number")):  # fmt: skip
         with pytest.raises(UsageError, match=said):
             deploy(project, name)
     with pytest.raises(Refused, match="has no recorded digest"):
         deploy(project, "beer")
     assert deploy(project, "beer", sha256=modeldigest.digest(folder), dry=True).ok
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        with pytest.raises(UsageError, match=f"port {other.getsockname()[1]} is in use here"):
+            deploy(project, port=other.getsockname()[1])
     dry = deploy(project, dry=True, port=5001)
     text = face.text(dry)
     assert "mlflow models serve --model-uri model --host 127.0.0.1 --port PORT" in text

@@ -197,7 +197,9 @@ def test_back_and_further_back_and_no_further(project: Path) -> None:
         rollback(project, alias="other")
     with pytest.raises(UsageError, match="no registered model 'wime' — did you mean wine"):
         rollback(project, "wime")
-    assert rollback(project, to="3").version == "3"  # forward again, by name
+    with open(project / ".nbledger.toml", "a") as settings:
+        settings.write('[gates.g]\nif = "accuracy > 0.8"\n[models.wine]\ngate = "g"\n')
+    assert rollback(project, to="3").version == "3"  # forward again, by name: it has pointed there
     assert aliases(project) == {"champion": "3", "previous": "1"}
     promotions.api(project).delete_model_version("wine", "1")
     with pytest.raises(Refused, match="version 1, where it pointed before, is deleted"):

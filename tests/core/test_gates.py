@@ -67,6 +67,11 @@ def test_gates_say_what_is_wrong_in_them(table: dict[str, Any], said: str) -> No
         gates.of_name(Settings(gates={"g": table}), "g")
     assert str(err.value).startswith("[gates.g]: ")
     assert said in str(err.value)
+    with pytest.raises(
+        UsageError
+    ) as unused:  # nor is one passed over that nobody asks for: its name may be what is wrong
+        gates.demanded(Settings(gates={"g": table}), "wine", "champion")
+    assert str(unused.value) == str(err.value)
 
 
 @pytest.mark.parametrize(

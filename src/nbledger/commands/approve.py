@@ -41,6 +41,8 @@ def approve(face: Face, model: str | None, message: str, refuse: bool, merged: s
         return Answer({"approvals": waiting}, listed(waiting))
     if refuse and merged:
         raise UsageError("--refuse and --merged exclude each other", "take one of them")
+    if refuse and not message.strip():
+        raise UsageError("a refusal says why", "-m WHY")
     name, slash, version = model.partition("/")
     if slash and not version:
         raise UsageError(f"{model!r} names no version", f"{name}/3, or {name} alone")

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from nbledger.commands.answer import Answer, Face
-from nbledger.commands.shared import ask, at_remote, ended_gently, json_option
+from nbledger.commands.shared import ask, at_a_project, at_remote, ended_gently, json_option
 from nbledger.commands.text import clip
 from nbledger.commands.trust import settle, trust_option
 from nbledger.core.errors import UsageError
@@ -81,6 +82,7 @@ def deploy(
     if listed:
         found = ask(face, "deployments")
         return Answer(found, list_text(found))
+    at_a_project(face)
     if not name:
         raise UsageError("which model?", "nbledger deploy NAME@champion, or --list")
     if stop:
@@ -113,7 +115,14 @@ def text(found: Deployed) -> str:
         lines = [f"✓ {name} to {found.target}{where}", *(f"  {clip(line, 400)}" for line in found.text.splitlines())]
     lines += [f"  wrote {clip(path, 300)}" for path in found.files]
     lines += [f"  sha256 {found.digest}"] if found.digest else []
+    lines += [f"  try it: {asking(found)}"] if found.example and found.endpoint else []
     return "\n".join([*lines, *_notes(found)])
+
+
+def asking(found: Deployed) -> str:
+    """A line for a shell that asks the served model its own input example."""
+    words = ["curl", f"{found.endpoint}/invocations", "-H", "Content-Type: application/json", "-d", found.example]
+    return clip(shlex.join(words), 2000)
 
 
 def _in_place(found: Deployed) -> str:

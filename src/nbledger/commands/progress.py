@@ -14,7 +14,7 @@ _STEPS = 100_000  # a larger total counts bytes
 
 @contextlib.contextmanager
 def bar() -> Iterator[Callable[[int, int, str], None]]:
-    """Yield ``progress(done, total, text)``: bytes done of total. The bar appears after half a second."""
+    """Yield ``progress(done, total, text)``: bytes or steps done of total. The bar appears after half a second."""
     begun = time.monotonic()
     terminal = sys.stderr.isatty()
     shown = None
@@ -26,12 +26,19 @@ def bar() -> Iterator[Callable[[int, int, str], None]]:
             return
         if shown is None:
             from rich.console import Console
-            from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+            from rich.progress import (
+                BarColumn,
+                DownloadColumn,
+                MofNCompleteColumn,
+                Progress,
+                TextColumn,
+                TimeRemainingColumn,
+            )
 
             shown = Progress(
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),
                 BarColumn(),
-                DownloadColumn(),
+                DownloadColumn() if total >= _STEPS else MofNCompleteColumn(),
                 TimeRemainingColumn(),
                 console=Console(stderr=True),
                 transient=True,

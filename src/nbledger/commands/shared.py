@@ -26,7 +26,7 @@ def ask(face: Face, name: str, args: dict[str, Any] | None = None) -> Any:
 
 
 _OF_A_PROJECT = frozenset(
-    {"runs", "show", "status", "children", "compare", "promote_if", "rollback", "decisions", "report"}
+    {"runs", "show", "status", "children", "compare", "promote_if", "rollback", "decisions", "report", "approvals"}
 )
 
 

@@ -29,29 +29,22 @@ from nbledger.commands.repro import repro
 from nbledger.commands.reproduce import reproduce
 from nbledger.commands.rollback import decisions, rollback
 from nbledger.commands.run import run as run_notebooks
+from nbledger.commands.sections import Verbs
 from nbledger.commands.server import server
 from nbledger.commands.share import pull, push, undo
 from nbledger.commands.shared import ask, at_remote, json_option
 from nbledger.commands.split import split
 from nbledger.commands.stage import stage
 from nbledger.commands.trust import trust
-from nbledger.core.errors import UsageError, nearest
+from nbledger.core.errors import UsageError
 
 
-class _Tree(click.Group):
-    """A group that answers a misspelt verb with the nearest ones."""
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        name = args[0]
-        if self.get_command(ctx, name) is None and not name.startswith("-"):
-            known = self.list_commands(ctx)
-            raise UsageError(f"there is no verb {name!r}", nearest(name, known) or f"there are: {', '.join(known)}")
-        return super().resolve_command(ctx, args)
-
-
-@click.group(cls=_Tree, context_settings={"help_option_names": ["-h", "--help"]}, no_args_is_help=True)
+@click.group(
+    cls=Verbs,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    no_args_is_help=True,
+    epilog="`nbledger VERB --help` says more of each. In a notebook: %load_ext nbledger, then %ledger VERB.",
+)
 @click.version_option(package_name="nbledger")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @click.pass_context

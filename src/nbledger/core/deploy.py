@@ -10,6 +10,7 @@ from typing import Any
 from nbledger.core import mlflow, mlflow_files, mlflow_registry, modeldigest
 from nbledger.core.errors import Refused, UsageError
 from nbledger.core.project import Project
+from nbledger.core.wording import some
 
 CHAMPION = "champion"
 TARGETS = ("local", "docker", "kserve", "sagemaker")
@@ -31,7 +32,8 @@ class Chosen:
 @dataclass(frozen=True)
 class Deployed:
     """How a deployment ended, or with ``dry`` what it would be. ``steps`` are in order; ``step`` is the last one that was begun;
-    ``endpoint`` is where clients ask; ``serving`` the version that is served now, ``previous`` the one before; ``files`` what was written.
+    ``endpoint`` is where clients ask; ``serving`` the version that is served now, ``previous`` the one before; ``files`` what was written;
+    ``example`` what can be sent to ``endpoint``/invocations: the model's own input example as JSON, or ``@`` and the file that has it.
     """
 
     ok: bool
@@ -51,6 +53,7 @@ class Deployed:
     failures: int = 0
     files: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    example: str = ""
     manifest: dict[str, Any] = field(default_factory=dict)
 
 
@@ -95,9 +98,11 @@ def choose(project: Project, api: Any, name: str) -> Chosen:
     if known is None:
         raise UsageError(f"there is no registered model {model!r}", "nbledger promote makes one")
     if number is None:
-        number = {str(k): str(v) for k, v in known.aliases.items()}.get(str(alias))
+        aliases = {str(k): str(v) for k, v in known.aliases.items()}
+        number = aliases.get(str(alias))
         if number is None:
-            raise UsageError(f"the model {model} has no {alias}", f"{model}/VERSION names a version")
+            others = f"it has {some(sorted(aliases), 5)}; " if aliases else ""
+            raise UsageError(f"the model {model} has no alias {alias}", f"{others}{model}/VERSION names a version")
     found = mlflow_registry.version(api, uri, model, number)
     if found is None:
         raise UsageError(f"the model {model} has no version {number}")

@@ -191,7 +191,7 @@ def _data(project: Project, facts: Facts) -> list[str]:
         for (path, digest), record in tracked.items()
     ]
     absent = whereabouts.look(project, wanted)
-    return told + [f"{one.need.path} ({one.need.md5[:10]}): {one.why or 'not in the data remote'}" for one in absent]
+    return told + [f"{one.need.path} ({one.need.md5[:10]}): {one.why or 'not in the data remote: nbledger push'}" for one in absent]
 
 
 def _loose(facts: Facts) -> list[FileRecord]:

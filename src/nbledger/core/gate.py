@@ -100,7 +100,7 @@ def decide(
 
 
 _ABSENT = {
-    CHAMPION: "there is no champion yet, so nothing can be compared with it: --first gives the condition for that",
+    CHAMPION: 'there is no champion yet, so nothing can be compared with it: --first "accuracy > 0.8" gives the condition for that',
     BASELINE: "the condition names the baseline, and none is given: --baseline RUN",
 }
 

@@ -63,7 +63,10 @@ def named(settings: Settings) -> dict[str, Gate]:
 
 
 def demanded(settings: Settings, model: str, alias: str) -> Gate | None:
-    """The gate that an alias of a model demands; None where it demands none."""
+    """The gate that an alias of a model demands; None where it demands none. What is wrong in any gate is said: a name that is
+    misspelt there would be taken for a model without a gate.
+    """
+    named(settings)
     table = settings.models.get(model)
     if table is None:
         return None
@@ -87,7 +90,10 @@ def of_name(settings: Settings, name: str, why: str = "") -> Gate:
     table = settings.gates.get(name)
     if table is None:
         known = [str(one) for one in settings.gates]
-        hint = nearest(name, known) or (f"there are: {', '.join(known[:10])}" if known else f"[gates.{name}] makes one")
+        there = (
+            f"there are: {', '.join(known[:10])}" if known else f"a table [gates.{name}] in .nbledger.toml makes one"
+        )
+        hint = nearest(name, known) or there
         raise UsageError(f"there is no gate {name!r}{f', {why}' if why else ''}", hint)
     return _gate(name, table)
 
@@ -98,7 +104,10 @@ def together(gates: Sequence[Gate], *, empty: bool) -> Demand:
     """
     conditions = [gate_language.parse(g.condition) for g in gates if g.condition is not None]
     if not conditions:
-        raise UsageError("there is no condition", '--if "accuracy >= champion.accuracy + 0.005", or --gate NAME')
+        raise UsageError(
+            "there is no condition",
+            '--if "accuracy > 0.8"; beside a champion --if "accuracy >= champion.accuracy + 0.005" --first "accuracy > 0.8"',
+        )
     firsts = [gate_language.parse(g.first) if g.first is not None else None for g in gates if g.condition is not None]
     if any(first is not None and first.names(CHAMPION) for first in firsts):
         raise UsageError("--first is for a model without a champion, so it cannot name it", "compare with a number")

@@ -93,6 +93,12 @@ def line(entries: Sequence[Entry], alias: str) -> list[str]:
     return found
 
 
+def ever(entries: Sequence[Entry], alias: str) -> set[str]:
+    """All versions that an alias has pointed at, those that were gone back from too."""
+    there = [one for one in entries if one.points and one.alias == alias]
+    return {version for one in there for version in (one.version, one.previous) if version}
+
+
 def last(tags: Mapping[str, str]) -> int:
     """The number of the last decision among the tags of a registered model; 0 where there is none."""
     return max((int(m[1]) for m in (_TAG.fullmatch(str(key)) for key in tags) if m), default=0)

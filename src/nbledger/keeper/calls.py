@@ -75,6 +75,7 @@ def _runs(project: Project, args: Args, progress: Progress | None) -> list[RunRo
         limit=args.get("limit", 50),
         experiment=args.get("experiment"),
         whose=Whose(tuple(args.get("mine") or ()), args.get("user") or ""),
+        progress=progress,
     )
 
 
@@ -98,7 +99,7 @@ def _init(project: Project, args: Args, progress: Progress | None) -> list[str]:
 def _flush(project: Project, args: Args, progress: Progress | None) -> dict[str, Any]:
     from nbledger.keeper.publish import flush
 
-    left, reasons = flush(project)
+    left, reasons = flush(project, progress)
     return {"left": left, "reasons": reasons}
 
 
@@ -132,7 +133,7 @@ def _compare(project: Project, args: Args, progress: Progress | None) -> Compari
     from nbledger.core.compare import compare
     from nbledger.keeper.publish import flush
 
-    left, reasons = flush(project)
+    left, reasons = flush(project, progress)
     if left:  # a store that was busy just now
         left, reasons = flush(project)
     found = compare(

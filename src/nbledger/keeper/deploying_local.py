@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import shutil
 import sys
 import time
@@ -29,6 +30,7 @@ _STEPS = {
     "done": "the version before is ended",
 }
 _LOOPBACK = "127.0.0.1"
+_SHORT = 300
 
 
 def deploy(project: Project, api: Any, chosen: Chosen, args: Args, progress: Progress | None) -> Deployed:
@@ -40,6 +42,8 @@ def deploy(project: Project, api: Any, chosen: Chosen, args: Args, progress: Pro
     folder = frontstate.folder_of(project, chosen.model)
     state = frontstate.load(folder)
     host, port = _address(chosen.model, state, args)
+    if state is None and port and served.taken(host, port):
+        raise UsageError(f"port {port} is in use here", "another --port, or none: then a free one is found")
     probe, watch = float(args.get("probe") or 300.0), float(args.get("watch", 10.0))
     words = serving.serve("model", served.PORT, env_manager, int(args.get("workers") or 1), 60)
     if args.get("dry"):
@@ -114,7 +118,22 @@ def _deployed(
         requests=outcome["requests"],
         failures=outcome["failures"],
         notes=tuple(notes),
+        example=_example(place) if outcome["serving"] == chosen.version else "",
     )
+
+
+def _example(place: Path) -> str:
+    """What can be asked of the model: its own input example, the file where that is long."""
+    with contextlib.suppress(Refused):
+        told = smoke.described(place)
+        if (asked := smoke.of_model(place, told)) is not None:
+            body = json.dumps(json.loads(asked.body))  # one line, and plain ASCII
+            return (
+                body
+                if len(body) <= _SHORT
+                else f"@{place / str(told['saved_input_example_info']['serving_input_path'])}"
+            )
+    return ""
 
 
 def _begun(folder: Path, fresh: State) -> None:
@@ -175,6 +194,7 @@ def _served_already(folder: Path, state: State, chosen: Chosen, digest: str, pro
         digest,
         "nothing",
         "this version is served already",
+        example=_example(Path(one["folder"])),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nbledger.core import mlflow, whoami
 from nbledger.core import runs as store_runs
@@ -17,6 +18,9 @@ from nbledger.keeper import journal as journals
 from nbledger.keeper import pushed, stagename
 from nbledger.keeper.publish import flush
 
+if TYPE_CHECKING:
+    from nbledger.keeper.calls import Progress
+
 
 def runs(
     project: Project,
@@ -25,11 +29,12 @@ def runs(
     limit: int = 50,
     experiment: str | None = None,
     whose: Whose | None = None,
+    progress: Progress | None = None,
 ) -> list[RunRow]:
     """Published runs; where the store cannot be reached, those that wait in the journals, with ``PENDING`` among their tags.
     There only plain words can be looked for.
     """
-    flush(project)
+    flush(project, progress)
     try:
         return store_runs.listed(project, text, sort, limit, experiment, whose)
     except Unreachable:

@@ -73,9 +73,9 @@ def rollback(project: Project, args: Args) -> Preview:
     now = found.aliases.get(alias)
     if now is None:
         raise Refused(f"{alias} of {model} points at no version", "promote a run first")
-    went = mlflow_decisions.line(found.decisions, alias)[:-1]
-    api = mlflow.client(project)
-    target, notes = rollbacks.target_of(project, api, model, alias, now, str(args.get("version") or ""), went)
+    went, ever = mlflow_decisions.line(found.decisions, alias)[:-1], mlflow_decisions.ever(found.decisions, alias)
+    api, wanted = mlflow.client(project), str(args.get("version") or "")
+    target, notes = rollbacks.target_of(project, api, model, alias, now, wanted, went, ever)
     return Preview(
         title, (*notes, "it is recorded"), (f"{alias} points at version {target}, no longer at version {now}",)
     )

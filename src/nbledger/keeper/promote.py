@@ -78,6 +78,9 @@ def _carried_out(project: Project, api: Any, asked: Asked, judged: Judged, logge
     return replace(decision, n=written.n)
 
 
+_ALONE = "the registry is in this clone alone, where others do not see it: nbledger init --tracking-uri URL names a shared one"
+
+
 def _waits(project: Project, held: Held, judged: Judged, decision: Decision) -> Decision:
     """Nothing moves before other people have approved it."""
     from nbledger.keeper import approving
@@ -95,7 +98,9 @@ def _waits(project: Project, held: Held, judged: Judged, decision: Decision) -> 
         needed=decision.approvals,
         expires_days=judged.demand.expires_days,
     )
-    return replace(decision, passed=False, pending=approving.ask_for(project, held, asking))
+    pending = approving.ask_for(project, held, asking)
+    notes = (*decision.notes, _ALONE) if project.embedded else decision.notes
+    return replace(decision, passed=False, pending=pending, notes=notes)
 
 
 def _refused(project: Project, api: Any, decision: Decision, held: Held | None = None) -> Decision:

@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nbledger.core import (
     files,
@@ -30,11 +30,14 @@ from nbledger.core import (
     values,
 )
 from nbledger.core.batch import FINISHED, KILLED, TASK_TAG
-from nbledger.core.errors import LedgerError, ToolFailed, Unreachable
+from nbledger.core.errors import Busy, LedgerError, ToolFailed, Unreachable
 from nbledger.core.project import Project
 from nbledger.keeper import abreast, claims, frames, keeping, sending
 from nbledger.keeper import journal as journals
 from nbledger.keeper.journal import Event
+
+if TYPE_CHECKING:
+    from nbledger.keeper.calls import Progress
 
 _LATE = 300.0
 """Seconds after its start from which a run has arrived late: the server was away. Others look for it by that tag."""
@@ -373,7 +376,7 @@ def close_orphan(path: Path) -> None:
             log.close()
 
 
-def flush(project: Project) -> tuple[int, list[str]]:
+def flush(project: Project, progress: Progress | None = None) -> tuple[int, list[str]]:
     """Publish every journal as far as it goes: (number left unpublished that could be, reasons)."""
     if project.scratch is None and not trust.trusted(project):
         many = sum(1 for _ in journals.pending(project))
@@ -397,14 +400,19 @@ def flush(project: Project) -> tuple[int, list[str]]:
             if isinstance(err, Unreachable) or mlflow.shut_out(err):
                 dead.add(uri)
             left.append(path)
+            if isinstance(err, Busy) and err.message.startswith(f"journal {path.name} "):  # its lock, not the store's
+                reasons.append("another process publishes it just now")
+                return
             known = err if isinstance(err, LedgerError | OSError) else ToolFailed(f"journal {path.name}: {err}")
             reasons.append(known.message if isinstance(known, LedgerError) else str(known))
 
     waiting = list(journals.pending(project))
     over_network = [path for path in waiting if abreast.remote(store_of(path))]
-    for path in waiting:
-        if path not in over_network:
-            one(path)
+    here = [path for path in waiting if path not in over_network]
+    for done, path in enumerate(here):
+        if progress is not None:
+            progress(done, len(here), "publishing what was recorded")
+        one(path)
     abreast.each(over_network, one)
     return len(left), list(dict.fromkeys(reasons))
 

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from nbledger.core import gates, mlflow, mlflow_decisions, mlflow_lock, mlflow_registry
-from nbledger.core.errors import Refused, UsageError, nearest
+from nbledger.core.errors import LedgerError, Refused, UsageError, nearest
 from nbledger.core.gate_language import CHAMPION
 from nbledger.core.mlflow_decisions import Entry
 from nbledger.core.project import Project
 from nbledger.core.wording import some
-from nbledger.keeper import moving, persons
+from nbledger.keeper import frontstate, moving, persons
 from nbledger.keeper.calls import Args, Progress
 from nbledger.keeper.views_run import stored
 
@@ -61,8 +61,8 @@ def rollback(project: Project, args: Args, progress: Progress | None) -> RolledB
         if now is None:
             raise Refused(f"{alias} of {model} points at no version", "nbledger promote points it at one")
         entries = mlflow_decisions.read(api, uri, model) or ()
-        went = mlflow_decisions.line(entries, alias)[:-1]
-        target, notes = target_of(project, api, model, alias, now, str(args.get("to") or ""), went)
+        went, ever = mlflow_decisions.line(entries, alias)[:-1], mlflow_decisions.ever(entries, alias)
+        target, notes = target_of(project, api, model, alias, now, str(args.get("to") or ""), went, ever)
         found = mlflow_registry.version(api, uri, model, target)
         written = moving.moved(
             project,
@@ -89,14 +89,16 @@ def rollback(project: Project, args: Args, progress: Progress | None) -> RolledB
         written.at,
         written.text,
         left[-1] if left else None,
-        notes,
+        (*notes, *_served(project, model, target)) if alias == CHAMPION else notes,
     )
 
 
 def target_of(
-    project: Project, api: Any, model: str, alias: str, now: str, wanted: str, went: list[str]
+    project: Project, api: Any, model: str, alias: str, now: str, wanted: str, went: list[str], ever: set[str]
 ) -> tuple[str, tuple[str, ...]]:
-    """The version to go back to, and what was passed over on the way there."""
+    """The version to go back to, and what was passed over on the way there: the last of those that the alias ``went`` through, or
+    the ``wanted`` one, which has to be among all that it ``ever`` pointed at where the alias demands a gate.
+    """
     uri = project.tracking_uri
 
     def there(number: str) -> bool:
@@ -106,9 +108,9 @@ def target_of(
         if wanted == now:
             raise Refused(f"{alias} of {model} points at version {now} already")
         if not there(wanted):
-            raise UsageError(f"the model {model} has no version {wanted[:20]!r}", _versions(went))
+            raise UsageError(f"the model {model} has no version {wanted[:20]!r}", _versions(ever))
         demanded = gates.demanded(project.settings, model, alias)
-        if demanded is not None and wanted not in went:
+        if demanded is not None and wanted not in ever:
             raise Refused(
                 f"{alias} of {model} never pointed at version {wanted}, and it demands the gate {demanded.name}",
                 "nbledger promote asks the gate",
@@ -124,8 +126,21 @@ def target_of(
     return left[-1], tuple(f"version {number} is deleted, and passed over" for number in newer)
 
 
-def _versions(went: list[str]) -> str:
-    return f"it pointed at {some(list(dict.fromkeys(went)))} before" if went else "MLflow's own page lists them"
+def _versions(ever: set[str]) -> str:
+    known = sorted(ever, key=lambda number: (len(number), number))
+    return f"it has pointed at {some(known)}" if known else "the Models page lists them"
+
+
+def _served(project: Project, model: str, version: str) -> tuple[str, ...]:
+    """A word about this machine's server where another version goes on serving."""
+    try:
+        state = frontstate.load(frontstate.folder_of(project, model))
+    except LedgerError:
+        return ()
+    one = state.current if state is not None else None
+    if one is None or one.version == version:
+        return ()
+    return (f"version {one.version} goes on serving here until: nbledger deploy {model}",)
 
 
 def decisions(project: Project, args: Args, progress: Progress | None) -> Decisions:

@@ -7,6 +7,7 @@ port is asked of the system: another one that took the port is never taken for t
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
 import socket
@@ -154,3 +155,17 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def taken(host: str, port: int) -> bool:
+    """Whether something else listens at this port, as far as trying to listen there tells."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(
+            socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
+        )  # as the front does: a port that was just left is free
+        try:
+            probe.bind((host, port))
+        except OSError as err:
+            return err.errno == errno.EADDRINUSE
+    return False
