@@ -157,7 +157,9 @@ def test_no_more_rights_than_needed(written: dict[tuple[str, str], Path]) -> Non
         assert "pull_request_target" not in whole[True]  # YAML 1.1 reads `on` so
         for job, said in whole["jobs"].items():
             wanted = {"contents": "write" if job == "release" else "read"}
-            wanted |= {"pull-requests": "write"} if job == "review" else {}
+            wanted |= (
+                {"pull-requests": {"review": "write", "approved": "read"}[job]} if job in ("review", "approved") else {}
+            )
             wanted |= {"packages": "write"} if name == "azure" and job in ("release", "approved", "deploy") else {}
             wanted |= {"id-token": "write"} if name in ("all", "approval", "azure", "notebook") else {}
             assert said["permissions"] == wanted, (name, job)

@@ -36,7 +36,10 @@ def evidence(project: Project, api: Any, seen: Pending, text: str, where: str) -
     commit = str(tags.get("mlflow.source.git.commit", ""))
     if project.git is None or tags.get("nbledger.dirty") != "false":
         return Evidence(reasons=("the run's code is in no commit that could have been merged",))
-    line = merged.line(project.git, where)
+    try:
+        line = merged.line(project.git, where)
+    except Refused as err:
+        return Evidence(reasons=(str(err),))
     by_git = _by_git(project, seen, text, commit, line)
     missing = seen.needed - len(seen.approved) - len(by_git.given)
     if missing <= 0:
