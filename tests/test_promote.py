@@ -173,6 +173,10 @@ def test_what_a_gate_requires_cannot_be_set_aside(project: Path) -> None:
         project, run, "accuracy > 0.8", allow=allowed, require=["clean", "data", "pushed"], dry=True
     )
     assert set(kinds(denied)) == {"dirty", "data", "pushed"}
+    assert "the run's code differed from the last commit by lib.py" in [d.text for d in denied.denials]
+    assert "(--allow" not in promote_text.text(denied)
+    alone = promotions.promote(project, run, "accuracy > 0.8", dry=True)
+    assert "differed from the last commit by lib.py (--allow dirty)" in promote_text.text(alone)
     assert any("nothing versions loose.csv" in d.text for d in denied.denials)
 
 

@@ -156,7 +156,7 @@ def test_no_good_evidence_is_denied(there: Ledger, seen: Callable[[str], None]) 
         "edited7": ("manifest", f"sealed as {seal['edited7'][:12]}"),
         "edited8": ("manifest", f"sealed as {seal['edited8'][:12]}"),
         "loose": ("data", "untracked: loose.csv"),
-        "dirty": ("dirty", "differed from the last commit"),
+        "dirty": ("dirty", "differed from the last commit by "),
         "jumbled": ("order", "the run's cells are edited-since (--allow order)"),
     }
     for name, (kind, words) in cases.items():

@@ -43,6 +43,33 @@ class Facts:
     reproductions: Sequence[Evidence] = ()
 
 
+def told(project: Project, denials: Iterable[Denial], require: Collection[str], run: Evidence) -> tuple[Denial, ...]:
+    """The reasons with what a person needs to mend them: the files by which the code differed, and no word of ``--allow`` where the
+    gate requires what would be set aside.
+    """
+    found = []
+    for one in denials:
+        text = one.text
+        if one.kind == DIRTY and (paths := _differing(project, run)):
+            text = text.replace("the last commit", f"the last commit by {some(paths, _NAMED)}", 1)
+        if one.kind in unallowable(require):
+            text = text.removesuffix(f" (--allow {one.kind})")
+        found.append(Denial(one.kind, text))
+    return tuple(found)
+
+
+def _differing(project: Project, run: Evidence) -> list[str]:
+    """The files in which the snapshot of a run differs from the commit that it stands on; none where the snapshot is not here."""
+    snapshot = run.tags.get("nbledger.snapshot", "")
+    if project.git is None or not git.is_hex(snapshot) or not git.has_commit(project.git, snapshot):
+        return []
+    try:
+        base = git.commit_named(project.git, f"{git.full_id(snapshot)}^")
+        return sorted(gitlog.changed_paths(project.git, base, snapshot)) if base else []
+    except LedgerError:
+        return []
+
+
 def unallowable(require: Collection[str]) -> set[str]:
     """Which reasons nobody may set aside where this is required."""
     return ({DIRTY, ORDER} if CLEAN in require else set()) | ({DATA_DENIAL} if DATA in require else set())
@@ -191,7 +218,9 @@ def _data(project: Project, facts: Facts) -> list[str]:
         for (path, digest), record in tracked.items()
     ]
     absent = whereabouts.look(project, wanted)
-    return told + [f"{one.need.path} ({one.need.md5[:10]}): {one.why or 'not in the data remote: nbledger push'}" for one in absent]
+    return told + [
+        f"{one.need.path} ({one.need.md5[:10]}): {one.why or 'not in the data remote: nbledger push'}" for one in absent
+    ]
 
 
 def _loose(facts: Facts) -> list[FileRecord]:

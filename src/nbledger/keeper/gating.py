@@ -166,7 +166,7 @@ def judge(project: Project, api: Any, asked: Asked) -> Judged:
         evidence_of(project, api, _run(project, asked.baseline.run_id)[1]) if asked.baseline else None,
         [word for word in asked.allowed if word not in evidence.unallowable(demand.require)],
     )
-    denials = judged.denials
+    denials = evidence.told(project, judged.denials, demand.require, found)
     if previous is not None and holder is None and demand.condition.names(CHAMPION):
         gone = Denial(CHAMPION, f"version {previous}, which {asked.alias} points at, names no run that is there")
         denials = (*(d for d in denials if d.kind != CHAMPION), gone)
