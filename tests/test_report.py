@@ -19,7 +19,7 @@ from nbledger.commands.answer import Answer, Face
 from nbledger.commands.report import Reported
 from nbledger.core import forge as places
 from nbledger.core import report_runs, report_sides, trust
-from nbledger.core.errors import Refused, ToolFailed, UsageError
+from nbledger.core.errors import LedgerError, Refused, ToolFailed, UsageError
 from nbledger.core.project import find
 from nbledger.core.records import plain
 from nbledger.core.report import Commit
@@ -302,6 +302,25 @@ def test_runs_that_ci_calls_after_the_request(project: Path) -> None:
     assert other
 
 
+def test_runs_of_an_experiment_that_another_clone_is_called_by(
+    project: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As in CI with a server by ``MLFLOW_TRACKING_URI``: the clone's folder has another name than the laptop's."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/shared.db")
+    book(project, "x = 1")
+    base = commit_all(project, "Base")
+    book(project, "x = 2")
+    head = commit_all(project, "Head")
+    assert chosen(project, base, head) == ({}, {})
+    old, new = plainly(project, "fit", base), plainly(project, "fit", head)  # in the experiment "plain"
+    assert chosen(project, base, head) == ({"fit": (old, 0)}, {"fit": (new, 0)})
+    found = report_runs.choose(find(project), Commit("base", base), Commit("head", head))
+    assert found.elsewhere == "plain"
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "plain")  # the project's own
+    found = report_runs.choose(find(project), Commit("base", base), Commit("head", head))
+    assert (found.elsewhere, found.head[("train.ipynb", "fit")].row.run_id) == ("", new)
+
+
 def test_metrics_of_dvc_where_nothing_was_run(project: Path) -> None:
     stages = "stages:\n  train:\n    cmd: make {0}\n    deps:\n    - a.txt\n    metrics:\n    - m.json:\n        cache: false\n"
     lock = (
@@ -313,9 +332,22 @@ def test_metrics_of_dvc_where_nothing_was_run(project: Path) -> None:
         (project / "dvc.lock").write_text(lock.format(name, name[0] * 32, accuracy))
         (project / "m.json").write_text(f'{{"accuracy": {accuracy}{extra}}}')
         (project / "a.txt").write_text(name)
+        (project / "params.yaml").write_text(f"lr: {accuracy}\nsame: 1\ndeep:\n  trees: [1, {len(extra)}]\n")
+        (project / ".nbledger.toml").write_text(
+            '[gates.release]\nif = "accuracy > 0.5"\n[models.wine]\ngate = "release"\n'
+        )
         commit_all(project, name)
     found = ask(project, "report")
     assert found["pairs"] == []
+    # what might be taken for told is said not to be: the figures may be older than the change, and nobody was asked
+    assert [lack.partition(":")[0] for lack in found["lacks"]] == [
+        "no run of the experiment project has this code",
+        "the gate release of wine is not told",
+    ]
+    assert {row["name"]: tuple(row["texts"]) for row in found["params"]} == {
+        "lr": ("0.5", "0.75"),
+        "deep.trees": ("[1, 0]", "[1, 37]"),
+    }
     rows = {row["name"]: (row["values"], row["texts"]) for row in found["metrics"]}
     assert rows == {
         "accuracy": ([0.5, 0.75], [None, None]),
@@ -331,8 +363,13 @@ def test_metrics_of_dvc_where_nothing_was_run(project: Path) -> None:
     assert "lr: 0.5 → 0.75" in what
     assert found["mermaid"].startswith("flowchart TD")
     text = ledger("report").text
+    assert "- ⚠️ the gate release of wine is not told" in text
+    assert r"| params.yaml | lr | 0\.5 | 0\.75 |" in text
     assert "| accuracy | 0.5 | 0.75 | +0.25 | +50 % | ▲ better" in text
     assert "```mermaid\nflowchart TD" in text
+    with pytest.raises(LedgerError, match="repository"):
+        ledger("report", "--post", "github", "--markdown", "report.md")
+    assert "⚠️ the gate release" in (project / "report.md").read_text()  # what one still wants when posting fails
 
 
 def test_a_store_that_is_away_and_broken_files_are_notes(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:

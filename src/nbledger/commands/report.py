@@ -88,17 +88,21 @@ def report(
     if not post and (repo or number is not None or via):
         raise UsageError("--repo, --number and --via say where to post", "add --post")
     project = face.project()
-    place = (
-        forge.place(project, kind=wanted.to, repository=wanted.repository, number=number) if post and not via else None
-    )
+    files_too = bool(markdown or html)  # these are written first: when posting fails, they are what one still has
+    place = _place(project, wanted) if post and not via and not files_too else None
     words = {"base": base or "", "head": head or "", "fetch": fetch}
     found: Report = at_remote(face, "report", words) if fetch else ask(face, "report", words)
     written = _written(found, markdown, html)
+    place = _place(project, wanted) if post and not via and files_too else place
     posted = _posted(project, found, wanted, place) if post else None
     where = "" if posted is None else place.said if place is not None else "the pull request"
     made = Reported(found, tuple(written), posted, where)
     text = "\n".join(done(made)) or report_markdown.markdown(found, report_markdown.FILE).rstrip()
     return Answer(made, text)
+
+
+def _place(project: Project, wanted: _Wanted) -> forge.Place:
+    return forge.place(project, kind=wanted.to, repository=wanted.repository, number=wanted.number)
 
 
 def done(made: Reported) -> list[str]:

@@ -194,8 +194,12 @@ def only(idle: Sequence[ExecutedCell], others: Sequence[ExecutedCell]) -> list[E
 
 
 def files(record: Record) -> list[str]:
-    """Paths of the code that a run loaded from files: its modules, and scripts that it read."""
-    scripts = [r.path for r in record.inputs if r.path.endswith((".py", ".pyx"))]
+    """Paths of the code that a run loaded from files: its modules, and scripts that it read. What ``nbledger code`` wrote of the
+    stage's notebook is none: older runs have it among their inputs, and their cells say the same.
+    """
+    stage = record.row.tags.get("nbledger.stage", "").rpartition(":")[2]
+    own = f"/stages/{stage}.py" if stage and record.cells else "\0"
+    scripts = [r.path for r in record.inputs if r.path.endswith((".py", ".pyx")) and not f"/{r.path}".endswith(own)]
     return list(dict.fromkeys([*record.modules, *scripts]))
 
 

@@ -132,7 +132,8 @@ class GateView:
 @dataclass(frozen=True)
 class Report:
     """``commits``: how many ``head`` has that ``base`` has not. ``mermaid``: the pipeline of ``head`` as a flowchart, where a
-    stage of it changed. What has nothing to tell is empty.
+    stage of it changed. ``lacks``: what a reviewer might take for told and is not, as no run stands for it. ``params``: values
+    of files of parameters, as texts, where no two runs say what they had. What has nothing to tell is empty.
     """
 
     base: Commit
@@ -140,6 +141,7 @@ class Report:
     commits: int
     pairs: tuple[Pair, ...] = ()
     metrics: tuple[Measured, ...] = ()
+    params: tuple[Measured, ...] = ()
     gates: tuple[GateView, ...] = ()
     data: tuple[DataChange, ...] = ()
     environment: tuple[PackageChange, ...] = ()
@@ -148,6 +150,7 @@ class Report:
     stages: tuple[StageChange, ...] = ()
     mermaid: str = ""
     notes: tuple[str, ...] = ()
+    lacks: tuple[str, ...] = ()
 
     @property
     def heads(self) -> tuple[Told, ...]:

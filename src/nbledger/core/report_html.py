@@ -87,6 +87,7 @@ def _head(found: Report) -> Iterator[str]:
     yield f"<h1>{_name(found.head.name)} <span class='soft'>against</span> {_name(found.base.name)}</h1>"
     yield f"<p>{_commit(found.head)} against {_commit(found.base)}, {count}</p>"
     told = [f"<li>{_verdict(gate)}</li>" for gate in found.gates]
+    told += [f"<li><b>⚠</b> {_name(lack, 500)}</li>" for lack in found.lacks]
     told += [f"<li><b>{kind}</b>: {escape(said)}</li>" for kind, said in figures.headline(found)]
     yield f"<ul class='told'>{''.join(told) or '<li>nothing that is known of both differs</li>'}</ul>"
 
@@ -173,6 +174,10 @@ def _parameters(found: Report) -> Iterator[str]:
         for pair in found.pairs
         if pair.comparison is not None
         for name, values in pair.comparison.params.items()
+    ]
+    rows += [
+        [_name(one.file), _name(one.name), *(_name(v) if v is not None else "—" for v in one.texts)]
+        for one in found.params
     ]
     yield _table(["run", "parameter", *_titles(found)], rows)
 

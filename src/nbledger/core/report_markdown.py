@@ -74,9 +74,10 @@ def _head(found: Report) -> str:
         f"- {_verdict(gate)}" + (f": {text(gate.reasons[0], _TEXT)}" if gate.reasons else "")
         for gate in found.gates[:_FEW]
     ]
+    lines += [f"- ⚠️ {text(lack, _TEXT)}" for lack in found.lacks[:_FEW]]
     told = figures.headline(found)
     lines += [f"- **{kind}**: {text(said, _TEXT)}" for kind, said in told]
-    if not told and not found.gates:
+    if not told and not found.gates and not found.lacks:
         lines.append("- nothing that is known of both differs")
     return "\n".join(lines)
 
@@ -189,6 +190,10 @@ def _parameters(found: Report) -> Part:
         for pair in found.pairs
         if pair.comparison is not None
         for name, values in pair.comparison.params.items()
+    ]
+    rows += [
+        table_row([text(one.file, 40), text(one.name), *(text(v, 60) if v is not None else "—" for v in one.texts)])
+        for one in found.params
     ]
     head = table_head(["run", "parameter", text(found.base.name, 40), text(found.head.name, 40)], 99)
     return Part("Parameters", rows[:_ROWS], head, "parameters", max(0, len(rows) - _ROWS))

@@ -20,6 +20,7 @@ _LOOKED = 1_000  # of the newest runs
 _LINE = 500  # commits on either side
 _TREES = 60  # comparisons of a run's code with a commit's
 _NAMES = 30
+_NEAR = 10  # commits of either side for which another experiment is looked for
 
 Key = tuple[str, str]
 """(the notebook or script, the stage's name or the run's)"""
@@ -36,13 +37,14 @@ class Standing:
 @dataclass(frozen=True)
 class Chosen:
     """{key: the run} of each side, the base's as far as the head has one too; ``only_base`` are the names of the others that
-    have the base's code.
+    have the base's code; ``elsewhere``: the experiment that the runs are of, where it is not the project's own.
     """
 
     base: Mapping[Key, Standing] = field(default_factory=dict)
     head: Mapping[Key, Standing] = field(default_factory=dict)
     only_base: tuple[str, ...] = ()
     more: int = 0
+    elsewhere: str = ""
 
 
 def choose(project: Project, base: Commit, head: Commit) -> Chosen:
@@ -51,17 +53,21 @@ def choose(project: Project, base: Commit, head: Commit) -> Chosen:
     """
     repo = project.git
     assert repo is not None
-    rows = sorted(_candidates(project, (base.commit, head.commit)), key=lambda row: row.start or "", reverse=True)
+    lines = gitlog.line(repo, base.commit, _LINE), gitlog.line(repo, head.commit, _LINE, base.commit)
+    own = list(_candidates(project, (base.commit, head.commit)))
+    near = list(dict.fromkeys((head.commit, *lines[1][:_NEAR], base.commit, *lines[0][:_NEAR])))
+    elsewhere = _elsewhere(project, near) if not project.embedded and not any(r.commit in near for r in own) else ""
+    others = _candidates(project, (), elsewhere) if elsewhere else ()
+    rows = sorted((*own, *others), key=lambda row: row.start or "", reverse=True)
     alike = _Alike(repo, [base.commit, head.commit, *(row.commit or "" for row in rows)])
-    new = gitlog.line(repo, head.commit, _LINE, base.commit)
     sides = [
         _nearest(rows, side.commit, {commit: at for at, commit in enumerate(line)}, alike)
-        for side, line in ((base, gitlog.line(repo, base.commit, _LINE)), (head, new))
+        for side, line in zip((base, head), lines, strict=True)
     ]
     left, right = _by_notebook(*sides)
     kept = {key: right[key] for key in list(right)[:_NAMES]}
     only = tuple(key[1] for key, found in left.items() if key not in right and found.behind == 0)
-    return Chosen({key: left[key] for key in kept if key in left}, kept, only, len(right) - len(kept))
+    return Chosen({key: left[key] for key in kept if key in left}, kept, only, len(right) - len(kept), elsewhere)
 
 
 def _by_notebook(
@@ -83,13 +89,24 @@ def _by_notebook(
     return left, right
 
 
-def _candidates(project: Project, commits: Sequence[str]) -> Iterator[RunRow]:
+def _elsewhere(project: Project, commits: Sequence[str]) -> str:
+    """The experiment in which runs of these commits are, where the project's own has none: in CI the folder of the clone, by
+    which an experiment is called unless the settings name it, is another one.
+    """
+    for commit in commits:
+        for row in runs.anywhere(project, f"tags.`mlflow.source.git.commit` = '{git.full_id(commit)}'", 20):
+            if row.experiment != project.experiment and _counts(row):
+                return row.experiment
+    return ""
+
+
+def _candidates(project: Project, commits: Sequence[str], experiment: str | None = None) -> Iterator[RunRow]:
     """Finished runs that count: those of these commits, and the newest ones."""
     seen: set[str] = set()
     asked = [f"tags.`mlflow.source.git.commit` = '{git.full_id(commit)}'" for commit in dict.fromkeys(commits)]
     for text in (*asked, ""):
         try:
-            found = runs.listed(project, text, limit=_LOOKED)
+            found = runs.listed(project, text, limit=_LOOKED, experiment=experiment)
         except UsageError:  # a server's experiment that was not made yet
             continue
         for row in found:

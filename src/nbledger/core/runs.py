@@ -22,7 +22,7 @@ PENDING = "nbledger.pending"
 """Stands among the tags of a row that is not from the store: the run waits on this machine to be published."""
 _LAST, _MINE = "@last", "@mine"
 _ID = re.compile(r"[0-9a-f]{32}")
-__all__ = ["PENDING", "REPRODUCES", "VERDICT", "find", "iso", "listed", "resolve", "row"]
+__all__ = ["PENDING", "REPRODUCES", "VERDICT", "anywhere", "find", "iso", "listed", "resolve", "row"]
 
 _SORTABLE = ("start", "start_time", "end_time", "name", "run_name", "status", "duration")
 _PREFIX, _MOST = 4, 10_000
@@ -60,6 +60,19 @@ def listed(
     if not found and seen and whose and whose.name:
         people.refuse_unknown(whose.name, [one.user for one in seen])
     return found
+
+
+def anywhere(project: Project, text: str, limit: int) -> list[RunRow]:
+    """The newest runs that match MLflow's filter ``text`` in whatever experiment: a clone in a folder of another name takes
+    another one, unless the settings name it. For what says by itself whose run it is: a commit, a digest.
+    """
+    names = mlflow.experiments(mlflow.client(project), project.tracking_uri)
+    found: list[RunRow] = []
+    for page in mlflow_search.pages(project, list(names), limit, text) if names else ():
+        found += [row(run, names[str(run.info.experiment_id)]) for run in page]
+        if len(found) >= limit:
+            break
+    return found[:limit]
 
 
 def matching(project: Project, text: str, limit: int) -> list[str]:

@@ -13,9 +13,9 @@ from nbledger.keeper import promote
 from nbledger.keeper.gating import Decision
 
 
-def views(project: Project, pairs: Sequence[Pair]) -> list[GateView]:
-    """For each model of the settings whose champion demands a gate: the verdict on each run of the head that logged a model.
-    Of several such models a run is asked about the one that its model is called by.
+def views(project: Project, pairs: Sequence[Pair]) -> tuple[list[GateView], list[str]]:
+    """For each model of the settings whose champion demands a gate: the verdict on each run of the head that logged a model, and
+    why there is none. Of several such models a run is asked about the one that its model is called by.
     """
     wanted = [str(model) for model in project.settings.models if gates.demanded(project.settings, model, CHAMPION)]
     heads = [pair.head for pair in pairs if pair.head is not None] if wanted else []
@@ -26,7 +26,18 @@ def views(project: Project, pairs: Sequence[Pair]) -> list[GateView]:
             if names and (len(wanted) == 1 or model in names):
                 words = {"run": run.run_id, "model": model, **({"logged": model} if model in names else {})}
                 found.append(_view(promote.judged(project, words)))
-    return found
+    asked = {view.model for view in found}
+    why = "logged it" if heads else "has this code"
+    return found, [
+        f"the gate{_called(project, model)} of {model} is not told: no run of the experiment {project.experiment} {why}"
+        for model in wanted
+        if model not in asked
+    ]
+
+
+def _called(project: Project, model: str) -> str:
+    gate = gates.demanded(project.settings, model, CHAMPION)
+    return f" {gate.name}" if gate is not None and gate.name else ""
 
 
 def _logged(project: Project, run_id: str) -> list[str]:

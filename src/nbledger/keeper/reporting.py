@@ -17,6 +17,7 @@ from nbledger.core import (
     gitlog,
     report_cells,
     report_data,
+    report_params,
     report_pins,
     report_runs,
     report_sides,
@@ -68,7 +69,9 @@ def report(project: Project, args: Args, progress: Progress | None) -> Report:
         metrics, more = part("DVC's metrics", lambda: dvcmetrics.diff(project, base.commit, head.commit)) or ([], [])
         notes += more
     tell("gates")
-    gates = part("what the gates say", lambda: report_gates.views(project, pairs)) or []
+    gates, unasked = part("what the gates say", lambda: report_gates.views(project, pairs)) or ([], [])
+    params, more = _params(repo, pairs, base, head, part)
+    notes += more
     tell("cells")
     notebooks, more = part("cells", lambda: report_cells.changes(repo, base.commit, head.commit)) or ([], [])
     notes += more
@@ -83,6 +86,7 @@ def report(project: Project, args: Args, progress: Progress | None) -> Report:
         commits=gitlog.count(repo, base.commit, head.commit),
         pairs=tuple(pairs),
         metrics=tuple(metrics),
+        params=tuple(params),
         gates=tuple(gates),
         data=tuple(data),
         environment=_packages([pair.comparison for pair in pairs if pair.comparison is not None]),
@@ -91,6 +95,7 @@ def report(project: Project, args: Args, progress: Progress | None) -> Report:
         stages=tuple(stages),
         mermaid=graph or "",
         notes=tuple(dict.fromkeys(notes)),
+        lacks=(*_lacks(project, chosen, metrics), *unasked),
     )
 
 
@@ -118,7 +123,29 @@ def _pair(project: Project, key: Key, chosen: Chosen, part: Callable[[str, Calla
     return Pair(key[1], key[0], told[0], told[1], _values(base, head), found)
 
 
+def _lacks(project: Project, chosen: Chosen, metrics: Sequence[Measured]) -> Iterator[str]:
+    """That no run has the head's code: what the files of a commit say may be of an earlier one, and looks like equality."""
+    if not chosen.head and metrics:
+        yield (
+            f"no run of the experiment {project.experiment} has this code: the metrics are those in the files of both commits, and"
+            " may have been computed before the change (nbledger repro, then commit them)"
+        )
+
+
+def _params(
+    repo: git.GitRepo, pairs: Sequence[Pair], base: Commit, head: Commit, part: Callable[[str, Callable[[], Any]], Any]
+) -> tuple[list[Measured], list[str]]:
+    if any(pair.comparison is not None for pair in pairs):
+        return [], []
+    return part("the parameters", lambda: report_params.changes(repo, base.commit, head.commit)) or ([], [])
+
+
 def _unmatched(chosen: Chosen) -> Iterator[str]:
+    if chosen.elsewhere:
+        yield (
+            f"the runs are those of the experiment {chosen.elsewhere}, as none of this project's own has this code"
+            " (experiment = … in .nbledger.toml names one for every clone)"
+        )
     if chosen.only_base:
         more = f" and {len(chosen.only_base) - 5} more" if len(chosen.only_base) > 5 else ""
         yield f"run on the base and not on the head: {', '.join(chosen.only_base[:5])}{more}"
