@@ -226,6 +226,7 @@ def test_a_model_whose_files_were_changed_is_not_loaded(trained: Path, monkeypat
         (UsageError, "is not expected", ("wine", "--data", data, "--performance", "__import__('os')")),
         (UsageError, "--on-drift", ("wine", "--data", data, "--append")),
         (Refused, "has the columns of these data", ("wine", "--data", "../live/other.csv")),
+        (UsageError, "names 'acuracy'", ("wine", "--data", data, "--performance", "acuracy >= 0.9")),
         (UsageError, "empty.csv has no columns", ("wine", "--data", "../live/empty.csv")),
         (UsageError, "something else than a comma", ("wine", "--data", "../live/semi.csv")),
         (UsageError, "header.csv has no rows", ("wine/1", "--data", "../live/header.csv")),
@@ -237,7 +238,7 @@ def test_a_model_whose_files_were_changed_is_not_loaded(trained: Path, monkeypat
         with pytest.raises(kind, match=said):
             ledger("drift", *words)
     without_evidently(trained.parent / "site", monkeypatch)
-    with pytest.raises(ToolFailed, match=r"pip install nbledger\[drift\]"):
+    with pytest.raises(ToolFailed, match=r"pip install 'nbledger\[drift\]'"):
         ledger("drift", "wine/1", "--data", data)
     trust.distrust(here)
     with pytest.raises(Untrusted):

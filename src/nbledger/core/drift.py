@@ -20,6 +20,8 @@ KINDS = (NUMERIC, CATEGORICAL, TEXT, DATETIME, IGNORE)
 FEATURE, TARGET, PREDICTION = "feature", "target", "prediction"
 VALUES, EMPTY, LENGTH = "values", "empty", "length"
 """What of a column a test looks at: its values, how many cells are empty, how long its texts are."""
+FIGURES = ("accuracy", "f1", "mae", "rmse", "r2")
+"""What is computed where there are labels and predictions."""
 ANY = "*"
 _THRESHOLD, _DISTANCE, _ROWS = 0.05, 0.05, 100_000
 

@@ -33,7 +33,7 @@ from nbledger.core import (
 from nbledger.core.drift import Column, Finding, Limits
 from nbledger.core.driftjob import Files, Job
 from nbledger.core.driftrecord import DRIFT, NONE, Drift, Side
-from nbledger.core.errors import LedgerError, Refused, ToolFailed, UsageError
+from nbledger.core.errors import LedgerError, Refused, ToolFailed, UsageError, nearest
 from nbledger.core.gate_language import CHAMPION, RUN, Clause, Condition
 from nbledger.core.lineage import FileRecord
 from nbledger.core.moments import now as this_moment
@@ -101,6 +101,10 @@ def _asked(project: Project, args: Args) -> _Asked:
         table["threshold"] = args["threshold"]
     limits = drifts.limits(table)
     condition = gate_language.parse(limits.performance) if limits.performance else None
+    for figure in condition.names(RUN) if condition is not None else ():
+        if figure not in drifts.FIGURES:  # else the data would be said to have drifted, by a slip of the pen
+            hint = nearest(figure, drifts.FIGURES) or ", ".join(drifts.FIGURES)
+            raise UsageError(f"the condition on performance names {figure[:80]!r}, which is not computed", hint)
     shown, data = _data(project, str(args["data"]))
     model = _model(project, str(args["model"]))
     words = {"reference": args.get("reference"), "target": target, "prediction": args.get("prediction")}
@@ -108,7 +112,7 @@ def _asked(project: Project, args: Args) -> _Asked:
     return _Asked(model, data, shown, limits=limits, condition=condition, **given)
 
 
-def _data(project: Project, name: str) -> tuple[str, Files]:
+def _data(project: Project, name: str, option: str = "--data") -> tuple[str, Files]:
     """(the path as it is shown, the file, or the tables of the folder)."""
     place = Path(os.path.abspath(project.root / name))
     if place.is_dir():
@@ -118,7 +122,7 @@ def _data(project: Project, name: str) -> tuple[str, Files]:
     elif place.is_file():
         names = [str(place)] if tablediff.suffix_of(place.name) else []
     else:
-        raise UsageError(f"there is no {name[:200]}", "--data names a table, or a folder of tables")
+        raise UsageError(f"there is no {name[:200]}", f"{option} names a table, or a folder of tables")
     if not names:
         raise UsageError(f"{name[:200]} is no table", "CSV, TSV, Parquet, JSON lines and Feather are read")
     shown = project.relative(place) or str(place)
@@ -189,7 +193,7 @@ def _reference(
     named = None if place is None else project.relative(Path(os.path.abspath(place))) or str(place)
     tables = [one for origin in known for one in origin.tables]
     if place is not None and not any(named in (one.path, *(r.path for r in one.records)) for one in tables):
-        shown, files = _data(project, str(place))
+        shown, files = _data(project, str(place), "--reference")
         notes.append(f"{shown} is not among what the model's run read: it is taken as it is now")
         found = lineage.describe(project, Observation(), files.paths, hash_budget_mb=math.inf).inputs
         return Side(shown, _hash_of(found), how=driftorigin.NAMED), files, found
