@@ -138,7 +138,8 @@ def test_docker_pushes_to_the_forges_registry_or_the_job_is_red(
     site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     without = path_without(tmp_path / "bin2", "docker")
-    *_, done = site.github("docker", PATH=without)
+    given = {"vars.IMAGE_REGISTRY": "registry.example.org/team/wine", "secrets.REGISTRY_TOKEN": "of-the-job"}
+    *_, done = site.github("docker", given, PATH=without)
     assert (done.name, done.code) == ("Log in at the registry", 127) and "docker: command not found" in done.out
 
     image = "registry.example.org/team/wine/wine"
@@ -154,7 +155,11 @@ def test_docker_pushes_to_the_forges_registry_or_the_job_is_red(
     assert words[3] == ["push", f"{image}:1"]
 
     stand_in(tmp_path, "docker", monkeypatch, "sys.exit('no engine' if words[0] == 'build' else 0)\n")
-    *_, done = site.github("docker", PATH=os.environ["PATH"])
+    told.unlink()
+    *_, done = site.github("docker", given | {"vars.IMAGE_REGISTRY": ""}, PATH=os.environ["PATH"])
+    assert done.code and "IMAGE_REGISTRY: parameter null or not set" in done.out, done.out
+    *_, done = site.github("docker", given, PATH=os.environ["PATH"])
+    assert json.loads(told.read_text().splitlines()[-2])[:2] == ["login", "registry.example.org"]
     assert done.code == 1 and "docker build failed: no engine" in done.out, done.out
 
 

@@ -184,7 +184,7 @@ def _values(
 
 def _deploy(wanted: Wanted, *, github: bool) -> str:
     """The command. What the forge was not given ends it, and the job."""
-    registry = "registry.example/${GITHUB_REPOSITORY,,}" if github else "$CI_REGISTRY_IMAGE"
+    registry = "${IMAGE_REGISTRY:?}" if github else "$CI_REGISTRY_IMAGE"
     more = {
         "docker": f' --image "{registry}/{kserve.name_of(wanted.model)}" --push',
         "sagemaker": "".join(f' --{option} "${{{name}:?}}"' for option, name in _SAGEMAKER.items()),

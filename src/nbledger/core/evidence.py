@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
-from nbledger.core import environment, git, gitlog, gitremote, manifest, needs, tablerows, whereabouts
+from nbledger.core import environment, git, gitlog, gitremote, made, manifest, needs, tablerows, whereabouts
 from nbledger.core.environment import Environment, canonical
 from nbledger.core.errors import LedgerError
 from nbledger.core.gate import DATA as DATA_DENIAL
@@ -65,7 +65,8 @@ def _differing(project: Project, run: Evidence) -> list[str]:
         return []
     try:
         base = git.commit_named(project.git, f"{git.full_id(snapshot)}^")
-        return sorted(gitlog.changed_paths(project.git, base, snapshot)) if base else []
+        paths = gitlog.changed_paths(project.git, base, snapshot) if base else {}
+        return sorted(made.others(project, project.git, snapshot, paths))
     except LedgerError:
         return []
 

@@ -37,6 +37,18 @@ def only(project: Project, repo: git.GitRepo, old: str | None, new: str) -> bool
         return False
 
 
+def others(project: Project, repo: git.GitRepo, tree: str, paths: Iterable[str]) -> set[str]:
+    """Those of ``paths`` (of the tree ``tree``) that no stage writes; all of them where that cannot be told."""
+    rest = {path for path in paths if posixpath.basename(path) != "dvc.lock"}
+    if project.dvc_root is None:
+        return set(paths)
+    try:
+        rest -= _declared(project)
+        return rest - _code(project, repo, tree, rest)
+    except (LedgerError, OSError, ValueError, KeyError, TypeError, AttributeError):
+        return set(paths)
+
+
 def _declared(project: Project) -> set[str]:
     """The metrics and plots of all stages, from the project's root."""
     from nbledger.core import stages  # a project without a pipeline needs none of it
