@@ -214,9 +214,9 @@ def test_a_model_whose_files_were_changed_is_not_loaded(trained: Path, monkeypat
         drifted("wine", "--data", data)
     assert not loaded.exists()
     cases: tuple[tuple[type[LedgerError], str, tuple[str, ...]], ...] = (
-        (UsageError, "no registered model", ("wime", "--data", data)),
+        (UsageError, "no registered model 'wime' — did you mean wine", ("wime", "--data", data)),
         (UsageError, "points at no version", ("wine@challenger", "--data", data)),
-        (UsageError, "has no version 7", ("wine/7", "--data", data)),
+        (UsageError, "has no version 7 — nbledger decisions wine", ("wine/7", "--data", data)),
         (UsageError, "names no version", ("wine/x", "--data", data)),
         (UsageError, "names no version", ("../x;$(touch y)/1a", "--data", data)),
         (UsageError, "no registered model", ("$(touch y)", "--data", data)),

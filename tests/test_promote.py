@@ -201,6 +201,8 @@ def test_back_and_further_back_and_no_further(project: Path) -> None:
         rollback(project, alias="other")
     with pytest.raises(UsageError, match="no registered model 'wime' — did you mean wine"):
         rollback(project, "wime")
+    with pytest.raises(UsageError, match="no registered model 'wime' — did you mean wine"):
+        decisions(project, "wime")
     with open(project / ".nbledger.toml", "a") as settings:
         settings.write('[gates.g]\nif = "accuracy > 0.8"\n[models.wine]\ngate = "g"\n')
     assert rollback(project, to="3").version == "3"  # forward again, by name: it has pointed there

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from nbledger.core.errors import UsageError, nearest
 from nbledger.core.mlflow import _translated
 from nbledger.core.mlflow_lock import is_lock
+from nbledger.core.wording import some
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 _LINKS = "mlflow.modelVersions"
 _HISTORY = "mlflow.log-model.history"
-_MOST_LOGGED, _MOST_PAGES = 50, 5
+_MOST_LOGGED, _MOST_PAGES, _MOST_MODELS = 50, 5, 1_000
 _global = threading.Lock()
 
 
@@ -110,6 +111,16 @@ def model(api: MlflowClient, uri: str, name: str) -> RegisteredModel | None:
             if err.error_code == "RESOURCE_DOES_NOT_EXIST":
                 return None
             raise
+
+
+def existing(api: MlflowClient, uri: str, name: str) -> RegisteredModel:
+    """The registered model of that name; ``UsageError`` with the nearest names where there is none."""
+    known = model(api, uri, name)
+    if known is not None:
+        return known
+    names = [one.name for one in models(api, uri, _MOST_MODELS, 1)[0]]
+    hint = nearest(name, names) or (f"there are: {some(names, 10)}" if names else "nbledger promote makes one")
+    raise UsageError(f"there is no registered model {name!r}", hint)
 
 
 def pointed(api: MlflowClient, uri: str, name: str, alias: str) -> str | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
+import shlex
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -140,15 +141,13 @@ def _model(project: Project, name: str) -> _Model:
             raise UsageError(f"{name[:200]!r} names no version", "NAME, NAME@alias or NAME/3")
     api, uri = mlflow.client(project), project.tracking_uri  # first: it alone imports MLflow in one thread at a time
     mlflow_registry.check_names(model, alias)
-    known = mlflow_registry.model(api, uri, model)
-    if known is None:
-        raise UsageError(f"there is no registered model {model!r}", "nbledger promote makes one")
+    known = mlflow_registry.existing(api, uri, model)
     number = number or {str(k): str(v) for k, v in known.aliases.items()}.get(alias, "")
     if not number:
         raise UsageError(f"{model}@{alias} points at no version", "nbledger promote points it at one, or give NAME/3")
     found = mlflow_registry.version(api, uri, model, number)
     if found is None:
-        raise UsageError(f"{model} has no version {number}", "nbledger decisions lists what became of it")
+        raise UsageError(f"{model} has no version {number}", f"nbledger decisions {shlex.quote(model)} lists them")
     if not found.run_id:
         raise Refused(
             f"{model} version {number} names no run, so its data are not known",

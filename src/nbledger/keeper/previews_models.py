@@ -103,9 +103,9 @@ def known(project: Project, model: str, version: str) -> tuple[str, Any]:
     """(the model, a version of it: that of this number, else the champion). ``UsageError`` names what is not there."""
     mlflow_registry.check_names(model, "")
     api, uri = (mlflow.client(project) if stored(project) else None), project.tracking_uri
-    there: Any = mlflow_registry.model(api, uri, model) if api is not None else None
-    if api is None or there is None:
+    if api is None:
         raise UsageError(f"there is no registered model {model!r}", "nbledger promote makes one")
+    there = mlflow_registry.existing(api, uri, model)
     aliases = {str(k): str(v) for k, v in there.aliases.items()}
     number = version or aliases.get("champion", "")
     if not number:

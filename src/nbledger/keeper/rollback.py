@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nbledger.core import gates, mlflow, mlflow_decisions, mlflow_lock, mlflow_registry
-from nbledger.core.errors import LedgerError, Refused, UsageError, nearest
+from nbledger.core.errors import LedgerError, Refused, UsageError
 from nbledger.core.gate_language import CHAMPION
 from nbledger.core.mlflow_decisions import Entry
 from nbledger.core.project import Project
@@ -14,8 +14,6 @@ from nbledger.core.wording import some
 from nbledger.keeper import frontstate, moving, persons
 from nbledger.keeper.calls import Args, Progress
 from nbledger.keeper.views_run import stored
-
-_MOST_MODELS = 1_000
 
 
 @dataclass(frozen=True)
@@ -162,9 +160,6 @@ def _store(project: Project) -> Any:
 def _known(api: Any, uri: str, model: str) -> Any:
     """The registered model of that name; ``UsageError`` with the nearest names where there is none."""
     mlflow_registry.check_names(model, "")
-    known = mlflow_registry.model(api, uri, model) if api is not None else None
-    if known is None:
-        names = [one.name for one in mlflow_registry.models(api, uri, _MOST_MODELS, 1)[0]] if api is not None else []
-        hint = nearest(model, names) or (f"there are: {some(names, 10)}" if names else "nbledger promote makes one")
-        raise UsageError(f"there is no registered model {model!r}", hint)
-    return known
+    if api is None:
+        raise UsageError(f"there is no registered model {model!r}", "nbledger promote makes one")
+    return mlflow_registry.existing(api, uri, model)
