@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import stat
 from pathlib import Path
@@ -228,6 +229,26 @@ def test_a_shallow_clone_says_what_it_lacks(project: Path, tmp_path: Path, monke
     with pytest.raises(Refused, match="left origin/main is not known") as refused:
         report_sides.sides(find(tmp_path / "shallow"), base="origin/main")
     assert "fetch-depth: 0" in refused.value.hint
+    monkeypatch.delenv("GITHUB_BASE_REF")  # on a laptop: what is printed brings all that a report needs
+    with pytest.raises(UsageError, match="no commit 'mian'") as misspelt:
+        report_sides.sides(find(tmp_path / "shallow"), base="mian")
+    assert "git branch --all" in misspelt.value.hint
+    with pytest.raises(Refused, match="left origin/main is not known") as refused:
+        report_sides.sides(find(tmp_path / "shallow"), base="main")
+    command = refused.value.hint.partition(": ")[2]
+    assert command.startswith("git fetch --unshallow")
+    git(tmp_path / "shallow", *shlex.split(command)[1:], "--quiet")
+    base, head = report_sides.sides(find(tmp_path / "shallow"), base="main")
+    assert (base.name, base.subject, head.subject) == ("origin/main", "Second", "Third")
+
+
+def test_changes_that_no_commit_has_are_said_to_be_in_none(project: Path) -> None:
+    book(project, "x = 1")
+    commit_all(project, "Second")
+    book(project, "x = 2")
+    with pytest.raises(UsageError, match=r"from main is in no commit yet \(train.ipynb\)") as refused:
+        report_sides.sides(find(project), base="main")
+    assert "git commit" in refused.value.hint
 
 
 # ── which runs ───────────────────────────────────────────────────────────────────────────────────────────

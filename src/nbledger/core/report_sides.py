@@ -15,7 +15,11 @@ _TARGETS = ("GITHUB_BASE_REF", "CI_MERGE_REQUEST_TARGET_BRANCH_NAME")
 _SOURCES = ("GITHUB_HEAD_REF", "CI_MERGE_REQUEST_SOURCE_BRANCH_NAME")
 """Those in which it is told the branch that is to be merged; what is checked out may have no name, or be a trial of the merge."""
 _DEFAULTS = ("origin/main", "origin/master", "main", "master")
-_SHALLOW = "this clone lacks older commits: fetch them all (actions/checkout: fetch-depth: 0; GitLab: GIT_DEPTH: 0)"
+_CI = ("CI", "GITHUB_ACTIONS", "GITLAB_CI", *_TARGETS)
+_LACKS = "this clone lacks older commits: "
+_OF_A_JOB = "fetch them all (actions/checkout: fetch-depth: 0; GitLab: GIT_DEPTH: 0)"
+_OF_A_PERSON = 'git fetch --unshallow origin "+refs/heads/*:refs/remotes/origin/*"'
+"""All branches are named since a shallow clone is one of a single branch, unless it was told otherwise."""
 
 
 def sides(project: Project, base: str = "", head: str = "") -> tuple[Commit, Commit]:
@@ -27,20 +31,20 @@ def sides(project: Project, base: str = "", head: str = "") -> tuple[Commit, Com
     repo = project.git
     if repo is None:
         raise Refused("a report compares two commits, and there is no Git repository", "git init")
-    tip = _commit(repo, head or "HEAD")
-    name = base or default(repo)
-    other = _commit(repo, name)
+    head, tip = _commit(repo, head) if head else ("", _commit(repo, "HEAD")[1])
+    name, other = _commit(repo, base or default(repo))
     found = gitlog.merge_base(repo, other, tip)
     if found is None:
         if gitlog.is_shallow(repo):
-            raise Refused(f"where {head or 'HEAD'} left {name} is not known", _SHALLOW)
+            raise Refused(f"where {head or 'HEAD'} left {name} is not known", _shallow())
         raise Refused(f"{head or 'HEAD'} and {name} have no commit in common", "name another one: --base REF")
     if found == tip and base:
+        _uncommitted(repo, tip, base)
         raise UsageError(f"{base[:80]} has {head or 'HEAD'} already: there is nothing to report", "name another --base")
     if found == tip:
         first = git.commit_named(repo, f"{tip}^1")
         if first is None:
-            hint = _SHALLOW if gitlog.is_shallow(repo) else "there is nothing to compare it with"
+            hint = _shallow() if gitlog.is_shallow(repo) else "there is nothing to compare it with"
             raise Refused(f"{head or 'HEAD'} is in {name} already, and has no parent here", hint)
         return _side(repo, f"{head or tip[:8]}^", first), _side(repo, head or _called(repo, tip), tip)
     return _side(repo, name, found), _side(repo, head or _called(repo, tip), tip)
@@ -59,7 +63,7 @@ def default(repo: GitRepo) -> str:
         if git.commit_named(repo, name):
             return name
     if told:
-        hint = _SHALLOW if gitlog.is_shallow(repo) else f"git fetch origin {told}" if told.isalnum() else "git fetch"
+        hint = _shallow() if gitlog.is_shallow(repo) else f"git fetch origin {told}" if told.isalnum() else "git fetch"
         raise Refused(f"the branch {told[:80]!r}, which this goes to, is not in this clone", hint)
     pointed = git.text(repo, "symbolic-ref", "--quiet", "--short", "refs/remotes/origin/HEAD", check=False)
     for name in (pointed, *_DEFAULTS):
@@ -68,14 +72,35 @@ def default(repo: GitRepo) -> str:
     raise Refused("which branch this goes to is not known", "name it: --base REF")
 
 
-def _commit(repo: GitRepo, name: str) -> str:
-    found = git.commit_named(repo, name)
-    if found is None and name == "HEAD":
+def _shallow() -> str:
+    """What brings the commits that a shallow clone has not: in CI the workflow does, elsewhere a person."""
+    in_ci = any(os.environ.get(name, "").lower() not in ("", "0", "false", "no") for name in _CI)
+    return _LACKS + (_OF_A_JOB if in_ci else _OF_A_PERSON)
+
+
+def _uncommitted(repo: GitRepo, tip: str, base: str) -> None:
+    """Refuse a report of nothing but what is in no commit, and say that it is."""
+    changed = git.changes(repo)[0] if git.head(repo).commit == tip else []
+    if changed:
+        more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
+        raise UsageError(
+            f"what differs from {base[:80]} is in no commit yet ({changed[0][:80]}{more}), and a report is about commits",
+            'git commit, or nbledger checkpoint -m "…" for notebooks and data',
+        )
+
+
+def _commit(repo: GitRepo, name: str) -> tuple[str, str]:
+    """(name, commit). A branch that only ``origin`` has is found there, as a clone has it before it is checked out."""
+    for one in (name,) if name == "HEAD" else (name, f"origin/{name}"):
+        found = git.commit_named(repo, one)
+        if found is not None:
+            return one, found
+    if name == "HEAD":
         raise Refused("there is no commit yet", 'nbledger checkpoint -m "…" makes one')
-    if found is None:
-        hint = _SHALLOW if gitlog.is_shallow(repo) else "git branch --all lists the branches"
-        raise UsageError(f"there is no commit {name[:80]!r}", hint)
-    return found
+    hint = "git branch --all lists the branches"
+    if gitlog.is_shallow(repo):
+        hint += f"; if it is none of them, {_shallow()}"
+    raise UsageError(f"there is no commit {name[:80]!r}", hint)
 
 
 def _side(repo: GitRepo, name: str, commit: str) -> Commit:
