@@ -227,13 +227,20 @@ def test_a_model_whose_files_were_changed_is_not_loaded(trained: Path, monkeypat
         (UsageError, "--on-drift", ("wine", "--data", data, "--append")),
         (Refused, "has the columns of these data", ("wine", "--data", "../live/other.csv")),
         (UsageError, "names 'acuracy'", ("wine", "--data", data, "--performance", "acuracy >= 0.9")),
-        (UsageError, "empty.csv has no columns", ("wine", "--data", "../live/empty.csv")),
+        (UsageError, "live/empty.csv is empty", ("wine", "--data", "../live/empty.csv")),
         (UsageError, "something else than a comma", ("wine", "--data", "../live/semi.csv")),
+        (UsageError, "something else than a comma", ("wine", "--data", "../live/semi.csv", "--reference", data)),
+        (UsageError, "mixed/other.csv is another table than .*mixed/same1.csv", ("wine", "--data", "../mixed")),
         (UsageError, "header.csv has no rows", ("wine/1", "--data", "../live/header.csv")),
     )  # fmt: skip
     for name, text in (("empty", ""), ("semi", "x;y;colour\n1;2;red\n"), ("header", "x,y,colour,label\n")):
         (trained.parent / "live" / f"{name}.csv").write_text(text)
-    pd.DataFrame({"a": [1.0] * 9, "b": [2.0] * 9}).to_csv(trained.parent / "live" / "other.csv", index=False)
+    mixed = trained.parent / "mixed"
+    mixed.mkdir()
+    for number in (1, 2):
+        table(20, number).to_csv(mixed / f"same{number}.csv", index=False)
+    for place in (trained.parent / "live", mixed):
+        pd.DataFrame({"a": [1.0] * 9, "b": [2.0] * 9}).to_csv(place / "other.csv", index=False)
     for kind, said, words in cases:
         with pytest.raises(kind, match=said):
             ledger("drift", *words)

@@ -28,25 +28,23 @@ from nbledger.core import (
     mlflow_registry,
     modeldigest,
     record,
-    tablediff,
     trust,
 )
 from nbledger.core.drift import Column, Finding, Limits
 from nbledger.core.driftjob import Files, Job
 from nbledger.core.driftrecord import DRIFT, NONE, Drift, Side
-from nbledger.core.errors import LedgerError, Refused, ToolFailed, UsageError, nearest
+from nbledger.core.errors import LedgerError, Refused, UsageError, nearest
 from nbledger.core.gate_language import CHAMPION, RUN, Clause, Condition
 from nbledger.core.lineage import FileRecord
 from nbledger.core.moments import now as this_moment
 from nbledger.core.observe import Observation
 from nbledger.core.project import Project
 from nbledger.core.record import Record
-from nbledger.keeper import driftorigin, driftrun, overview, persons
+from nbledger.keeper import driftdata, driftorigin, driftrun, overview, persons
 from nbledger.keeper.calls import Args, Progress, built
 from nbledger.keeper.driftorigin import Origin
 
 _STEPS = 5
-_MOST_FILES = 2_000
 
 
 @dataclass(frozen=True)
@@ -63,11 +61,13 @@ class _Model:
 
 @dataclass(frozen=True)
 class _Asked:
-    """What is asked for: the data, and how they are to be looked at."""
+    """What is asked for: the data with their ``columns``, and how they are to be looked at."""
 
     model: _Model
     data: Files
     shown: str
+    columns: tuple[str, ...]
+    notes: tuple[str, ...]
     limits: Limits
     condition: Condition | None
     reference: str | None = None
@@ -106,28 +106,13 @@ def _asked(project: Project, args: Args) -> _Asked:
         if figure not in drifts.FIGURES:  # else the data would be said to have drifted, by a slip of the pen
             hint = nearest(figure, drifts.FIGURES) or ", ".join(drifts.FIGURES)
             raise UsageError(f"the condition on performance names {figure[:80]!r}, which is not computed", hint)
-    shown, data = _data(project, str(args["data"]))
+    shown, data = driftdata.named(project, str(args["data"]))
+    notes: list[str] = []
+    columns = driftdata.checked(project, data, notes)
     model = _model(project, str(args["model"]))
     words = {"reference": args.get("reference"), "target": target, "prediction": args.get("prediction")}
     given = {key: str(word) if word is not None else None for key, word in words.items()}
-    return _Asked(model, data, shown, limits=limits, condition=condition, **given)
-
-
-def _data(project: Project, name: str, option: str = "--data") -> tuple[str, Files]:
-    """(the path as it is shown, the file, or the tables of the folder)."""
-    place = Path(os.path.abspath(project.root / name))
-    if place.is_dir():
-        names = sorted(str(p) for p in place.rglob("*") if p.is_file() and tablediff.suffix_of(p.name))
-        if len(names) > _MOST_FILES:
-            raise UsageError(f"{name[:200]} holds {len(names):,} tables", f"{_MOST_FILES:,} are read at once")
-    elif place.is_file():
-        names = [str(place)] if tablediff.suffix_of(place.name) else []
-    else:
-        raise UsageError(f"there is no {name[:200]}", f"{option} names a table, or a folder of tables")
-    if not names:
-        raise UsageError(f"{name[:200]} is no table", "CSV, TSV, Parquet, JSON lines and Feather are read")
-    shown = project.relative(place) or str(place)
-    return shown, Files(tuple(map(Path, names)), tuple(names))
+    return _Asked(model, data, shown, tuple(columns), tuple(notes), limits, condition, **given)
 
 
 def _model(project: Project, name: str) -> _Model:
@@ -159,7 +144,7 @@ def _model(project: Project, name: str) -> _Model:
 
 
 def _compared(project: Project, asked: _Asked, folder: Path, tell: Callable[[int, str], None]) -> Drift:
-    notes: list[str] = []
+    notes = list(asked.notes)
     side, files, records = _reference(project, asked, folder, notes)
     tell(1, "looking at the model")
     job = Job(folder, files, asked.data, asked.limits, asked.target, asked.prediction)
@@ -192,7 +177,7 @@ def _reference(
     named = None if place is None else project.relative(Path(os.path.abspath(place))) or str(place)
     tables = [one for origin in known for one in origin.tables]
     if place is not None and not any(named in (one.path, *(r.path for r in one.records)) for one in tables):
-        shown, files = _data(project, str(place), "--reference")
+        shown, files = driftdata.named(project, str(place), "--reference")
         notes.append(f"{shown} is not among what the model's run read: it is taken as it is now")
         found = lineage.describe(project, Observation(), files.paths, hash_budget_mb=math.inf).inputs
         return Side(shown, _hash_of(found), how=driftorigin.NAMED), files, found
@@ -201,38 +186,12 @@ def _reference(
         at = f"reference-{known.index(origin)}-{origin.tables.index(one)}"
         return driftreference.bring(project, origin.record, one, folder / at)
 
-    columns = [] if named is not None else _known_columns(asked)
-    chosen = driftorigin.choose(known, named, columns, lambda origin, one: _columns(bring(origin, one)))
+    columns = [] if named is not None else asked.columns
+    chosen = driftorigin.choose(known, named, columns, lambda origin, one: driftdata.columns(bring(origin, one)))
     notes += chosen.notes
     one = chosen.reference
     records = [_apart(each, asked.shown) for each in one.records]
     return Side(one.path, one.md5, how=chosen.how), bring(chosen.origin, one), records
-
-
-def _known_columns(asked: _Asked) -> list[str]:
-    """Those of the new data. ``UsageError`` where they cannot be told, or where commas do not part them."""
-    found = _columns(asked.data)
-    if not found:
-        raise UsageError(f"{asked.shown} has no columns: it is empty, or no table", "CSV begins with a line of names")
-    if len(found) == 1 and any(mark in found[0] for mark in ";\t|"):
-        raise UsageError(
-            f"{asked.shown} has one column, {found[0][:60]!r}: something else than a comma parts its columns",
-            "write it with commas; a file with tabs is called .tsv",
-        )
-    return found
-
-
-def _columns(table: Files) -> list[str]:
-    try:
-        from nbledger.core import drifttable
-    except ImportError as err:
-        raise ToolFailed(
-            "comparing data needs Evidently, which is not installed here", "pip install 'nbledger[drift]'"
-        ) from err
-    try:
-        return drifttable.columns(table.paths[0], table.names[0])
-    except Exception:  # whatever a parser makes of a file that is no table
-        return []
 
 
 def _apart(record: FileRecord, data: str) -> FileRecord:
