@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 import promotions
@@ -16,7 +17,7 @@ from nbledger.core import mlflow_decisions, mlflow_lock, modeldigest
 from nbledger.core.errors import Refused, UsageError
 from nbledger.core.mlflow_decisions import Entry
 from nbledger.core.project import find
-from nbledger.keeper import calls, promote, reproductions
+from nbledger.keeper import calls, client, endpoint, promote, reproductions
 from promotions import aliases, decisions, kinds, recorded, rollback
 
 IF = "accuracy >= champion.accuracy + 0.005"
@@ -319,3 +320,17 @@ def test_where_an_alias_went() -> None:
     assert mlflow_decisions.line([*went, entry("rollback", "7")], "champion") == ["1", "2", "3", "7"]
     assert mlflow_decisions.line([*went, Entry("refused", "champion", version="8")], "champion") == ["1", "2", "3"]
     assert mlflow_decisions.said([*went, entry("moved", None)], "champion") is None
+
+
+def test_nothing_moves_for_somebody_who_has_gone(project: Path) -> None:
+    run, here = recorded(project, "a", {"accuracy": 0.9}), find(project)
+    client.call(here, "flush", start=True)
+    known = endpoint.load(here)
+    assert known is not None
+    words = {"run": run, "model": "wine", "condition": "accuracy > 0.8"}
+    with endpoint.connect(known, 5) as connection:  # and Ctrl-C
+        connection.sendall(client.request(known, here, "promote_if", words))
+    client.call(here, "stop")  # it ends when what was asked of it is done
+    psutil.Process(known.pid).wait(120)
+    assert promotions.api(project).search_registered_models() == []
+    assert client.call(here, "promote_if", words).passed

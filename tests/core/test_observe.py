@@ -134,6 +134,10 @@ def all_of_them():
             open(os.path.join(folder, name), "rb").close()
     sys.path.insert(0, HERE)
     import pkg_a, wave, xml.dom.minidom
+    import nbledger.core  # as a development install has it: beside the project, in no folder of packages
+    for package in (nbledger, __import__("nbledger_magics")):
+        for source in Path(package.__file__).parent.glob("*.py"):
+            source.read_bytes()
     with observe.unwatched():
         open("a.csv").close()
 tell(**seen(all_of_them, Path("own.ipynb")))

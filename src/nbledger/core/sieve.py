@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fnmatch
+import importlib.util
 import os
 import sys
 import sysconfig
@@ -140,9 +141,27 @@ def _with_environment(
     paths = sysconfig.get_paths()
     library = [paths[k] for k in ("stdlib", "platstdlib", "purelib", "platlib", "scripts", "include")]
     home = os.path.expanduser("~")
-    named = [*prefixes, *packages, *folders, *library, *_SYSTEM, temporary, *(os.path.join(home, n) for n in _HOME)]
+    own = [place for name in ("nbledger", "nbledger_magics") for place in _package(name)]
+    named = [
+        *own,
+        *prefixes,
+        *packages,
+        *folders,
+        *library,
+        *_SYSTEM,
+        temporary,
+        *(os.path.join(home, n) for n in _HOME),
+    ]
     ways = {way for n in named if n for way in (os.path.abspath(n), os.path.realpath(n))}
     return tuple(sorted(w.rstrip(os.sep) + os.sep for w in ways if w != os.sep))
+
+
+def _package(name: str) -> list[str]:
+    """Where nbledger's own packages are: a development install has them beside the project's own code."""
+    with contextlib.suppress(ImportError, ValueError):
+        if (spec := importlib.util.find_spec(name)) is not None:
+            return list(spec.submodule_search_locations or ())
+    return []
 
 
 def modules_below(root: str, sieve: Sieve) -> list[str]:

@@ -193,6 +193,9 @@ def _later(module: str, name: str) -> Callable[[Project, Args, Progress | None],
     return call
 
 
+GIVEN_UP = frozenset({"promote_if", "rollback"})
+"""Calls that are not carried out for somebody who has gone meanwhile; each tells its progress before it changes anything."""
+
 TABLE |= {name: _later(module, name) for module, names in _VIEWS.items() for name in names}
 
 

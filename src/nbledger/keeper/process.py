@@ -192,8 +192,11 @@ class Keeper:
             raise UsageError(f"the keeper knows no call {name[:40]!r}")
 
         def progress(done: int, total: int, text: str) -> None:
-            with contextlib.suppress(OSError):
+            try:
                 connection.sendall(json.dumps({"progress": [done, total, text]}).encode() + b"\n")
+            except OSError as err:
+                if name in calls.GIVEN_UP:  # by Ctrl-C, as a rule
+                    raise LedgerError("who asked for it is not there any more") from err
 
         try:
             return calls.text(calls.perform(self._asked_about(request), name, args, progress))

@@ -35,17 +35,21 @@ def promote_if(project: Project, args: Args, progress: Progress | None) -> Decis
     """Register the model of ``run`` and point ``alias`` of ``model`` at it, if all gates that apply say so. A refusal is a
     decision too, and is recorded; what cannot be asked is an error. ``dry``: judge only, and change nothing.
     """
+    tell = progress or _untold
     asked = gating.asked(project, args)
     api = mlflow.client(project)
+    tell(0, 3, "asking the gate")
     judged = gating.judge(project, api, asked)
     decision = judged.decision
     if args.get("dry"):
         return replace(decision, dry=True)
     if decision.passed:
         logged = mlflow_registry.chosen(list(judged.logged), asked.logged, asked.row.name)
+        tell(1, 3, "reading the model's files")
         decision = gating.with_digest(project, api, decision, logged)
     if decision.passed:
-        return _carried_out(project, api, asked, replace(judged, decision=decision), logged)
+        return _carried_out(project, api, asked, replace(judged, decision=decision), logged, tell)
+    tell(2, 3, "writing the refusal down")
     return _refused(project, api, decision)
 
 
@@ -54,7 +58,13 @@ def judged(project: Project, args: Args) -> Decision:
     return gating.judge(project, mlflow.client(project), gating.asked(project, args)).decision
 
 
-def _carried_out(project: Project, api: Any, asked: Asked, judged: Judged, logged: mlflow_registry.Logged) -> Decision:
+def _untold(done: int, total: int, text: str) -> None:
+    """Where nobody looks on."""
+
+
+def _carried_out(
+    project: Project, api: Any, asked: Asked, judged: Judged, logged: mlflow_registry.Logged, tell: Progress
+) -> Decision:
     """With the model's lock: make the version, record the decision, and only then move the alias, if it is where it was."""
     uri, model, decision = project.tracking_uri, asked.model, judged.decision
     with mlflow_lock.held(api, uri, model, decision.by) as held:
@@ -63,6 +73,7 @@ def _carried_out(project: Project, api: Any, asked: Asked, judged: Judged, logge
             was, now = (f"version {v}" if v else "nothing" for v in (decision.previous, now))
             moved = Denial("moved", f"{asked.alias} pointed at {was} when this was judged, and points at {now} now")
             return _refused(project, api, replace(decision, passed=False, denials=(moved,)), held)
+        tell(2, 3, "moving the alias")
         number = mlflow_registry.version_made_of(api, uri, model, decision.run_id, logged)
         created = number is None
         number = number or mlflow_registry.register(api, uri, model, logged, decision.run_id)

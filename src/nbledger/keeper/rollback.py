@@ -62,6 +62,8 @@ def rollback(project: Project, args: Args, progress: Progress | None) -> RolledB
         went, ever = mlflow_decisions.line(entries, alias)[:-1], mlflow_decisions.ever(entries, alias)
         target, notes = target_of(project, api, model, alias, now, str(args.get("to") or ""), went, ever)
         found = mlflow_registry.version(api, uri, model, target)
+        if progress is not None:
+            progress(0, 1, "moving the alias")
         written = moving.moved(
             project,
             held,
