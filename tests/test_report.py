@@ -25,7 +25,7 @@ from nbledger.core.project import find
 from nbledger.core.records import plain
 from nbledger.core.report import Commit
 from team import notebook_of
-from test_models import log_model
+from test_models import api, log_model
 from test_run_views import ask, made
 
 CELLS = (
@@ -119,6 +119,7 @@ def test_a_branch_for_its_reviewers(project: Path, monkeypatch: pytest.MonkeyPat
     (gate,) = found["gates"]
     assert (gate["model"], gate["gate"], gate["passed"]) == ("wine", "release", False)
     assert any("accuracy" in reason for reason in gate["reasons"])
+    assert gate["held"] == ""
 
     text = ledger("report").text
     assert text.startswith("## better against main\n")
@@ -134,7 +135,9 @@ def test_a_branch_for_its_reviewers(project: Path, monkeypatch: pytest.MonkeyPat
     ):
         assert f"\n### {part}\n" in text
     assert re.search(r"\| accuracy \| 0\.54 \| 0\.6 \| \+0\.06 \| \+11\.1 % \| ▲ better", text)
-    assert "❌ forest **does not pass** the gate release of wine" in text
+    top, gate_part = text.split("### Gate\n\n")
+    assert re.search(r"- ❌ forest \*\*does not pass\*\* the gate release of wine: accuracy > 0", top)
+    assert "- ❌ forest **does not pass** the gate release of wine, which demands accuracy" in gate_part
     assert re.search(r"\| forest \| loss \| main \| [▁▂▃▄▅▆▇█]{20} \| 20 values", text)
     assert "ada@example" not in text
 
@@ -174,6 +177,32 @@ def posted_and_updated(project: Path, monkeypatch: pytest.MonkeyPatch, text: str
         (comment,) = server.comments
         assert "3 commits" in comment.body
         assert "sesame" not in f"{said}{again}"
+
+
+def test_the_champion_is_not_held_against_itself(project: Path) -> None:
+    book(project, "x = 1")
+    (project / ".nbledger.toml").write_text(
+        '[gates.release]\nif = "accuracy >= champion.accuracy + 0.1"\nfirst = "accuracy > 0.5"\n'
+        '[models.wine]\ngate = "release"\n'
+    )
+    head = commit_all(project, "Head")
+    run = plainly(project, "fit", head)
+    api(project).log_metric(run, "accuracy", 0.75)
+    log_model(project, run, "wine")
+    trust.trust(find(project))
+    ledger("promote", run, "--model", "wine")
+    (gate,) = ask(project, "report")["gates"]
+    assert (gate["held"], gate["passed"], gate["clauses"], gate["reasons"]) == ("1", True, [], [])
+    text = ledger("report").text
+    assert text.count("- ✅ fit **is** champion of wine (version 1)\n") == 2
+    assert "demands" not in text
+
+    worse = plainly(project, "fit", head)  # the newest of the name: it is asked about
+    api(project).log_metric(worse, "accuracy", 0.25)
+    log_model(project, worse, "wine")
+    text = ledger("report").text
+    assert "- ❌ fit **does not pass** the gate release of wine: accuracy >= champion" in text
+    assert "- ❌ fit **does not pass** the gate release of wine, which demands accuracy >= champion" in text
 
 
 # ── which commits ────────────────────────────────────────────────────────────────────────────────────────
@@ -303,6 +332,24 @@ def test_which_runs_stand_for_a_commit(project: Path) -> None:
     plainly(project, "inside", head)
     assert chosen(project, middle, head)[0]["inside"] == (inside, 0)
     assert lost not in {run for side in chosen(project, base, head) for run, _ in side.values()}
+
+
+def test_a_run_of_changes_stands_for_the_commit_that_they_became_after_a_merge_too(project: Path) -> None:
+    book(project, "x = 1")
+    first = commit_all(project, "First")
+    git(project, "switch", "--quiet", "--create", "better")
+    book(project, "x = 2")
+    better = commit_all(project, "Better")
+    snapshot = git(project, "commit-tree", f"{better}^{{tree}}", "-p", first, "-m", "nbledger snapshot")
+    run = plainly(project, "fit", snapshot, dirty="true")
+    lost = git(project, "commit-tree", f"{first}^{{tree}}", "-p", better, "-m", "nbledger snapshot")
+    plainly(project, "fit", lost, dirty="true")  # newer, and no commit has it
+    git(project, "switch", "--quiet", "-")
+    (project / "other.txt").write_text("of main")
+    base = commit_all(project, "Other")
+    git(project, "merge", "--quiet", "--no-ff", "-m", "Merge", "better")
+    head = git(project, "rev-parse", "HEAD")
+    assert chosen(project, base, head) == ({}, {"fit": (run, 1)})
 
 
 def test_runs_that_ci_calls_after_the_request(project: Path) -> None:

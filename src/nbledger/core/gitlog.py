@@ -167,6 +167,13 @@ def line(repo: GitRepo, new: str, most: int, old: str | None = None) -> list[str
     return git.text(repo, "rev-list", "--topo-order", f"--max-count={int(most)}", *span, "--").split()
 
 
+def parents(repo: GitRepo, commits: Sequence[str]) -> dict[str, list[str]]:
+    """{commit: its parents} of those that are here."""
+    asked = [git.full_id(commit) for commit in dict.fromkeys(commits) if git.is_hex(commit)]
+    out = git.text(repo, "rev-list", "--no-walk", "--parents", "--ignore-missing", *asked, "--") if asked else ""
+    return {row[0]: row[1:] for row in map(str.split, out.splitlines())}
+
+
 def logged(repo: GitRepo, commit: str) -> Logged:
     """One commit."""
     words = ("--date=format-local:%Y-%m-%dT%H:%M:%SZ", "--format=%H%x1f%an%x1f%cd%x1f%s", "--no-walk")

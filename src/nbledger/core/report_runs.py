@@ -49,7 +49,7 @@ class Chosen:
 
 def choose(project: Project, base: Commit, head: Commit) -> Chosen:
     """The newest finished run of each notebook and name (or stage) on either side. A run of a changed work tree stands for
-    the commit that has its code (outputs of notebooks and of stages apart), and for no other.
+    the commit that has its code (outputs of notebooks and of stages apart), and for no other; that commit may lie before a side, too.
     """
     repo = project.git
     assert repo is not None
@@ -59,7 +59,8 @@ def choose(project: Project, base: Commit, head: Commit) -> Chosen:
     elsewhere = _elsewhere(project, near) if not project.embedded and not any(r.commit in near for r in own) else ""
     others = _candidates(project, (), elsewhere) if elsewhere else ()
     rows = sorted((*own, *others), key=lambda row: row.start or "", reverse=True)
-    alike = _Alike(repo, [base.commit, head.commit, *(row.commit or "" for row in rows)])
+    alike = _Alike(repo, [base.commit, head.commit, *near, *(row.commit or "" for row in rows)])
+    alike.tell_children(near, [row.commit for row in rows if row.commit and row.dirty])
     sides = [
         _nearest(rows, side.commit, {commit: at for at, commit in enumerate(line)}, alike)
         for side, line in zip((base, head), lines, strict=True)
@@ -145,7 +146,10 @@ def _behind(row: RunRow, commit: str, line: Mapping[str, int], alike: _Alike) ->
     ran = row.commit or ""
     if ran == commit or alike.same(ran, commit):
         return 0
-    return None if row.dirty is not False else line.get(ran)
+    if row.dirty is False:
+        return line.get(ran)
+    became = (line[child] for child in alike.children.get(ran, ()) if child in line and alike.same(ran, child))
+    return min(became, default=None)
 
 
 class _Alike:
@@ -157,6 +161,14 @@ class _Alike:
         self._repo, self._trees = repo, gitlog.trees(repo, list(dict.fromkeys(commits)))
         self._known: dict[tuple[str, str], bool] = {}
         self._left: dict[str, int] = {}
+        self.children: dict[str, list[str]] = {}
+        """{snapshot of changed code: the near commits on what it was changed from, of which one may be what it became}"""
+
+    def tell_children(self, near: Sequence[str], snapshots: Sequence[str]) -> None:
+        above = gitlog.parents(self._repo, [*near, *snapshots])
+        for one in snapshots:
+            own = set(above.get(one, ()))
+            self.children[one] = [commit for commit in near if commit != one and own & set(above.get(commit, ()))]
 
     def same(self, one: str, other: str) -> bool:
         trees = self._trees.get(one, ""), self._trees.get(other, "")
