@@ -226,6 +226,8 @@ def test_a_model_whose_files_were_changed_is_not_loaded(trained: Path, monkeypat
         (UsageError, "is not expected", ("wine", "--data", data, "--performance", "__import__('os')")),
         (UsageError, "--on-drift", ("wine", "--data", data, "--append")),
         (Refused, "has the columns of these data", ("wine", "--data", "../live/other.csv")),
+        (UsageError, "has a column 'lable', .* target — did you mean label", ("wine/1", "--data", data, "--target", "lable")),
+        (UsageError, "has a column 'guess', .* prediction", ("wine/1", "--data", data, "--prediction", "guess")),
         (UsageError, "names 'acuracy'", ("wine", "--data", data, "--performance", "acuracy >= 0.9")),
         (UsageError, "live/empty.csv is empty", ("wine", "--data", "../live/empty.csv")),
         (UsageError, "something else than a comma", ("wine", "--data", "../live/semi.csv")),

@@ -268,14 +268,6 @@ def test_too_few_rows_are_no_verdict(tmp_path: Path, rows: int, said: str) -> No
         driftlib.compare(driftjob.Job(tmp_path, *(Files((tmp_path / n,), (n,)) for n in ("old.csv", "new.csv"))))
 
 
-def test_a_target_that_no_table_has_is_a_slip_of_the_pen(tmp_path: Path) -> None:
-    for name in ("old.csv", "new.csv"):
-        table().to_csv(tmp_path / name, index=False)
-    sides = [Files((tmp_path / n,), (n,)) for n in ("old.csv", "new.csv")]
-    with pytest.raises(driftcolumns.NoColumn, match="neither table has a column 'raiting'"):
-        driftlib.compare(driftjob.Job(tmp_path, *sides, target="raiting"))
-
-
 def test_few_rows_are_said_and_columns_that_cannot_be_compared_are_no_verdict(tmp_path: Path) -> None:
     assert driftcolumns.enough("a.csv", 30) == ""
     assert "only 29 rows" in driftcolumns.enough("a.csv", 29)

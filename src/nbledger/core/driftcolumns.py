@@ -43,10 +43,6 @@ class TooFew(ValueError):
     """There is nothing to be said of a table."""
 
 
-class NoColumn(ValueError):
-    """A column that was named is in no table."""
-
-
 @dataclass(frozen=True)
 class Pair:
     """What is tested: ``column`` as far as it is known, and the values on both sides (none empty)."""

@@ -144,9 +144,6 @@ def compare(job: Job) -> dict[str, Any]:
     sides = [drifttable.read(files.paths, files.names, job.limits.rows) for files in (job.reference, job.data)]
     shown = [_shown(files) for files in (job.reference, job.data)]
     few = [said for name, side in zip(shown, sides, strict=True) if (said := driftcolumns.enough(name, side.rows))]
-    for column, what in ((job.target, "target"), (job.prediction, "prediction")):
-        if column is not None and not any(column in side.frame.columns for side in sides):
-            raise driftcolumns.NoColumn(f"neither table has a column {column[:80]!r}, which is to be the {what}")
     frames, name = driftcolumns.with_predictions([side.frame for side in sides], job.read_predictions())
     prediction = job.prediction or name
     pairs, findings = driftcolumns.pairs(frames[0], frames[1], job.limits.kinds, job.target, prediction, job.needed)
@@ -238,8 +235,6 @@ def main(path: Path) -> int:
         answer = compare(job)
     except drifttable.NoTable as err:
         answer = {"error": str(err), "hint": "CSV, TSV, Parquet, JSON lines and Feather are read"}
-    except driftcolumns.NoColumn as err:
-        answer = {"error": str(err), "hint": "name one as it is written in the tables"}
     except driftcolumns.TooFew as err:
         answer = {"error": str(err), "hint": "nothing is said of drift, and nothing recorded: name data with more rows"}
     (job.folder / ANSWER).write_text(json.dumps(answer), encoding="utf-8")

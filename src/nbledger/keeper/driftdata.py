@@ -9,7 +9,7 @@ from pathlib import Path
 
 from nbledger.core import driftreference, tablediff
 from nbledger.core.driftjob import Files
-from nbledger.core.errors import ToolFailed, UsageError
+from nbledger.core.errors import ToolFailed, UsageError, nearest
 from nbledger.core.project import Project
 from nbledger.core.wording import some
 
@@ -84,6 +84,16 @@ def _own(project: Project, table: Files, index: int) -> list[str]:
             "write it with commas; a file with tabs is called .tsv",
         )
     return found
+
+
+def require(wanted: str | None, what: str, reference: Files, data: Sequence[str]) -> None:
+    """``UsageError`` where neither side has the column that is to be the target or the prediction (``what``)."""
+    if wanted is None or wanted in data:
+        return
+    known = list(dict.fromkeys((*data, *every_column(reference))))
+    if wanted not in known:
+        hint = nearest(wanted, known) or f"there are: {_some(known)}"
+        raise UsageError(f"neither table has a column {wanted[:80]!r}, which is to be the {what}", hint)
 
 
 def _some(names: Sequence[str]) -> str:

@@ -146,6 +146,8 @@ def _model(project: Project, name: str) -> _Model:
 def _compared(project: Project, asked: _Asked, folder: Path, tell: Callable[[int, str], None]) -> Drift:
     notes = list(asked.notes)
     side, files, records = _reference(project, asked, folder, notes)
+    driftdata.require(asked.target, "target", files, asked.columns)
+    driftdata.require(asked.prediction, "prediction", files, asked.columns)
     tell(1, "looking at the model")
     job = Job(folder, files, asked.data, asked.limits, asked.target, asked.prediction)
     job = _with_model(project, asked.model, job, notes)
