@@ -8,6 +8,9 @@ from pathlib import Path
 
 from kernels import kernel
 from ledger import artifact, client, run, uri
+from nbledger.commands import detail
+from nbledger.core.project import find
+from nbledger.keeper import calls
 
 
 def test_metrics_of_every_kind(project: Path) -> None:
@@ -145,3 +148,5 @@ def test_a_failed_cell_does_not_record_what_an_older_cell_had_set(project: Path)
     assert found.info.status == "FAILED"
     assert found.data.metrics == {"losses": 0.4, "fresh": 5.0}
     assert run(project, "d").data.metrics == {"y": 3.0}, "a cell that ends well records what it names"
+    said = detail.run(calls.perform(find(project), "show", {"run": "c"}))
+    assert "error        ZeroDivisionError: division by zero" in said

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from nbledger.keeper.exact import ExactRun
 
 _MOST = 60
+_LONG = 400
 
 
 def run(row: ExactRun) -> str:
@@ -21,6 +22,7 @@ def run(row: ExactRun) -> str:
     facts = {
         "run": row.run_id,
         "status": row.status,
+        "error": " ".join(row.error.split()),
         "experiment": row.experiment,
         "started": when(row),
         "took": duration(row),
@@ -39,7 +41,7 @@ def run(row: ExactRun) -> str:
         if row.foreign
         else "",
     }
-    parts = [clip(row.name, 100), _block((k, v) for k, v in facts.items() if v)]
+    parts = [clip(row.name, 100), _block(((k, v) for k, v in facts.items() if v), _LONG)]
     for title, pairs in (
         ("parameters", list(row.params.items())),
         ("metrics", [(k, number(v)) for k, v in row.metrics.items()]),
@@ -64,7 +66,7 @@ def user(row: RunRow) -> str:
     return said + (f" ({'@'.join([*where, row.host])})" if row.host else f" ({login})" if where else "")
 
 
-def _block(pairs: Iterable[tuple[str, str]]) -> str:
-    listed = [(clip(k, 60), clip(v, 120)) for k, v in pairs]
+def _block(pairs: Iterable[tuple[str, str]], most: int = 120) -> str:
+    listed = [(clip(k, 60), clip(v, most)) for k, v in pairs]
     width = max((len(k) for k, _ in listed), default=0)
     return "\n".join(f"  {k.ljust(width)}  {v}" for k, v in listed)

@@ -65,6 +65,11 @@ class Manifest:
     def status(self) -> str:
         return next((str(e.get("status", "")) for e in self.events if e.get("t") == "end"), "")
 
+    @property
+    def error(self) -> str:
+        """The exception that ended the run, as the run itself noted it; empty where none did."""
+        return next((str(e.get("error") or "") for e in self.events if e.get("t") == "end"), "")
+
     def all_metrics(self) -> dict[str, Points]:
         """The recorded series, and those that the user's own MLflow calls had logged by the run's end."""
         return {**(self.stored.metrics if self.stored else {}), **self.metrics}

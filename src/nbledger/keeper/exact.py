@@ -16,11 +16,13 @@ from nbledger.keeper import overview
 class ExactRun(RunRow):
     """``params`` and ``metrics`` are exactly what was recorded, also where MLflow cut, renamed or changed it.
 
-    ``notices``: what was said when the run was recorded and published; ``edited``: what the store says otherwise now.
+    ``notices``: what was said when the run was recorded and published; ``edited``: what the store says otherwise now;
+    ``error``: why it is not ``FINISHED``, in the words of the exception.
     """
 
     notices: tuple[str, ...] = ()
     edited: tuple[str, ...] = ()
+    error: str = ""
 
 
 def shown(project: Project, name: str) -> ExactRun:
@@ -39,7 +41,8 @@ def shown(project: Project, name: str) -> ExactRun:
     recorded = {k: manifest.latest(points) for k, points in found.all_metrics().items()}
     beside = {k: v for k, v in row.metrics.items() if k not in renamed}
     fields["params"], fields["metrics"] = own | dict(found.params), beside | recorded
-    return ExactRun(**fields, notices=found.notices, edited=tuple(_edited(project, row, found)))
+    edited = tuple(_edited(project, row, found))
+    return ExactRun(**fields, notices=found.notices, edited=edited, error=found.error)
 
 
 def _edited(project: Project, row: RunRow, found: manifest.Manifest) -> list[str]:
