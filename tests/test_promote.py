@@ -17,6 +17,7 @@ from nbledger.core import mlflow_decisions, mlflow_lock, modeldigest
 from nbledger.core.errors import Refused, UsageError
 from nbledger.core.mlflow_decisions import Entry
 from nbledger.core.project import find
+from nbledger.core.setup import initialise
 from nbledger.keeper import calls, client, endpoint, promote, reproductions
 from promotions import aliases, decisions, kinds, recorded, rollback
 
@@ -334,3 +335,15 @@ def test_nothing_moves_for_somebody_who_has_gone(project: Path) -> None:
     psutil.Process(known.pid).wait(120)
     assert promotions.api(project).search_registered_models() == []
     assert client.call(here, "promote_if", words).passed
+
+
+def test_a_store_that_is_left_behind_is_named(project: Path) -> None:
+    said = "stays in .nbledger/mlflow.db"
+    assert not any(said in line for line in initialise(find(project), tracking_uri="sqlite:///first.db"))
+    (project / ".nbledger.toml").unlink()
+    run = recorded(project, "a", {"accuracy": 0.9})
+    promotions.promote(project, run, "accuracy > 0.8")
+    there = initialise(find(project), tracking_uri="sqlite:///other.db")
+    (line,) = [line for line in there if said in line]
+    assert "MLFLOW_TRACKING_URI=sqlite:///.nbledger/mlflow.db nbledger runs" in line
+    assert calls.perform(find(project), "runs", {}) == []

@@ -47,8 +47,10 @@ def initialise(
         done.append(f"data goes to {git.scrub_url(remoteurl.checked(remote))}{own}")
         done += dvcremote.carried(before, dvcremote.shared_options(project), given)
     if tracking_uri is not None:
+        left = _left_behind(project)
         mine.append(_set_tracking(project, tracking_uri))
         done.append(f"runs go to {git.scrub_url(tracking_uri)}, experiment {find(root).experiment}")
+        done += left if not find(root).embedded else []
     if mine and project.git is not None and not git.operation(project.git):
         _commit(project, mine, done)
     done += credentials.told(find(root)) if remote is not None else []
@@ -94,6 +96,16 @@ def _check(remote: str | None, tracking_uri: str | None, remote_options: Sequenc
 def _present(root: Path) -> set[str]:
     names = (".dvc/config", ".dvc/.gitignore", ".dvcignore")
     return {name for name in names if (root / name).exists()}
+
+
+def _left_behind(project: Project) -> list[str]:
+    """What is said of a store of this machine that holds runs, when another one is named."""
+    store, published = project.state / "mlflow.db", project.state / "published.jsonl"
+    if not (project.embedded and store.exists() and published.exists() and published.stat().st_size):
+        return []
+    where = store.relative_to(project.root)
+    shows = f"MLFLOW_TRACKING_URI=sqlite:///{where} nbledger runs shows it"
+    return [f"what was recorded so far, models and decisions about them too, stays in {where}: {shows}"]
 
 
 def _set_tracking(project: Project, uri: str) -> str:
