@@ -115,7 +115,8 @@ class Pins:
 @dataclass(frozen=True)
 class GateView:
     """What the gate of a model would say of a run now; nothing was promoted. ``clauses``: each part of the condition with its
-    figures and whether it holds; ``reasons``: why not.
+    figures and whether it holds; ``reasons``: why not. ``held``: the version that the alias points at, where this very run
+    made it; then there is nothing to promote, ``passed`` is true, and it is not held against itself.
     """
 
     model: str
@@ -127,6 +128,7 @@ class GateView:
     passed: bool
     clauses: tuple[Row, ...] = ()
     reasons: tuple[str, ...] = ()
+    held: str = ""
 
 
 @dataclass(frozen=True)

@@ -86,6 +86,14 @@ def reasons(gate: GateView) -> list[str]:
     return [reason for reason in gate.reasons if not (clauses and reason.startswith(clauses))]
 
 
+def foremost(gate: GateView) -> str:
+    """Why not, in one line: what the condition says, else the first reason, and how many there are besides."""
+    clauses = tuple(f"{row.name}: " for row in gate.clauses)
+    first = next((r for r in gate.reasons if clauses and r.startswith(clauses)), next(iter(gate.reasons), ""))
+    more = len(gate.reasons) - 1
+    return first + (f" (and {_count(more, 'more reason', 'more reasons')})" if more > 0 else "")
+
+
 def verdict(found: Report) -> str:
     """What is known of whether the head's runs can be reproduced, in a few words; empty where nothing was run."""
     runs = found.heads

@@ -101,6 +101,9 @@ def _commit(side: Commit) -> str:
 
 
 def _verdict(gate: GateView) -> str:
+    if gate.held:
+        is_it = f"<b class='better'>is</b> {_name(gate.alias)} of {_name(gate.model)}"
+        return f"{_name(gate.name)} {is_it} (version {escape(gate.held)})"
     word = "<b class='better'>passes</b>" if gate.passed else "<b class='worse'>does not pass</b>"
     named = f" {_name(gate.gate)}" if gate.gate else ""
     return f"{_name(gate.name)} {word} the gate{named} of {_name(gate.model)}"
@@ -109,7 +112,9 @@ def _verdict(gate: GateView) -> str:
 def _gate(gate: GateView) -> str:
     rows = [f"<li>{escape(r.note)} {_name(r.name)}: {_against(r.values)}</li>" for r in gate.clauses]
     rows += [f"<li class='worse'>{escape(reason)}</li>" for reason in figures.reasons(gate)]
-    return f"<p>{_verdict(gate)}: <code>{escape(gate.condition)}</code></p><ul>{''.join(rows)}</ul>"
+    shown = gate.condition and not gate.held
+    demands = f", which demands <code>{escape(gate.condition)}</code>" if shown else ""
+    return f"<p>{_verdict(gate)}{demands}</p>" + (f"<ul>{''.join(rows)}</ul>" if rows else "")
 
 
 def _against(values: Sequence[str | None]) -> str:

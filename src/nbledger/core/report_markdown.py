@@ -71,7 +71,7 @@ def _head(found: Report) -> str:
         "",
     ]
     lines += [
-        f"- {_verdict(gate)}" + (f": {text(gate.reasons[0], _TEXT)}" if gate.reasons else "")
+        f"- {_verdict(gate)}" + (f": {text(figures.foremost(gate), _TEXT)}" if gate.reasons else "")
         for gate in found.gates[:_FEW]
     ]
     lines += [f"- ⚠️ {text(lack, _TEXT)}" for lack in found.lacks[:_FEW]]
@@ -90,6 +90,8 @@ def _commit(side: Commit) -> str:
 
 
 def _verdict(gate: GateView) -> str:
+    if gate.held:
+        return f"✅ {text(gate.name)} **is** {text(gate.alias)} of {text(gate.model)} (version {text(gate.held)})"
     word = "passes" if gate.passed else "does not pass"
     named = f" {text(gate.gate)}" if gate.gate else ""
     return f"{'✅' if gate.passed else '❌'} {text(gate.name)} **{word}** the gate{named} of {text(gate.model)}"
@@ -98,7 +100,8 @@ def _verdict(gate: GateView) -> str:
 def _gates(found: Report) -> Part:
     rows = []
     for gate in found.gates:
-        lines = [f"- {_verdict(gate)}: {text(gate.condition, _TEXT)}"]
+        demands = f", which demands {text(gate.condition, _TEXT)}" if gate.condition and not gate.held else ""
+        lines = [f"- {_verdict(gate)}{demands}"]
         lines += [f"  - {row.note} {text(row.name)}: {_against(row.values)}" for row in gate.clauses]
         lines += [f"  - {text(reason, _TEXT)}" for reason in figures.reasons(gate)]
         rows.append("\n".join(lines))

@@ -50,6 +50,7 @@ def _view(decision: Decision) -> GateView:
     clauses = tuple(
         Row(c.text, tuple(f"{v:.10g}" for v in c.values), "✓" if c.holds else "✗") for c in decision.clauses
     )
+    held = (decision.previous or "") if decision.champion == decision.run_id else ""
     return GateView(
         model=decision.model,
         alias=decision.alias,
@@ -57,7 +58,8 @@ def _view(decision: Decision) -> GateView:
         run_id=decision.run_id,
         name=decision.name,
         condition=decision.condition,
-        passed=decision.passed,
-        clauses=clauses,
-        reasons=tuple(denial.text for denial in decision.denials),
+        passed=decision.passed or bool(held),
+        clauses=() if held else clauses,
+        reasons=() if held else tuple(denial.text for denial in decision.denials),
+        held=held,
     )
