@@ -99,7 +99,7 @@ class Bars:
 
 def words(told: Told) -> str:
     """One step in a line."""
-    said = clip(told.text, 200)
+    said = clip(told.text, 600)
     if told.kind == "begun":
         said = "begins"
     elif told.kind == "ended":
@@ -121,7 +121,7 @@ def shown(*, quiet: bool = False, verbose: bool = False) -> Iterator[Lines | Bar
 def report(found: Report) -> str:
     """A table with a row for each stage, what a failed one printed last, what there is to say, and the sum in one line."""
     lines = [table(*cells(found.stages))] if found.stages else []
-    lines += [f"  | {clip(line, 200)}" for line in found.printed]
+    lines += [f"  | {clip(line, 600)}" for line in found.printed]
     return "\n".join([*lines, *(f"· {line}" for line in said(found)), total(found)])
 
 
