@@ -99,6 +99,27 @@ def test_who_wrote_what_a_run_read(project: Path, store: Any) -> None:
         back(project, "d/b.csv")
 
 
+def test_what_only_compared_a_file_is_counted_and_models_come_first(project: Path, store: Any) -> None:
+    data, only = file("night/a.csv", "last year"), file("night/live.csv", "tonight")
+    recorded(project, store, 1, "train", reads=(data,), writes=(file("night/m.txt", "its model"),))
+    night = {"nbledger.drift.verdict": "no drift"}
+    for number in (2, 3, 4):
+        recorded(project, store, number, "drift wine", reads=(data, only, file("night/m.txt", "its model")), tags=night)
+    recorded(project, store, 5, "drift wine", reads=(file("night/a.csv", "last month"),), tags=night)
+    made = recorded(project, store, 6, "score", reads=(file("night/m.txt", "its model"),))
+    name = f"wine{md5(str(project))[:8]}"
+    store.create_registered_model(name)
+    store.create_model_version(name, f"runs:/{made}/model", made)
+    found = back(project, "night/a.csv")
+    assert runs(found) == ["score", "train"]
+    assert [node.label for node in found.nodes][:3] == ["night/a.csv", f"{name}/1", "train"]
+    assert len(found.roots) == 1
+    assert found.notes == ("4 runs only compared it (nbledger drift): not listed",)
+    assert (
+        runs(back(project, "night/live.csv")) == ["drift wine"] * 3
+    )  # nobody else read it: they are what there is to tell
+
+
 def test_circles_of_equal_bytes_and_long_chains_end(project: Path, store: Any) -> None:
     a, b = file("a", "A"), file("b", "B")
     recorded(project, store, 1, "one", reads=(b,), writes=(a,))

@@ -17,7 +17,7 @@ import pytest
 from conftest import commit_all, data_remote, git
 from nbledger.commands import tree
 from nbledger.commands.answer import Answer, Face
-from nbledger.core import mlflow, mlflow_files, mlflow_registry, modeldigest, trust
+from nbledger.core import mlflow, mlflow_files, mlflow_registry, modeldigest, reads, trust
 from nbledger.core.driftrecord import Drift, Loop
 from nbledger.core.errors import LedgerError, Refused, ToolFailed, Untrusted, UsageError
 from nbledger.core.project import Project, find
@@ -136,13 +136,16 @@ def test_the_loop_from_data_to_data(trained: Path, monkeypatch: pytest.MonkeyPat
     loaded = trained.parent / "loaded"
     monkeypatch.setenv("LOADED", str(loaded))
     here, live = find(trained), trained.parent / "live"
-    still = drifted("wine", "--data", "../live/same.csv")
+    shutil.copy(live / "same.csv", trained / "tonight.csv")
+    still = drifted("wine", "--data", "tonight.csv")
     assert (still.verdict, still.version, still.alias, still.reasons) == ("no drift", "1", "champion", ())
     assert (still.reference.path, still.reference.rows, still.data.rows) == ("data/train.csv", 400, 200)
     assert still.reference.how == "trained on"
     assert {c.name for c in still.columns} == {"x", "y"}  # what the model takes
     assert "no recorded digest" in " ".join(still.notes)
     assert not loaded.exists()  # and so it was not loaded
+    assert reads.unversioned(here) == []  # comparing is not depending
+    (trained / "tonight.csv").unlink()
     tags = dict(mlflow.client(here).get_model_version("wine", "1").tags)
     assert (tags["nbledger.drift.verdict"], tags["nbledger.drift.run_id"]) == ("no drift", still.run_id)
 

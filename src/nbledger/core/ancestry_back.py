@@ -13,6 +13,7 @@ from nbledger.core import ancestry_models, ancestry_where, mlflow_uses
 from nbledger.core.ancestry import HASH, add_code, add_stage, holders
 from nbledger.core.ancestry_graph import DEPTH, Ancestry, Graph, data_node, model_node, run_id_of, run_node
 from nbledger.core.ancestry_sources import Sources, opened
+from nbledger.core.driftrecord import TAG as DRIFT_TAG
 from nbledger.core.errors import LedgerError, Refused, UsageError, nearest
 from nbledger.core.mlflow_uses import Use, VersionOf
 from nbledger.core.project import Project
@@ -46,10 +47,12 @@ def of_data(project: Project, path: str, md5: str, asked: str, depth: int = DEPT
         seen = _read(sources, graph, path, md5)
         if not seen.runs:
             raise _nobody(sources, graph, path, md5)
-        roots = list(seen.runs)
+        known = sources.uses.rows({run for runs in seen.runs.values() for run in runs})
+        rows = _using(graph, known)
+        compared = known.keys() - rows.keys()
+        roots = [node for node, runs in seen.runs.items() if not compared.issuperset(runs)]
         for node in roots:
             graph.add(data_node(*seen.paths[node], 0))
-        rows = sources.uses.rows({run for runs in seen.runs.values() for run in runs})
         for node, runs in seen.runs.items():
             for run, how in runs.items():
                 if run in rows:
@@ -75,6 +78,18 @@ def of_model(project: Project, version: VersionOf, asked: str, depth: int = DEPT
         ancestry_models.describe(sources, graph)
         ancestry_where.fill(sources, graph, remote=remote)
     return graph.done(asked, [root.id], back=True)
+
+
+def _using(graph: Graph, rows: Mapping[str, RunRow]) -> dict[str, RunRow]:
+    """Without the runs of ``nbledger drift``, of which nothing comes: a nightly one would bury all others. Where there are no
+    others, they are what is to be told.
+    """
+    others = {run: row for run, row in rows.items() if f"{DRIFT_TAG}verdict" not in row.tags}
+    if not others:
+        return dict(rows)
+    if (count := len(rows) - len(others)) > 0:
+        graph.note(f"{count:,} run{'' if count == 1 else 's'} only compared it (nbledger drift): not listed")
+    return others
 
 
 def _nobody(sources: Sources, graph: Graph, path: str, md5: str) -> LedgerError:
@@ -184,6 +199,7 @@ def _after(sources: Sources, graph: Graph, rows: Sequence[RunRow], seen: set[str
             made.setdefault(md5, []).append((row, path))
     readings = _readings(sources, made)
     readers = sources.uses.rows({use.run for uses in readings.values() for use in uses})
+    readers = {run: row for run, row in readers.items() if f"{DRIFT_TAG}verdict" not in row.tags}
     following: dict[str, RunRow] = {}
     for md5, writers in made.items():
         later = [use for use in readings.get(md5, ()) if use.run in readers]

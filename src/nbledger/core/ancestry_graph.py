@@ -106,11 +106,17 @@ class Graph:
         self.note(f"the graph ends here, {steps} run{'' if steps == 1 else 's'} away, {why}: there is more")
 
     def done(self, asked: str, roots: Iterable[str], *, back: bool = False) -> Ancestry:
-        """The nodes in the order of their steps."""
-        kinds = (RUN, CODE, STAGE, MODEL, DATA) if back else (MODEL, RUN, CODE, STAGE, DATA)
-        nodes = sorted(self.nodes.values(), key=lambda node: (node.step, kinds.index(node.kind)))
+        """The nodes in the order of their steps; on the way ``back`` the roots, then the models that came of them, which are
+        what one asks for.
+        """
+        kinds, first = (MODEL, RUN, CODE, STAGE, DATA), tuple(roots)
+
+        def place(node: Node) -> tuple[bool, bool, int, int]:
+            return back and node.id not in first, back and node.kind != MODEL, node.step, kinds.index(node.kind)
+
+        nodes = sorted(self.nodes.values(), key=place)
         edges = tuple({"from": a, "to": b, "how": how} for (a, b), how in self.edges.items())
-        return Ancestry(asked, back, tuple(roots), tuple(nodes), edges, tuple(self.missing), tuple(self.notes))
+        return Ancestry(asked, back, first, tuple(nodes), edges, tuple(self.missing), tuple(self.notes))
 
 
 # ── nodes ────────────────────────────────────────────────────────────────────────────────────────────────

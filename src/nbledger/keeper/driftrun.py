@@ -76,13 +76,13 @@ def _metrics(found: Drift) -> Iterator[tuple[str, float]]:
 
 
 def _read(recording: recorder.Recording, inputs: Sequence[FileRecord]) -> None:
-    """Both tables as what the run read."""
+    """Both tables as what the run read, on which nothing of the project depends."""
     found = Lineage(tuple(inputs))
     with recording.new_blob("nbledger") as blob:
         blob.mkdir()
         (blob / "inputs.json").write_text(json.dumps(lineage.to_dict(found)), errors="surrogatepass")
         (blob / "outputs.json").write_text(json.dumps({"outputs": []}))
-    recording.lineage(found, blob)
+    recording.lineage(found, blob, depends=False)
     recording.add_blob(blob)
 
 

@@ -182,9 +182,10 @@ class Recording:
             "model", blob=str(blob.relative_to(self.journal.path)), name=name, requirements=None, paths=list(paths)
         )
 
-    def lineage(self, found: Lineage, folder: Path, made: Collection[str] = ()) -> None:
+    def lineage(self, found: Lineage, folder: Path, made: Collection[str] = (), *, depends: bool = True) -> None:
         """Record what the run read: dataset inputs for MLflow, the state of the data, a notice for each file unversioned;
-        ``made`` are those that its session had written itself.
+        ``made`` are those that its session had written itself. ``depends``: whether the project rests on what was read, so
+        that its status names what nothing versions; not what was only looked at.
         """
         loose = [r for r in found.inputs if r.state in _LOOSE]
         self.log_tags({"nbledger.data.state": data_state(found.inputs), wrote.TAG: wrote.text(found.outputs)})
@@ -199,7 +200,8 @@ class Recording:
             folder=str(folder.relative_to(self.journal.path)),
             pending=any(r.pending for r in (*found.inputs, *found.outputs)),
         )
-        reads.remember(self.project, [r.path for r in found.inputs if r.state == "untracked"])
+        if depends:
+            reads.remember(self.project, [r.path for r in found.inputs if r.state == "untracked"])
         for record in loose[:5]:
             state = f"{record.state}, written by this session" if record.path in made else record.state
             self.notice(f"read {record.path} ({state}): {fix(record)}")
