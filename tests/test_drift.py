@@ -149,6 +149,13 @@ def test_the_loop_from_data_to_data(trained: Path, monkeypatch: pytest.MonkeyPat
     tags = dict(mlflow.client(here).get_model_version("wine", "1").tags)
     assert (tags["nbledger.drift.verdict"], tags["nbledger.drift.run_id"]) == ("no drift", still.run_id)
 
+    words = ("--target", "label", "--performance", "accuracy >= 0.5")
+    unsure = ledger("drift", "wine", "--data", "../live/same.csv", *words)  # nobody can look at it: no green tick
+    why = "whether accuracy >= 0.5 holds is not known: there are no predictions to hold against the labels"
+    assert (unsure.code, unsure.data.drifted, unsure.data.verdict) == (3, False, "not known")
+    assert unsure.text.startswith(f"? wine version 1 (champion): not known\n  {why}\n")
+    assert mlflow.client(here).get_model_version("wine", "1").tags["nbledger.drift.verdict"] == "not known"
+
     seal(here)
     # the reference is what the run read, wherever it is by now: neither the work tree nor the cache has it
     (trained / "data" / "train.csv").unlink()
@@ -231,6 +238,7 @@ def test_a_model_whose_files_were_changed_is_not_loaded(trained: Path, monkeypat
         (Refused, "has the columns of these data", ("wine", "--data", "../live/other.csv")),
         (UsageError, "has a column 'lable', .* target — did you mean label", ("wine/1", "--data", data, "--target", "lable")),
         (UsageError, "has a column 'guess', .* prediction", ("wine/1", "--data", data, "--prediction", "guess")),
+        (UsageError, "metric 'acuracy' .* did you mean acc", ("wine", "--data", data, "--performance", "f1 > champion.acuracy")),
         (UsageError, "names 'acuracy'", ("wine", "--data", data, "--performance", "acuracy >= 0.9")),
         (UsageError, "live/empty.csv is empty", ("wine", "--data", "../live/empty.csv")),
         (UsageError, "something else than a comma", ("wine", "--data", "../live/semi.csv")),

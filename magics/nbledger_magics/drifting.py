@@ -5,7 +5,7 @@ from __future__ import annotations
 from nbledger.commands import drift_text as words
 from nbledger.commands.text import clip, number
 from nbledger.core.drift import VALUES, Column
-from nbledger.core.driftrecord import Drift, Side
+from nbledger.core.driftrecord import DRIFT, UNKNOWN, Drift, Side
 from nbledger_magics.display import _box as box
 from nbledger_magics.display import escape
 from nbledger_magics.tables import lines, marked, notes, table, word
@@ -25,10 +25,10 @@ def html(found: Drift) -> str:
     """Headline, sides, columns, figures, and where the report is."""
     alias = f' <span class="soft">@{word(found.alias, 30)}</span>' if found.alias else ""
     name = f"<b>{word(f'{found.model} version {found.version}')}</b>{alias}"
-    kind = "bad" if found.drifted else "good"
+    kind = {DRIFT: "bad", UNKNOWN: "warn"}.get(found.verdict, "good")
     parts = [
         marked(kind, f'{name}: <span class="{kind}">{word(found.verdict)}</span>'),
-        lines(found.reasons, "bad" if found.drifted else "soft"),
+        lines(found.reasons, "soft" if kind == "good" else kind),
         table(
             "",
             ("", "data", "rows", "md5"),

@@ -60,7 +60,7 @@ export function DriftVerdict(props: {
     <p className="nbl-models-drift">
       <Chip
         text={drifted ? trans.__('drifted') : cut(said.verdict, 40)}
-        mood={drifted ? 'bad' : said.verdict.startsWith('no') ? 'good' : 'warn'}
+        mood={drifted ? 'bad' : said.verdict === 'no drift' ? 'good' : 'warn'}
       />
       {said.data ? <Clip text={said.data} /> : null}
       <span>{trans.__('against the data of version %1', said.version)}</span>

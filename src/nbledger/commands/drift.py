@@ -13,6 +13,7 @@ from nbledger.commands import drift_text
 from nbledger.commands.answer import Answer, Face
 from nbledger.commands.shared import at_a_project, at_remote, ended_gently, json_option
 from nbledger.commands.trust import settle, trust_option
+from nbledger.core.driftrecord import DRIFT, UNKNOWN
 from nbledger.core.errors import LedgerError, UsageError
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def drift(
     """Compare new data with the data version that a model was trained on. MODEL: NAME (its champion), NAME@alias or NAME/3.
 
     Each column is tested, and the verdict takes into account how many were. The report is an artifact of a run. Exit code 1:
-    the data have drifted.
+    the data have drifted; 3: whether a condition on performance holds is not known.
     """
     if (place is not None or append) and on_drift is None:
         raise UsageError("--as and --append say what becomes of the data", "they go with --on-drift repro")
@@ -74,7 +75,7 @@ def drift(
     found: Drift = at_remote(face, "drift", given | {key: value for key, value in limits.items() if value is not None})
     if found.drifted and on_drift:
         found = _again(project, found, place, append, quiet=as_json)
-    return Answer(found, drift_text.drift(found), 1 if found.drifted else 0)
+    return Answer(found, drift_text.drift(found), {DRIFT: 1, UNKNOWN: 3}.get(found.verdict, 0))
 
 
 def _again(project: Project, found: Drift, place: str | None, append: bool, *, quiet: bool) -> Drift:

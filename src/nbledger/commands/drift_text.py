@@ -6,15 +6,16 @@ from collections.abc import Sequence
 
 from nbledger.commands.text import clip, number
 from nbledger.core.drift import VALUES, Column
-from nbledger.core.driftrecord import Drift, Loop, Side
+from nbledger.core.driftrecord import DRIFT, UNKNOWN, Drift, Loop, Side
 
 _SHOWN = 15
+_SIGNS = {DRIFT: "✗", UNKNOWN: "?"}
 
 
 def drift(found: Drift) -> str:
     """The verdict first; of the columns those that drifted, or the nearest to it."""
     subject = f"{found.model} version {found.version}" + (f" ({found.alias})" if found.alias else "")
-    lines = [f"{'✗' if found.drifted else '✓'} {clip(subject, 80)}: {found.verdict}"]
+    lines = [f"{_SIGNS.get(found.verdict, '✓')} {clip(subject, 80)}: {found.verdict}"]
     lines += [f"  {clip(reason, 200)}" for reason in found.reasons]
     lines += ["", *_sides(found.reference, found.data)]
     tested = {c.name for c in found.columns}

@@ -156,7 +156,7 @@ def compare(job: Job) -> dict[str, Any]:
     verdict = judge(measured, findings, job.limits)
     if pairs:
         page(pairs, verdict.columns, job.folder / EVIDENTLY)
-    performance, notes = _performance(frames, job.target, prediction)
+    performance, why = _performance(frames, job.target, prediction)
     return {
         "columns": [dataclasses.asdict(column) for column in verdict.columns],
         "findings": [dataclasses.asdict(finding) for finding in findings],
@@ -164,7 +164,8 @@ def compare(job: Job) -> dict[str, Any]:
         "compared": [len(side.frame) for side in sides],
         "predicted": any(column.role == PREDICTION for column in verdict.columns),
         "performance": performance,
-        "notes": [*few, *notes],
+        "unmeasured": why,
+        "notes": few,
     }
 
 
@@ -179,25 +180,26 @@ def _why(findings: Sequence[Any]) -> str:
     return f": {'; '.join(said)}" if said else ""
 
 
-def _performance(frames: Sequence[Any], target: str | None, prediction: str | None) -> tuple[dict[str, Any], list[str]]:
-    """{figure: [on the reference, on the new data]}, where labels and predictions are there."""
+def _performance(frames: Sequence[Any], target: str | None, prediction: str | None) -> tuple[dict[str, Any], str]:
+    """{figure: [on the reference, on the new data]}, where labels and predictions are there; else why there are none (empty
+    where no label was named).
+    """
     from nbledger.core import drifttable
 
     if target is None:
-        return {}, []
+        return {}, ""
     if prediction is None:
-        return {}, ["there are labels, but no predictions to hold against them"]
-    if any(name not in frame.columns for frame in frames[1:] for name in (target, prediction)):
-        return {}, [
-            f"the new data have no column {(target if target not in frames[1].columns else prediction)[:80]!r}: no performance"
-        ]
+        return {}, "there are no predictions to hold against the labels"
+    if lacking := [name for name in (target, prediction) if name not in frames[1].columns]:
+        return {}, f"the new data have no column {lacking[0][:80]!r}"
     kinds = [drifttable.kind_of(frames[1][name], name) for name in (target, prediction)]
     if kinds[0] != NUMERIC and kinds[1] == NUMERIC:
-        return {}, [f"{prediction[:80]!r} holds numbers and {target[:80]!r} classes: no performance"]
+        return {}, f"{prediction[:80]!r} holds numbers and {target[:80]!r} classes"
     sides = [
         _figures(frame, target, prediction) if {target, prediction} <= set(frame.columns) else {} for frame in frames
     ]
-    return {key: [sides[0].get(key), value] for key, value in sides[1].items()}, []
+    why = "" if sides[1] else "no row of the new data has both a label and a prediction"
+    return {key: [sides[0].get(key), value] for key, value in sides[1].items()}, why
 
 
 def _figures(frame: Any, target: str, prediction: str) -> dict[str, float]:

@@ -6,16 +6,16 @@ import html
 from collections.abc import Iterable, Sequence
 
 from nbledger.core.drift import VALUES, Column
-from nbledger.core.driftrecord import Drift, Side
+from nbledger.core.driftrecord import DRIFT, UNKNOWN, Drift, Side
 
 _STYLE = """
-:root { color-scheme: light dark; --line: #8884; --bad: #c62828; --good: #2e7d32; }
-@media (prefers-color-scheme: dark) { :root { --bad: #ef9a9a; --good: #a5d6a7; } }
+:root { color-scheme: light dark; --line: #8884; --bad: #c62828; --good: #2e7d32; --warn: #8a5a00; }
+@media (prefers-color-scheme: dark) { :root { --bad: #ef9a9a; --good: #a5d6a7; --warn: #ffcc80; } }
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 75rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.5rem; } h2 { font-size: 1.15rem; margin-top: 2rem; }
 table { border-collapse: collapse; width: 100%; } td, th { border-bottom: 1px solid var(--line); padding: .3rem .6rem; text-align: left; vertical-align: top; }
 td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
-td, li { overflow-wrap: anywhere; } .bad { color: var(--bad); font-weight: 600; } .good { color: var(--good); font-weight: 600; } .quiet { opacity: .75; }
+td, li { overflow-wrap: anywhere; } .bad { color: var(--bad); font-weight: 600; } .good { color: var(--good); font-weight: 600; } .warn { color: var(--warn); font-weight: 600; } .quiet { opacity: .75; }
 td .bad { white-space: nowrap; }
 """
 
@@ -27,7 +27,7 @@ _EXPLAINED = (
 
 def page(found: Drift, evidently: str = "") -> str:
     """The report; ``evidently`` is the name of Evidently's own page beside it, if there is one."""
-    mood = "bad" if found.drifted else "good"
+    mood = {DRIFT: "bad", UNKNOWN: "warn"}.get(found.verdict, "good")
     subject = f"{found.model} version {found.version}" + (f" ({found.alias})" if found.alias else "")
     parts = [
         f"<h1>{_t(subject)}: <span class='{mood}'>{_t(found.verdict)}</span></h1>",

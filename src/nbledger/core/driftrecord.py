@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from nbledger.core.drift import Column, Finding
 from nbledger.core.gate_language import Clause
 
-DRIFT, NONE = "drift", "no drift"
+DRIFT, NONE, UNKNOWN = "drift", "no drift", "not known"
+"""Verdicts; not known: nothing has drifted as far as can be told, and whether a demanded condition holds cannot."""
 TAG = "nbledger.drift."
 """Begin of the tags of the run and of the model version: verdict, at, run_id, data."""
 

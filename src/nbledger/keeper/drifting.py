@@ -20,7 +20,6 @@ from nbledger.core import drift as drifts
 from nbledger.core import (
     driftjob,
     driftreference,
-    gate_language,
     lineage,
     mlflow,
     mlflow_files,
@@ -32,15 +31,15 @@ from nbledger.core import (
 )
 from nbledger.core.drift import Column, Finding, Limits
 from nbledger.core.driftjob import Files, Job
-from nbledger.core.driftrecord import DRIFT, NONE, Drift, Side
-from nbledger.core.errors import LedgerError, Refused, UsageError, nearest
-from nbledger.core.gate_language import CHAMPION, RUN, Clause, Condition
+from nbledger.core.driftrecord import DRIFT, NONE, UNKNOWN, Drift, Side
+from nbledger.core.errors import LedgerError, Refused, UsageError
+from nbledger.core.gate_language import Clause, Condition
 from nbledger.core.lineage import FileRecord
 from nbledger.core.moments import now as this_moment
 from nbledger.core.observe import Observation
 from nbledger.core.project import Project
 from nbledger.core.record import Record
-from nbledger.keeper import driftdata, driftorigin, driftrun, overview, persons
+from nbledger.keeper import driftdata, driftorigin, driftperformance, driftrun, overview, persons
 from nbledger.keeper.calls import Args, Progress, built
 from nbledger.keeper.driftorigin import Origin
 
@@ -61,7 +60,9 @@ class _Model:
 
 @dataclass(frozen=True)
 class _Asked:
-    """What is asked for: the data with their ``columns``, and how they are to be looked at."""
+    """What is asked for: the data with their ``columns``, and how they are to be looked at. ``demanded``: the condition was named
+    for these data, or they have labels, so that it is to be told whether it holds.
+    """
 
     model: _Model
     data: Files
@@ -70,6 +71,7 @@ class _Asked:
     notes: tuple[str, ...]
     limits: Limits
     condition: Condition | None
+    demanded: bool
     reference: str | None = None
     target: str | None = None
     prediction: str | None = None
@@ -101,18 +103,16 @@ def _asked(project: Project, args: Args) -> _Asked:
     if args.get("threshold") is not None:
         table["threshold"] = args["threshold"]
     limits = drifts.limits(table)
-    condition = gate_language.parse(limits.performance) if limits.performance else None
-    for figure in condition.names(RUN) if condition is not None else ():
-        if figure not in drifts.FIGURES:  # else the data would be said to have drifted, by a slip of the pen
-            hint = nearest(figure, drifts.FIGURES) or ", ".join(drifts.FIGURES)
-            raise UsageError(f"the condition on performance names {figure[:80]!r}, which is not computed", hint)
+    condition = driftperformance.parsed(limits.performance)
     shown, data = driftdata.named(project, str(args["data"]))
     notes: list[str] = []
     columns = driftdata.checked(project, data, notes)
     model = _model(project, str(args["model"]))
+    driftperformance.require(condition, model.trained.row.metrics)
+    demanded = args.get("performance") is not None or target in columns
     words = {"reference": args.get("reference"), "target": target, "prediction": args.get("prediction")}
     given = {key: str(word) if word is not None else None for key, word in words.items()}
-    return _Asked(model, data, shown, tuple(columns), tuple(notes), limits, condition, **given)
+    return _Asked(model, data, shown, tuple(columns), tuple(notes), limits, condition, demanded, **given)
 
 
 def _model(project: Project, name: str) -> _Model:
@@ -241,19 +241,30 @@ def _with_model(project: Project, model: _Model, job: Job, notes: list[str]) -> 
 
 
 def _judged(asked: _Asked, answer: Mapping[str, Any], pair: tuple[Side, Side], by: str, notes: list[str]) -> Drift:
-    """What the comparison means. The condition on performance is held against the figures on the new data."""
+    """What the comparison means. The condition on performance is held against the figures on the new data; where that is demanded and
+    cannot be done, that nothing else has drifted is not enough to say that nothing has.
+    """
     model, columns = asked.model, built(tuple[Column, ...], answer["columns"])
     findings = built(tuple[Finding, ...], answer["findings"])
     verdict = drifts.judge(columns, findings, asked.limits)
     performance = {key: (pair[0], pair[1]) for key, pair in answer["performance"].items()}
     notes += [*answer["notes"]]
-    reasons = list(verdict.reasons)
+    reasons, unknown = list(verdict.reasons), ""
     clauses: tuple[Clause, ...] = ()
-    if asked.condition is not None and not performance:
-        notes.append("the condition on performance waits for labels and predictions")
+    why = str(answer["unmeasured"])
     if asked.condition is not None:
-        said, clauses = _held(asked.condition, performance, model.trained)
-        reasons += said
+        held = driftperformance.held(
+            asked.condition,
+            performance,
+            model.trained.row.metrics,
+            why or "nothing says which column is the label (--target)",
+        )
+        reasons, clauses, unknown = [*reasons, *held.reasons], held.clauses, held.unknown
+    if unknown and (asked.demanded or performance) and not reasons:
+        said, reasons_shown = UNKNOWN, [unknown]
+    else:
+        notes += [text for text in (unknown or (why and f"no performance: {why}"),) if text]
+        said, reasons_shown = (DRIFT if reasons else NONE), reasons
     now = this_moment()
     sides = [
         dataclasses.replace(side, rows=rows, compared=compared)
@@ -262,14 +273,14 @@ def _judged(asked: _Asked, answer: Mapping[str, Any], pair: tuple[Side, Side], b
     own = "the model's own" if asked.prediction is None else f"the column {asked.prediction}"
     return Drift(
         bool(reasons),
-        DRIFT if reasons else NONE,
+        said,
         model.name,
         model.number,
         model.trained.run_id,
         sides[0],
         sides[1],
         model.alias,
-        tuple(reasons),
+        tuple(reasons_shown),
         verdict.columns,
         findings,
         verdict.share,
@@ -281,28 +292,3 @@ def _judged(asked: _Asked, answer: Mapping[str, Any], pair: tuple[Side, Side], b
         by=by,
         notes=tuple(notes),
     )
-
-
-def _held(
-    condition: Condition, performance: Mapping[str, tuple[float | None, float | None]], trained: Record
-) -> tuple[list[str], tuple[Clause, ...]]:
-    """(why the condition does not hold, its clauses). A figure that is missing is a reason, where there are figures at all."""
-    if not performance:
-        return [], ()
-    known: dict[str, Mapping[str, float | None]] = {
-        RUN: {key: pair[1] for key, pair in performance.items()},
-        CHAMPION: trained.row.metrics,
-    }
-    values: dict[tuple[str, str], float] = {}
-    for whose, name in condition.metrics:
-        value = known.get(whose, {}).get(name)
-        if value is None or not math.isfinite(value):
-            label = name if whose == RUN else f"{whose}.{name}"
-            return [f"the condition on performance names {label}, which is not known"], ()
-        values[whose, name] = value
-    try:
-        holds, clauses = gate_language.judge(condition, values)
-    except gate_language.Undefined as err:
-        return [f"the condition on performance has no value: {err}"], ()
-    said = [f"{c.text}: {' against '.join(f'{v:.6g}' for v in c.values)}" for c in clauses if not c.holds]
-    return ([] if holds else said or ["the condition on performance does not hold"]), tuple(clauses)
