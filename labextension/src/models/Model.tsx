@@ -11,7 +11,7 @@ import { Lineage } from './Lineage';
 import type { IModelsView } from './ModelsPage';
 import { of, type IOverview } from './overview';
 import { Origins } from './Origins';
-import { Aliases, Waits } from './parts';
+import { Aliases, Waits, versionCount } from './parts';
 import { Serving } from './Serving';
 import { PARTS, useShown, type IShown, type Part } from './shown';
 import { Versions } from './Versions';
@@ -53,9 +53,7 @@ export function Model(props: {
           <Caret.react tag="span" aria-hidden="true" />
           <Clip text={model.name} />
         </button>
-        <span className="nbl-detail-count">
-          {trans._n('%1 version', '%1 versions', model.versions.length)}
-        </span>
+        <span className="nbl-detail-count">{versionCount(model.versions.length, trans)}</span>
         <Aliases
           names={Object.entries(model.aliases).map(([alias, number]) => `${alias} → ${number}`)}
         />

@@ -11,7 +11,7 @@ import { newestDrift } from './Drift';
 import { foremost } from './gate';
 import { NoModels, type IModelsView } from './ModelsPage';
 import { of, type IOverview } from './overview';
-import { Aliases, Gate, NoRepository, useNoRepository, Waits } from './parts';
+import { Aliases, Gate, NoRepository, useNoRepository, Waits, versionCount } from './parts';
 import { Health } from './Serving';
 
 const MOST = 50;
@@ -55,7 +55,7 @@ export function ModelsSection(view: IModelsView): ReactElement {
                 <span className="nbl-side-name">
                   <Clip text={model.name} />
                   <span className="nbl-detail-count">
-                    {trans._n('%1 version', '%1 versions', model.versions.length)}
+                    {versionCount(model.versions.length, trans)}
                   </span>
                 </span>
                 <span className="nbl-side-more">

@@ -44,6 +44,15 @@ export function Waits({
   ) : null;
 }
 
+/** So many of a model's versions are fetched at most, besides those in use. */
+const FETCHED = 50;
+
+export function versionCount(many: number, trans: TranslationBundle): string {
+  return many > FETCHED
+    ? trans.__('%1+ versions', FETCHED)
+    : trans._n('%1 version', '%1 versions', many);
+}
+
 export function Aliases({ names }: { names: readonly string[] }): ReactElement {
   return (
     <span className="nbl-models-aliases">
