@@ -42,7 +42,7 @@ def html(found: Drift) -> str:
         ),
         table(
             "performance",
-            ("figure", f"on {found.reference.path[:60]}", "on the new data"),
+            ("figure", f"on {clip(found.reference.path, 60)}", "on the new data"),
             [(word(k, 40), _known(before), _known(now)) for k, (before, now) in found.performance.items()],
             (1, 2),
         ),

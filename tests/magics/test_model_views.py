@@ -170,7 +170,7 @@ def test_a_lineage_in_a_circle_and_a_large_one_are_shown() -> None:
 
 
 def test_drift_says_which_columns_moved_and_how_far() -> None:
-    view = shown(drifted("alcohol"))
+    view = shown(dataclasses.replace(drifted("alcohol"), verdict="drift"))
     assert '<i class="moved" style="width: 60px">' in view, "a bar ends where it ends"
     assert "2 columns tested" in view
     assert "0.5" in view
