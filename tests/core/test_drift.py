@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from pathlib import Path
 from typing import Any
@@ -278,3 +279,8 @@ def test_few_rows_are_said_and_columns_that_cannot_be_compared_are_no_verdict(tm
     )
     with pytest.raises(driftcolumns.TooFew, match=r"no column of new.csv can be compared"):
         driftlib.compare(job)
+    # that as many cells are empty as before says nothing of those that are not
+    pd.DataFrame({"x": [float(n) for n in range(4)] + [None] * 6}).to_csv(tmp_path / "new.csv", index=False)
+    pd.DataFrame({"x": [float(n) for n in range(5)] + [None] * 6}).to_csv(tmp_path / "old.csv", index=False)
+    with pytest.raises(UsageError, match=r"the values of no column of new.csv can be compared: 'x': too few values"):
+        driftjob.compare(dataclasses.replace(job, limits=Limits()))

@@ -154,6 +154,10 @@ def compare(job: Job) -> dict[str, Any]:
         for pair, p in zip(pairs, p_values(pairs), strict=True)
     ]
     verdict = judge(measured, findings, job.limits)
+    if not verdict.drifted and all(
+        column.of == EMPTY for column in measured
+    ):  # how many cells are empty is not the data
+        raise driftcolumns.TooFew(f"the values of no column of {shown[1]} can be compared{_why(findings)}")
     if pairs:
         page(pairs, verdict.columns, job.folder / EVIDENTLY)
     performance, why = _performance(frames, job.target, prediction)
