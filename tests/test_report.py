@@ -135,6 +135,9 @@ def test_a_branch_for_its_reviewers(project: Path, monkeypatch: pytest.MonkeyPat
     ):
         assert f"\n### {part}\n" in text
     assert re.search(r"\| accuracy \| 0\.54 \| 0\.6 \| \+0\.06 \| \+11\.1 % \| ▲ better", text)
+    assert "the two sides did not read the same data" in text.split("### Metrics\n")[1].split("### ")[0]
+    assert "(forest: data/wine.csv)" in text
+    assert "40 → 32 rows" in text
     top, gate_part = text.split("### Gate\n\n")
     assert re.search(r"- ❌ forest \*\*does not pass\*\* the gate release of wine: accuracy > 0", top)
     assert "- ❌ forest **does not pass** the gate release of wine, which demands accuracy" in gate_part
@@ -480,6 +483,28 @@ def test_data_that_are_not_here_are_brought_to_be_compared(
     assert change.table is not None
     assert (change.table.rows, change.table.removed) == ((30, 20), 10)
     assert dvc(tmp_path / "fresh", "status", "--json")  # nothing of the work tree was made
+
+
+def test_columns_and_tables_that_only_one_side_has(project: Path) -> None:
+    plans = ("basic", "basic", "basic", "pro")
+    (project / "wine.csv").write_text("id,plan\n" + "".join(f"{i},{plans[i % 4]}\n" for i in range(40)))
+    commit_all(project, "Base")
+    plans = ("basic", "pro", "pro", "pro")
+    rows = (f"{i},{plans[i % 4]},{i / 2},{'yes' if i % 4 else 'no'}\n" for i in range(40))
+    (project / "wine.csv").write_text("id,plan,price,paid\n" + "".join(rows))
+    (project / "more.csv").write_text("a,b\n1,2\n3,4\n")
+    commit_all(project, "Head")
+    more, wine = sorted(ask(project, "report")["data"], key=lambda change: change["path"])
+    assert (more["path"], more["state"], more["note"]) == ("more.csv", "added", "2 rows, 2 columns: a, b")
+    assert {c["name"]: c["what"] for c in wine["table"]["columns"]} == {
+        "price": "0 to 19.5, median 9.75",
+        "paid": "yes 75 %, no 25 %",
+        "plan": "basic 75 % → 25 %, pro 25 % → 75 %",
+    }
+    text = ledger("report").text
+    assert re.search(r"\*\*wine.csv\*\*: changed, [\d.]+ k?B → [\d.]+ k?B, 40 rows; ", text)
+    assert "| plan | moved: basic 75 % → 25 %, pro 25 % → 75 % |" in text
+    assert "| price | added: 0 to 19.5, median 9.75 |" in text
 
 
 # ── the command ──────────────────────────────────────────────────────────────────────────────────────────

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from nbledger.core import datadiff, git, insides, lineage, report_runs, standins, tablediff
+from nbledger.core import contents, datadiff, git, insides, lineage, report_runs, standins, tablediff
 from nbledger.core.differences import DataChange
 from nbledger.core.lineage import FileRecord
 from nbledger.core.needs import Need
@@ -13,6 +13,8 @@ from nbledger.core.project import Project
 from nbledger.core.report import Commit
 from nbledger.core.sides import Side
 
+_SHAPES = 8
+"""Tables of one side that are looked into; the rest is only named."""
 _MOST_EACH, _MOST_ALL = 200_000_000, 1_000_000_000
 """Bytes of a file, and of all files, that are brought here to be compared."""
 
@@ -43,7 +45,23 @@ def changes(project: Project, left: Side, right: Side) -> list[DataChange]:
     """What differs, tables by rows and columns where both contents are at hand."""
     one, two = datadiff.inputs(left.record), datadiff.inputs(right.record)
     found = datadiff.together(datadiff.changes(left, right), one, two)
-    return insides.look(project, left, right, found)
+    return _shaped(project, left, right, insides.look(project, left, right, found))
+
+
+def _shaped(project: Project, left: Side, right: Side, changes: Sequence[DataChange]) -> list[DataChange]:
+    """Tables that only one side has, with their rows and columns where the contents are at hand."""
+    found = []
+    looked = 0
+    for change in changes:
+        side, md5 = (right, change.values[-1]) if change.state == "added" else (left, change.values[0])
+        suffix = tablediff.suffix_of(change.path)
+        words = ""
+        if change.state in ("added", "removed") and suffix and md5 and looked < _SHAPES:
+            looked += 1
+            held = contents.find(project, change.path, md5, side.commit)
+            words = tablediff.shape(held, suffix) if held is not None else ""
+        found.append(replace(change, note="; ".join(filter(None, (change.note, words)))) if words else change)
+    return found
 
 
 def lacking(left: Side, right: Side, found: Sequence[DataChange]) -> list[Need]:

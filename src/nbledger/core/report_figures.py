@@ -6,12 +6,15 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from nbledger.core import direction
-from nbledger.core.differences import Series
+from nbledger.core import direction, tablediff
+from nbledger.core.differences import DataChange, Series
 from nbledger.core.report import GateView, Pair, Report
 
 BETTER, WORSE, SAME, OTHER, NEW, GONE = "better", "worse", "same", "other", "new", "gone"
 MARKS = {BETTER: "▲", WORSE: "▼", SAME: "=", OTHER: "●", NEW: "+", GONE: "−"}
+_NAMED = 4
+_DATA = ("/", ".npy", ".npz")
+DIFFERENT = "the two sides did not read the same data, so a difference may be the data's and not the code's"
 _BLOCKS = "▁▂▃▄▅▆▇█"
 
 
@@ -51,6 +54,37 @@ def _figure(whose: str, name: str, values: Sequence[float | None], texts: Sequen
     better = direction.of(name) * (new - old)
     course = BETTER if better > 0 else WORSE if better < 0 else OTHER
     return Figure(whose, name, pair, told, course, new - old, (new - old) / abs(old) if old else None)
+
+
+def unlike(found: Report) -> str:
+    """That figures which stand side by side were computed from different data; empty where the runs read the same, or
+    nothing is known of it.
+    """
+    told = [
+        f"{pair.name}: {', '.join(dict.fromkeys(c.path for c in data[:_NAMED]))}"
+        + (f" and {len(data) - _NAMED} more" if len(data) > _NAMED else "")
+        for pair in found.pairs
+        if pair.values and pair.comparison is not None
+        if (data := [c for c in pair.comparison.data if _other_data(c)])
+    ]
+    more = f"; and {len(told) - _NAMED} more runs" if len(told) > _NAMED else ""
+    return f"{DIFFERENT} ({'; '.join(told[:_NAMED])}{more})" if told else ""
+
+
+def _other_data(change: DataChange) -> bool:
+    """Whether a run read other data here than the other one: of tables, arrays and folders; a model that an earlier stage
+    made is a file as well, and always another one.
+    """
+    data = tablediff.suffix_of(change.path) is not None or change.path.endswith(_DATA)
+    return (
+        data and change.needed and not change.derived and not change.alike and change.state not in ("moved", "unknown")
+    )
+
+
+def rows_words(change: DataChange) -> list[str]:
+    """How many rows a table had and has."""
+    counts = dict.fromkeys(f"{count:,}" for count in change.table.rows) if change.table is not None else {}
+    return [f"{' → '.join(counts)} rows"] if counts else []
 
 
 def curves(found: Report) -> Iterator[tuple[Pair, str, tuple[Series | None, ...]]]:

@@ -131,6 +131,9 @@ def _metrics(found: Report) -> Iterator[str]:
         delta = f"{figure.absolute:+.6g}" if figure.absolute else ""
         row = [_name(figure.name), *values, delta, markdown.percent(figure.relative), charts.change(figure), mark]
         rows.append([_name(figure.whose), *row] if whose else row)
+    said = figures.unlike(found)
+    if said and rows:
+        yield f"<p><b>⚠</b> {_name(said, 500)}</p>"
     at = 1 if whose else 0
     heads = [*(["run"] if whose else []), "metric", *_titles(found), "difference", "relative", "", ""]
     yield _table(heads, rows, range(at + 1, at + 5))
@@ -191,7 +194,7 @@ def _data(change: DataChange) -> str:
     name = " → ".join(_name(path) for path in (change.path, change.other) if path)
     said = [_STATES.get(change.state, change.state), " → ".join(dict.fromkeys(map(markdown.size, change.sizes)))]
     table = change.table
-    said += [f"{table.rows[0]:,} → {table.rows[1]:,} rows"] if table is not None else []
+    said += figures.rows_words(change)
     words = f"; {escape(table_words(change))}" if table is not None else ""
     lines = [f"<li>{escape(row.note or 'file')} {_name(row.name)}</li>" for row in change.files[:_MOST]]
     lines += [

@@ -4,7 +4,7 @@ left out. Names are shown as the text they are (``core.markdown``).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from nbledger.core import report_figures as figures
 from nbledger.core.causes_data import table_words
@@ -130,6 +130,8 @@ def _metrics(found: Report) -> Part:
     ]
     heads = [*(["run"] if whose else []), "metric", text(found.base.name, 40), text(found.head.name, 40)]
     head = table_head([*heads, "difference", "relative", ""], len(heads) - 2)
+    said = figures.unlike(found)
+    head = f"⚠️ {text(said, _TEXT)}\n\n{head}" if said else head
     return Part("Metrics", rows, head, "metrics", len(listed) - len(rows))
 
 
@@ -211,8 +213,7 @@ def _data_lines(change: DataChange) -> Iterator[str]:
     name = f"{text(change.path)} → {text(change.other)}" if change.other else text(change.path)
     sizes = " → ".join(dict.fromkeys(map(size, change.sizes)))
     table = change.table
-    rows = [f"{table.rows[0]:,} → {table.rows[1]:,} rows"] if table is not None else []
-    said = [_STATES.get(change.state, change.state), sizes, *rows]
+    said = [_STATES.get(change.state, change.state), sizes, *figures.rows_words(change)]
     words = table_words(change)
     yield f"- **{name}**: {', '.join(said)}" + (f"; {text(words, _TEXT)}" if words else "")
     inner = [f"{text(row.note or 'file')}: {text(row.name)}" for row in change.files]
@@ -226,18 +227,23 @@ def _data_lines(change: DataChange) -> Iterator[str]:
         yield ""
         yield "  " + table_head(["column", "", "mean", "median", "5 % to 95 %", "distance"], 2).replace("\n", "\n  ")
         for column in columns[:_FEW]:
-            stats = [_was_is(column.stats.get(key)) for key in ("mean", "q50")]
-            spread = (
-                " to ".join(_was_is(column.stats.get(key)) for key in ("q5", "q95")) if "q5" in column.stats else ""
-            )
-            state = (
-                column.state if column.stats else f"{column.state} {text(column.what)}" if column.what else column.state
-            )
+            numeric = "q5" in column.stats
+            stats = [_was_is(column.stats.get(key)) for key in ("mean", "q50")] if numeric else ["", ""]
+            # a change of type, or categories: their shares in words; of numbers the figures stand in the row
+            words = f"{column.state}: {text(column.what, 120)}" if column.what and not numeric else column.state
             far = f"{column.distance:.2f}" if column.distance is not None else ""
-            yield "  " + table_row([text(column.name, 40), state, *stats, spread, far])
+            yield "  " + table_row([text(column.name, 40), words, *stats, _spread(column.stats), far])
         if len(columns) > _FEW:
             yield "  " + table_row([f"and {len(columns) - _FEW} more", "", "", "", "", ""])
         yield ""
+
+
+def _spread(stats: Mapping[str, tuple[float | None, float | None]]) -> str:
+    """Where nine tenths of the values lie, on either side."""
+    if "q5" not in stats or "q95" not in stats:
+        return ""
+    ends = list(zip(stats["q5"], stats["q95"], strict=True))
+    return " → ".join(dict.fromkeys(" … ".join(f"{v:.4g}" if v is not None else "—" for v in end) for end in ends))
 
 
 def _was_is(pair: Sequence[float | None] | None) -> str:

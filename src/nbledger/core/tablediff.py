@@ -36,6 +36,7 @@ _ROWS = 500_000  # rows that are read of a larger one
 _IDS = re.compile(r"(^|[_\W])(id|key|uuid|guid|index|nr|no|number|code)$|^unnamed: 0$", re.IGNORECASE)
 _MOVED = 0.02  # a two-sample distance from which a distribution has moved
 _CATEGORIES = 50
+_NAMED = 8  # columns that are named of a table that is there on one side only
 _SEVERAL = 400  # columns looked at
 
 
@@ -57,6 +58,20 @@ def compare(a: Path | bytes, b: Path | bytes, suffix: str, other: str | None = N
         return None
     sampled = None if whole_a and whole_b else min(len(left), len(right))
     return frames(left, right, sampled)
+
+
+def shape(source: Path | bytes, suffix: str) -> str:
+    """The rows and columns of a single table, in words; empty where it cannot be read as one."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            found, whole = _read(source, suffix)
+    except Exception:  # whatever a parser makes of a file that is no table
+        return ""
+    names = ", ".join(str(c)[:60] for c in found.columns[:_NAMED])
+    more = f" and {len(found.columns) - _NAMED} more" if len(found.columns) > _NAMED else ""
+    rows = f"{len(found):,} row{'' if len(found) == 1 else 's'}" if whole else f"more than {len(found):,} rows"
+    return f"{rows}, {len(found.columns):,} column{'' if len(found.columns) == 1 else 's'}: {names}{more}"
 
 
 def _read(source: Path | bytes, suffix: str) -> tuple[pd.DataFrame, bool]:
@@ -91,8 +106,8 @@ def frames(a: pd.DataFrame, b: pd.DataFrame, sampled: int | None = None) -> Tabl
     """What differs between two tables that are at hand."""
     a, b = (_plain(frame) for frame in (a, b))
     shared = [c for c in a.columns if c in set(b.columns)]
-    columns = [ColumnChange(str(c), "removed") for c in a.columns if c not in set(shared)]
-    columns += [ColumnChange(str(c), "added") for c in b.columns if c not in set(shared)]
+    columns = [ColumnChange(str(c), "removed", _held(a[c])) for c in a.columns if c not in set(shared)]
+    columns += [ColumnChange(str(c), "added", _held(b[c])) for c in b.columns if c not in set(shared)]
     left, right = a[shared], b[shared]
     rows = _rows(*_alike(left, right), shared)
     touched = [c for c in shared[:_SEVERAL] if str(c) not in rows.key and not _same(left[c], right[c])]
@@ -226,6 +241,25 @@ def _by_key(a: pd.DataFrame, b: pd.DataFrame, hashed: Sequence[Any], key: Any) -
 # ── columns ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
+def _held(column: Any) -> str:
+    """What a column holds that only one side has, in a few words."""
+    import pandas as pd
+
+    if not isinstance(column, pd.Series):  # two columns of one name
+        return ""
+    values = column.dropna()
+    empty = f", empty {_percent(float(column.isna().mean()))}" if len(values) < len(column) else ""
+    if not len(values):
+        return "empty"
+    if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
+        numbers = values.astype(float)
+        return f"{numbers.min():.4g} to {numbers.max():.4g}, median {numbers.median():.4g}{empty}"
+    shares = values.astype(str).value_counts(normalize=True)
+    if len(shares) > _CATEGORIES:
+        return f"{len(shares):,} different values{empty}"
+    return ", ".join(f"{str(name)[:30]} {_percent(share)}" for name, share in shares.head(3).items()) + empty
+
+
 def _column(name: str, a: pd.Series, b: pd.Series) -> ColumnChange | None:
     """How a column's values differ as a whole; None where they are the same in another order."""
     import pandas as pd
@@ -295,7 +329,8 @@ def _shares(a: pd.Series, b: pd.Series) -> tuple[float, str, Stats]:
         return 0.0, "", {}
     gone, new = left.index.difference(right.index), right.index.difference(left.index)
     if len(names) > _CATEGORIES:
-        return distance, f"{len(new):,} new values, {len(gone):,} gone", {}
+        came = [f"{len(one):,} values {word}" for one, word in ((new, "are new"), (gone, "are gone")) if len(one)]
+        return distance, ", ".join(came) or f"other shares of {len(names):,} values", {}
     most = moved.sort_values(ascending=False, kind="stable").index[:3]
     stats: Stats = {str(n): (float(left.get(n, 0.0)), float(right.get(n, 0.0))) for n in most}
     words = ", ".join(f"{n[:30]} {_percent(s[0] or 0)} → {_percent(s[1] or 0)}" for n, s in stats.items())
