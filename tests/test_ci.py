@@ -431,6 +431,26 @@ def test_a_review_that_fails_is_reported_and_red(written: dict[tuple[str, str], 
         assert (told.read_text().split(), done.returncode) == (called.split(), 3 if fails else 0)
 
 
+def test_a_job_without_a_tracking_server_says_that_its_runs_are_lost(
+    written: dict[tuple[str, str], Path], project: Path
+) -> None:
+    jobs = yaml.safe_load(written["all", "github"].read_text())["jobs"]
+    steps = [s["run"] for s in jobs["release"]["steps"] if s.get("name") == "Whether a tracking server is known"]
+    lines = yaml.safe_load(written["all", "gitlab"].read_text())[".nbledger"]["before_script"]
+    for script in (*steps, next(line for line in lines if "MLFLOW_TRACKING_URI" in line)):
+        for uri, warns in (("", True), ("https://ml.example.org", False)):
+            env = {"MLFLOW_TRACKING_URI": uri, "PATH": "/usr/bin:/bin"}
+            done = subprocess.run(["bash", "-eo", "pipefail", "-c", script], env=env, capture_output=True, check=True)
+            assert (b"MLFLOW_TRACKING_URI is not set" in done.stdout) is warns
+    assert len(steps) == 1
+    settings = project / ".nbledger.toml"
+    settings.write_text('tracking_uri = "https://ml.example.org"\n')
+    (project / "dvc.yaml").write_text(YAML)
+    for forge in ciworkflow.FORGES:
+        ciworkflow.write(find(project), forge, {})
+        assert "MLFLOW_TRACKING_URI" not in (project / ciworkflow.FILES[forge]).read_text()
+
+
 def test_the_identity_of_a_job_is_one_for_google(written: dict[tuple[str, str], Path], tmp_path: Path) -> None:
     from google.auth import identity_pool
 
