@@ -177,14 +177,20 @@ def test_a_model_back_to_the_first_data_and_a_file_on_to_the_models(project: Pat
     text = asking("wine@champion").text.splitlines()
     assert text[0] == "wine/1 (champion) comes from 2 runs, 2 commits and 3 data versions"
     assert asking("wine@champion", "--graph").text.splitlines()[1] == "model wine/1 (champion)"
+    assert asking("wine@champion").plain is False
+    assert asking("wine@champion", "--graph").plain is True  # a notebook shows the text that was asked for
     chart = asking("wine@champion", "--mermaid").text
     assert chart.startswith('flowchart TD\n    n0(["wine/1 (champion)"])')
+    assert asked("wine") == {**asked("wine@champion"), "asked": "wine"}  # no run is called so
+    api(project).create_registered_model("beer")
     # what is wrong with a name
     for words, said in (
-        (["wine"], "which version of it"),
         (["wine@chmpion"], "no alias 'chmpion' — did you mean champion"),
         (["wine/7"], "has no version 7"),
-        (["models:/beer/1"], "no registered model 'beer'"),
+        (["models:/bier/1"], "no registered model 'bier'"),
+        (["beer"], "without a champion: which version of it? — e.g. beer/1"),
+        (["beer/1"], "has no version 1 — nbledger decisions beer lists them"),
+        (["--back", "data/raw.csv@abc"], "an MD5 may be cut to 6 digits, and not to 3"),
         (["nothing"], "there is no run 'nothing'"),
         ([], "needs a name"),
         (["train", "--back", "x"], "about a file"),

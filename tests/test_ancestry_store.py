@@ -84,6 +84,9 @@ def test_who_wrote_what_a_run_read(project: Path, store: Any) -> None:
         ("d/a.csv", "read", "again"),
         ("late", "wrote (as did 1 other run)", "d/a.csv"),
     }
+    text = lineage_text.lineage(ancestry(project, "reader"))
+    assert "by again (as did 2 other runs)" in text
+    assert "the same bytes as d/b.csv by late" in text
     assert edges(ancestry(project, "empty")) == {("z.csv", "read", "empty")}
     assert ancestry(project, "reader", depth=0).notes == (
         "the graph ends here, 1 run away, at the depth that was asked for: there is more",

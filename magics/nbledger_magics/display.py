@@ -62,11 +62,14 @@ class Shown:
     def __init__(self, answer: Answer) -> None:
         self.data = answer.data
         self._text = answer.text
+        self._plain = answer.plain
 
     def __repr__(self) -> str:
         return self._text
 
     def _repr_html_(self) -> str:
+        if self._plain:
+            return _box(f"<pre>{escape(self._text)}</pre>")
         first = self.data[0] if isinstance(self.data, list) and self.data else None
         if isinstance(first, RunRow):
             return _runs(self.data)

@@ -11,11 +11,12 @@ from nbledger.core.project import Project, find
 
 @dataclass(frozen=True)
 class Answer:
-    """``code``: 0 done, 1 no."""
+    """``code``: 0 done, 1 no. ``plain``: the text is what was asked for, also where the record could be drawn."""
 
     data: Any
     text: str
     code: int = 0
+    plain: bool = False
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from nbledger.core.errors import UsageError
 from nbledger.core.project import Project
 
 _MD5 = re.compile(r"[0-9a-f]{6,32}(\.dir)?")
+_SHORT = re.compile(r"[0-9a-f]{1,5}")
 
 
 @click.command()
@@ -46,7 +47,7 @@ def lineage(
 ) -> Answer:
     """Show where a model version or a run comes from: runs, code, stages and data, as far back as it is recorded.
 
-    NAME: MODEL@ALIAS, MODEL/VERSION, or a run. Nothing is loaded or executed.
+    NAME: MODEL@ALIAS, MODEL/VERSION, MODEL (its champion), or a run. Nothing is loaded or executed.
     """
     if sum((graph, mermaid, openlineage, as_json)) > 1:
         raise UsageError("--graph, --mermaid, --openlineage and --json are ways to show the same", "take one of them")
@@ -62,8 +63,14 @@ def lineage(
     if back is not None:
         call, words = "descendants", dict(zip(("path", "md5"), _file(face.project(), back), strict=True))
     asking = ask if offline else at_remote
-    found: Ancestry = asking(face, call, {**words, "depth": depth, "remote": not offline})
-    return Answer(found, _shown(face.project(), found, graph=graph, mermaid=mermaid, openlineage=openlineage))
+    try:
+        found: Ancestry = asking(face, call, {**words, "depth": depth, "remote": not offline})
+    except UsageError as err:
+        if (few := _SHORT.fullmatch((back or "").rpartition("@")[2])) and "@" in str(back):
+            raise UsageError(err.message, f"an MD5 may be cut to 6 digits, and not to {len(few[0])}") from err
+        raise
+    text = _shown(face.project(), found, graph=graph, mermaid=mermaid, openlineage=openlineage)
+    return Answer(found, text, plain=graph or mermaid or openlineage)
 
 
 def _file(project: Project, named: str) -> tuple[str, str]:

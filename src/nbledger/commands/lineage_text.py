@@ -38,7 +38,7 @@ def tree(found: Ancestry) -> str:
     nodes = {node.id: node for node in found.nodes}
     lines, shown = [summary(found)], set[str]()
     for root in found.roots:
-        _branch(lines, nodes, near, shown, root)
+        _branch(lines, nodes, near, shown, root, back=found.back)
     return "\n".join([*lines, *_ends(found)])
 
 
@@ -48,9 +48,12 @@ def _branch(
     near: Mapping[str, Sequence[tuple[str, str]]],
     shown: set[str],
     root: str,
+    *,
+    back: bool,
 ) -> None:
     """One root; without recursion, since a lineage may be deep."""
     waiting = [(root, "", "", "")]
+    held = "a part of it" if back else "of which it is a part"
     while waiting and len(lines) < _LINES:
         here, indent, mark, how = waiting.pop()
         node = nodes.get(here)
@@ -58,6 +61,7 @@ def _branch(
             continue
         again = here in shown
         said = [node.kind, _name(node), _tree_facts(node)]
+        how = held if how == "held" else how
         words = f" ({how})" if how not in ("", "read", "wrote", "ran", "logged", "declared", "made", "loaded") else ""
         lines.append(f"{indent}{mark}{' '.join(filter(None, said))}{clip(words, 80)}{' (see above)' if again else ''}")
         if again:
@@ -125,7 +129,7 @@ def _facts(node: Node, found: Ancestry) -> str:
     elif node.kind == CODE:
         said = ["a snapshot of changed code" if node.dirty else ""]
     elif node.kind == STAGE:
-        said = [node.source, " ".join(node.cmd.split())]
+        said = [node.source, *_runs_of(node, found), " ".join(node.cmd.split())]
     elif node.kind == DATA:
         said = [
             f"md5 {node.md5[:8]}" if node.md5 else "md5 not known",
@@ -149,6 +153,15 @@ def _held(node: Node, found: Ancestry) -> list[str]:
     return [f"holds {', '.join(clip(one, 20) for one in held[:3])}{more}"] if held else []
 
 
+def _runs_of(stage: Node, found: Ancestry) -> list[str]:
+    """Which run a stage's line belongs to, where the stage stands here more than once."""
+    if sum(one.kind == STAGE and one.label == stage.label for one in found.nodes) < 2:
+        return []
+    runs = {one.id: one.run_id[:8] for one in found.nodes if one.kind == RUN}
+    of = [runs[e["to"]] for e in found.edges if e["from"] == stage.id and e["to"] in runs]
+    return [f"of {', '.join(of[:3])}"] if of else []
+
+
 def _person(node: Node) -> str:
     """A name without the address."""
     return (node.by or "").partition(" <")[0]
@@ -158,7 +171,20 @@ def _makers(node: Node, found: Ancestry) -> list[str]:
     """Who wrote data, in words."""
     names = {one.id: one for one in found.nodes}
     made = [(names[e["from"]], e["how"]) for e in found.edges if e["to"] == node.id and e["from"] in names]
-    return [f"{'by' if how in ('wrote', 'made') else how + ' by'} {clip(one.label, 30)}" for one, how in made[:3]]
+    return [_by(how, _called(one, found)) for one, how in made[:3]]
+
+
+def _by(how: str, who: str) -> str:
+    """``by train``, ``the same bytes as x.csv by train``, ``by train (as did 2 other runs)``"""
+    said, _, others = how.partition(" (")
+    what = said.removeprefix("wrote").removeprefix("made").removesuffix(" of").strip()
+    return " ".join(filter(None, [what, f"by {who}", f"({others}" if others else ""]))
+
+
+def _called(node: Node, found: Ancestry) -> str:
+    """The name; of a run with its id, where another run here is called the same."""
+    alike = node.kind == RUN and sum(one.kind == RUN and one.label == node.label for one in found.nodes) > 1
+    return clip(node.label, 30) + (f" {node.run_id[:8]}" if alike else "")
 
 
 def _loaders(node: Node, found: Ancestry) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import shlex
 from typing import Any
 
 from nbledger.core import ancestry as ancestries
@@ -11,6 +12,7 @@ from nbledger.core import ancestry_back, mlflow, mlflow_registry, mlflow_runs, m
 from nbledger.core.ancestry import Version
 from nbledger.core.ancestry_graph import DEPTH, Ancestry
 from nbledger.core.errors import LedgerError, ToolFailed, UsageError, nearest
+from nbledger.core.gate_language import CHAMPION
 from nbledger.core.mlflow_uses import VersionOf
 from nbledger.core.project import Project
 from nbledger.core.records import RunRow
@@ -27,12 +29,14 @@ _NO_NAMES = frozenset("/:\0")
 
 
 def ancestry(project: Project, args: Args, progress: Progress | None) -> Ancestry:
-    """Where ``name`` comes from: a run, or a version of a registered model as ``MODEL/VERSION`` or ``MODEL@ALIAS``."""
+    """Where ``name`` comes from: a run, or a version of a registered model as ``MODEL/VERSION`` or ``MODEL@ALIAS``. A model's name
+    alone, which no run has, means its champion.
+    """
     name, depth, remote = str(args["name"]), int(args.get("depth", DEPTH)), bool(args.get("remote"))
-    version = _version(project, name)
-    if version is not None:
-        return ancestries.of_version(project, version, name, depth, remote=remote)
-    return ancestries.of_run(project, _run(project, name), name, depth, remote=remote)
+    meant = _version(project, name) or _run(project, name)
+    if isinstance(meant, Version):
+        return ancestries.of_version(project, meant, name, depth, remote=remote)
+    return ancestries.of_run(project, meant, name, depth, remote=remote)
 
 
 def descendants(project: Project, args: Args, progress: Progress | None) -> Ancestry:
@@ -53,25 +57,29 @@ def descendants(project: Project, args: Args, progress: Progress | None) -> Ance
     return ancestry_back.of_data(project, path, md5, asked, depth, remote=remote)
 
 
-def _run(project: Project, name: str) -> RunRow:
+def _run(project: Project, name: str) -> RunRow | Version:
     try:
         return overview.run(project, name)
     except UsageError as err:
         hint = err.hint or "name a run, or a model as MODEL@ALIAS or MODEL/VERSION"
-        if (model := _bare(project, name)) != "":
-            raise UsageError(model, f"e.g. {name}@champion or {name}/1") from err
+        if (model := _bare(project, name)) is not None:
+            if CHAMPION in model.aliases and (version := _version(project, f"{name}@{CHAMPION}")) is not None:
+                return version
+            raise UsageError(
+                f"{name!r} is a registered model without a champion: which version of it?", f"e.g. {name}/1"
+            ) from err
         named = name.rpartition("@")[0] or name.rpartition("/")[0]
         if named and err.message == f"there is no run {name!r}":
             raise UsageError(f"there is neither a run {name!r} nor a registered model {named!r}", hint) from err
         raise UsageError(err.message, hint) from err
 
 
-def _bare(project: Project, name: str) -> str:
-    """What is said of a model without a version; empty where there is no such model."""
+def _bare(project: Project, name: str) -> Any:
+    """The registered model of that name; None where there is none, or it cannot be asked for."""
     with contextlib.suppress(LedgerError):
-        if stored(project) and _model(mlflow.client(project), project.tracking_uri, name) is not None:
-            return f"{name!r} is a registered model: which version of it?"
-    return ""
+        if stored(project):
+            return _model(mlflow.client(project), project.tracking_uri, name)
+    return None
 
 
 def _model(api: Any, uri: str, name: str) -> Any:
@@ -124,5 +132,7 @@ def _named(project: Project, name: str) -> VersionOf | None:
         number = aliases[alias]
     found = mlflow_uses.version(api, uri, model, number)
     if found is None:
-        raise UsageError(f"the model {model} has no version {number}", "nbledger decisions lists its versions")
+        raise UsageError(
+            f"the model {model} has no version {number}", f"nbledger decisions {shlex.quote(model)} lists them"
+        )
     return found
