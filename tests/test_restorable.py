@@ -223,6 +223,8 @@ def test_what_is_in_no_commit_and_on_no_server(shared: Path, tmp_path: Path) -> 
         "no data were missing in the data remote",
         "others cannot restore:",
     ]
+    hint = 'nbledger checkpoint -m "…" .dvcignore n.py'
+    assert f"  2 files (.dvcignore, n.py): changed or new, and in no commit — {hint}" in text.splitlines()
     assert "  raw.csv: read by runs, and versioned by nothing — nbledger track raw.csv" in text.splitlines()
 
 
@@ -325,7 +327,10 @@ def test_data_of_what_git_brought_itself(shared: Path, tmp_path: Path) -> None:
     (there / "d" / "y").write_text("mine")
     assert "data that the state then needs: a.csv, d/x\n" in "\n".join([*pull.told(pull.plan(find(there))), ""])
     done = pull.pull(find(there))
-    assert (done.data, done.notes) == (("a.csv", "d/x"), ("changed here, so left as they are: d (nbledger track)",))
+    assert (done.data, done.notes) == (
+        ("a.csv", "d/x"),
+        ("changed here, so left as they are: d (nbledger track PATH)",),
+    )
     assert [(there / name).read_text() for name in ("a.csv", "d/x", "d/y")] == ["a2", "x2", "mine"]
     (there / "d" / "y").write_text("y1")
     assert pull.pull(find(there)).data == ()

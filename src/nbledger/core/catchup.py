@@ -64,7 +64,9 @@ def left(project: Project, outs: Sequence[Out]) -> list[str]:
     both = {one.path: one for one in behind(project, outs, now) if one is not None and one.both}
     mine = [out.path for out in outs if out.path not in both]
     more = f" and {len(mine) - _NAMED} more" if len(mine) > _NAMED else ""
-    lines = [f"changed here, so left as they are: {', '.join(mine[:_NAMED])}{more} (nbledger track)"] if mine else []
+    lines = (
+        [f"changed here, so left as they are: {', '.join(mine[:_NAMED])}{more} (nbledger track PATH)"] if mine else []
+    )
     return lines + [takenback.told_of_both(one) for one in both.values()]
 
 

@@ -96,7 +96,7 @@ def choose(project: Project, api: Any, name: str) -> Chosen:
     uri = project.tracking_uri
     known = mlflow_registry.model(api, uri, model) if model else None
     if known is None:
-        raise UsageError(f"there is no registered model {model!r}", "nbledger promote makes one")
+        raise UsageError(f"there is no registered model {model!r}", "nbledger promote RUN --model NAME makes one")
     if number is None:
         aliases = {str(k): str(v) for k, v in known.aliases.items()}
         number = aliases.get(str(alias))
@@ -127,7 +127,7 @@ def expected(chosen: Chosen, given: str | None) -> str:
     if chosen.digest is None and given is None:
         raise Refused(
             f"version {chosen.version} of {chosen.model} has no recorded digest, so its files cannot be checked",
-            "nbledger promote records one; --sha256 DIGEST if you know what they should be",
+            "nbledger promote RUN --model NAME records one; --sha256 DIGEST if you know what they should be",
         )
     if chosen.digest is not None and given is not None and given != chosen.digest:
         raise Refused(f"version {chosen.version} was recorded as {chosen.digest[:12]}, not as {given[:12]}")

@@ -63,7 +63,9 @@ def begin(project: Project, model: str, progress: Callable[[int, int, str], None
     repo = project.git
     commit = git.head(repo).commit if repo is not None else None
     if repo is None or commit is None:
-        raise Refused("there is no commit here that a branch could begin at", "nbledger init, then nbledger checkpoint")
+        raise Refused(
+            "there is no commit here that a branch could begin at", 'nbledger init, then nbledger checkpoint -m "…"'
+        )
     git.require_identity(repo)
     stamp = dt.datetime.now(dt.UTC).strftime("%Y%m%d-%H%M%S")
     slug = re.sub(r"[^a-z0-9]+", "-", model.lower()).strip("-")[:40] or "model"

@@ -246,7 +246,7 @@ def _take(path: str, file: str, *, whole: bool) -> str:
     if whole:
         return f"theirs: git checkout --theirs {shlex.quote(path)}; then git add {shlex.quote(path)}, and dvc pull"
     get = f"dvc get . {shlex.quote(file)} --rev {_their_commit()} -o {shlex.quote(file)} --force"
-    return f"git add {shlex.quote(path)} keeps that. Theirs of a file: dvc pull; {get}; then nbledger track the folder"
+    return f"git add {shlex.quote(path)} keeps that. Theirs of a file: dvc pull; {get}; then nbledger track FOLDER"
 
 
 def _their_commit() -> str:

@@ -119,7 +119,9 @@ def existing(api: MlflowClient, uri: str, name: str) -> RegisteredModel:
     if known is not None:
         return known
     names = [one.name for one in models(api, uri, _MOST_MODELS, 1)[0]]
-    hint = nearest(name, names) or (f"there are: {some(names, 10)}" if names else "nbledger promote makes one")
+    hint = nearest(name, names) or (
+        f"there are: {some(names, 10)}" if names else "nbledger promote RUN --model NAME makes one"
+    )
     raise UsageError(f"there is no registered model {name!r}", hint)
 
 

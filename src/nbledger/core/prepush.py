@@ -317,12 +317,12 @@ def _hint(found: Sequence[Found]) -> str:
         return "nbledger init --remote URL says where they go; git push --no-verify pushes the commits all the same"
     if any(one.lost for one in found):
         return (
-            "nbledger track them again where the bytes are; nbledger push --allow-missing (or git push --no-verify) "
+            "nbledger track FILE again where the bytes are; nbledger push --allow-missing (or git push --no-verify) "
             "pushes the commits all the same"
         )
     if any(one.why for one in found):
         return (
-            "nbledger push sends the data, nbledger checkpoint commits the versions that the remote gave them; "
+            "nbledger push sends the data, nbledger checkpoint -m WHY commits the versions that the remote gave them; "
             "git push --no-verify pushes the commits all the same"
         )
     return "nbledger push sends the data, then the commits; git push --no-verify pushes the commits all the same"

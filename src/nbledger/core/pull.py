@@ -174,7 +174,7 @@ def _refuse_overlap(repo: git.GitRepo, changed: dict[str, str]) -> None:
     if both:
         raise Refused(
             f"changed here and there: {some(both)}",
-            "commit them (nbledger checkpoint), then git pull --rebase joins both; or put yours aside",
+            "commit them (nbledger checkpoint -m WHY), then git pull --rebase joins both; or put yours aside",
         )
     folders = {f"{path}/" for path in changed}
     in_the_way = {path for path in untracked if any(path.startswith(folder) for folder in folders)}

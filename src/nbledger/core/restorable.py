@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -38,12 +39,16 @@ def of_data(found: Iterable[Found]) -> list[Gap]:
         if need.aside:
             gaps.append(Gap("data", need.path, f"{one.why}, and {need.where} names it"))
         elif one.lost:
-            hint = "nbledger repro makes it again" if need.made else "nbledger track it again where the bytes are"
+            hint = (
+                "nbledger repro makes it again"
+                if need.made
+                else f"nbledger track {shlex.quote(need.path)} again where the bytes are"
+            )
             gaps.append(Gap("data", _lost(one), f"{need.where} names it, and it is neither here nor in a remote", hint))
         elif one.why == NO_REMOTE:
             without.add(need.path)
         elif one.why:
-            gaps.append(Gap("data", need.path, one.why, f"nbledger checkpoint commits {need.pointer}"))
+            gaps.append(Gap("data", need.path, one.why, f'nbledger checkpoint -m "…" commits {need.pointer}'))
         else:
             gaps.append(Gap("data", need.path, f"{need.where} names it, and it is not in the remote", "nbledger push"))
     if without:
@@ -74,7 +79,7 @@ def of_work_tree(project: Project) -> list[Gap]:
                     "code",
                     f"{count} ({some(paths, _NAMED)})",
                     "changed or new, and in no commit",
-                    "nbledger checkpoint",
+                    f'nbledger checkpoint -m "…" {shlex.join(paths) if len(paths) <= _NAMED else "FILES"}',
                 )
             )
     gaps += [Gap("input", path, "read by runs, and versioned by nothing", f"nbledger track {path}") for path in loose]

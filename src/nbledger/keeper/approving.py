@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import shlex
 import tempfile
 import time
 from collections.abc import Sequence
@@ -203,7 +204,9 @@ def _waiting(project: Project, api: Any, model: str, version: str, *, idle: bool
         names = ", ".join(f"{model}/{one.version}" for one in alive)
         raise UsageError(f"{len(alive)} versions of {model} wait", f"say which: {names}")
     if not alive and not idle:
-        raise UsageError(f"nothing of {model} waits for approval", "nbledger decisions MODEL says what was decided")
+        raise UsageError(
+            f"nothing of {model} waits for approval", f"nbledger decisions {shlex.quote(model)} says what was decided"
+        )
     return alive[0] if alive else None
 
 

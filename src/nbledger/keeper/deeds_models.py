@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -98,7 +99,7 @@ def _refuse_gated(project: Project, model: str, name: str) -> None:
     if demanded is not None:
         raise Refused(
             f"{name} of {model} demands the gate {demanded.name}",
-            "nbledger promote asks it, nbledger rollback goes back to the version before",
+            f"nbledger promote RUN --model {shlex.quote(model)} asks it, nbledger rollback {shlex.quote(model)} goes back to the version before",
         )
 
 

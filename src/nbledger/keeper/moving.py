@@ -5,6 +5,7 @@ before it moves, and the version that it leaves kept under ``previous``.
 from __future__ import annotations
 
 import contextlib
+import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -64,7 +65,7 @@ def moved(project: Project, held: Held, entry: Entry) -> Entry:
     api, uri, model = held.api, held.uri, held.model
     known = mlflow_registry.model(api, uri, model)
     if known is None:
-        raise UsageError(f"there is no registered model {model!r}", "nbledger promote makes one")
+        raise UsageError(f"there is no registered model {model!r}", "nbledger promote RUN --model NAME makes one")
     written = mlflow_decisions.append(held, replace(entry, points=True), mlflow_decisions.last(known.tags))
     try:
         held.check()
@@ -77,7 +78,7 @@ def moved(project: Project, held: Held, entry: Entry) -> Entry:
             raise ToolFailed(
                 f"{entry.alias} of {model} was moved by something else in the moment in which it was to point at"
                 f" version {entry.version}",
-                "nbledger decisions shows what is recorded",
+                f"nbledger decisions {shlex.quote(held.model)} shows what is recorded",
             )
     finally:
         changes.tell(project, "models", "runs", run=entry.run_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
 from nbledger.core import approval, driftjob, inside, mlflow, mlflow_decisions, mlflow_registry, tablediff
@@ -23,7 +24,7 @@ def approve(project: Project, args: Args) -> Preview:
     title = f"Approve {found.model} version {found.version}"
     if not found.mine:
         why = found.why_not or ("it expired" if found.state == approval.EXPIRED else "it does not wait")
-        raise Refused(f"{title.lower()}: {why}", "nbledger decisions says what was decided")
+        raise Refused(f"{title.lower()}: {why}", f"nbledger decisions {shlex.quote(found.model)} says what was decided")
     count = len(found.approved) + 1
     lines = [f"your approval is recorded as {count} of {found.needed}"]
     if count < found.needed:
@@ -104,7 +105,7 @@ def known(project: Project, model: str, version: str) -> tuple[str, Any]:
     mlflow_registry.check_names(model, "")
     api, uri = (mlflow.client(project) if stored(project) else None), project.tracking_uri
     if api is None:
-        raise UsageError(f"there is no registered model {model!r}", "nbledger promote makes one")
+        raise UsageError(f"there is no registered model {model!r}", "nbledger promote RUN --model NAME makes one")
     there = mlflow_registry.existing(api, uri, model)
     aliases = {str(k): str(v) for k, v in there.aliases.items()}
     number = version or aliases.get("champion", "")

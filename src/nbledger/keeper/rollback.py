@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,7 +58,10 @@ def rollback(project: Project, args: Args, progress: Progress | None) -> RolledB
     with mlflow_lock.held(api, uri, model, by) as held:
         now = moving.settled(held, alias)
         if now is None:
-            raise Refused(f"{alias} of {model} points at no version", "nbledger promote points it at one")
+            raise Refused(
+                f"{alias} of {model} points at no version",
+                f"nbledger promote RUN --model {shlex.quote(model)} points it at one",
+            )
         entries = mlflow_decisions.read(api, uri, model) or ()
         went, ever = mlflow_decisions.line(entries, alias)[:-1], mlflow_decisions.ever(entries, alias)
         target, notes = target_of(project, api, model, alias, now, str(args.get("to") or ""), went, ever)
@@ -113,7 +117,7 @@ def target_of(
         if demanded is not None and wanted not in ever:
             raise Refused(
                 f"{alias} of {model} never pointed at version {wanted}, and it demands the gate {demanded.name}",
-                "nbledger promote asks the gate",
+                f"nbledger promote RUN --model {shlex.quote(model)} asks the gate",
             )
         return wanted, ()
     kept = [number for number in went if number != now]
@@ -163,5 +167,5 @@ def _known(api: Any, uri: str, model: str) -> Any:
     """The registered model of that name; ``UsageError`` with the nearest names where there is none."""
     mlflow_registry.check_names(model, "")
     if api is None:
-        raise UsageError(f"there is no registered model {model!r}", "nbledger promote makes one")
+        raise UsageError(f"there is no registered model {model!r}", "nbledger promote RUN --model NAME makes one")
     return mlflow_registry.existing(api, uri, model)

@@ -215,7 +215,7 @@ class Splitting:
             return
         hint = "it must run from top to bottom: Kernel, Restart Kernel and Run All Cells"
         if "FileNotFoundError" in done.error or "No such file" in done.error:
-            hint = "the copy it ran in has what Git and DVC know of: nbledger track what it reads"
+            hint = "the copy it ran in has what Git and DVC know of: nbledger track FILE for what it reads"
         if self.left_out:
             hint += f" (not in the copy: {', '.join(self.left_out[:3])})"
         raise Refused(f"the notebook itself fails: {done.error}", hint)
