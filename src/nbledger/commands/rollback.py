@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import click
@@ -14,8 +15,12 @@ if TYPE_CHECKING:
     from nbledger.core.mlflow_decisions import Entry
     from nbledger.keeper.rollback import Decisions, RolledBack
 
-_PLACED = ("deployed", "returned")
-"""Kinds of decisions whose text is no person's word but where it serves."""
+_SPOKEN = ("approved", "refused", "rollback")
+"""Kinds of decisions whose text may be a person's word; of others it says where a version serves, or what it waits for."""
+_COUNTED = re.compile(r"(\d+ of \d+(?:, [^:]*)?)(?:: (.+))?", re.DOTALL)
+"""Which of the approvals it is, and what was said with it."""
+_MOMENT = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d)[\d:.]*Z")
+_HEAD = f"{'#':>4}  {'when (UTC)':<19}  {'decision':<8}  alias: version, run  by"
 
 
 @click.command()
@@ -55,19 +60,33 @@ def rolled_back(found: RolledBack) -> str:
 
 
 def listed(found: Decisions) -> str:
-    """One line a decision, then why; the aliases as they are now at the end."""
-    lines = []
+    """One line a decision, the oldest first, then why; the aliases as they are now at the end."""
+    lines = [_HEAD] if found.decisions else []
     for one in found.decisions:
         lines.append(f"{one.n:>4}  {one.at[:19].replace('T', ' ')}  {one.kind:<8}  {_what(one)}  {clip(one.by, 90)}")
-        lines += [f"      {clip(reason, 110)}" for reason in one.reasons[:5]]
-        if len(one.reasons) > 5:
-            lines.append(f"      and {len(one.reasons) - 5} more reasons")
+        lines += [f"      {clip(_read(reason), 110)}" for reason in one.reasons[:5]]
+        if (more := len(one.reasons) - 5) > 0:
+            lines.append(f"      and {more} more reason{'' if more == 1 else 's'}")
         if one.figures:
             lines.append("      " + ", ".join(f"{clip(k, 40)} {v:.10g}" for k, v in list(one.figures.items())[:10]))
         if one.text:
-            lines.append(f"      {clip(one.text, 100)}" if one.kind in _PLACED else f"      “{clip(one.text, 100)}”")
+            lines.append(f"      {_text(one)}")
     aliases = ", ".join(f"{clip(alias, 40)} is version {version}" for alias, version in found.aliases.items())
     return "\n".join([*(lines or ["nothing has been decided about it"]), aliases or "no alias points at a version"])
+
+
+def _text(one: Entry) -> str:
+    """What was said, in quotation marks; what nobody said, as the name of the gate, without."""
+    if one.kind not in _SPOKEN or (one.kind == "refused" and one.condition):
+        return clip(_read(one.text), 100)
+    if (counted := _COUNTED.fullmatch(one.text)) is not None:
+        return counted[1] + (f": “{clip(counted[2], 100)}”" if counted[2] else "")
+    return f"“{clip(one.text, 100)}”"
+
+
+def _read(text: str) -> str:
+    """Moments as people read them."""
+    return _MOMENT.sub(r"\1 \2 UTC", text)
 
 
 def _what(one: Entry) -> str:
