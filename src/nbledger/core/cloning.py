@@ -237,16 +237,20 @@ def _check_out(place: Path, noted: dict[str, Any]) -> None:
     repo = _repo(place)
     index = repo.git_dir / f"nbledger-{secrets.token_hex(4)}.index"
     try:
-        for leftover in repo.git_dir.glob("nbledger-*.index*"):
-            leftover.unlink()
+        swept(place)
         if not (repo.git_dir / "index").exists():
             git.call(repo, *_PLAIN, "read-tree", "--reset", "-u", "HEAD", index=index)
             os.replace(index, repo.git_dir / "index")
     finally:
-        for leftover in (index, index.with_name(index.name + ".lock")):
-            leftover.unlink(missing_ok=True)
+        swept(place)
     noted["whole"] = True
     _note(place, noted)
+
+
+def swept(place: Path) -> None:
+    """Remove the indices of a checkout that was killed. Its Git may have gone on for a moment after: so again at a join's end."""
+    for leftover in (place / ".git").glob("nbledger-*.index*"):
+        leftover.unlink(missing_ok=True)
 
 
 def _repo(place: Path) -> git.GitRepo:

@@ -160,6 +160,7 @@ def finish(joining: Joining, *, env: bool, data: bool, progress: Progress | None
         steps += _tried("git", lambda: _git(project))
         steps += _submodules(project)
     cloned = joining.cloned
+    cloning.swept(cloned.root)
     return Joined(
         str(cloned.root), joining.url, cloned.branch, cloned.commit, tuple(steps), _next(joining, steps, cloned.root)
     )
