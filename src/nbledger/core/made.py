@@ -28,13 +28,11 @@ def only(project: Project, repo: git.GitRepo, old: str | None, new: str) -> bool
         return False
     try:
         changed = gitlog.changed_paths(repo, old, new)
-        locks = {path for path in changed if posixpath.basename(path) == "dvc.lock"}
-        if not changed or any(posixpath.basename(path) in ("dvc.yaml", "dvc.yml") for path in changed):
-            return False
-        rest = changed.keys() - locks
-        return not rest or not (left := rest - _declared(project)) or left <= _code(project, repo, new, left)
-    except (LedgerError, OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (LedgerError, OSError, ValueError):
         return False
+    if not changed or any(posixpath.basename(path) in ("dvc.yaml", "dvc.yml") for path in changed):
+        return False
+    return not others(project, repo, new, changed)
 
 
 def others(project: Project, repo: git.GitRepo, tree: str, paths: Iterable[str]) -> set[str]:
@@ -43,8 +41,8 @@ def others(project: Project, repo: git.GitRepo, tree: str, paths: Iterable[str])
     if project.dvc_root is None:
         return set(paths)
     try:
-        rest -= _declared(project)
-        return rest - _code(project, repo, tree, rest)
+        rest -= _declared(project) if rest else set()
+        return rest - _code(project, repo, tree, rest) if rest else rest
     except (LedgerError, OSError, ValueError, KeyError, TypeError, AttributeError):
         return set(paths)
 
