@@ -10,6 +10,7 @@ import click
 from nbledger.commands.answer import Answer, Face
 from nbledger.commands.shared import ask, json_option
 from nbledger.commands.text import clip
+from nbledger.core.wording import counted
 
 if TYPE_CHECKING:
     from nbledger.core.mlflow_decisions import Entry
@@ -66,7 +67,7 @@ def listed(found: Decisions) -> str:
         lines.append(f"{one.n:>4}  {one.at[:19].replace('T', ' ')}  {one.kind:<8}  {_what(one)}  {clip(one.by, 90)}")
         lines += [f"      {clip(_read(reason), 110)}" for reason in one.reasons[:5]]
         if (more := len(one.reasons) - 5) > 0:
-            lines.append(f"      and {more} more reason{'' if more == 1 else 's'}")
+            lines.append(f"      and {counted(more, 'more reason')}")
         if one.figures:
             lines.append("      " + ", ".join(f"{clip(k, 40)} {v:.10g}" for k, v in list(one.figures.items())[:10]))
         if one.text:

@@ -32,6 +32,7 @@ from nbledger.core.mlflow_uses import Use
 from nbledger.core.project import Project
 from nbledger.core.records import RunRow
 from nbledger.core.runs import REPRODUCES
+from nbledger.core.wording import counted
 
 STAGE_TAG, COMMAND_TAG = "nbledger.stage", "nbledger.stage.cmd"
 MOST_DATA = 100
@@ -280,7 +281,7 @@ def _came_before(writer: RunRow, reader: RunRow) -> bool:
 
 
 def _how(count: int, of: int, others: int, renamed: str | None) -> str:
-    said = "wrote" if of <= 2 else f"wrote {count:,} file{'' if count == 1 else 's'} of"
+    said = "wrote" if of <= 2 else f"wrote {counted(count, 'file')} of"
     said = f"wrote the same bytes as {renamed}" if renamed else said
     return said + (f" (as did {others} other run{'s' if others > 1 else ''})" if others else "")
 

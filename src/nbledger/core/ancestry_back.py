@@ -13,11 +13,12 @@ from nbledger.core import ancestry_models, ancestry_where, mlflow_uses
 from nbledger.core.ancestry import HASH, add_code, add_stage, holders
 from nbledger.core.ancestry_graph import DEPTH, Ancestry, Graph, data_node, model_node, run_id_of, run_node
 from nbledger.core.ancestry_sources import Sources, opened
-from nbledger.core.driftrecord import TAG as DRIFT_TAG
+from nbledger.core.driftrecord import only_compares
 from nbledger.core.errors import LedgerError, Refused, UsageError, nearest
 from nbledger.core.mlflow_uses import Use, VersionOf
 from nbledger.core.project import Project
 from nbledger.core.records import RunRow
+from nbledger.core.wording import counted
 
 _RECORDS = 200
 """Records of runs that are read to know which files of a folder a run read; of more it is said that it is not known."""
@@ -84,11 +85,11 @@ def _using(graph: Graph, rows: Mapping[str, RunRow]) -> dict[str, RunRow]:
     """Without the runs of ``nbledger drift``, of which nothing comes: a nightly one would bury all others. Where there are no
     others, they are what is to be told.
     """
-    others = {run: row for run, row in rows.items() if f"{DRIFT_TAG}verdict" not in row.tags}
+    others = {run: row for run, row in rows.items() if not only_compares(row.tags)}
     if not others:
         return dict(rows)
     if (count := len(rows) - len(others)) > 0:
-        graph.note(f"{count:,} run{'' if count == 1 else 's'} only compared it (nbledger drift): not listed")
+        graph.note(f"{counted(count, 'run')} only compared it (nbledger drift): not listed")
     return others
 
 
@@ -154,7 +155,7 @@ def _read_within(sources: Sources, graph: Graph, seen: _Seen, path: str, md5: st
         else:
             seen.add(path, held, use.run, f"read {use.path}, which has it")
     if other:
-        graph.note(f"{other:,} run{'' if other == 1 else 's'} read other files of the folder, and not this one")
+        graph.note(f"{counted(other, 'run')} read other files of the folder, and not this one")
     if len(fitting) > _RECORDS:
         more = len(fitting) - _RECORDS
         graph.note(f"of {more:,} runs it is only known that they read the folder: their records were not looked into")
@@ -199,7 +200,7 @@ def _after(sources: Sources, graph: Graph, rows: Sequence[RunRow], seen: set[str
             made.setdefault(md5, []).append((row, path))
     readings = _readings(sources, made)
     readers = sources.uses.rows({use.run for uses in readings.values() for use in uses})
-    readers = {run: row for run, row in readers.items() if f"{DRIFT_TAG}verdict" not in row.tags}
+    readers = {run: row for run, row in readers.items() if not only_compares(row.tags)}
     following: dict[str, RunRow] = {}
     for md5, writers in made.items():
         later = [use for use in readings.get(md5, ()) if use.run in readers]

@@ -103,6 +103,11 @@ def place(
     return Place(kind, api.rstrip("/"), quoted, found, token(kind, env), run, head, _web(kind, env, found))
 
 
+def is_set(*names: str, env: Mapping[str, str] = os.environ) -> bool:
+    """Whether any of these variables, by which CI says that it is at work, is set to anything but a no."""
+    return any(env.get(name, "").strip().lower() not in ("", "0", "false", "no") for name in names)
+
+
 def kind_of(project: Project, env: Mapping[str, str] = os.environ) -> str:
     """GitHub or GitLab, as CI says, else as ``origin`` lies there."""
     if env.get("GITHUB_ACTIONS"):

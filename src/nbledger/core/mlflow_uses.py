@@ -216,13 +216,13 @@ def versions_of(api: Any, uri: str, runs: Collection[str]) -> list[VersionOf]:
         listed = [one for one in listed if str(one.run_id) in wanted]
     else:
         parts = [asked[at : at + _RUNS] for at in range(0, len(asked), _RUNS)]
-        filters = [f"run_id IN ({_quoted(part)})" for part in parts]
+        filters = [f"run_id IN ({quoted(part)})" for part in parts]
         listed = [one for text in filters for one in _versions(api, uri, text, None)[0]]
     aliases: dict[str, dict[str, str]] = {}
     return [_version(api, uri, one, aliases) for one in listed]
 
 
-def _quoted(words: Sequence[str]) -> str:
+def quoted(words: Sequence[str]) -> str:
     return ", ".join(f"'{word}'" for word in words)
 
 

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from nbledger.core import mlflow, mlflow_runs, modeluse, runrows, wrote
 from nbledger.core.errors import UsageError
-from nbledger.core.mlflow_uses import Use, related
+from nbledger.core.mlflow_uses import Use, quoted, related
 from nbledger.core.modeluse import ModelUse
 from nbledger.core.project import Project
 from nbledger.core.records import RunRow
@@ -63,7 +63,7 @@ class Server:
     def readers(self, md5s: Collection[str]) -> list[Use]:
         wanted = sorted(md5 for md5 in md5s if _plain(md5))
         parts = [set(part) for part in _parts(wanted, _NAMES)]
-        filters = [f"dataset.digest IN ({_listed(sorted(part))})" for part in parts]
+        filters = [f"dataset.digest IN ({quoted(sorted(part))})" for part in parts]
         return _distinct(
             Use(row.run_id, one.path, one.md5)
             for part, rows in zip(parts, map(self._asked, filters), strict=True)
@@ -167,17 +167,13 @@ def _plain(md5: str) -> bool:
     return md5.replace(".", "").isalnum()
 
 
-def _listed(words: Sequence[str]) -> str:
-    return ", ".join(f"'{word}'" for word in words)
-
-
 def _called(names: Sequence[str]) -> list[str]:
     """Filters for dataset inputs of these names: many in one, but for those that a list cannot hold."""
     plain = [name for name in names if "'" not in name]
-    quoted = [name for name in names if "'" in name]
+    others = [name for name in names if "'" in name]
     return [
-        *(f"dataset.name IN ({_listed(part)})" for part in _parts(plain, _NAMES)),
-        *(f"dataset.name {_text(name, '=')}" for name in quoted),
+        *(f"dataset.name IN ({quoted(part)})" for part in _parts(plain, _NAMES)),
+        *(f"dataset.name {_text(name, '=')}" for name in others),
     ]
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from nbledger.core import cells, dvcfiles, git, gitlog, mlflow, runs, secrets, stagecells
+from nbledger.core.driftrecord import only_compares
 from nbledger.core.errors import LedgerError, UsageError
 from nbledger.core.git import GitRepo
 from nbledger.core.project import Project
@@ -122,7 +123,7 @@ def _counts(row: RunRow) -> bool:
     """
     inside = PARENT in row.tags and stagecells.TAG not in row.tags
     holds = "nbledger.repro" in row.tags and not row.metrics
-    looked = REPRODUCES in row.tags or "nbledger.drift.verdict" in row.tags
+    looked = REPRODUCES in row.tags or only_compares(row.tags)
     return row.status == "FINISHED" and row.commit is not None and not (inside or holds or looked)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from nbledger.core import git, gitlog
+from nbledger.core import forge, git, gitlog
 from nbledger.core.errors import Refused, UsageError
 from nbledger.core.git import GitRepo
 from nbledger.core.project import Project
@@ -74,8 +74,7 @@ def default(repo: GitRepo) -> str:
 
 def _shallow() -> str:
     """What brings the commits that a shallow clone has not: in CI the workflow does, elsewhere a person."""
-    in_ci = any(os.environ.get(name, "").lower() not in ("", "0", "false", "no") for name in _CI)
-    return _LACKS + (_OF_A_JOB if in_ci else _OF_A_PERSON)
+    return _LACKS + (_OF_A_JOB if forge.is_set(*_CI) else _OF_A_PERSON)
 
 
 def _uncommitted(repo: GitRepo, tip: str, base: str) -> None:

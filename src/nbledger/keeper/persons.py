@@ -5,12 +5,11 @@ A person is who Git says, and the login that the tracking server checked; ``.mai
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from nbledger.core import approval, merged, mlflow_whoami
+from nbledger.core import approval, forge, merged, mlflow_whoami
 from nbledger.core.approval import Identity, Pending
 from nbledger.core.errors import LedgerError
 from nbledger.core.project import Project
@@ -37,7 +36,7 @@ def named(project: Project, api: Any) -> str:
 
 def machine() -> bool:
     """Whether this is a CI job: what it does is nobody's own deed."""
-    return os.environ.get("CI", "").strip().lower() not in ("", "0", "false", "no")
+    return forge.is_set("CI")
 
 
 def known_as(project: Project, authors: Iterable[str], keys: Iterable[str] = ()) -> tuple[str, ...]:
