@@ -21,7 +21,7 @@ from nbledger.core import ciworkflow, modeldigest
 from nbledger.core.project import find
 from servedmodels import registered, saved
 from test_ci import GATED, made
-from test_ci_gitlab import KEYS, amazon
+from test_ci_gitlab import KEYS, equipped
 from test_deploy_away import PIN, answers, stand_in
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -77,7 +77,7 @@ def site(tmp_path_factory: pytest.TempPathFactory, _template: Path) -> Iterator[
     place, runtime = tmp_path_factory.mktemp("site"), short_folder()
     (place / "home").mkdir()
     try:
-        with pytest.MonkeyPatch.context() as patch, amazon() as address:
+        with pytest.MonkeyPatch.context() as patch, equipped() as address:
             env = isolated_environment(place / "home", runtime)
             env |= {key.upper(): value for key, value in KEYS.items() if key != "region_name"}
             env |= {"AWS_ENDPOINT_URL": address, "PIP_NO_INDEX": "1"}

@@ -21,6 +21,7 @@ from cirunner import Done, gitlab_clone, gitlab_job, gitlab_jobs, run_gitlab
 from conftest import commit_all, git, isolated_environment, run, short_folder, stop_keepers
 from githttp import GitHttp, githttp
 from ledger import client
+from localaws import amazon
 from nbledger.core import ciworkflow
 from team import notebook_of
 from test_ci import made
@@ -134,7 +135,7 @@ def played(tmp_path_factory: pytest.TempPathFactory, _template: Path) -> Iterato
     try:
         with (
             pytest.MonkeyPatch.context() as patch,
-            amazon() as address,
+            equipped() as address,
             githttp(place_of(place, "git"), people) as server,
             fakeforge.forge("gitlab") as forge,
         ):
@@ -166,22 +167,16 @@ def place_of(folder: Path, name: str) -> Path:
 
 
 @contextmanager
-def amazon() -> Iterator[str]:
+def equipped() -> Iterator[str]:
     """S3 with a bucket, ECR with MLflow's image, STS and SageMaker; where."""
     import boto3
-    from moto.server import ThreadedMotoServer
 
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    try:
-        host, port = server.get_host_and_port()
-        there = {"endpoint_url": f"http://{host}:{port}", **KEYS}
+    with amazon() as address:
+        there = {"endpoint_url": address, **KEYS}
         boto3.client("s3", **there).create_bucket(Bucket="models")
         # what `mlflow sagemaker build-and-push-container` leaves in an account
         boto3.client("ecr", **there | {"region_name": REGION}).create_repository(repositoryName="mlflow-pyfunc")
-        yield f"http://{host}:{port}"
-    finally:
-        server.stop()
+        yield address
 
 
 KEYS = {"region_name": "us-east-1", "aws_access_key_id": "testing", "aws_secret_access_key": "testing"}

@@ -17,6 +17,7 @@ import yaml
 
 import kserveschema
 from ledger import client, uri
+from localaws import amazon
 from nbledger.commands import deploy as face
 from nbledger.core import containers, kserve, mlflow_decisions, mlflow_sagemaker, modeldigest
 from nbledger.core.deploy import Deployed
@@ -205,7 +206,6 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """moto's server, with the one call of SageMaker that it lacks, and a clock that makes MLflow's pauses short."""
     from moto.sagemaker.models import sagemaker_backends
     from moto.sagemaker.responses import SageMakerResponse
-    from moto.server import ThreadedMotoServer
 
     def update_endpoint(self: Any) -> str:
         backend = sagemaker_backends[self.current_account][self.region]
@@ -217,12 +217,9 @@ def aws(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setattr("mlflow.sagemaker.time", fast)
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "testing")
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0)
-    server.start()
-    host, port = server.get_host_and_port()
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-    yield f"http://{host}:{port}"
-    server.stop()
+    with amazon() as address:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", address)
+        yield address
 
 
 def answers(aws: str, *bodies: str) -> None:

@@ -71,21 +71,22 @@ class Front:
         return fronts.ask(self.folder)
 
     def processes(self) -> list[int]:
-        """Of the models, as long as any runs."""
+        """Of this front's models, as long as any runs."""
         found = []
         for one in psutil.process_iter(["cmdline"]):
             with suppress(psutil.Error):
-                if str(TINY) in (one.info["cmdline"] or []) and one.status() != psutil.STATUS_ZOMBIE:
+                if (
+                    str(TINY) in (one.info["cmdline"] or [])
+                    and one.status() != psutil.STATUS_ZOMBIE
+                    and one.cwd() == str(self.folder / "models")
+                ):
                     found.append(one.pid)
         return found
 
     def only(self, count: int, timeout: float = 120) -> list[int]:
-        """The processes, once there are only so many of this front."""
+        """The processes, once there are only so many."""
         deadline = time.monotonic() + timeout
-        while (
-            len(found := [pid for pid in self.processes() if psutil.Process(pid).cwd() == str(self.folder / "models")])
-            != count
-        ):
+        while len(found := self.processes()) != count:
             assert time.monotonic() < deadline, f"{len(found)} processes, not {count}"
             time.sleep(0.1)
         return found
@@ -98,9 +99,8 @@ def front(project: Path) -> Iterator[Front]:
     with suppress(Unreachable, ToolFailed):
         fronts.stopped(made.folder, 90)
     for pid in made.processes():
-        with suppress(OSError, psutil.Error):
-            if psutil.Process(pid).cwd() == str(made.folder / "models"):
-                os.kill(pid, signal.SIGKILL)
+        with suppress(OSError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def test_no_request_fails_while_good_and_broken_versions_come(front: Front) -> None:
