@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 from nbledger.commands import lineage_text as words
 from nbledger.commands.text import clip, size
@@ -11,7 +12,9 @@ from nbledger_magics.display import _box as box
 from nbledger_magics.display import escape
 from nbledger_magics.tables import lines, moment, notes, table, word
 
-_WIDE, _HIGH, _ACROSS, _DOWN, _EDGE = 190, 38, 44, 12, 6
+_WIDE, _HIGH, _ACROSS, _DOWN, _EDGE = 214, 44, 52, 12, 6
+_LANE = 4
+"""Height that a line takes up in a column that it passes."""
 _LETTERS = 27
 """Letters that a box holds."""
 _MOST = 80
@@ -22,13 +25,14 @@ _STYLE = """<style>
 .nbledger .origins { overflow: auto; max-height: 36em; margin: 4px 0 }
 .nbledger .origins svg { display: block; color: var(--jp-ui-font-color1, inherit);
   font-family: var(--jp-ui-font-family, system-ui, sans-serif) }
-.nbledger .origins text { fill: currentColor; font-size: 12px }
-.nbledger .origins .small { font-size: 10.5px; opacity: 0.75 }
+.nbledger .origins text { fill: currentColor; font-size: 13px }
+.nbledger .origins .small { font-size: 12px; opacity: 0.75 }
 .nbledger .origins rect { fill: var(--jp-layout-color1, none); stroke: var(--jp-border-color0, #8889); stroke-width: 1 }
 .nbledger .origins .data rect { fill: var(--jp-layout-color2, #8882) }
 .nbledger .origins .root rect { stroke: var(--jp-brand-color1, #2a8bc0); stroke-width: 2 }
 .nbledger .origins .lost rect { stroke: var(--jp-error-color1, #d9463b); stroke-width: 2; stroke-dasharray: 4 3 }
 .nbledger .origins path { fill: none; stroke: var(--jp-border-color0, #8889); stroke-width: 1.3 }
+.nbledger .origins .head { fill: var(--jp-border-color0, #8889); stroke: none }
 </style>"""
 
 
@@ -80,11 +84,13 @@ def _drawing(found: Ancestry) -> str:
     edges = [
         (e["from"], e["to"]) for e in found.edges if e["from"] in nodes and e["to"] in nodes and e["from"] != e["to"]
     ]
-    columns = _columns(list(nodes), edges)
-    places = _places(columns)
+    depth = _depths(list(nodes), edges)
+    lanes = {edge: _lanes(edge, depth) for edge in edges}
+    columns = _columns(depth, lanes)
+    places = _places(columns, nodes)
     wide = len(columns) * (_WIDE + _ACROSS) - _ACROSS + 2 * _EDGE
-    high = max(map(len, columns)) * (_HIGH + _DOWN) - _DOWN + 2 * _EDGE
-    paths = "".join(_line(places[a], places[b]) for a, b in edges)
+    high = max(_tall(column, nodes) for column in columns) + 2 * _EDGE
+    paths = "".join(_line(places[a], [places[lane] for lane in lanes[a, b]], places[b]) for a, b in edges)
     boxes = "".join(_rect(node, places[node.id], root=node.id in found.roots) for node in found.nodes)
     label = escape(clip(words.summary(found), 300))
     return (
@@ -93,8 +99,10 @@ def _drawing(found: Ancestry) -> str:
     )
 
 
-def _columns(ids: Sequence[str], edges: Sequence[tuple[str, str]]) -> list[list[str]]:
-    """Each node one column right of the last one that leads to it; what lies in a circle stays where it was reached."""
+def _depths(ids: Sequence[str], edges: Sequence[tuple[str, str]]) -> dict[str, int]:
+    """The column of each node: right of the last one that leads to it, and what nothing leads to just left of the first one that
+    it leads to; what lies in a circle stays where it was reached.
+    """
     depth = dict.fromkeys(ids, 0)
     for _ in range(len(ids)):
         moved = False
@@ -103,38 +111,80 @@ def _columns(ids: Sequence[str], edges: Sequence[tuple[str, str]]) -> list[list[
                 depth[b], moved = depth[a] + 1, True
         if not moved:
             break
-    known = sorted(set(depth.values()))
-    columns = [[node for node in ids if depth[node] == level] for level in known]
-    near: dict[str, list[str]] = {}
+    ends = {b for _, b in edges}
+    first: dict[str, int] = {}
     for a, b in edges:
-        near.setdefault(a, []).append(b)
-        near.setdefault(b, []).append(a)
-    for _ in range(_SWEEPS):  # boxes near what they are tied to, so that few lines cross
-        rank = {node: row for column in columns for row, node in enumerate(column)}
+        if a not in ends:
+            first[a] = min(first.get(a, depth[b]), depth[b])
+    depth |= {node: level - 1 for node, level in first.items()}
+    column = {level: number for number, level in enumerate(sorted(set(depth.values())))}
+    return {node: column[level] for node, level in depth.items()}
+
+
+def _lanes(edge: tuple[str, str], depth: dict[str, int]) -> list[str]:
+    """Names of the places, noted in ``depth``, where a line goes through the columns between its ends: beside their boxes,
+    not behind them (K. Sugiyama et al., 1981, call them dummy vertices).
+    """
+    a, b = edge
+    found = []
+    for column in range(depth[a] + 1, depth[b]):
+        depth[name := f"{a}\n{b}\n{column}"] = column
+        found.append(name)
+    return found
+
+
+def _columns(depth: Mapping[str, int], lanes: Mapping[tuple[str, str], Sequence[str]]) -> list[list[str]]:
+    """What stands in each column, from top to bottom: near what it is tied to, so that few lines cross."""
+    columns: list[list[str]] = [[] for _ in range(max(depth.values()) + 1)]
+    for node, at in depth.items():
+        columns[at].append(node)
+    near: dict[str, list[str]] = {}
+    for (a, b), between in lanes.items():
+        for one, other in pairwise([a, *between, b]):
+            near.setdefault(one, []).append(other)
+            near.setdefault(other, []).append(one)
+    for _ in range(_SWEEPS):
+        rank = {node: row / len(column) for column in columns for row, node in enumerate(column)}
         for column in columns:
             column.sort(key=lambda node: _mean([rank[other] for other in near.get(node, ())], rank[node]))
     return columns
 
 
-def _mean(values: Sequence[int], default: float) -> float:
+def _mean(values: Sequence[float], default: float) -> float:
     return sum(values) / len(values) if values else default
 
 
-def _places(columns: Sequence[Sequence[str]]) -> Mapping[str, tuple[float, float]]:
+def _height(name: str, nodes: Mapping[str, Node]) -> int:
+    return _HIGH if name in nodes else _LANE
+
+
+def _tall(column: Sequence[str], nodes: Mapping[str, Node]) -> int:
+    return sum(_height(name, nodes) + _DOWN for name in column) - _DOWN
+
+
+def _places(columns: Sequence[Sequence[str]], nodes: Mapping[str, Node]) -> Mapping[str, tuple[float, float]]:
     """{node: its upper left corner}; short columns stand in the middle."""
-    tallest = max(map(len, columns))
+    tallest = max(_tall(column, nodes) for column in columns)
     found = {}
     for at, column in enumerate(columns):
-        top = _EDGE + (tallest - len(column)) * (_HIGH + _DOWN) / 2
-        for row, node in enumerate(column):
-            found[node] = (_EDGE + at * (_WIDE + _ACROSS), top + row * (_HIGH + _DOWN))
+        top = _EDGE + (tallest - _tall(column, nodes)) / 2
+        for name in column:
+            found[name] = (_EDGE + at * (_WIDE + _ACROSS), top)
+            top += _height(name, nodes) + _DOWN
     return found
 
 
-def _line(start: tuple[float, float], end: tuple[float, float]) -> str:
-    x1, y1, x2, y2 = start[0] + _WIDE, start[1] + _HIGH / 2, end[0], end[1] + _HIGH / 2
-    bend = max((x2 - x1) / 2, 20)
-    return f'<path d="M{x1:g} {y1:g}C{x1 + bend:g} {y1:g} {x2 - bend:g} {y2:g} {x2:g} {y2:g}"/>'
+def _line(start: tuple[float, float], lanes: Sequence[tuple[float, float]], end: tuple[float, float]) -> str:
+    """From the right side of one box to the left side of the other, level where it passes a column, with its head."""
+    x, y = start[0] + _WIDE, start[1] + _HIGH / 2
+    drawn = f"M{x:g} {y:g}"
+    stops = [(left, top + _LANE / 2, _WIDE) for left, top in lanes]
+    for left, level, length in [*stops, (end[0], end[1] + _HIGH / 2, 0)]:
+        bend = max((left - x) / 2, 20)
+        drawn += f"C{x + bend:g} {y:g} {left - bend:g} {level:g} {left:g} {level:g}"
+        x, y = left + length, level
+        drawn += f"H{x:g}" if length else ""
+    return f'<path d="{drawn}"/><path class="head" d="M{x:g} {y:g}l-7 -3.5v7z"/>'
 
 
 def _rect(node: Node, place: tuple[float, float], *, root: bool) -> str:
@@ -146,6 +196,6 @@ def _rect(node: Node, place: tuple[float, float], *, root: bool) -> str:
     return (
         f'<g class="{" ".join(kinds)}"><title>{escape(clip(title, 300))}</title>'
         f'<rect x="{x:g}" y="{y:g}" width="{_WIDE}" height="{_HIGH}" rx="{_HIGH / 2 if node.kind == DATA else 4:g}"/>'
-        f'<text x="{x + 12:g}" y="{y + 16:g}">{escape(clip(label, _LETTERS))}</text>'
-        f'<text class="small" x="{x + 12:g}" y="{y + 30:g}">{escape(clip(below, _LETTERS + 3))}</text></g>'
+        f'<text x="{x + 12:g}" y="{y + 19:g}">{escape(clip(label, _LETTERS))}</text>'
+        f'<text class="small" x="{x + 12:g}" y="{y + 35:g}">{escape(clip(below, _LETTERS + 3))}</text></g>'
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from nbledger.commands import lineage_text
 from nbledger.commands.answer import Answer
 from nbledger.core.ancestry_graph import Ancestry, Node
@@ -46,3 +48,37 @@ def test_the_words_of_a_table_and_a_tree() -> None:
     assert any("2 files by train 11111111 (as did 3 other runs)" in line for line in table)
     assert any(line.endswith("by train 22222222") for line in table)
     assert "run pipeline · 33333333 (of which it is a part)" in lineage_text.tree(FOUND)
+
+
+def test_no_line_of_the_drawing_goes_behind_a_box() -> None:
+    made = [Node("m", "model", "wine/3", name="wine", version="3")]
+    edges: list[tuple[str, str]] = []
+    for age in range(3):  # what was read and written at once, and far later
+        made += [
+            Node(f"train {age}", "run", "train", run_id=f"{age}" * 8),
+            Node(f"code {age}", "code", "3f2a1b"),
+            Node(f"file {age}", "data", "wine.csv"),
+            Node(f"model {age}", "data", "model.pkl"),
+        ]
+        edges += [(f"{kind} {age}", f"train {age}") for kind in ("code", "file")]
+        edges += [(f"train {age}", f"model {age}"), (f"file {age}", "m"), (f"code {age}", "m"), (f"model {age}", "m")]
+        edges += [(f"model {age - 1}", f"train {age}")] if age else []
+    found = Ancestry(
+        "m", roots=("m",), nodes=tuple(made), edges=tuple({"from": a, "to": b, "how": ""} for a, b in edges)
+    )
+    view = Shown(Answer(found, ""))._repr_html_()
+    number = r"([\d.]+)"
+    box = re.compile(rf'<rect x="{number}" y="{number}" width="{number}" height="{number}"')
+    boxes = [tuple(map(float, found)) for found in box.findall(view)]
+    lines = re.findall(r'<path d="(.*?)"', view)
+    level = [
+        (float(start), float(y), float(end))
+        for line in lines
+        for start, y, end in re.findall(rf"{number} {number}H{number}", line)
+    ]
+    assert (len(boxes), len(lines)) == (len(made), len(edges))
+    assert len(level) > len(made)
+    for start, y, end in level:
+        assert not [x for x, top, wide, high in boxes if x < end and start < x + wide and top - 3 < y < top + high + 3]
+    places = {tuple(box[:2]) for box in boxes}
+    assert len(places) == len(boxes)
