@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -53,6 +54,50 @@ def bar() -> Iterator[Callable[[int, int, str], None]]:
     finally:
         if shown is not None:
             shown.stop()
+
+
+@contextlib.contextmanager
+def waiting(progress: Callable[[int, int, str], None] | None) -> Iterator[Callable[[int, int, str], None]]:
+    """In a terminal, one line that counts the seconds, from the second on: loading MLflow alone takes as long as a person takes to
+    doubt. It is gone at the first step that the yielded ``progress`` tells, and when the block ends.
+    """
+    ended, writing = threading.Event(), threading.Lock()
+    shown = False
+
+    def count() -> None:
+        nonlocal shown
+        begun = time.monotonic()
+        while not ended.wait(1.0):
+            with writing:
+                if not ended.is_set():
+                    shown = True
+                    _write(f"\r… loading MLflow and looking ({time.monotonic() - begun:.0f} s)")
+
+    def end() -> None:
+        nonlocal shown
+        with writing:
+            ended.set()
+            if shown:
+                _write("\r\x1b[K")
+            shown = False
+
+    def told(done: int, total: int, text: str) -> None:
+        end()
+        if progress is not None:
+            progress(done, total, text)
+
+    if sys.stderr.isatty():
+        threading.Thread(target=count, name="nbledger-waiting", daemon=True).start()
+    try:
+        yield told
+    finally:
+        end()
+
+
+def _write(text: str) -> None:
+    with contextlib.suppress(OSError, ValueError):
+        sys.stderr.write(text)
+        sys.stderr.flush()
 
 
 def lines() -> Callable[[int, int, str], None]:

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from nbledger.commands.answer import Face
+from nbledger.commands.progress import waiting
 from nbledger.core.errors import Refused
 from nbledger.keeper import client
 from nbledger.keeper.calls import perform
@@ -22,7 +23,8 @@ def ask(face: Face, name: str, args: dict[str, Any] | None = None) -> Any:
     """Do a call by the keeper (or here), for the project of the working directory."""
     if name in _OF_A_PROJECT:
         at_a_project(face)
-    return client.call(face.project(), name, args or {}, start=face.start_keeper, progress=face.progress)
+    with waiting(face.progress) as progress:
+        return client.call(face.project(), name, args or {}, start=face.start_keeper, progress=progress)
 
 
 _OF_A_PROJECT = frozenset(
@@ -44,7 +46,10 @@ def at_remote(face: Face, name: str, args: dict[str, Any] | None = None) -> Any:
     """As ``ask``, for calls that speak to the data remote: from a terminal they are done in this process, in whose
     environment the person's credentials are; the keeper has that of what started it.
     """
-    return ask(face, name, args) if face.start_keeper else perform(face.project(), name, args or {}, face.progress)
+    if face.start_keeper:
+        return ask(face, name, args)
+    with waiting(face.progress) as progress:
+        return perform(face.project(), name, args or {}, progress)
 
 
 @contextlib.contextmanager
