@@ -77,7 +77,7 @@ def owned(root: Path) -> list[psutil.Process]:
     return found
 
 
-def none_left(root: Path, seconds: float = 15.0) -> float:
+def none_left(root: Path, seconds: float = 60.0) -> float:
     """Wait until no process of a notebook is left; how long that took."""
     began = time.monotonic()
     while left := owned(root):

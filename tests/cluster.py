@@ -121,7 +121,7 @@ def git_daemon(folder: Path) -> Iterator[str]:
     command = ["git", "daemon", *words, f"--port={port}", str(folder)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
     try:
-        wait(lambda: _listens(port), 20)
+        wait(lambda: _listens(port), 60)
         yield f"git://127.0.0.1:{port}"
     finally:
         os.killpg(process.pid, signal.SIGKILL)

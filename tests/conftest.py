@@ -202,8 +202,19 @@ def isolated(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monke
     stop_keepers(runtime, kill=True)  # to end by itself costs each a second, most of it waiting
     shutil.rmtree(runtime, ignore_errors=True)
     monkeypatch.undo()
+    _forget_stores()
     for name in os.environ.keys() - before.keys() - {"PYTEST_CURRENT_TEST"}:
-        del os.environ[name]
+        os.environ.pop(name, None)
+
+
+def _forget_stores() -> None:
+    """What MLflow and boto3 keep for the whole process of the store that a test set."""
+    if tracking := sys.modules.get("mlflow.tracking._tracking_service.utils"):
+        tracking._tracking_uri = None
+    if boto3 := sys.modules.get("boto3"):
+        boto3.DEFAULT_SESSION = None
+    if artifacts := sys.modules.get("mlflow.store.artifact.s3_artifact_repo"):
+        artifacts._cached_get_s3_client.cache_clear()
 
 
 @pytest.fixture(scope="session")

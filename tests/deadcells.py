@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +17,7 @@ v = sum(i * i for i in range(1000))
 v"""
 RESULT = "332833500"
 OWN = "import mlflow\ntry:\n    mlflow.log_metric('own', 1)\nexcept Exception as err:\n    print(type(err).__name__)\n6 * 7"
-LIMIT, CUT = 2.0, 20.0
+LIMIT, CUT = (2.0 if os.environ.get("NBLEDGER_SCORECARD") == "full" else 10.0), 20.0
 
 
 def timed(k: Kernel, code: str, timeout: float = 90) -> tuple[float, Cell]:

@@ -43,7 +43,7 @@ def artifact(root: Path, run_id: str, path: str, where: str | None = None) -> Pa
     return Path(client(where or uri(root)).download_artifacts(run_id, path))
 
 
-def wait_for_status(root: Path, name: str, status: str, timeout: float = 40.0) -> Any:
+def wait_for_status(root: Path, name: str, status: str, timeout: float = 120.0) -> Any:
     """Wait, asking MLflow alone, until the run of that name has ``status``."""
     deadline = time.monotonic() + timeout
     seen: list[str] = []

@@ -9,7 +9,9 @@ from typing import Any
 
 
 def events(journal: Path) -> list[dict[str, Any]]:
-    """The whole lines of a journal."""
+    """The whole lines of a journal; none of one that was made this moment, or was published this moment."""
+    if not (journal / "events.jsonl").exists():
+        return []
     lines = (journal / "events.jsonl").read_bytes().split(b"\n")[:-1]
     return [json.loads(line) for line in lines if line]
 

@@ -22,7 +22,7 @@ def amazon() -> Iterator[str]:
         host, port = server.get_host_and_port()
         address = f"http://{host}:{port}"
         asked = urllib.request.Request(f"{address}/moto-api/reset", method="POST")
-        urllib.request.urlopen(asked, timeout=10).close()
+        urllib.request.urlopen(asked, timeout=60).close()
         yield address
     finally:
         server.stop()

@@ -58,12 +58,20 @@ def recorded(
         recording.add_blob(folder)
     recording.outcome("FINISHED")
     recording.end()
-    left, reasons = publish.flush(project)
-    assert not left, reasons
+    published(project)
     run = newest(root, name)
     if model is not None:
         log_model(root, run, model)
     return run
+
+
+def published(project: Project) -> None:
+    """Publish what was recorded. On a busy machine Git or the store may take longer than a flush waits for them."""
+    for _ in range(20):
+        left, reasons = publish.flush(project)
+        if not left:
+            return
+    raise AssertionError(reasons)
 
 
 def newest(root: Path, name: str) -> str:

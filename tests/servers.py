@@ -17,24 +17,39 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+_PORTS = 750
+_SLICE = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 8
+_given: set[int] = set()
+
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port for a server that is started later, and perhaps stopped and started again: none that a kernel, or whoever asks
+    the system for any port, is given meanwhile (32,768 and above), and none of another worker's.
+    """
+    return _port(26_000)
 
 
 def weed_port() -> int:
-    """A free port whose number plus 10,000, where SeaweedFS puts the gRPC side, is free as well."""
+    """The same for SeaweedFS, which takes the number plus 10,000 as well, for gRPC."""
+    return _port(10_000, 10_000)
+
+
+def _port(first: int, *beside: int) -> int:
+    chance = random.SystemRandom()
+    if len(_given) > _PORTS:
+        _given.clear()
     while True:
-        port = random.randrange(20_000, 32_000)
-        with suppress(OSError), socket.socket() as one, socket.socket() as other:
-            one.bind(("127.0.0.1", port))
-            other.bind(("127.0.0.1", port + 10_000))
+        port = first + _PORTS * _SLICE + chance.randrange(_PORTS)
+        if port in _given:
+            continue
+        with suppress(OSError), ExitStack() as held:
+            for number in (port, *(port + more for more in beside)):
+                held.enter_context(socket.socket()).bind(("127.0.0.1", number))
+            _given.add(port)
             return port
 
 

@@ -89,10 +89,12 @@ def _marked(server: Server) -> int:
     mark = uuid.uuid4().hex
     with urllib.request.urlopen(f"{server.uri}/health?{mark}", timeout=30):
         pass
+    deadline = time.monotonic() + 60
     while True:
         lines = server.log.read_text(errors="replace").splitlines()
         if any(mark in line for line in lines):
             return len(lines)
+        assert time.monotonic() < deadline, lines[-5:]
         time.sleep(0.05)
 
 

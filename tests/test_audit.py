@@ -16,7 +16,6 @@ from typing import Any
 import pytest
 
 SCRIPT = Path(__file__).parents[1] / "requirements" / "audit.py"
-TODAY = dt.datetime.now(dt.UTC).date()
 FLAW = {
     "id": "PYSEC-0000-1",
     "aliases": ["CVE-0000-1", "GHSA-aaaa-bbbb-cccc"],
@@ -124,12 +123,13 @@ def test_vulnerable_and_then_allowed_until_a_day(place: Path) -> None:
                 )
             )
 
-        allow(TODAY)
+        until = dt.datetime.now(dt.UTC).date() + dt.timedelta(days=1)
+        allow(until)
         code, said = audit(place, address)
         assert code == 0
-        assert f"beta 2.0: CVE-0000-1 is allowed until {TODAY}: never called" in said
+        assert f"beta 2.0: CVE-0000-1 is allowed until {until}: never called" in said
         assert "npm: no known vulnerability that is not allowed" in said
-        allow(TODAY - dt.timedelta(days=1))
+        allow(until - dt.timedelta(days=3))
         code, said = audit(place, address)
         assert code == 1
         assert "was allowed until" in said

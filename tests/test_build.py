@@ -24,7 +24,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A copy of what the repository holds, with the front end built and without ``node_modules``."""
     copy = tmp_path_factory.mktemp("source") / "nbledger"
     left_out = shutil.ignore_patterns(
-        ".git", ".venv", "node_modules", "__pycache__", ".demo*", "dist", ".*_cache", "screenshots"
+        ".git", ".venv", "node_modules", "__pycache__", ".demo*", "dist", ".*_cache", ".hypothesis", "screenshots"
     )
     shutil.copytree(ROOT, copy, ignore=left_out, symlinks=True)
     return copy

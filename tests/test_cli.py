@@ -308,7 +308,7 @@ def test_tracking_server_that_answers_nothing(work: Path, verb: str, silent: str
     pending(work)
     begun = time.monotonic()
     done = cli(work, *VERBS[verb])
-    assert time.monotonic() - begun < 20
+    assert time.monotonic() - begun < 60  # MLflow's own retries take minutes
     assert "Traceback" not in done.err
     if verb == "flush":
         assert done.code == 1 and "1 run waits" in done.out and "does not answer" in done.out, done

@@ -143,11 +143,11 @@ def test_a_sweep_with_a_worker_killed_in_the_middle(site: Site) -> None:
         driver = subprocess.Popen([*NBLEDGER, *words], cwd=site.root, env=site.desk.env, stdout=out, stderr=err)
     victim = wait(
         lambda: next((w for w in site.workers if (w.home / "holds").exists()), None),
-        120,
+        300,
         "a worker at the held notebook",
     )
     assert isinstance(victim, Machine)
-    wait(lambda: [run for run in site.runs() if _number(run) == HELD], 120, "the held notebook's run on the server")
+    wait(lambda: [run for run in site.runs() if _number(run) == HELD], 300, "the held notebook's run on the server")
     for each in site.workers:
         if each is not victim:
             (each.home / "go").touch()

@@ -93,14 +93,13 @@ def test_the_build_context_holds_what_was_checked(
 def test_an_image_is_built_and_pushed_by_docker_where_there_is_one(
     project: Path, wine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(Refused, match="no docker here"):
-        deploy(project, "docker")
-    monkeypatch.undo()
+    with monkeypatch.context() as patch:
+        patch.setenv("PATH", str(tmp_path))
+        with pytest.raises(Refused, match="no docker here"):
+            deploy(project, "docker")
     digests = json.dumps([{"RepoDigests": [f"r.example/wine@sha256:{PIN}"]}])
     script = f"print('sha256:abc' if '--format' in words else {digests!r} if words[0] == 'image' else '')\n"
     told = stand_in(tmp_path, "docker", monkeypatch, script)
-    monkeypatch.chdir(project)
     done = deploy(project, "docker", image="r.example/wine:7", push=True)
     assert done.endpoint == f"r.example/wine@sha256:{PIN}"
     assert "--base-image pins it" in done.notes[0]
@@ -227,7 +226,7 @@ def answers(aws: str, *bodies: str) -> None:
     told = {"region": "eu-central-1", "results": [{"Body": body, "ContentType": "application/json"} for body in bodies]}
     asked = urllib.request.Request(f"{aws}/moto-api/static/sagemaker/endpoint-results", json.dumps(told).encode())
     asked.add_header("Content-Type", "application/json")
-    urllib.request.urlopen(asked, timeout=10).close()
+    urllib.request.urlopen(asked, timeout=60).close()
 
 
 def test_an_endpoint_of_sagemaker_serves_the_new_version_or_what_it_served(

@@ -22,10 +22,12 @@ from nbledger.keeper import client, jobs
 
 
 def ask(root: Path, name: str, **args: Any) -> Any:
+    if find(root).settings.keeper:
+        until(lambda: client.ready(find(root)))
     return client.call(find(root), name, args, start=True)
 
 
-def until(check: Callable[..., Any], seconds: float = 60) -> Any:
+def until(check: Callable[..., Any], seconds: float = 240) -> Any:
     end = time.monotonic() + seconds
     while not (found := check()):
         assert time.monotonic() < end, "it did not come about"
@@ -162,10 +164,10 @@ def test_stopping_and_waiting(project: Path, tmp_path: Path, monkeypatch: pytest
     hook.write_text(f"#!/bin/sh\necho $$ > {tmp_path}/hooked\nexec sleep 300\n")
     hook.chmod(0o755)
     monkeypatch.setenv("NBLEDGER_NOTEBOOK", "of-a-kernel.ipynb")  # a keeper's children know nothing of it
-    (project / ".nbledger.toml").write_text("keeper_idle_minutes = 0.001\n")
+    (project / ".nbledger.toml").write_text("keeper_idle_minutes = 0.05\n")
     begun = ask(project, "job_start", kind="push")
     pid = int(until(lambda: (tmp_path / "hooked").exists() and (tmp_path / "hooked").read_text()))
-    time.sleep(2.5)  # idle for long, but for the job
+    time.sleep(5)  # idle for long, but for the job
     with pytest.raises(Refused, match="“Push” is still going on"):
         ask(project, "job_start", kind="track", paths=["x"])
     with pytest.raises(LedgerError, match="in use"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -325,6 +326,7 @@ def test_where_an_alias_went() -> None:
 
 def test_nothing_moves_for_somebody_who_has_gone(project: Path) -> None:
     run, here = recorded(project, "a", {"accuracy": 0.9}), find(project)
+    assert client.ready(here)
     client.call(here, "flush", start=True)
     known = endpoint.load(here)
     assert known is not None
@@ -332,7 +334,8 @@ def test_nothing_moves_for_somebody_who_has_gone(project: Path) -> None:
     with endpoint.connect(known, 5) as connection:  # and Ctrl-C
         connection.sendall(client.request(known, here, "promote_if", words))
     client.call(here, "stop")  # it ends when what was asked of it is done
-    psutil.Process(known.pid).wait(120)
+    with contextlib.suppress(psutil.NoSuchProcess):
+        psutil.Process(known.pid).wait(120)
     assert promotions.api(project).search_registered_models() == []
     assert client.call(here, "promote_if", words).passed
 

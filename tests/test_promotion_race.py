@@ -174,7 +174,7 @@ def left_behind(root: Path, **owner: Any) -> str:
 def test_a_lock_that_does_not_change_is_taken_by_one_of_those_who_wait(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mlflow_lock, "STALE", 1.0)
+    monkeypatch.setattr(mlflow_lock, "STALE", 10.0)
     left_behind(project)
     api, uri = promotions.api(project), find(project).tracking_uri
     inside, most, order = [0], [0], threading.Lock()
@@ -184,9 +184,11 @@ def test_a_lock_that_does_not_change_is_taken_by_one_of_those_who_wait(
             with order:
                 inside[0] += 1
                 most[0] = max(most[0], inside[0])
-            held.check()
-            with order:
-                inside[0] -= 1
+            try:
+                held.check()
+            finally:
+                with order:
+                    inside[0] -= 1
 
     threads = [threading.Thread(target=work) for _ in range(4)]
     for thread in threads:

@@ -35,7 +35,11 @@ _CELLS = (
 )
 
 
+HAPPENS = ["kernel killed", "server killed", "disk full", "disk freed"]
+
+
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="mount namespaces are Linux's")
 def test_nothing_is_lost_and_nothing_doubled(folder: Path, tmp_path: Path) -> None:
     disk, outside = folder / "disk", tmp_path / "outside"
@@ -43,10 +47,11 @@ def test_nothing_is_lost_and_nothing_doubled(folder: Path, tmp_path: Path) -> No
     outside.mkdir()
     command = [*_unshared(), sys.executable, __file__, str(disk), str(outside)]
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd="/", env=env, timeout=280)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd="/", env=env, timeout=500)
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
     told = json.loads(done.stdout)
-    assert told["happened"] == ["kernel killed", "server killed", "server back", "disk full", "disk freed"], told
+    assert [what for what in told["happened"] if what != "server back"] == HAPPENS, told
+    assert "server back" in told["happened"], told
     assert told["codes"][-1] == 0 and len(told["codes"]) > 1, told  # it was cut short, and gone on with
     finished = collections.Counter(run["n"] for run in told["runs"] if run["status"] == "FINISHED")
     assert finished == {str(n): 1 for n in range(1, COUNT + 1)}, told
@@ -87,8 +92,8 @@ class Faults(threading.Thread):
         self.server.stop()
         self.happened.append("server killed")
         self._when(9)
-        self.server.start()
-        self.happened.append("server back")
+        back = threading.Thread(target=self._back)
+        back.start()
         self._when(10)
         fill(self.disk)
         self.happened.append("disk full")
@@ -97,6 +102,12 @@ class Faults(threading.Thread):
             time.sleep(0.05)
         free(self.disk)
         self.happened.append("disk freed")
+        back.join()
+
+    def _back(self) -> None:
+        """Beside the rest: the notebooks go on while a server starts, and are not to end before the disk is full."""
+        self.server.start()
+        self.happened.append("server back")
 
     def _when(self, begun: int) -> None:
         while len(list(self.marks.glob("begun-*"))) < begun and self.runner.poll() is None:
@@ -118,7 +129,7 @@ def _main(disk: Path, outside: Path) -> None:
         faults = Faults(disk, root, marks, server, runner)
         faults.start()
         codes = [runner.wait(200)]
-        faults.join(60)
+        faults.join(150)
         none_left(root)
         for _ in range(4):
             again = subprocess.run(

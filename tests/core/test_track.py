@@ -439,11 +439,11 @@ def test_killed_between_commit_and_index(root: Path, monkeypatch: pytest.MonkeyP
     from nbledger.core import git as git_door
 
     (root / "x").write_text("x")
-    monkeypatch.setattr(git_door, "update_index", lambda *a, **k: (_ for _ in ()).throw(KeyboardInterrupt))
-    with pytest.raises(KeyboardInterrupt):
-        do(root, "x")
+    with monkeypatch.context() as patch:
+        patch.setattr(git_door, "update_index", lambda *a, **k: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            do(root, "x")
     assert git(root, "status", "--porcelain") != ""
-    monkeypatch.undo()
     do(root, "x")
     clean(root)
 

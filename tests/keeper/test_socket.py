@@ -138,10 +138,10 @@ def test_another_user_is_not_listened_to(keeper: endpoint.Endpoint, monkeypatch:
     here, there = socket.socketpair()
     with here, there:
         reception.Reception("secret").enter(here)
-        monkeypatch.setattr(os, "geteuid", lambda: 12_345)
-        with pytest.raises(UsageError, match="its own user only"):
-            reception.Reception("secret").enter(here)
-        monkeypatch.undo()
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "geteuid", lambda: 12_345)
+            with pytest.raises(UsageError, match="its own user only"):
+                reception.Reception("secret").enter(here)
     if os.geteuid() or not isinstance(keeper.address, str):
         return
     program = (

@@ -228,8 +228,12 @@ def _first_made(place: Path) -> list[Path]:
 def _wipe(place: Path) -> None:
     """Take what a killed fetch left: nothing of it is anybody's, and Git cannot go on with it."""
     for item in (place / ".git").iterdir():
-        if item.name != "nbledger":
-            shutil.rmtree(item, ignore_errors=True) if item.is_dir() and not item.is_symlink() else item.unlink()
+        if item.name == "nbledger":
+            continue
+        if item.is_dir() and not item.is_symlink():
+            shutil.rmtree(item, ignore_errors=True)
+        else:
+            item.unlink(missing_ok=True)
 
 
 def _check_out(place: Path, noted: dict[str, Any]) -> None:
