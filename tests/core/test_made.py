@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from conftest import commit_all
-from nbledger.core import checkpoint, snapshot, stagecode
+from nbledger.core import checkpoint, git, snapshot, stagecode
 from nbledger.core.project import find
 
 YAML = """\
@@ -65,6 +65,24 @@ def test_everything_else_does(pipeline: Path, name: str) -> None:
     (pipeline / "dvc.lock").write_text("other\n")
     (pipeline / name).write_text("stages: {}\n" if name == "dvc.yaml" else "other\n")
     assert dirty(pipeline)
+
+
+def test_what_the_runs_before_differed_in_is_not_looked_up_again(
+    pipeline: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every run of a cell asks this; Git's processes are most of what it costs."""
+    asked: list[str] = []
+    call = git.call
+    monkeypatch.setattr(git, "call", lambda repo, *args, **more: asked.append(args[0]) or call(repo, *args, **more))
+    for file, expected in (("dvc.lock", False), ("train.py", True), ("dvc.yaml", True)):
+        (pipeline / file).write_text(f"# {file}\n")
+        first = asked.copy() if dirty(pipeline) is expected else []
+        assert "diff-tree" in first, file
+        asked.clear()
+        assert dirty(pipeline) is expected
+        assert asked == ["ls-files", "update-ref"], file
+        commit_all(pipeline)
+        asked.clear()
 
 
 def test_a_file_is_a_metrics_file_only_by_a_dvc_yaml_that_can_be_read(pipeline: Path) -> None:

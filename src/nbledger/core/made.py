@@ -18,6 +18,8 @@ from nbledger.core.errors import LedgerError
 from nbledger.core.project import Project
 
 _CODE = (".py", ".ipynb", ".sh", ".r", ".jl", ".sql")
+_STAGES = "stages"
+"""The folder of the code of a pipeline's notebooks (``stages.FOLDER``, which costs an import)."""
 
 
 def only(project: Project, repo: git.GitRepo, old: str | None, new: str) -> bool:
@@ -26,25 +28,45 @@ def only(project: Project, repo: git.GitRepo, old: str | None, new: str) -> bool
     """
     if old is None or project.dvc_root is None:
         return False
+    known = _last.get(repo.root)
+    if known is not None and known[:2] == (old, new):
+        return known[2]
     try:
         changed = gitlog.changed_paths(repo, old, new)
-    except (LedgerError, OSError, ValueError):
+        found = bool(changed) and not any(map(_is_code, changed)) and not _others(project, repo, new, changed)
+    except _UNTOLD:
         return False
-    if not changed or any(posixpath.basename(path) in ("dvc.yaml", "dvc.yml") for path in changed):
-        return False
-    return not others(project, repo, new, changed)
+    _last[repo.root] = old, new, found
+    return found
+
+
+_UNTOLD = (LedgerError, OSError, ValueError, KeyError, TypeError, AttributeError)
+_last: dict[Path, tuple[str, str, bool]] = {}
+"""{repository: the trees that were compared last, and the answer}: the next run's are the same, until a file changes."""
+
+
+def _is_code(path: str) -> bool:
+    """Whether the path alone tells that no stage writes it: a pipeline itself, or code that is no stage's (see ``_declared``)."""
+    folder, name = posixpath.split(path.lower())
+    if name in ("dvc.yaml", "dvc.yml"):
+        return True
+    return name.endswith(_CODE) and not (name.endswith(".py") and posixpath.basename(folder) == _STAGES)
 
 
 def others(project: Project, repo: git.GitRepo, tree: str, paths: Iterable[str]) -> set[str]:
     """Those of ``paths`` (of the tree ``tree``) that no stage writes; all of them where that cannot be told."""
+    try:
+        return _others(project, repo, tree, paths)
+    except _UNTOLD:
+        return set(paths)
+
+
+def _others(project: Project, repo: git.GitRepo, tree: str, paths: Iterable[str]) -> set[str]:
     rest = {path for path in paths if posixpath.basename(path) != "dvc.lock"}
     if project.dvc_root is None:
         return set(paths)
-    try:
-        rest -= _declared(project) if rest else set()
-        return rest - _code(project, repo, tree, rest) if rest else rest
-    except (LedgerError, OSError, ValueError, KeyError, TypeError, AttributeError):
-        return set(paths)
+    rest -= _declared(project) if rest else set()
+    return rest - _code(project, repo, tree, rest) if rest else rest
 
 
 def _declared(project: Project) -> set[str]:
@@ -77,7 +99,7 @@ def code_files(project: Project) -> set[str]:
     """The files that ``nbledger code`` writes in the pipeline, from the project's root; none where it cannot be read."""
     try:
         return {path for path, _ in _of_code(project)} if project.dvc_root is not None else set()
-    except (LedgerError, OSError, ValueError, KeyError, TypeError, AttributeError):
+    except _UNTOLD:
         return set()
 
 
