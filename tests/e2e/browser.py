@@ -16,6 +16,7 @@ from conftest import run
 
 SCREENSHOTS = Path(__file__).parent / "screenshots"
 PATIENCE = 90_000
+"""How long a page is waited for unless a test says more, in milliseconds: the machine may do other things as well."""
 SIDEBAR = "nbledger-sidebar"
 AXE = Path(__file__).parents[2] / "labextension/node_modules/axe-core/axe.min.js"
 
@@ -62,9 +63,7 @@ def run_cell(page: Any, index: int) -> None:
     """Run a cell by its keyboard shortcut and wait until its number says that it ran."""
     cell(page, index).locator(".cm-content").click()
     page.keyboard.press("Shift+Enter")
-    sync_api.expect(cell(page, index).locator(".jp-InputPrompt")).to_have_text(
-        re.compile(r"\[\d+\]:"), timeout=PATIENCE
-    )
+    sync_api.expect(cell(page, index).locator(".jp-InputPrompt")).to_have_text(re.compile(r"\[\d+\]:"))
 
 
 def recorded_runs(lab: Lab) -> list[dict[str, Any]]:

@@ -6,13 +6,12 @@ import json
 import os
 import secrets
 import shutil
-import socket
 import subprocess
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ import pytest
 from conftest import isolated_environment, short_folder, stop_keepers
 from e2e import installed
 from e2e.browser import PATIENCE, SCREENSHOTS, Lab
+from servers import free_port
 
 CHROMIUM_ARGUMENTS = (
     "--no-sandbox",
@@ -66,7 +66,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory, python: Path, home: Home) -> I
     page_config = Path(env["JUPYTER_CONFIG_DIR"]) / "labconfig" / "page_config.json"
     page_config.parent.mkdir()
     page_config.write_text(json.dumps({"disabledExtensions": {"@jupyterlab/apputils-extension:announcements": True}}))
-    token, port = secrets.token_hex(16), _free_port()
+    token, port = secrets.token_hex(16), free_port()
     log = (root.parent / "server.log").open("w")
     server = subprocess.Popen(
         [
@@ -95,6 +95,7 @@ def chromium() -> Iterator[Any]:
         pytest.fail("no Chromium: put `chromium` on PATH or its path into CHROMIUM (`make deps` installs it)")
     from playwright import sync_api
 
+    sync_api.expect.set_options(timeout=PATIENCE)  # state of the whole process: nobody else sets it
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=where, headless=True, args=list(CHROMIUM_ARGUMENTS))
         page = browser.new_page(viewport={"width": 1400, "height": 1000})
@@ -116,12 +117,6 @@ def page(lab: Lab, request: pytest.FixtureRequest) -> Iterator[Any]:
             page.screenshot(path=SCREENSHOTS / f"{request.node.name}.png")
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 def _wait_for(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
     for _ in range(240):
         try:
@@ -135,8 +130,14 @@ def _wait_for(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
 
 
 def _end(server: subprocess.Popen[bytes]) -> None:
-    family = [psutil.Process(server.pid), *psutil.Process(server.pid).children(recursive=True)]
+    """End it and what it started; any of them may be at its end already."""
+    family: list[psutil.Process] = []
+    if server.poll() is None:
+        with suppress(psutil.NoSuchProcess):
+            own = psutil.Process(server.pid)
+            family = [own, *own.children(recursive=True)]
     server.terminate()
     for process in psutil.wait_procs(family, timeout=10)[1]:
-        process.kill()
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
     server.wait()

@@ -86,8 +86,6 @@ def store(lab: Lab) -> str:
 def harmless(lab: Lab, page: Any) -> Iterator[None]:
     """No script of a name runs, no exception is left, nothing is asked of anybody else."""
     problems, elsewhere = problems_of(page), outside_requests(page, lab)
-    page.set_default_timeout(30_000)
-    expect.set_options(timeout=30_000)
     yield
     assert problems == []
     assert elsewhere == []
@@ -235,7 +233,11 @@ def pictures(page: Any) -> None:
             if name == "sidebar":
                 marked = page.locator(".jp-Notebook .jp-CodeCell", has_text="%%mlrun first")
                 marked.evaluate("cell => cell.scrollIntoView({block: 'start'})")
-            page.wait_for_timeout(500)
             picture = SCREENSHOTS / f"{name}-{theme.lower()}.png"
-            page.screenshot(path=picture)
-            assert looks_as_kept(picture), f"{picture} is not as docs/pictures has it: look, then `make pictures`"
+            for _ in range(20):  # until all is drawn
+                page.wait_for_timeout(500)
+                page.screenshot(path=picture)
+                if looks_as_kept(picture):
+                    break
+            else:
+                pytest.fail(f"{picture} is not as docs/pictures has it: look, then `make pictures`")

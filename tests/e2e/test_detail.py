@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,7 +36,6 @@ from e2e.browser import (
 from e2e.conftest import Home
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
-sync_api.expect.set_options(timeout=30_000)
 
 HOSTILE = '<img src="/x" onerror="window.harm=1"><script>window.harm=1</script><b onclick="window.harm=1">bold</b>'
 TEXT = f"""# Houses
@@ -123,19 +124,23 @@ def act(page: Any, name: str) -> None:
     detail(page).get_by_role("toolbar").get_by_role("button", name=name, exact=True).click()
 
 
+def told(page: Any, said: str) -> Any:
+    """The notification that says so. It goes after some seconds, unless the pointer is on it."""
+    return page.locator(".Toastify__toast", has_text=said)
+
+
 def undo(page: Any, said: str) -> None:
     """Press *Undo* in the notification that says so."""
-    toast = page.locator(".Toastify__toast", has_text=said)
-    toast.get_by_role("button", name="Undo").click()
+    told(page, said).get_by_role("button", name="Undo").click()
 
 
 def until(page: Any, wanted: Any, what: str) -> None:
     """Wait until it is so outside of the page."""
-    for _ in range(100):
-        if wanted():
-            return
+    deadline = time.monotonic() + PATIENCE / 1000
+    while not wanted():
+        if time.monotonic() > deadline:
+            pytest.fail(f"not so after {PATIENCE // 1000} s: {what}")
         page.wait_for_timeout(100)
-    pytest.fail(f"not so after ten seconds: {what}")
 
 
 def clean(page: Any, selector: str, *where: str) -> None:
@@ -144,10 +149,13 @@ def clean(page: Any, selector: str, *where: str) -> None:
 
 
 def in_front(lab: Lab) -> str:
-    """The main area's widget in front, as JupyterLab saved its layout; it does a second after a change."""
-    for file in Path(lab.env["JUPYTERLAB_WORKSPACES_DIR"]).iterdir():
-        layout = json.loads(file.read_text())["data"].get("layout-restorer:data", {})
-        return str(layout.get("main", {}).get("current", ""))
+    """The main area's widget in front, as JupyterLab saved its layout; it does a second after a change. Nothing while it
+    is being written.
+    """
+    for file in Path(lab.env["JUPYTERLAB_WORKSPACES_DIR"]).glob("*"):
+        with suppress(ValueError):
+            layout = json.loads(file.read_text())["data"].get("layout-restorer:data", {})
+            return str(layout.get("main", {}).get("current", ""))
     return ""
 
 
@@ -248,6 +256,7 @@ def test_what_is_done_with_a_run_is_what_mlflow_says(lab: Lab, python: Path, rec
     page.get_by_label("Name of tag 2").fill("colour")
     page.get_by_label("Value of tag 2").fill("blue")
     accept(page, "Save")
+    told(page, "The tags were saved.").hover()
     sync_api.expect(panel.locator(".nbl-detail-chips")).to_contain_text("colour: blue")
     tags = mlflow.get_run(run_id).data.tags
     assert (tags["stage"], tags["colour"]) == ("second", "blue")
@@ -259,6 +268,7 @@ def test_what_is_done_with_a_run_is_what_mlflow_says(lab: Lab, python: Path, rec
     page.get_by_label("Registered name").fill("houses")
     sync_api.expect(page.locator(".jp-Dialog")).to_contain_text("the registered model houses is made")
     accept(page, "Promote")
+    told(page, "houses version 1 is @champion.").hover()
     until(page, mlflow.search_registered_models, "a registered model")
     until(page, lambda: mlflow.get_registered_model("houses").aliases, "an alias")
     version = mlflow.get_model_version_by_alias("houses", "champion")
@@ -293,7 +303,7 @@ def test_what_is_done_with_a_run_is_what_mlflow_says(lab: Lab, python: Path, rec
     picture(page, "trust")
     accept(page, "Trust and reproduce")
     sync_api.expect(untrusted).to_have_count(0)
-    sync_api.expect(panel).to_contain_text("Verdict: identical", timeout=PATIENCE)
+    sync_api.expect(panel).to_contain_text("Verdict: identical")
     (again,) = mlflow.search_runs(["1"], f"tags.`nbledger.reproduces` = '{run_id}'")
     assert again.data.tags["nbledger.verdict"] == "identical"
     assert again.data.metrics == mlflow.get_run(run_id).data.metrics

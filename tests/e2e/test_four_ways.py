@@ -100,9 +100,7 @@ def in_jupyterlab(lab: Lab, notebook: str) -> None:
         for index in range(len(CELLS)):
             prompt = cell(page, index).locator(".jp-InputPrompt")
             sync_api.expect(prompt).to_have_text(f"[{index + 1}]:", timeout=240_000)
-        sync_api.expect(cell(page, len(CELLS) - 1).locator(".jp-OutputArea .nbledger")).to_contain_text(
-            "finished", timeout=60_000
-        )
+        sync_api.expect(cell(page, len(CELLS) - 1).locator(".jp-OutputArea .nbledger")).to_contain_text("finished")
 
 
 PROGRESS = ("artifact nbledger/environment.json: imported.ipywidgets", "lab")

@@ -35,7 +35,6 @@ from e2e.conftest import Home
 from e2e.test_detail import execute
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(900)]
-sync_api.expect.set_options(timeout=90_000)
 
 MODEL = "wine"
 TRAIN = """%%mlrun {name} -p depth={depth} -m accuracy -m latency_ms --model model
@@ -174,9 +173,9 @@ def test_a_promotion_is_judged_while_it_is_typed(lab: Lab, team: Team, page: Any
     clean(page, ".jp-Dialog")
     picture(page, "promote")
     accept(page, "Promote")
+    sync_api.expect(page.locator(".Toastify__toast", has_text=f"{MODEL} version 2 is @champion")).to_be_visible()
     until(page, lab, {"champion": "2", "previous": "1"})
     assert decided(lab) == ["promote", "promote"]
-    sync_api.expect(page.locator(".Toastify__toast", has_text=f"{MODEL} version 2 is @champion")).to_be_visible()
     sync_api.expect(side.get_by_role("button", name=MODEL)).to_contain_text("champion → 2")
     assert harm == []
     assert outside == []

@@ -224,9 +224,9 @@ def _rests_while_hidden(lab: Lab, page: Any) -> None:
     asked: list[str] = []
     hide = """hidden => { Object.defineProperty(document, 'hidden', {value: hidden, configurable: true});
         document.dispatchEvent(new Event('visibilitychange')) }"""
-    page.wait_for_timeout(500)
-    page.on("request", lambda request: asked.append(request.url) if "/nbledger/api/" in request.url else None)
     page.evaluate(hide, True)
+    page.wait_for_timeout(300)  # what it asked before is told by then
+    page.on("request", lambda request: asked.append(request.url) if "/nbledger/api/" in request.url else None)
     (lab.root / "meanwhile.py").write_text("")
     page.wait_for_timeout(1500)
     assert asked == []
@@ -249,6 +249,7 @@ def _commits_and_takes_back(lab: Lab, page: Any) -> None:
     page.keyboard.insert_text("Twice <b>as</b> good")
     sync_api.expect(button).to_be_enabled()
     page.keyboard.press("Enter")
+    told(page, "Committed 2 files").hover()  # so that it stays
     gone(page, "changed")
     assert log(lab)[0] == "Twice <b>as</b> good"
     assert ask(lab, "git", "show", "--format=", "--name-only").splitlines() == ["helper.py", "read.ipynb"]

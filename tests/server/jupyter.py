@@ -6,7 +6,6 @@ import http.client
 import json
 import secrets
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -22,6 +21,7 @@ import pytest
 
 from conftest import isolated_environment, short_folder, stop_keepers
 from nbledger.server.routes import PREFIX, Route
+from servers import free_port
 
 _OTHERS = ("jupyterlab", "jupyter_lsp", "jupyter_server_terminals", "nbdime", "notebook", "notebook_shim")
 EXTENSIONS = dict.fromkeys((*_OTHERS, "nbledger.server"), False)
@@ -114,7 +114,7 @@ def started(
     """Jupyter Server on ``root``, alone with nbledger's extension (or another one); ``python``: how it is started."""
     runtime = short_folder()
     environment = isolated_environment(home, runtime) | dict(env or {})
-    token, port = secrets.token_hex(16), _free_port()
+    token, port = secrets.token_hex(16), free_port()
     log = (home / "server.log").open("w")
     words = (
         *python, "-m", "jupyter_server", "--no-browser", "--allow-root", f"--ServerApp.root_dir={root}",
@@ -146,12 +146,6 @@ def _wait(server: Server, process: subprocess.Popen[bytes], log: Path) -> None:
                 break
             time.sleep(0.1)
     pytest.fail(f"Jupyter Server did not start:\n{log.read_text()[-4000:]}")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def example(schema: Mapping[str, Any]) -> Any:
