@@ -123,9 +123,10 @@ def _below(folder: Path) -> list[Path]:
     with contextlib.suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:
             if entry.name.endswith(".ipynb") and not entry.name.startswith("."):
-                status = entry.stat()
-                if status.st_size <= _LARGEST:
-                    found.append((status.st_mtime, Path(entry.path)))
+                with contextlib.suppress(OSError):  # removed meanwhile, or a link to nothing
+                    status = entry.stat()
+                    if status.st_size <= _LARGEST:
+                        found.append((status.st_mtime, Path(entry.path)))
     return [path for _, path in sorted(found, reverse=True)[:_NOTEBOOKS]]
 
 

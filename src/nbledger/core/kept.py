@@ -369,10 +369,11 @@ def listed(links: Path) -> Iterator[str]:
     """The objects that have a link here."""
     with contextlib.suppress(OSError):
         for prefix in sorted(os.listdir(links)):
-            if len(prefix) == 2 and (links / prefix).is_dir():
-                for name in os.listdir(links / prefix):
-                    if not name.endswith(".tmp"):
-                        yield prefix + name
+            names: list[str] = []
+            if len(prefix) == 2:
+                with contextlib.suppress(OSError):  # no folder, or one that was removed meanwhile
+                    names = os.listdir(links / prefix)
+            yield from (prefix + name for name in names if not name.endswith(".tmp"))
 
 
 # ── what is told ─────────────────────────────────────────────────────────────────────────────────────────

@@ -165,11 +165,12 @@ def load(project: Project, name: str) -> Registration | None:
 
 def registered(project: Project) -> list[Registration]:
     """All restored work trees of this project, oldest first."""
-    try:
-        paths = sorted(folder(project).glob("[!.]*.json"), key=lambda p: p.stat().st_mtime)
-    except FileNotFoundError:
-        return []
-    return [known for path in paths if (known := load(project, path.stem)) is not None]
+    paths: list[tuple[float, Path]] = []
+    with contextlib.suppress(FileNotFoundError):  # none yet, or no longer
+        for path in folder(project).glob("[!.]*.json"):
+            with contextlib.suppress(FileNotFoundError):  # one that is removed meanwhile is none
+                paths.append((path.stat().st_mtime, path))
+    return [known for _, path in sorted(paths) if (known := load(project, path.stem)) is not None]
 
 
 def remove(project: Project, which: Restored | Path | str) -> None:
