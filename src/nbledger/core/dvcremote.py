@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -329,6 +330,15 @@ def _with_remote(project: Project, work: Callable[[list[Any]], T]) -> T:
             return work([repo.cloud.get_remote_odb(None, "gc", hash_name=kind) for kind in ("md5", "md5-dos2unix")])
 
     return dvc.guarded(inside, "gc")
+
+
+def import_fs(kind: remoteurl.Kind) -> None:
+    """Import what ``opened_fs`` needs for such a place: for those who count the seconds that the place takes. What cannot be
+    imported is told by ``opened_fs``.
+    """
+    for module in ("dvc.repo", "dvc.fs", *kind.modules):
+        with contextlib.suppress(Exception):
+            importlib.import_module(module)
 
 
 def opened_fs(project: Project, name: str, overrides: Mapping[str, Any]) -> tuple[Any, str]:

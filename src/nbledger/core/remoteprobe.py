@@ -50,6 +50,7 @@ class Probe:
 def probe(project: Project, name: str, kind: Kind, seconds: float = PATIENCE) -> Probe:
     """Write, read, list and remove an object in the remote ``name``. Never raises for what the remote does."""
     found: list[Probe] = []
+    dvcremote.import_fs(kind)  # on a busy machine it may take longer than the remote itself
 
     def work() -> None:
         found.append(_probe(project, name, kind))
