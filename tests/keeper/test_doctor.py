@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import stat
@@ -138,6 +139,19 @@ def test_two_started_at_once_one_stays(here: Project) -> None:
     time.sleep(0.5)
     assert keepers(here) == [known.pid]
     assert client.ask(here, "ping")["pid"] == known.pid
+
+
+def test_one_that_starts_slowly_is_waited_for_and_one_that_cannot_is_not(
+    here: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "_PATIENCE", 0.0)
+    known = client.ready(here)
+    assert known is not None and keepers(here) == [known.pid]
+    client.stop(here)
+    until(lambda: not keepers(here))
+    monkeypatch.setattr(client, "_MORE_PATIENCE", 600.0)
+    monkeypatch.setattr(sys, "executable", shutil.which("false"))
+    assert client.ready(here) is None
 
 
 def test_a_keeper_of_another_version_is_replaced(here: Project) -> None:

@@ -7,6 +7,7 @@ import dataclasses
 import json
 import os
 import signal
+import subprocess
 import threading
 import time
 from pathlib import Path
@@ -144,9 +145,9 @@ def test_however_many_ask_at_first_one_keeper_is_started(project: Path, monkeypa
     here, spawned = find(project), []
     start = client.spawn
 
-    def counted(of: Project) -> None:
+    def counted(of: Project) -> subprocess.Popen[bytes] | None:
         spawned.append(of)
-        start(of)
+        return start(of)
 
     monkeypatch.setattr(client, "spawn", counted)
 

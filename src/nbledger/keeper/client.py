@@ -20,6 +20,9 @@ from nbledger.core.project import Project
 from nbledger.keeper import calls, endpoint, journal
 from nbledger.keeper.calls import Progress
 
+_PATIENCE, _MORE_PATIENCE = 8.0, 30.0
+"""Seconds that a keeper has to answer, and those while the process that was started lives: on a busy machine it imports long."""
+
 
 class _Gone(Exception):
     """No keeper answers."""
@@ -90,10 +93,12 @@ def ready(project: Project) -> endpoint.Endpoint | None:
     return None
 
 
-def spawn(project: Project) -> None:
-    """Start the keeper in the background, detached from this process and its terminal; nothing where it is off."""
+def spawn(project: Project) -> subprocess.Popen[bytes] | None:
+    """Start the keeper in the background, detached from this process and its terminal; nothing where it is off. What is
+    given back ends at once and leaves the keeper, its child, the process group.
+    """
     if not project.settings.keeper:
-        return
+        return None
     project.ensure_state()
     environment = {
         k: v
@@ -112,7 +117,8 @@ def spawn(project: Project) -> None:
         env=environment,
         cwd=project.home,
     )
-    threading.Thread(target=process.wait, daemon=True).start()  # it ends at once, its child is the keeper
+    threading.Thread(target=process.wait, daemon=True).start()
+    return process
 
 
 def stop(project: Project) -> bool:
@@ -146,11 +152,11 @@ def _dismiss(old: endpoint.Endpoint | None, project: Project) -> None:
 def _started(project: Project) -> endpoint.Endpoint:
     _dismiss(endpoint.load(project), project)
     try:
-        spawn(project)
+        process = spawn(project)
     except (OSError, LedgerError) as err:
         raise _Gone from err
-    deadline = time.monotonic() + 8
-    while time.monotonic() < deadline:
+    begun = time.monotonic()
+    while (waited := time.monotonic() - begun) < _PATIENCE or (waited < _MORE_PATIENCE and _lives(process)):
         known = endpoint.load(project)
         if known is not None and _answers(known):
             with contextlib.suppress(OSError):
@@ -158,6 +164,19 @@ def _started(project: Project) -> endpoint.Endpoint:
                 return known
         time.sleep(0.02)
     raise _Gone
+
+
+def _lives(process: subprocess.Popen[bytes] | None) -> bool:
+    """Whether the keeper that was started so has not ended."""
+    if process is None:
+        return False
+    if not hasattr(os, "killpg"):
+        return process.poll() is None
+    try:
+        os.killpg(process.pid, 0)
+    except OSError:
+        return False
+    return True
 
 
 def _connection(known: endpoint.Endpoint, timeout: float) -> socket.socket:
