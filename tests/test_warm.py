@@ -289,7 +289,7 @@ def test_death_time_and_failure_are_as_of_a_fresh_kernel(folder: Path) -> None:
         "assert how != 'fails'",
     )
     (folder / "all.json").write_text(json.dumps([{"how": how} for how in ("dies", "server", "long", "fails", "fine")]))
-    run(folder, "n.ipynb", "--params", "all.json", "--reuse", "--no-html", "--timeout", "3", code=1)
+    run(folder, "n.ipynb", "--params", "all.json", "--reuse", "--no-html", "--timeout", "10", code=1)
     none_left(folder)
     found = {r.data.params["how"]: r for r in runs(folder) if "how" in r.data.params}
     assert {how: r.info.status for how, r in found.items()} == {

@@ -1,8 +1,8 @@
 """A web server that answers as ``mlflow models serve`` does, in a tenth of the time that takes to start: ``PORT VERSION KIND``.
 
-KIND: good; raises (as a model whose ``predict`` raises); wrong (another prediction); dies (two seconds after it has begun to
-answer); silent (takes connections and never answers); ended (never starts); sours:N (raises from its Nth request on); slow:S
-(takes S seconds); hangs:N (does not answer from its Nth request on).
+KIND: good; raises (as a model whose ``predict`` raises); wrong (another prediction); dies:N (ends at its Nth request);
+silent (takes connections and never answers); ended (never starts); sours:N (raises from its Nth request on); slow:S (takes S
+seconds); hangs:N (does not answer from its Nth request on).
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import sys
-import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -43,6 +42,8 @@ class Handler(BaseHTTPRequestHandler):
         global asked
         asked += 1
         words = self.rfile.read(int(self.headers["Content-Length"]))
+        if KIND == "dies" and asked >= int(NUMBER):
+            os._exit(1)
         if KIND == "slow":
             time.sleep(float(NUMBER))
         if KIND == "hangs" and asked >= int(NUMBER):
@@ -62,8 +63,6 @@ class Handler(BaseHTTPRequestHandler):
 
 if KIND == "ended":
     sys.exit("ImportError: No module named 'wine'")
-if KIND == "dies":
-    threading.Timer(2, os._exit, [1]).start()
 server = ThreadingHTTPServer(("127.0.0.1", PORT), Handler)
 server.daemon_threads = True
 server.serve_forever()

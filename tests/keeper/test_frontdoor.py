@@ -116,7 +116,7 @@ def test_no_request_fails_while_good_and_broken_versions_come(front: Front) -> N
             "wrong": ("smoke", "it predicts ['other'] where [21] was recorded".replace("'", '"')),
             "ended": ("probe", "its server ended: ImportError: No module named 'wine'"),
             "silent": ("probe", "its server did not answer /ping within 1.5 s"),
-            "dies": ("watch", "its server ended while it served"),
+            "dies:20": ("watch", "its server ended while it served"),
             "sours:40": ("watch", "it failed at"),
             "sours:2": ("watch", "it"),
             "hangs:20": ("watch", "it"),

@@ -135,11 +135,13 @@ def test_an_orphan_whose_cell_had_failed_keeps_its_outcome(here: Project) -> Non
 
 
 def test_a_zombie_is_dead() -> None:
-    child = subprocess.Popen([sys.executable, "-c", "pass"])
-    who = {"pid": child.pid, "created": journal.process_started(child.pid), "host": journal.host()}
-    time.sleep(0.5)
-    assert not journal.alive(who)
-    child.wait()
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE, stderr=subprocess.DEVNULL) as child:
+        who = {"pid": child.pid, "created": journal.process_started(child.pid), "host": journal.host()}
+        assert journal.alive(who)
+        assert child.stdin is not None
+        child.stdin.close()
+        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+        assert not journal.alive(who)
 
 
 def test_a_journal_without_a_start_is_no_run(here: Project) -> None:
