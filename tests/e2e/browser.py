@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 import re
 import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import nbformat
+import pytest
 from playwright import sync_api
 
 from conftest import run
@@ -181,6 +185,23 @@ def accept(page: Any, name: str) -> None:
     dialog = page.locator(".jp-Dialog", has=page.get_by_role("button", name=name, exact=True)).element_handle()
     page.locator(".jp-Dialog .jp-Dialog-footer").get_by_role("button", name=name, exact=True).click()
     dialog.wait_for_element_state("hidden")
+
+
+def until(page: Any, wanted: Callable[[], Any], what: str) -> None:
+    """Wait until it is so outside of the page."""
+    deadline = time.monotonic() + PATIENCE / 1000
+    while not wanted():
+        if time.monotonic() > deadline:
+            pytest.fail(f"not so after {PATIENCE // 1000} s: {what}")
+        page.wait_for_timeout(100)
+
+
+def workspace(lab: Lab) -> dict[str, Any]:
+    """What JupyterLab saved of its state, which it does a second after the last change; nothing while it is being written."""
+    for file in Path(lab.env["JUPYTERLAB_WORKSPACES_DIR"]).glob("*"):
+        with suppress(ValueError):
+            return json.loads(file.read_text())["data"]
+    return {}
 
 
 def _drag(page: Any, panel: Any, width: int) -> None:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import re
-import time
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +17,6 @@ from playwright import sync_api
 import ledger
 from conftest import run
 from e2e.browser import (
-    PATIENCE,
     SCREENSHOTS,
     Lab,
     accept,
@@ -32,6 +28,8 @@ from e2e.browser import (
     problems_of,
     section,
     switch_theme,
+    until,
+    workspace,
 )
 from e2e.conftest import Home
 
@@ -134,29 +132,15 @@ def undo(page: Any, said: str) -> None:
     told(page, said).get_by_role("button", name="Undo").click()
 
 
-def until(page: Any, wanted: Any, what: str) -> None:
-    """Wait until it is so outside of the page."""
-    deadline = time.monotonic() + PATIENCE / 1000
-    while not wanted():
-        if time.monotonic() > deadline:
-            pytest.fail(f"not so after {PATIENCE // 1000} s: {what}")
-        page.wait_for_timeout(100)
-
-
 def clean(page: Any, selector: str, *where: str) -> None:
     found = axe(page, selector)
     assert not found, f"{' '.join(where)}: " + "\n".join(found)
 
 
 def in_front(lab: Lab) -> str:
-    """The main area's widget in front, as JupyterLab saved its layout; it does a second after a change. Nothing while it
-    is being written.
-    """
-    for file in Path(lab.env["JUPYTERLAB_WORKSPACES_DIR"]).glob("*"):
-        with suppress(ValueError):
-            layout = json.loads(file.read_text())["data"].get("layout-restorer:data", {})
-            return str(layout.get("main", {}).get("current", ""))
-    return ""
+    """The main area's widget in front, as JupyterLab saved its layout."""
+    layout = workspace(lab).get("layout-restorer:data", {})
+    return str(layout.get("main", {}).get("current", ""))
 
 
 def picture(page: Any, name: str) -> None:

@@ -31,6 +31,8 @@ from e2e.browser import (
     problems_of,
     run_cell,
     section,
+    until,
+    workspace,
     write_notebook,
 )
 from many_runs import fill
@@ -92,6 +94,21 @@ def open_table(page: Any) -> Any:
     table = page.locator("#nbledger-runs-table")
     table.locator("[data-run]").first.wait_for()
     return table
+
+
+def kept(lab: Lab, table: str) -> dict[str, Any]:
+    """How a table (``runs``, or ``runs-sidebar``) was left, as JupyterLab saved it."""
+    return next((left for key, left in workspace(lab).items() if key.startswith(f"nbledger:{table}:")), {})
+
+
+def columns_kept(lab: Lab) -> tuple[str, str]:
+    """The last column shown and the one sorted by."""
+    left = kept(lab, "runs")
+    return ((left.get("shown") or [""])[-1], left["sort"]["column"]) if left else ("", "")
+
+
+def whose_kept(lab: Lab, table: str) -> Any:
+    return kept(lab, table).get("scope", {}).get("user")
 
 
 def test_ten_thousand_runs_are_sorted_filtered_selected_and_compared(lab: Lab, many: Path, page: Any) -> None:
@@ -201,7 +218,7 @@ def test_columns_are_chosen_and_found_again_and_names_stay_text(lab: Lab, many: 
     assert axe(page, "#nbledger-runs") == []
     assert sidebar.is_visible()
     shown = heads.all_inner_texts()
-    page.wait_for_timeout(600)  # what is remembered is written once the clicking pauses
+    until(page, lambda: columns_kept(lab) == ("params.html", "started"), "the table is saved as it was left")
     page.goto(lab.address_of("").replace("&reset", ""))
     again = page.locator("#nbledger-runs-table")
     again.locator("[data-run]").first.wait_for()
@@ -236,7 +253,8 @@ def test_whose_runs_are_shown_is_chosen_by_a_switch_and_found_again(lab: Lab, ma
     mine.click()
     expect(listed.get_by_text("No runs of yours yet.")).to_be_visible()
     assert axe(page, "#nbledger-runs") == []
-    page.wait_for_timeout(600)  # what is remembered is written once the clicking pauses
+    until(page, lambda: whose_kept(lab, "runs") == "emmy", "the choice of the table is saved")
+    until(page, lambda: whose_kept(lab, "runs-sidebar") == "@mine", "the choice of the sidebar is saved")
     page.goto(lab.address_of("").replace("&reset", ""))
     expect(page.locator("#nbledger-runs-table").get_by_role("combobox", name="Whose runs")).to_have_value("emmy")
     listed = section(page, "runs")
