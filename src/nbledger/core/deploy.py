@@ -94,9 +94,7 @@ def choose(project: Project, api: Any, name: str) -> Chosen:
     """The version that ``name`` means now."""
     model, alias, number = parse(name)
     uri = project.tracking_uri
-    known = mlflow_registry.model(api, uri, model) if model else None
-    if known is None:
-        raise UsageError(f"there is no registered model {model!r}", "nbledger promote RUN --model NAME makes one")
+    known = mlflow_registry.existing(api, uri, model)
     if number is None:
         aliases = {str(k): str(v) for k, v in known.aliases.items()}
         number = aliases.get(str(alias))

@@ -113,16 +113,23 @@ def model(api: MlflowClient, uri: str, name: str) -> RegisteredModel | None:
             raise
 
 
-def existing(api: MlflowClient, uri: str, name: str) -> RegisteredModel:
-    """The registered model of that name; ``UsageError`` with the nearest names where there is none."""
-    known = model(api, uri, name)
-    if known is not None:
-        return known
-    names = [one.name for one in models(api, uri, _MOST_MODELS, 1)[0]]
+def existing(api: MlflowClient | None, uri: str, name: str) -> RegisteredModel:
+    """The registered model of that name; ``UsageError`` with the nearest names where there is none. Without a client there is
+    no store yet, and so no model.
+    """
+    known = model(api, uri, name) if api is not None and name else None
+    if known is None:
+        raise none_such(api, uri, name)
+    return known
+
+
+def none_such(api: MlflowClient | None, uri: str, name: str) -> UsageError:
+    """What to raise where no registered model is called so."""
+    names = [one.name for one in models(api, uri, _MOST_MODELS, 1)[0]] if api is not None else []
     hint = nearest(name, names) or (
         f"there are: {some(names, 10)}" if names else "nbledger promote RUN --model NAME makes one"
     )
-    raise UsageError(f"there is no registered model {name!r}", hint)
+    return UsageError(f"there is no registered model {name!r}", hint)
 
 
 def pointed(api: MlflowClient, uri: str, name: str, alias: str) -> str | None:

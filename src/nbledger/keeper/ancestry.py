@@ -120,7 +120,7 @@ def _named(project: Project, name: str) -> VersionOf | None:
     known = _model(api, uri, model)
     if known is None:
         if text != name:
-            raise UsageError(f"there is no registered model {model!r}")
+            raise mlflow_registry.none_such(api, uri, model)
         return None
     if alias:
         aliases = {str(key): str(held) for key, held in known.aliases.items()}

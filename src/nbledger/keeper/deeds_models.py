@@ -170,9 +170,7 @@ def _pointed(project: Project, model: str, name: str, version: str | None) -> st
     """What the alias points at now, after making sure that the version is there."""
     uri = project.tracking_uri
     api: Any = mlflow.client(project) if stored(project) else None
-    known: Any = mlflow_registry.model(api, uri, model) if api is not None else None
-    if known is None:
-        raise UsageError(f"there is no registered model {model!r}", "the sidebar and MLflow's own page list them")
+    known = mlflow_registry.existing(api, uri, model)
     if version is not None:
         mlflow_registry.check_names(model, name)
         if mlflow_registry.version(api, uri, model, version) is None:

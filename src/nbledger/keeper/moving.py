@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from nbledger.core import mlflow_decisions, mlflow_registry
-from nbledger.core.errors import ToolFailed, UsageError
+from nbledger.core.errors import ToolFailed
 from nbledger.core.mlflow_decisions import Entry
 from nbledger.core.mlflow_lock import Held
 from nbledger.core.project import Project
@@ -63,9 +63,7 @@ def moved(project: Project, held: Held, entry: Entry) -> Entry:
     same lock. The entry as it was written.
     """
     api, uri, model = held.api, held.uri, held.model
-    known = mlflow_registry.model(api, uri, model)
-    if known is None:
-        raise UsageError(f"there is no registered model {model!r}", "nbledger promote RUN --model NAME makes one")
+    known = mlflow_registry.existing(api, uri, model)
     written = mlflow_decisions.append(held, replace(entry, points=True), mlflow_decisions.last(known.tags))
     try:
         held.check()

@@ -104,8 +104,6 @@ def known(project: Project, model: str, version: str) -> tuple[str, Any]:
     """(the model, a version of it: that of this number, else the champion). ``UsageError`` names what is not there."""
     mlflow_registry.check_names(model, "")
     api, uri = (mlflow.client(project) if stored(project) else None), project.tracking_uri
-    if api is None:
-        raise UsageError(f"there is no registered model {model!r}", "nbledger promote RUN --model NAME makes one")
     there = mlflow_registry.existing(api, uri, model)
     aliases = {str(k): str(v) for k, v in there.aliases.items()}
     number = version or aliases.get("champion", "")

@@ -166,6 +166,4 @@ def _store(project: Project) -> Any:
 def _known(api: Any, uri: str, model: str) -> Any:
     """The registered model of that name; ``UsageError`` with the nearest names where there is none."""
     mlflow_registry.check_names(model, "")
-    if api is None:
-        raise UsageError(f"there is no registered model {model!r}", "nbledger promote RUN --model NAME makes one")
     return mlflow_registry.existing(api, uri, model)
