@@ -20,6 +20,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from nbledger.core import people, whoami
+from nbledger.core.moments import stamp
 from nbledger.core.people import IDENTITY
 from nbledger.core.records import plain
 from nbledger.core.values import storable
@@ -181,11 +182,6 @@ def given_by(found: Pending, mine: Collection[str]) -> Given | None:
 
 
 # ── time ─────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def stamp(moment: dt.datetime) -> str:
-    """ISO 8601 UTC, as records have it."""
-    return moment.astimezone(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def over(found: Pending, now: dt.datetime) -> bool:

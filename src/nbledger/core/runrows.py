@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from nbledger.core import people, secrets, wrote
+from nbledger.core.moments import stamp
 from nbledger.core.records import Input, RunRow
 
 _SHOWN_TAGS = ("nbledger.", "mlflow.user", "mlflow.parentRunId", "mlflow.project.", "mlflow.source.type")
@@ -26,7 +27,7 @@ def iso(ms: int | None) -> str | None:
         at = dt.datetime.fromtimestamp(ms / 1000, dt.UTC)
     except (OverflowError, ValueError, OSError):
         return None
-    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return stamp(at)
 
 
 def shown(tag: str) -> bool:

@@ -30,6 +30,7 @@ from nbledger.core.approval import Asking, Given, Identity, Party, Pending
 from nbledger.core.errors import Refused, ToolFailed, Unreachable, UsageError
 from nbledger.core.mlflow_decisions import Entry
 from nbledger.core.mlflow_lock import Held
+from nbledger.core.moments import stamp
 from nbledger.core.project import Project
 from nbledger.keeper import changes, merging, moving, persons
 from nbledger.keeper.calls import Args, Progress
@@ -217,7 +218,7 @@ def _given(project: Project, api: Any, seen: Pending, who: Identity, text: str, 
     if persons.machine():
         why = "a CI job approves nothing by itself: --merged BRANCH takes the merge of a pull request for it"
         return Evidence(reasons=(why,))
-    return Evidence((Given(who.text, approval.stamp(_now()), persons.keys(project, who), text=text),))
+    return Evidence((Given(who.text, stamp(_now()), persons.keys(project, who), text=text),))
 
 
 def _approved(project: Project, held: Held, found: Pending, told: Evidence) -> Approval:

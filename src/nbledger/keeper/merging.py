@@ -15,6 +15,7 @@ from nbledger.core.errors import Refused, UsageError
 from nbledger.core.forge import Place
 from nbledger.core.forge_http import Api
 from nbledger.core.forge_merged import Deed, Request
+from nbledger.core.moments import stamp
 from nbledger.core.project import Project
 from nbledger.keeper import persons
 
@@ -54,7 +55,7 @@ def _by_git(project: Project, seen: Pending, text: str, commit: str, line: merge
         merge = merged.evidence(project.git, commit, line)
     except Refused as err:
         return Evidence(reasons=(str(err),))
-    at = approval.stamp(merge.at)
+    at = stamp(merge.at)
     if approval.before(merge.at, seen.at):
         return Evidence(reasons=(_early(f"{merge.commit[:10]} was merged", at, seen),))
     known = persons.known_as(project, merge.people)
@@ -89,7 +90,7 @@ def _by_forge(project: Project, seen: Pending, text: str, commit: str, line: mer
             reasons.append(why)
         else:
             how = "merge" if deed.what == forge_merged.MERGED else "review"
-            who, at, said = deed.person.authors[0], approval.stamp(deed.at), f"{found.said} of {place.repository}"
+            who, at, said = deed.person.authors[0], stamp(deed.at), f"{found.said} of {place.repository}"
             given.append(Given(who, at, keys, how, text, found.commit, line.shown, said))
     return Evidence(tuple(given), tuple(reasons))
 
@@ -125,7 +126,7 @@ def _with_accounts(project: Project, seen: Pending, found: Request) -> Pending:
 def _why_not(known: Pending, found: Request, deed: Deed, keys: tuple[str, ...], seen: Pending) -> str:
     """Why what somebody did on the forge does not count; "" if it does."""
     did = f"{found.said} was {deed.what} by {deed.person.login}"
-    at = approval.stamp(deed.at)
+    at = stamp(deed.at)
     if approval.before(deed.at, seen.at):
         return _early(did, at, seen)
     for party in known.parties:
