@@ -13,6 +13,7 @@ from nbledger.commands import sweep_text as words
 from nbledger.commands.text import clip, number
 from nbledger.core.scales import Axis, Ticks, shown
 from nbledger.core.sweepview import PANELS, Sweep
+from nbledger.core.wording import counted
 from nbledger_magics.display import _box, escape, sweep_table
 
 _LEFT, _RIGHT, _TOP, _BOTTOM, _LANE = 54, 14, 24, 36, 16
@@ -85,7 +86,7 @@ def _left_out(found: Sweep) -> list[str]:
         beyond = sum(map(found.scale.beyond, found.known))
         if beyond:
             edge = "the edge of the scale" if found.shape in ("map", "colours") else "▲ ▼"
-            lines.append(f"{edge}: {beyond:,} run{'s' if beyond > 1 else ''} far from all others")
+            lines.append(f"{edge}: {counted(beyond, 'run')} far from all others")
     return lines
 
 

@@ -10,6 +10,7 @@ from nbledger.commands.answer import Answer, Face
 from nbledger.commands.shared import ask, at_a_project, at_remote, json_option
 from nbledger.commands.text import clip
 from nbledger.core.errors import UsageError
+from nbledger.core.wording import counted
 
 if TYPE_CHECKING:
     from nbledger.core.approval import Pending
@@ -79,7 +80,7 @@ def text(done: Approval) -> str:
 
 def waits(found: Pending) -> str:
     """One line: who may approve it, how, until when."""
-    people = "1 other person" if found.needed == 1 else f"{found.needed} other people"
+    people = counted(found.needed, "other person", "other people")
     have = f", {len(found.approved)} did" if found.approved else ""
     return (
         f"{clip(found.model, 60)} version {found.version} waits for approval by {people}{have}: "

@@ -14,6 +14,7 @@ from nbledger.core import check as checks
 from nbledger.core.check import Check
 from nbledger.core.errors import UsageError
 from nbledger.core.project import find
+from nbledger.core.wording import counted
 
 
 @click.command()
@@ -68,7 +69,7 @@ def text(found: Check) -> str:
 
 def _verdict(found: Check) -> str:
     if found.ran:
-        amount = f"{found.compared} cell{'s' if found.compared != 1 else ''}"
+        amount = counted(found.compared, "cell")
         if found.error:
             return f"{found.notebook}: a fresh run fails"
         if found.differences:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from nbledger.commands.text import clip
 from nbledger.core.pipeline import STAGE, Node, Pipeline
+from nbledger.core.wording import counted
 
 _LISTED, _NAME, _PATH = 4, 32, 60
 
@@ -40,7 +41,7 @@ def _summary(files: Sequence[str], stages: Sequence[Node]) -> str:
     where = files[0] if len(files) == 1 else f"{len(files)} dvc.yaml files"
     said = [f"{stale} stale"] if stale else []
     said += [f"{waiting} may run after {'it' if stale == 1 else 'them'}"] if waiting else []
-    count = f"{len(stages):,} stage{'' if len(stages) == 1 else 's'}"
+    count = counted(len(stages), "stage")
     return f"{where}: {count}, {', '.join(said) or 'all up to date'}"
 
 

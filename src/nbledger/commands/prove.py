@@ -17,6 +17,7 @@ from nbledger.core import record
 from nbledger.core.differences import Comparison
 from nbledger.core.errors import UsageError
 from nbledger.core.records import RunRow
+from nbledger.core.wording import counted
 from nbledger.keeper import overview
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def proven(face: Face, found: Comparison, metric: str | None, *, confirmed: bool
 
 def _announced(plan: Plan, rows: list[RunRow]) -> str:
     names = "; ".join(f"{factor.name} ({factor.what})" for factor in plan.factors)
-    count = "1 factor differs" if len(plan.factors) == 1 else f"{len(plan.factors)} factors differ"
+    count = counted(len(plan.factors), "factor differs", "factors differ")
     return f"{count}: {names}. That takes {plan.executions} executions, {_estimate(rows, plan.executions)}"
 
 

@@ -21,7 +21,7 @@ def headline(found: Reproduction) -> str:
         return f"{name} is restored"
     if found.verdict == NOT_RESTORABLE:
         needed = sum(m.needed for m in found.missing)
-        return f"{name}: not restorable, {needed} thing{'s' if needed != 1 else ''} missing"
+        return f"{name}: not restorable, {counted(needed, 'thing')} missing"
     return f"{name}: {found.verdict}{_standing(found)}"
 
 

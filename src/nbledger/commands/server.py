@@ -13,6 +13,7 @@ from nbledger.commands.answer import Answer, Face
 from nbledger.commands.shared import json_option
 from nbledger.core.errors import Refused, UsageError
 from nbledger.core.records import plain
+from nbledger.core.wording import counted
 
 if TYPE_CHECKING:
     from nbledger.core.serverfiles import Outcome
@@ -136,7 +137,7 @@ def _checked(face: Face, url: str) -> Answer:
     found = servercheck.check(url, project.experiment if same else "")
     problems = sum(each.severity == "problem" for each in found)
     lines = [f"{_MARKS[each.severity]} {each.text}" + (f" — {each.fix}" if each.fix else "") for each in found]
-    lines.append(f"{problems} problem{'' if problems == 1 else 's'}" if problems else "fit for a team")
+    lines.append(counted(problems, "problem") if problems else "fit for a team")
     return Answer(
         {"url": secrets.scrub(url), "fit": not problems, "checks": found}, "\n".join(lines), 1 if problems else 0
     )

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from nbledger.commands.text import clip
 from nbledger.core.split import Part, Proposal
+from nbledger.core.wording import counted
 from nbledger.keeper.splitting import Checked, Outcome
 
 _LINE, _PATHS, _CELLS = 64, 12, 30
@@ -13,7 +14,7 @@ _LINE, _PATHS, _CELLS = 64, 12, 30
 
 def proposal(notebook: str, found: Proposal, titles: Mapping[int, str]) -> str:
     """Each stage with its cells, what it reads and writes; then the cells of none. ``titles``: {index: first line}."""
-    count = f"{len(found.parts)} stage{'' if len(found.parts) == 1 else 's'}"
+    count = counted(len(found.parts), "stage")
     lines = [f"{notebook}: {count}"]
     for number, part in enumerate(found.parts, 1):
         lines += ["", f"{number}  {part.name}", *_cells(part, found, titles), *_files(part)]
@@ -58,7 +59,7 @@ def _notes(notes: Sequence[str]) -> list[str]:
 def outcome(found: Outcome, known: Sequence[str] = ()) -> str:
     """What executing the stages gave. ``known``: notes that were told already."""
     count = len(found.outputs)
-    named = f"{count} file{'' if count == 1 else 's'}"
+    named = counted(count, "file")
     lines: list[str] = []
     if found.failed:
         lines.append(f"not accepted: {found.failed}")

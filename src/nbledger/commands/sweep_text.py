@@ -10,6 +10,7 @@ from nbledger.commands.text import Column, clip, duration, number, numeric, tabl
 from nbledger.core import direction
 from nbledger.core.records import RunRow
 from nbledger.core.sweepview import PANELS, Sweep
+from nbledger.core.wording import counted
 
 _PARAMS, _METRICS, _BARS, _BAR = 8, 4, 4, 24
 _DIGITS = 10
@@ -43,7 +44,7 @@ def headline(found: Sweep) -> str:
     ended = ", ".join(f"{count:,} {status.lower()}" for status, count in counts.items())
     if len(counts) == 1:
         ended = ended.partition(" ")[2]
-    runs = "1 run" if len(found) == 1 else f"{len(found):,} runs"
+    runs = counted(len(found), "run")
     line = f"{clip(found.parent.name, 60)} ({found.parent.run_id[:8]}): {runs}, {ended}"
     if found.best is not None and found.metric is not None:
         line += f"; best {clip(found.metric)} {number(found.best.metrics[found.metric])} in {found.best.run_id[:8]}"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from nbledger.core import people
 from nbledger.core.records import RunRow, Status, Tracked
 from nbledger.core.runs import PENDING, REPRODUCES
+from nbledger.core.wording import counted
 
 if TYPE_CHECKING:
     from nbledger.core.checkpoint import Checkpoint
@@ -211,7 +212,7 @@ def footnotes(rows: Sequence[RunRow]) -> list[str]:
     if any(r.dirty and not r.foreign for r in rows):
         notes.append("* ran from a snapshot: the code had changes that no branch holds")
     if foreign := [r for r in rows if r.foreign]:
-        many = "1 run was" if len(foreign) == 1 else f"{len(foreign)} runs were"
+        many = counted(len(foreign), "run was", "runs were")
         notes.append(f"? not known: {many} not recorded by nbledger, but by plain MLflow")
         if any(r.dirty for r in foreign):
             notes.append("* of such a run: its code had changes that nobody kept")

@@ -37,6 +37,7 @@ from nbledger.commands.split import split
 from nbledger.commands.stage import stage
 from nbledger.commands.trust import trust
 from nbledger.core.errors import UsageError
+from nbledger.core.wording import counted
 
 
 @click.group(
@@ -195,7 +196,7 @@ def flush(face: Face, as_json: bool) -> Answer:
     left, reasons = int(done["left"]), list(done["reasons"])
     if not left:
         return Answer(done, "everything recorded is published")
-    waiting = "1 run waits" if left == 1 else f"{left} runs wait"
+    waiting = counted(left, "run waits", "runs wait")
     return Answer(done, f"{waiting} to be published: {'; '.join(reasons)}", 1)
 
 

@@ -283,7 +283,7 @@ def _came_before(writer: RunRow, reader: RunRow) -> bool:
 def _how(count: int, of: int, others: int, renamed: str | None) -> str:
     said = "wrote" if of <= 2 else f"wrote {counted(count, 'file')} of"
     said = f"wrote the same bytes as {renamed}" if renamed else said
-    return said + (f" (as did {others} other run{'s' if others > 1 else ''})" if others else "")
+    return said + (f" (as did {counted(others, 'other run')})" if others else "")
 
 
 def _by_lock(sources: Sources, graph: Graph, read: _Read) -> list[_Read]:

@@ -141,7 +141,7 @@ def _read_within(sources: Sources, graph: Graph, seen: _Seen, path: str, md5: st
         elif (held := lists[use.md5].get(path.removeprefix(f"{use.path}/"))) and held.startswith(md5):
             fitting.append((use, held))
     for name, runs in unknown.items():
-        many = "1 run" if len(runs) == 1 else f"{len(runs):,} runs"
+        many = counted(len(runs), "run")
         graph.lack(f"which files the folder {name} had, which {many} read: its list is in no cache or remote at hand")
     rows = sources.uses.rows({use.run for use, _ in fitting[:_RECORDS]})
     sources.look_into(list(rows.values()))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from nbledger.core.records import RunRow
 from nbledger.core.runs import REPRODUCES
+from nbledger.core.wording import counted
 
 MODEL, RUN, CODE, STAGE, DATA = "model", "run", "code", "stage", "data"
 MOST_NODES = 2_000
@@ -103,7 +104,7 @@ class Graph:
     def ends(self, steps: int) -> None:
         """Say that there is more."""
         why = f"at {MOST_NODES:,} things" if self.full() else "at the depth that was asked for"
-        self.note(f"the graph ends here, {steps} run{'' if steps == 1 else 's'} away, {why}: there is more")
+        self.note(f"the graph ends here, {counted(steps, 'run')} away, {why}: there is more")
 
     def done(self, asked: str, roots: Iterable[str], *, back: bool = False) -> Ancestry:
         """The nodes in the order of their steps; on the way ``back`` the roots, then the models that came of them, which are

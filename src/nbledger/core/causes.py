@@ -27,6 +27,7 @@ from nbledger.core.differences import (
 from nbledger.core.literals import Literal
 from nbledger.core.pair import Pair
 from nbledger.core.sides import Side
+from nbledger.core.wording import counted
 
 _AGAIN = 0.8  # a second cause of a kind weighs less than the first cause of another
 _LEAST = 0.01
@@ -225,7 +226,7 @@ def _code_words(change: CodeChange) -> str:
         return f"{change.where} {_state(change)}"
     shown = [line[0] + " " + line[1:].strip() for line in lines[:2]]
     left = len(lines) - 2
-    more = f" (and {left} more line{'s' if left > 1 else ''})" if left > 0 else ""
+    more = f" (and {counted(left, 'more line')})" if left > 0 else ""
     return f"{change.where} changed: {'; '.join(x[:100] for x in shown)}{more}"
 
 

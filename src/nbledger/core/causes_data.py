@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from nbledger.core import codediff, syntax
 from nbledger.core.differences import DATA, SEED, Cause, DataChange
 from nbledger.core.pair import Pair
+from nbledger.core.wording import counted
 
 
 def causes(pair: Pair) -> Iterator[Cause]:
@@ -103,7 +104,7 @@ def table_words(change: DataChange) -> str:
     if table.reordered:
         parts.append("rows in another order" if table.count else "the same rows in another order")
     counts = (("added", table.added), ("removed", table.removed), ("changed", table.changed))
-    parts += [f"{count:,} row{'s' if count > 1 else ''} {state}" for state, count in counts if count]
+    parts += [f"{counted(count, 'row')} {state}" for state, count in counts if count]
     for state in ("added", "removed", "dtype"):
         names = [c.name for c in table.columns if c.state == state]
         if names:

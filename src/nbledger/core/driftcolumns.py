@@ -26,6 +26,7 @@ from nbledger.core.drift import (
     Column,
     Finding,
 )
+from nbledger.core.wording import counted
 
 LEAST_ROWS = 5
 """Values on either side below which nothing is tested."""
@@ -83,7 +84,7 @@ def pairs(
         found += made
         findings += said
     if passed:
-        text = f"{passed} column{'' if passed == 1 else 's'} that the model does not take: not compared"
+        text = f"{counted(passed, 'column')} that the model does not take: not compared"
         findings.append(Finding("untested", "", text))
     known = set(reference.columns)
     for name in data.columns:

@@ -23,6 +23,7 @@ from nbledger.core.differences import DataChange
 from nbledger.core.dvcfiles import Row
 from nbledger.core.errors import LedgerError, Refused
 from nbledger.core.project import Project
+from nbledger.core.wording import counted
 
 _LOOKED_INTO = 8  # files in conflict whose contents are compared
 _FETCHED = 50_000_000  # bytes up to which one of them is fetched for that
@@ -136,7 +137,7 @@ def _fetch(repo: Any, cache: Any, infos: Sequence[Any]) -> None:
         ) from err
     if lacking := [info.value for info in missing if not cache.exists(info.value)]:
         raise LedgerError(
-            f"the list of files of {len(lacking)} version{'s' if len(lacking) > 1 else ''} is neither here nor on the data remote",
+            f"the list of files of {counted(len(lacking), 'version')} is neither here nor on the data remote",
             "whoever made it: nbledger push",
         )
 
@@ -180,7 +181,7 @@ def _hash(side: Files, key: tuple[str, ...]) -> str | None:
 def _changes(before: Files, after: Files) -> str:
     """In how many files a list differs, in words; empty for none."""
     count = sum(_hash(before, key) != _hash(after, key) for key in {*before, *after})
-    return f"{count:,} change{'' if count == 1 else 's'}" if count else ""
+    return counted(count, "change") if count else ""
 
 
 def _size(cache: Any, entries: Files, theirs: tuple[Files, int]) -> int | None:

@@ -19,6 +19,7 @@ from nbledger.core import git, gitlog, inside, notebookclean, notebookshown, und
 from nbledger.core.errors import Busy, Refused, ToolFailed
 from nbledger.core.files import write_atomic
 from nbledger.core.project import Project
+from nbledger.core.wording import counted
 
 NAME = "nbledger"
 DATA = "nbledger-data"
@@ -287,7 +288,7 @@ def _commit(
                 raise
             continue
         _settle_index(repo, edit, clean=clean)
-        what = f"{FILE} and {len(books):,} notebook{'' if len(books) == 1 else 's'} without outputs" if books else FILE
+        what = f"{FILE} and {counted(len(books), 'notebook')} without outputs" if books else FILE
         return [f"committed {what} as {commit[:10]}; what is in the work tree stays as it is"]
     return []
 

@@ -28,6 +28,7 @@ from nbledger.core import cache, dvc, files, hashes
 from nbledger.core.errors import LedgerError
 from nbledger.core.project import Project
 from nbledger.core.records import KeptData
+from nbledger.core.wording import counted
 
 FOLDER = "nbledger"
 PARTS = ("md5", "md5-partial", "legacy", "legacy-partial")
@@ -463,7 +464,7 @@ def told(kept: KeptData) -> str:
 
 def amount(objects: int, size: float | None = None) -> str:
     """``3 data objects (1.2 MB)``."""
-    said = f"{objects:,} data object{'' if objects == 1 else 's'}"
+    said = counted(objects, "data object")
     if size is None:
         return said
     unit = "B"

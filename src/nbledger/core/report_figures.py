@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from nbledger.core import direction, tablediff
 from nbledger.core.differences import DataChange, Series
 from nbledger.core.report import GateView, Pair, Report
+from nbledger.core.wording import counted
 
 BETTER, WORSE, SAME, OTHER, NEW, GONE = "better", "worse", "same", "other", "new", "gone"
 MARKS = {BETTER: "▲", WORSE: "▼", SAME: "=", OTHER: "●", NEW: "+", GONE: "−"}
@@ -125,7 +126,7 @@ def foremost(gate: GateView) -> str:
     clauses = tuple(f"{row.name}: " for row in gate.clauses)
     first = next((r for r in gate.reasons if clauses and r.startswith(clauses)), next(iter(gate.reasons), ""))
     more = len(gate.reasons) - 1
-    return first + (f" (and {_count(more, 'more reason', 'more reasons')})" if more > 0 else "")
+    return first + (f" (and {counted(more, 'more reason')})" if more > 0 else "")
 
 
 def verdict(found: Report) -> str:
@@ -148,18 +149,14 @@ def headline(found: Report) -> list[tuple[str, str]]:
     cells = sum(len(book.cells) for book in found.notebooks)
     names = {f.name for f in figures(found) if f.course != SAME}
     packages = len({p.name for p in found.environment} | {row.name for pins in found.pins for row in pins.packages})
-    counted = [
-        ("metrics", _count(len(names), "metric differs", "metrics differ")),
-        ("data", _count(len(found.data), "data set differs", "data sets differ")),
-        ("environment", _count(packages, "package differs", "packages differ")),
-        ("cells", f"{_count(cells, 'cell', 'cells')} in {_count(len(found.notebooks), 'notebook', 'notebooks')}"),
-        ("pipeline", _count(len(found.stages), "stage", "stages")),
+    rows = [
+        ("metrics", counted(len(names), "metric differs", "metrics differ")),
+        ("data", counted(len(found.data), "data set differs", "data sets differ")),
+        ("environment", counted(packages, "package differs", "packages differ")),
+        ("cells", f"{counted(cells, 'cell')} in {counted(len(found.notebooks), 'notebook')}"),
+        ("pipeline", counted(len(found.stages), "stage")),
     ]
     there = [bool(names), bool(found.data), bool(packages), bool(found.notebooks), bool(found.stages)]
-    told = [row for row, known in zip(counted, there, strict=True) if known]
+    told = [row for row, known in zip(rows, there, strict=True) if known]
     said = verdict(found)
     return [*told, *([("reproducibility", said)] if said else [])]
-
-
-def _count(count: int, one: str, many: str) -> str:
-    return f"{count} {one if count == 1 else many}"

@@ -14,6 +14,7 @@ from nbledger.core.report import CellChange, Commit, GateView, Report
 from nbledger.core.report_charts import escape
 from nbledger.core.report_markdown import code_words, link
 from nbledger.core.report_style import GUEST, PAGE, WITHIN
+from nbledger.core.wording import counted
 
 _MOST, _LINES = 1_000, 400
 _STATES = {"added": "added", "removed": "removed", "unknown": "contents not known"}
@@ -83,7 +84,7 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequenc
 
 
 def _head(found: Report) -> Iterator[str]:
-    count = f"{found.commits} commit{'' if found.commits == 1 else 's'}"
+    count = counted(found.commits, "commit")
     yield f"<h1>{_name(found.head.name)} <span class='soft'>against</span> {_name(found.base.name)}</h1>"
     yield f"<p>{_commit(found.head)} against {_commit(found.base)}, {count}</p>"
     told = [f"<li>{_verdict(gate)}</li>" for gate in found.gates]

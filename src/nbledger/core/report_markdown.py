@@ -23,6 +23,7 @@ from nbledger.core.markdown import (
     text,
 )
 from nbledger.core.report import CellChange, Commit, GateView, Pair, Report, Told
+from nbledger.core.wording import counted
 
 LIMITS = {"github": 65_536, "gitlab": 1_000_000}
 """Characters of a comment."""
@@ -63,7 +64,7 @@ def _written(found: Report, limit: int) -> str:
 
 
 def _head(found: Report) -> str:
-    count = f"{found.commits} commit" + ("" if found.commits == 1 else "s")
+    count = counted(found.commits, "commit")
     lines = [
         f"## {text(found.head.name)} against {text(found.base.name)}",
         "",
@@ -343,7 +344,7 @@ def link(url: str) -> str:
 
 def code_words(run: Told) -> str:
     """How the run's code stands to its side, and what speaks against reproducing it."""
-    behind = f"{run.behind} commit{'s' if run.behind > 1 else ''} before it" if run.behind else "the commit's"
+    behind = f"{counted(run.behind, 'commit')} before it" if run.behind else "the commit's"
     flaws = [f"lacks {run.left_out}"] if run.left_out else []
     flaws += [f"cells {run.order}"] if run.order not in ("", "clean") else []
     flaws += [f"data {run.data_state}"] if run.data_state not in ("", "clean", "none") else []

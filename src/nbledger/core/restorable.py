@@ -13,7 +13,7 @@ from nbledger.core.git import GitRepo
 from nbledger.core.needs import Need
 from nbledger.core.project import Project
 from nbledger.core.whereabouts import NO_REMOTE, Found
-from nbledger.core.wording import some
+from nbledger.core.wording import counted, some
 
 _NAMED = 3
 _SHOWN = 20
@@ -73,7 +73,7 @@ def of_work_tree(project: Project) -> list[Gap]:
     if project.git is not None:
         changed, new = git.changes(project.git)
         if paths := [path for path in (*changed, *new) if path not in loose]:
-            count = f"{len(paths)} file{'' if len(paths) == 1 else 's'}"
+            count = counted(len(paths), "file")
             gaps.append(
                 Gap(
                     "code",
@@ -90,7 +90,7 @@ def of_runs(project: Project, waiting: int) -> list[Gap]:
     """Runs that others do not see; ``waiting``: how many are not published yet."""
     gaps = []
     if waiting:
-        count = "1 run" if waiting == 1 else f"{waiting} runs"
+        count = counted(waiting, "run")
         gaps.append(Gap("run", count, "recorded here and not published yet", "nbledger flush"))
     if project.embedded and (project.state / "mlflow.db").exists():
         why = "in a store of this machine only"
@@ -125,7 +125,7 @@ def of_snapshots(refs: Sequence[str]) -> list[Gap]:
     """Snapshots of runs that were not sent."""
     if not refs:
         return []
-    count = f"{len(refs)} run{'' if len(refs) == 1 else 's'}"
+    count = counted(len(refs), "run")
     return [Gap("snapshot", count, "their snapshots are not sent", "nbledger push")]
 
 

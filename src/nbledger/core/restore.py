@@ -23,6 +23,7 @@ from nbledger.core.project import Project
 from nbledger.core.record import Record
 from nbledger.core.records import RunRow
 from nbledger.core.restored import Missing, NotRestorable, Restored, remove
+from nbledger.core.wording import counted
 
 __all__ = ["Missing", "NotRestorable", "Restored", "put_back", "remove", "restore"]
 
@@ -168,7 +169,7 @@ class _Work:
             nonlocal done
             done += count
             if self.progress is not None:
-                self.progress(done, total, f"data, {_count(len(wanted))}")
+                self.progress(done, total, f"data, {counted(len(wanted), 'output')}")
 
         links = tuple(dict.fromkeys(("reflink", *_allowed(self.there))))
         with hashes.opened(self.project) as known:
@@ -195,7 +196,7 @@ class _Work:
         if "remote" not in dvc.config(self.there).get("core", {}):
             reason, hint = "it is not in the cache, and there is no default DVC remote", "dvc remote add -d NAME URL"
         if self.progress is not None:
-            self.progress(0, 0, f"fetching {_count(len(absent))} from the remote")
+            self.progress(0, 0, f"fetching {counted(len(absent), 'output')} from the remote")
         try:
             dvc.fetch(self.there, [out.path for out in absent])
         except LedgerError as err:
@@ -370,10 +371,6 @@ def _hint(record: FileRecord) -> str:
 
 def _below(path: str, folder: str) -> bool:
     return path == folder or path.startswith(folder + "/")
-
-
-def _count(amount: int) -> str:
-    return f"{amount} output{'' if amount == 1 else 's'}"
 
 
 def _folders(entries: Iterable[str]) -> set[str]:

@@ -13,6 +13,7 @@ from nbledger.core.people import Whose
 from nbledger.core.project import Project
 from nbledger.core.records import RunRow
 from nbledger.core.runrows import iso, row
+from nbledger.core.wording import counted
 
 REPRODUCES = "nbledger.reproduces"
 """Tag of a reproduction: the id of the run that it executed again."""
@@ -265,7 +266,7 @@ def resolve(rows: Iterable[RunRow], name: str, mine: Sequence[str] = ()) -> RunR
     called = [r for r in own if is_called(r)]
     if wanted in kinds or (called and wanted != name):
         if back >= len(called):
-            count = f"{len(called)} runs are" if len(called) != 1 else "1 run is"
+            count = counted(len(called), "run is", "runs are")
             raise UsageError(f"there is no run {name}: {count} {what}", _LISTS)
         return called[back]
     found = [r for r in known if len(name) >= _PREFIX and r.run_id.startswith(name)]

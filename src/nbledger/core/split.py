@@ -19,7 +19,7 @@ from nbledger.core.defuse import names_of
 from nbledger.core.errors import Refused, UsageError
 from nbledger.core.record import ExecutedCell
 from nbledger.core.splitcells import Cell
-from nbledger.core.wording import some
+from nbledger.core.wording import counted, some
 
 _FOLDER = 10
 """So many files of a stage in one folder are declared as the folder."""
@@ -324,7 +324,7 @@ def _named(parts: Sequence[Part], given: Sequence[str], cells: Sequence[Cell], t
     """The given names, or what the headings say, or the outputs."""
     if given:
         if len(given) != len(parts):
-            many = f"{len(parts)} stage{'' if len(parts) == 1 else 's'}"
+            many = counted(len(parts), "stage")
             raise UsageError(f"--names has {len(given)} names for {many}", "without it you see the stages")
         wrong = [name for name in given if slug(name, keep=True) != name or given.count(name) > 1]
         if wrong:

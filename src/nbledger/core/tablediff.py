@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nbledger.core.differences import ColumnChange, TableChange
+from nbledger.core.wording import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -70,8 +71,8 @@ def shape(source: Path | bytes, suffix: str) -> str:
         return ""
     names = ", ".join(str(c)[:60] for c in found.columns[:_NAMED])
     more = f" and {len(found.columns) - _NAMED} more" if len(found.columns) > _NAMED else ""
-    rows = f"{len(found):,} row{'' if len(found) == 1 else 's'}" if whole else f"more than {len(found):,} rows"
-    return f"{rows}, {len(found.columns):,} column{'' if len(found.columns) == 1 else 's'}: {names}{more}"
+    rows = counted(len(found), "row") if whole else f"more than {len(found):,} rows"
+    return f"{rows}, {counted(len(found.columns), 'column')}: {names}{more}"
 
 
 def _read(source: Path | bytes, suffix: str) -> tuple[pd.DataFrame, bool]:

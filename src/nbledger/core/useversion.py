@@ -33,6 +33,7 @@ from nbledger.core.dvcfiles import Out, Row
 from nbledger.core.errors import LedgerError, Refused, UsageError
 from nbledger.core.placing import Mismatch, Placer
 from nbledger.core.project import Project
+from nbledger.core.wording import counted
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ def told(wanted: Plan, *, done: bool) -> list[str]:
 
 def _amount(row: Row) -> str:
     if row.md5.endswith(".dir"):
-        return f"{row.nfiles:,} file{'' if row.nfiles == 1 else 's'}, {row.size:,} bytes"
+        return f"{counted(row.nfiles, 'file')}, {row.size:,} bytes"
     return f"{row.size:,} bytes"
 
 

@@ -23,7 +23,7 @@ from nbledger.core.elsewhere import Elsewhere
 from nbledger.core.errors import LedgerError, Refused
 from nbledger.core.gitremote import Route
 from nbledger.core.project import Project
-from nbledger.core.wording import some
+from nbledger.core.wording import counted, some
 from nbledger.keeper import claims, client, recorder, remote
 from nbledger.keeper import publish as publisher
 from nbledger.keeper.executor import Render, Say, Tell, Told, Work
@@ -146,7 +146,7 @@ def _ready(
     who = recorder.user(), recorder.author(project)
     told = Elsewhere(store, options.experiment or project.experiment, who[0], facts, who[1])
     threads = sum(worker.threads for worker in workers)
-    many = "1 worker" if len(workers) == 1 else f"{len(workers)} workers"
+    many = counted(len(workers), "worker")
     notes = [f"{many}, {threads} at a time; snapshot {commit[:12]} is at {name}"]
     notes += [f"the snapshot does not hold {path}" for path in taken.left_out[:5]]
     return Ready(connection, threads, url, commit, told, tuple(notes))

@@ -31,6 +31,7 @@ from nbledger.core import (
 )
 from nbledger.core.errors import Busy, LedgerError
 from nbledger.core.project import Project
+from nbledger.core.wording import counted
 from nbledger.keeper import batches, calls, client, endpoint
 from nbledger.keeper import journal as journals
 from nbledger.keeper import publish as publisher
@@ -124,7 +125,7 @@ def _pointers(project: Project, fix: bool) -> Iterator[Finding]:
         yield Finding("problem", str(problem), "restore it: git checkout -- its path")
     for path in underway.cut_short(project, outs):
         yield Finding("problem", f"tracking {path} was cut short: nothing versions it", f"nbledger track {path}")
-    yield Finding("ok", f"DVC repository {project.dvc_root}, {len(outs)} output{'s' if len(outs) != 1 else ''}")
+    yield Finding("ok", f"DVC repository {project.dvc_root}, {counted(len(outs), 'output')}")
 
 
 def _remote(project: Project, fix: bool) -> Iterator[Finding]:
@@ -242,7 +243,7 @@ def _refs(project: Project, fix: bool) -> Iterator[Finding]:
     if project.git is None:
         return
     refs = git.run_refs(project.git)
-    yield Finding("ok", f"{len(refs)} snapshot{'s' if len(refs) != 1 else ''} under {git.RUN_REFS}")
+    yield Finding("ok", f"{counted(len(refs), 'snapshot')} under {git.RUN_REFS}")
 
 
 def _sharing(project: Project, fix: bool) -> Iterator[Finding]:

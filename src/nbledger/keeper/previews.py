@@ -10,6 +10,7 @@ from nbledger.core import inside
 from nbledger.core.errors import LedgerError, Refused, UsageError, nearest
 from nbledger.core.project import Project
 from nbledger.core.records import Preview
+from nbledger.core.wording import counted
 from nbledger.keeper.calls import Args
 
 _NAMED = 30
@@ -55,7 +56,7 @@ def _checkpoint(project: Project, args: Args) -> Preview:
     if not found.paths:
         return Preview("", ("nothing that a checkpoint commits has changed",))
     message = str(args.get("message") or "").strip() or found.message
-    count = f"{len(found.paths)} file{'' if len(found.paths) == 1 else 's'}"
+    count = counted(len(found.paths), "file")
     lines = [f"commit {count} on {found.branch or 'no branch (HEAD is detached)'}: {message.splitlines()[0][:200]}"]
     sizes = dict(found.large)
     told = [f"{path} ({sizes[path] / 1_000_000:,.1f} MB)" if path in sizes else path for path in found.paths]

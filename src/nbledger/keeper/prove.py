@@ -21,7 +21,7 @@ from nbledger.core.project import Project
 from nbledger.core.proof import Attribution, Factor, Proof
 from nbledger.core.record import ExecutedCell, Record
 from nbledger.core.shapley import Coalition
-from nbledger.core.wording import some
+from nbledger.core.wording import counted, some
 from nbledger.keeper.calls import Progress
 from nbledger.keeper.execute import Batch, execute
 
@@ -132,7 +132,7 @@ def _bytes(path: Path) -> str | None:
 def _code(project: Project, a: Record, b: Record) -> Factor | None:
     ours, theirs = (_skeleton(record, other) for record, other in ((a, b), (b, a)))
     changed = sum(x != y for x, y in zip_longest(ours, theirs))
-    words = [f"{changed} cell{'s' if changed > 1 else ''}"] if changed else []
+    words = [counted(changed, "cell")] if changed else []
     modules = _changed_modules(project, a, b)
     return Factor((CODE,), some([*words, *modules], 3)) if words or modules else None
 

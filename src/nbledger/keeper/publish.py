@@ -32,6 +32,7 @@ from nbledger.core import (
 from nbledger.core.batch import FINISHED, KILLED, TASK_TAG
 from nbledger.core.errors import Busy, LedgerError, ToolFailed, Unreachable
 from nbledger.core.project import Project
+from nbledger.core.wording import counted
 from nbledger.keeper import abreast, claims, frames, keeping, sending
 from nbledger.keeper import journal as journals
 from nbledger.keeper.journal import Event
@@ -326,7 +327,7 @@ def _close(
     sending.artifacts(api, uri, run_id, path, events, state)
     sending.models(project, api, uri, run_id, path, events, state)
     if reading.damaged:
-        many = "1 line" if reading.damaged == 1 else f"{reading.damaged} lines"
+        many = counted(reading.damaged, "line")
         state["notices"].append(f"{many} of the journal could not be read: damaged, or cut off by a crash")
     if ended.get("lost"):
         state["notices"].append(str(ended["lost"]))

@@ -22,6 +22,7 @@ from nbledger.core.errors import LedgerError, Unreachable, UsageError
 from nbledger.core.project import Project
 from nbledger.core.records import RunRow
 from nbledger.core.stages import Stage
+from nbledger.core.wording import counted
 from nbledger.keeper import client, recorder, stagerun
 from nbledger.keeper import publish as publisher
 from nbledger.keeper.local import PARENT
@@ -306,7 +307,7 @@ class Runner:
             self._note(f"what was recorded waits to be published: {err}")
             return
         if done["left"]:
-            runs = "1 run waits" if done["left"] == 1 else f"{done['left']} runs wait"
+            runs = counted(done["left"], "run waits", "runs wait")
             self._note(f"{runs} to be published: {'; '.join(done['reasons'])}")
 
     def _report(self, seconds: float) -> Report:
