@@ -26,7 +26,7 @@ from nbledger.core.drift import (
     Column,
     Finding,
 )
-from nbledger.core.wording import counted
+from nbledger.core.wording import counted, percent
 
 LEAST_ROWS = 5
 """Values on either side below which nothing is tested."""
@@ -119,7 +119,7 @@ def _pair(name: str, role: str, a: pd.Series, b: pd.Series, told: str | None) ->
         (a, _), (b, unreadable) = drifttable.as_numbers(a), drifttable.as_numbers(b)
         a, b = (side.replace([np.inf, -np.inf], np.nan) for side in (a, b))
         if unreadable >= _UNREADABLE:
-            said = f"{_q(name)} held numbers, and now {100 * unreadable:.3g} % of its cells hold something else"
+            said = f"{_q(name)} held numbers, and now {percent(unreadable)} of its cells hold something else"
             findings.append(Finding("retyped", name, said, decides=True))
     elif kind == DATETIME:
         old, new = drifttable.dates(a), drifttable.dates(b)
@@ -156,7 +156,7 @@ def _emptiness(column: Column, a: pd.Series, b: pd.Series) -> list[Pair]:
     if not any((side == "empty").any() for side in sides) or min(map(len, sides)) < LEAST_ROWS:
         return []
     shares = [float((side == "empty").mean()) for side in sides]
-    words = f"empty cells {_percent(shares[0])} → {_percent(shares[1])}"
+    words = f"empty cells {percent(shares[0])} → {percent(shares[1])}"
     made = replace(column, of=EMPTY, distance=abs(shares[0] - shares[1]), words=words)
     return [Pair(made, sides[0], sides[1])] if shares[0] != shares[1] else []
 
@@ -176,7 +176,7 @@ def _numbers(column: Column, a: pd.Series, b: pd.Series) -> Pair:
         if f"{one:.4g}" != f"{two:.4g}"
     ]
     beyond = float(((y < x[0]) | (y > x[-1])).mean())
-    shown += [f"{_percent(beyond)} outside of the reference's range"] if beyond >= 0.01 else []
+    shown += [f"{percent(beyond)} outside of the reference's range"] if beyond >= 0.01 else []
     words = ("length: " if column.of == LENGTH else "") + ", ".join(shown)
     return Pair(replace(column, distance=distance, words=words if shown else ""), a, b)
 
@@ -197,7 +197,7 @@ def _categories(column: Column, a: pd.Series, b: pd.Series) -> Pair | None:
     moved = shares[1].reindex(labels, fill_value=0.0) - shares[0].reindex(labels, fill_value=0.0)
     most = moved.abs().sort_values(ascending=False, kind="stable").index[:3]
     words = ", ".join(
-        f"{str(label)[:40]} {_percent(float(shares[0].get(label, 0.0)))} → {_percent(float(shares[1].get(label, 0.0)))}"
+        f"{str(label)[:40]} {percent(float(shares[0].get(label, 0.0)))} → {percent(float(shares[1].get(label, 0.0)))}"
         for label in most
         if abs(float(moved[label])) >= 0.001
     )
@@ -212,11 +212,7 @@ def _unseen(name: str, a: pd.Series, b: pd.Series) -> Finding | None:
     listed = [str(label)[:40] for label in new.value_counts().index[:3]]
     more = f" and {new.nunique() - 3} more" if new.nunique() > 3 else ""
     said = f"{_q(name)} has values that the reference has not: {', '.join(map(repr, listed))}{more}"
-    return Finding("values", name, f"{said} ({_percent(len(new) / len(b))} of the rows)")
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.3g} %"
+    return Finding("values", name, f"{said} ({percent(len(new) / len(b))} of the rows)")
 
 
 def with_predictions(

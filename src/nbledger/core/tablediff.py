@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nbledger.core.differences import ColumnChange, TableChange
-from nbledger.core.wording import counted
+from nbledger.core.wording import counted, percent
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -249,7 +249,7 @@ def _held(column: Any) -> str:
     if not isinstance(column, pd.Series):  # two columns of one name
         return ""
     values = column.dropna()
-    empty = f", empty {_percent(float(column.isna().mean()))}" if len(values) < len(column) else ""
+    empty = f", empty {percent(float(column.isna().mean()))}" if len(values) < len(column) else ""
     if not len(values):
         return "empty"
     if pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values):
@@ -258,7 +258,7 @@ def _held(column: Any) -> str:
     shares = values.astype(str).value_counts(normalize=True)
     if len(shares) > _CATEGORIES:
         return f"{len(shares):,} different values{empty}"
-    return ", ".join(f"{str(name)[:30]} {_percent(share)}" for name, share in shares.head(3).items()) + empty
+    return ", ".join(f"{str(name)[:30]} {percent(share)}" for name, share in shares.head(3).items()) + empty
 
 
 def _column(name: str, a: pd.Series, b: pd.Series) -> ColumnChange | None:
@@ -273,17 +273,13 @@ def _column(name: str, a: pd.Series, b: pd.Series) -> ColumnChange | None:
     else:
         distance, words, stats = _shares(a.dropna().astype(str), b.dropna().astype(str))
     if abs(nulls[0] - nulls[1]) > 0:
-        words = f"{words}{', ' if words else ''}empty {_percent(nulls[0])} → {_percent(nulls[1])}"
+        words = f"{words}{', ' if words else ''}empty {percent(nulls[0])} → {percent(nulls[1])}"
     if said:
         return ColumnChange(name, "dtype", f"{said}{'; ' + words if words else ''}", distance, stats)
     if distance == 0 and nulls[0] == nulls[1]:
         return None
     state = "moved" if distance >= _MOVED or abs(nulls[0] - nulls[1]) >= _MOVED else "changed"
     return ColumnChange(name, state, words, round(distance, 6), stats)
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.3g} %"
 
 
 Stats = dict[str, tuple[float | None, float | None]]
@@ -334,5 +330,5 @@ def _shares(a: pd.Series, b: pd.Series) -> tuple[float, str, Stats]:
         return distance, ", ".join(came) or f"other shares of {len(names):,} values", {}
     most = moved.sort_values(ascending=False, kind="stable").index[:3]
     stats: Stats = {str(n): (float(left.get(n, 0.0)), float(right.get(n, 0.0))) for n in most}
-    words = ", ".join(f"{n[:30]} {_percent(s[0] or 0)} → {_percent(s[1] or 0)}" for n, s in stats.items())
+    words = ", ".join(f"{n[:30]} {percent(s[0] or 0)} → {percent(s[1] or 0)}" for n, s in stats.items())
     return distance, words, stats

@@ -14,3 +14,8 @@ def some(names: Iterable[str], most: int = 5) -> str:
 def counted(count: int, word: str, words: str = "") -> str:
     """``1 run``, ``1,000 runs``; ``words`` where the plural is no ``word`` + s."""
     return f"{count:,} {word if count == 1 else words or f'{word}s'}"
+
+
+def percent(share: float) -> str:
+    """``0.5 %``, of a share of one."""
+    return f"{100 * share:.3g} %"
