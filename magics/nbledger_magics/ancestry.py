@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 from nbledger.commands import lineage_text as words
-from nbledger.commands.text import clip, size
+from nbledger.commands.text import clip
 from nbledger.core.ancestry_graph import CODE, DATA, MODEL, RUN, Ancestry, Node
+from nbledger.core.wording import size
 from nbledger_magics.display import _box as box
 from nbledger_magics.display import escape
 from nbledger_magics.tables import lines, moment, notes, table, word

@@ -11,6 +11,7 @@ from nbledger.commands.answer import Answer
 from nbledger.commands.text import clip, number, numeric
 from nbledger.core import direction
 from nbledger.core.differences import Cause, CodeChange, Comparison, DataChange, Series
+from nbledger.core.wording import relative, signed
 from nbledger_magics import child
 from nbledger_magics.display import Shown, _box, _facts, escape
 
@@ -73,7 +74,7 @@ def _proof(found: Comparison) -> Iterator[str]:
         rows: list[list[Entry]] = [
             [
                 ("", _name(name)),
-                ("num", escape(words.signed(value))),
+                ("num", escape(signed(value))),
                 ("num", escape(words.share(value, whole))),
                 ("wrap", escape(clip(what, 200))),
             ]
@@ -143,8 +144,8 @@ def _metrics(found: Comparison) -> Iterator[str]:
         ]
         if pair:
             delta = found.deltas.get(name)
-            row += [("num", escape(words.signed(delta.absolute)) if delta else "")]
-            row += [("num soft", escape(words.percent(delta.relative)) if delta else "")]
+            row += [("num", escape(signed(delta.absolute)) if delta else "")]
+            row += [("num soft", escape(relative(delta.relative)) if delta else "")]
         if series:
             row.append(("", "".join(_spark(one) for one in found.series.get(name, ()) if one is not None)))
         rows.append(row)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-from nbledger.commands.text import clip, number, size, table
+from nbledger.commands.text import clip, number, table
 from nbledger.core.causes_data import table_words
 from nbledger.core.differences import CodeChange, Comparison, DataChange, Series
+from nbledger.core.wording import relative, signed, size
 
 _MOST, _FEW, _LINES, _WIDE = 30, 4, 12, 160
 _BLOCKS = "▁▂▃▄▅▆▇█"
@@ -75,7 +76,7 @@ def _metrics(found: Comparison) -> list[str]:
         row = [clip(name), *(number(v) if v is not None else "" for v in values)]
         if pair:
             delta = found.deltas.get(name)
-            row += [signed(delta.absolute), percent(delta.relative)] if delta else ["", ""]
+            row += [signed(delta.absolute), relative(delta.relative)] if delta else ["", ""]
         rows.append(row)
     lines = ["", table(heads, rows, [False] + [True] * (len(heads) - 1)), *_more(metrics, "metrics"), *left]
     for name, series in found.series.items():
@@ -105,14 +106,6 @@ def _heads(found: Comparison) -> list[str]:
 def _more(things: Sequence[object] | dict[str, object] | Iterable[object], what: str, most: int = _MOST) -> list[str]:
     count = len(list(things))
     return [f"and {count - most} more {what}"] if count > most else []
-
-
-def signed(value: float) -> str:
-    return f"{value:+.6g}"
-
-
-def percent(value: float | None) -> str:
-    return "" if value is None or not math.isfinite(value) else f"{100 * value:+.3g} %"
 
 
 def sparkline(series: Series) -> str:

@@ -8,10 +8,9 @@ from typing import Any
 
 import click
 
-from nbledger.commands import text
 from nbledger.commands.answer import Answer, Face
 from nbledger.commands.shared import ask, json_option
-from nbledger.core import gcledger
+from nbledger.core import gcledger, wording
 from nbledger.core.errors import Refused
 from nbledger.core.wording import counted
 from nbledger.keeper.calls import encode
@@ -99,11 +98,11 @@ def _said(found: dict[str, Any]) -> str:
     cache, remote = found["cache"], found["remote"]
     if cache["objects"] or found["links"]:
         links = f", {counted(found['links'], 'link')} of kept data" if found["links"] else ""
-        lines.append(f"cache: {counted(cache['objects'], 'object')} {verb}{links} ({text.size(cache['bytes'])})")
+        lines.append(f"cache: {counted(cache['objects'], 'object')} {verb}{links} ({wording.size(cache['bytes'])})")
     if remote is not None:
         lines.append(
             f"remote {found['remote_name']}: {counted(remote['objects'], 'object')} {verb} "
-            f"({text.size(remote['bytes'])}); what others need and this clone does not know goes with them"
+            f"({wording.size(remote['bytes'])}); what others need and this clone does not know goes with them"
         )
     if _nothing(found):
         lines = ["nothing to remove: work trees, commits and recorded runs need everything"]
@@ -114,7 +113,7 @@ def _said(found: dict[str, Any]) -> str:
             f"note: of {counted(len(found['unknown']), 'folder version')} the list of files is not in the cache"
         )
     kept = found["kept"]
-    return "\n".join([*lines, f"kept: {counted(kept['objects'], 'object')} ({text.size(kept['bytes'])})"])
+    return "\n".join([*lines, f"kept: {counted(kept['objects'], 'object')} ({wording.size(kept['bytes'])})"])
 
 
 _PLACES = {
@@ -131,7 +130,7 @@ def _let_go(found: dict[str, Any], verb: str) -> list[str]:
     ledger = found["ledger"]
     lines = [_runs(ledger, found["snapshots"])] if ledger["runs"] else []
     if found["snapshots"]:
-        size = "" if ledger["git"] is None else f", {text.size(ledger['git'])} of Git's objects (git gc frees them)"
+        size = "" if ledger["git"] is None else f", {wording.size(ledger['git'])} of Git's objects (git gc frees them)"
         lines.append(f"{counted(found['snapshots'], 'snapshot')} of code {verb}{size}")
         lines += _only_here(ledger, found["snapshots"])
     if ledger["there"]:
@@ -140,7 +139,7 @@ def _let_go(found: dict[str, Any], verb: str) -> list[str]:
         lines.append(f"{counted(ledger['cluster'], 'snapshot')} for workers of a cluster {verb}")
     for kind, amount in ledger["places"].items():
         one, many = _PLACES[kind]
-        lines.append(f"{counted(amount['objects'], one, many)} {verb} ({text.size(amount['bytes'])})")
+        lines.append(f"{counted(amount['objects'], one, many)} {verb} ({wording.size(amount['bytes'])})")
     shown = [path for path in ledger["paths"] if "/reproduced/" in path][:5]
     return [*lines, *(f"  {path}" for path in shown)]
 

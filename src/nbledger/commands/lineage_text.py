@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from nbledger.commands.text import clip, size, table
+from nbledger.commands.text import clip, table
 from nbledger.core.ancestry_graph import CODE, DATA, MODEL, RUN, STAGE, Ancestry, Node
+from nbledger.core.wording import size
 
 _NAME, _FACTS, _WHERE, _LINES = 48, 70, 40, 1_000
 _CALLED = {

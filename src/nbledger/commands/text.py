@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from nbledger.core import people
 from nbledger.core.records import RunRow, Status, Tracked
 from nbledger.core.runs import PENDING, REPRODUCES
-from nbledger.core.wording import counted
+from nbledger.core.wording import counted, size
 
 if TYPE_CHECKING:
     from nbledger.core.checkpoint import Checkpoint
@@ -22,15 +22,6 @@ UNKNOWN = "?"
 """Stands in a table for what nobody recorded: an empty cell would read as "none"."""
 _METRIC_COLUMNS, _PARAM_COLUMNS, _DATA_COLUMNS, _WIDTH = 4, 6, 3, 24
 _JOINERS = "\u200c\u200d"  # Persian and Indic words, and many emoji, are spelt with them
-
-
-def size(count: float) -> str:
-    """Bytes for people: powers of 1,000."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if unit == "B" or count >= 100 else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} TB"
 
 
 def number(value: float) -> str:

@@ -7,13 +7,14 @@ or a mention of somebody.
 from __future__ import annotations
 
 import html
-import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
+from nbledger.core import wording
 from nbledger.core.causes_data import table_words
 from nbledger.core.differences import CodeChange, Compared, Comparison, DataChange
+from nbledger.core.wording import relative, signed
 
 LIMIT = 60_000
 """Characters: GitHub takes 65,536 in a comment."""
@@ -125,22 +126,8 @@ def number(value: float | None) -> str:
     return "" if value is None else f"{value:.6g}"
 
 
-def signed(value: float) -> str:
-    return f"{value:+.6g}"
-
-
-def percent(value: float | None) -> str:
-    return "" if value is None or not math.isfinite(value) else f"{100 * value:+.3g} %"
-
-
 def size(count: float | None) -> str:
-    if count is None:
-        return "—"
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if unit == "B" or count >= 100 else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} TB"
+    return "—" if count is None else wording.size(count)
 
 
 def table_row(cells: Sequence[str]) -> str:
@@ -183,7 +170,7 @@ def _proof(found: Comparison) -> Part | None:
         shares = [(f.name, one.shares[f.name], f.what) for f in proof.factors if f.name in one.shares]
         shares += [("unexplained", one.unexplained, "executing again did not show it")] if one.unexplained else []
         rows += [
-            table_row([text(one.metric), name, signed(value), percent(value / whole if whole else None), text(what)])
+            table_row([text(one.metric), name, signed(value), relative(value / whole if whole else None), text(what)])
             for name, value, what in shares
         ]
     head = table_head(["metric", "factor", "difference", "share", "what differs"], 2)
@@ -198,7 +185,7 @@ def _metrics(found: Comparison) -> Part | None:
         cells = [text(name), *map(number, values)]
         delta = found.deltas.get(name)
         if pair:
-            cells += [signed(delta.absolute), percent(delta.relative)] if delta else ["", ""]
+            cells += [signed(delta.absolute), relative(delta.relative)] if delta else ["", ""]
         rows.append(table_row(cells))
     head = table_head(["metric", *_titles(found), *(["difference", "relative"] if pair else [])], 1)
     return Part("Metrics", rows, head, "metrics", len(found.metrics) - len(rows))

@@ -14,7 +14,7 @@ from nbledger.core.report import CellChange, Commit, GateView, Report
 from nbledger.core.report_charts import escape
 from nbledger.core.report_markdown import code_words, link
 from nbledger.core.report_style import GUEST, PAGE, WITHIN
-from nbledger.core.wording import counted
+from nbledger.core.wording import counted, relative
 
 _MOST, _LINES = 1_000, 400
 _STATES = {"added": "added", "removed": "removed", "unknown": "contents not known"}
@@ -130,7 +130,7 @@ def _metrics(found: Report) -> Iterator[str]:
         mark = f"<span class='{figure.course}'>{figures.MARKS[figure.course]} {figure.course}</span>"
         values = [_value(v, t) for v, t in zip(figure.values, figure.texts, strict=True)]
         delta = f"{figure.absolute:+.6g}" if figure.absolute else ""
-        row = [_name(figure.name), *values, delta, markdown.percent(figure.relative), charts.change(figure), mark]
+        row = [_name(figure.name), *values, delta, relative(figure.relative), charts.change(figure), mark]
         rows.append([_name(figure.whose), *row] if whose else row)
     said = figures.unlike(found)
     if said and rows:

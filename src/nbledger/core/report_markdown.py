@@ -15,15 +15,13 @@ from nbledger.core.markdown import (
     fitted,
     in_html,
     number,
-    percent,
-    signed,
     size,
     table_head,
     table_row,
     text,
 )
 from nbledger.core.report import CellChange, Commit, GateView, Pair, Report, Told
-from nbledger.core.wording import counted
+from nbledger.core.wording import counted, relative, signed
 
 LIMITS = {"github": 65_536, "gitlab": 1_000_000}
 """Characters of a comment."""
@@ -123,7 +121,7 @@ def _metrics(found: Report) -> Part:
                 text(figure.name),
                 *(_value(v, t) for v, t in zip(figure.values, figure.texts, strict=True)),
                 signed(figure.absolute) if figure.absolute else "",
-                percent(figure.relative),
+                relative(figure.relative),
                 _course(figure),
             ]
         )
