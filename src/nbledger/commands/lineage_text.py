@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from nbledger.commands.text import clip, table
+from nbledger.commands.text import clip, some, table
 from nbledger.core.ancestry_graph import CODE, DATA, MODEL, RUN, STAGE, Ancestry, Node
 from nbledger.core.wording import size
 
@@ -150,8 +150,7 @@ def _held(node: Node, found: Ancestry) -> list[str]:
     """That a run holds others, as a repro does its stages."""
     names = {one.id: one.label for one in found.nodes}
     held = [names[e["to"]] for e in found.edges if e["from"] == node.id and e["how"] == "held" and e["to"] in names]
-    more = f" and {len(held) - 3} more" if len(held) > 3 else ""
-    return [f"holds {', '.join(clip(one, 20) for one in held[:3])}{more}"] if held else []
+    return [f"holds {some(held, 3, 20)}"] if held else []
 
 
 def _runs_of(stage: Node, found: Ancestry) -> list[str]:

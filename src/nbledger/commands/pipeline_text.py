@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from nbledger.commands.text import clip
+from nbledger.commands.text import clip, some
+from nbledger.core import wording
 from nbledger.core.pipeline import STAGE, Node, Pipeline
 from nbledger.core.wording import counted
 
@@ -29,7 +30,7 @@ def pipeline(found: Pipeline) -> str:
         number = str(step) if step != last else ""
         state = "stale" if node.stale else "may run" if node.may_run else "fresh"
         reads = [f"{clip(dep, _PATH)}{_by(makers.get(dep, []))}" for dep in node.deps or filter(None, [node.notebook])]
-        flow = f"{_some(reads)} → {_some([clip(out, _PATH) for out in node.outs])}"
+        flow = f"{wording.some(reads, _LISTED) or '–'} → {some(node.outs, _LISTED, _PATH) or '–'}"
         lines.append(f"{number:>{margin}}  {state:7}  {clip(node.label, _NAME):{width}}  {flow}")
         lines += [f"{'':{margin + 11}}{why}" for why in node.why]
         last = step
@@ -46,15 +47,7 @@ def _summary(files: Sequence[str], stages: Sequence[Node]) -> str:
 
 
 def _by(makers: Sequence[str]) -> str:
-    if not makers:
-        return ""
-    more = f" and {len(makers) - 2} more" if len(makers) > 2 else ""
-    return f" (by {', '.join(clip(maker, _NAME) for maker in makers[:2])}{more})"
-
-
-def _some(items: Sequence[str]) -> str:
-    more = f" and {len(items) - _LISTED} more" if len(items) > _LISTED else ""
-    return ", ".join(items[:_LISTED]) + more if items else "–"
+    return f" (by {some(makers, 2, _NAME)})" if makers else ""
 
 
 def _makers(found: Pipeline) -> dict[str, list[str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from nbledger.core.wording import counted
+from nbledger.core.wording import counted, some
 
 if TYPE_CHECKING:
     from nbledger.core.records import Preview
@@ -45,8 +45,7 @@ def pulled(done: Mapping[str, Any]) -> str:
         words = f"pulled {' and '.join(what)}" if what else "up to date"
         lines.append(f"{words}: {done['branch']} ← {done['remote']}")
     data = done["data"]
-    more = f" and {len(data) - 5} more" if len(data) > 5 else ""
-    lines.append(f"data brought: {', '.join(data[:5])}{more}" if data else "no data were missing")
+    lines.append(f"data brought: {some(data)}" if data else "no data were missing")
     if done["objects"]:
         lines.append(f"into the cache, of other versions: {counted(done['objects'], 'data object')}")
     return "\n".join([*lines, *done["notes"]])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from nbledger.commands.text import clip
+from nbledger.commands.text import clip, some
 from nbledger.core.split import Part, Proposal
 from nbledger.core.wording import counted
 from nbledger.keeper.splitting import Checked, Outcome
@@ -44,12 +44,7 @@ def _cut(lines: Sequence[str]) -> list[str]:
 def _files(part: Part) -> list[str]:
     values = [f"{name} = {value!r}" for name, value in part.values.items()]
     rows = (("reads", part.deps), ("writes", part.outs), ("metrics", part.metrics), ("params", values))
-    return [f"   {word:8} {_some(items)}" for word, items in rows if items]
-
-
-def _some(items: Sequence[str]) -> str:
-    more = f" and {len(items) - _PATHS} more" if len(items) > _PATHS else ""
-    return ", ".join(clip(item, _LINE) for item in items[:_PATHS]) + more
+    return [f"   {word:8} {some(items, _PATHS, _LINE)}" for word, items in rows if items]
 
 
 def _notes(notes: Sequence[str]) -> list[str]:

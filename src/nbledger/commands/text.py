@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from nbledger.core import people
+from nbledger.core import people, wording
 from nbledger.core.records import RunRow, Status, Tracked
 from nbledger.core.runs import PENDING, REPRODUCES
 from nbledger.core.wording import counted, size
@@ -188,7 +188,7 @@ def footnotes(rows: Sequence[RunRow]) -> list[str]:
             f"{_clip_path(i.path)} {i.md5[:8]}" for i in first.inputs if all(_digest(r, i.path) == i.md5 for r in rows)
         ]
         if alike:
-            notes.append(("the same in all: " if len(rows) > 1 else "recorded with ") + _some(alike, 8))
+            notes.append(("the same in all: " if len(rows) > 1 else "recorded with ") + some(alike, 8))
     for what, keys, shown in (
         ("parameters that differ", varying(rows), varying(rows)[:_PARAM_COLUMNS]),
         ("metrics", metric_keys(rows), shown_metrics(metric_keys(rows))),
@@ -197,7 +197,7 @@ def footnotes(rows: Sequence[RunRow]) -> list[str]:
         left = [k for k in keys if k not in set(shown)]
         if left:
             groups = dict.fromkeys(clip(k.split(".")[0], 20) + ".*" if "." in k else clip(k) for k in left)
-            notes.append(f"not shown: {len(left)} more {what} ({_some(list(groups), 3)})")
+            notes.append(f"not shown: {len(left)} more {what} ({some(groups, 3)})")
     if any(REPRODUCES in r.tags for r in rows):
         notes.append("↻ a run executed again by reproduce; the name alone means the run itself")
     if any(r.dirty and not r.foreign for r in rows):
@@ -277,9 +277,10 @@ def tracked(results: Sequence[Tracked]) -> str:
     return "\n".join(lines)
 
 
-def _some(paths: Sequence[str], most: int = 5) -> str:
-    shown = ", ".join(clip(p, 60) for p in paths[:most])
-    return shown + (f" and {len(paths) - most} more" if len(paths) > most else "")
+def some(names: Iterable[str], most: int = 5, width: int = 60) -> str:
+    """The first of these names, each clipped, and how many more there are."""
+    listed = list(names)
+    return wording.some([*(clip(name, width) for name in listed[:most]), *listed[most:]], most)
 
 
 def status_lines(state: Status) -> list[tuple[str, str, bool]]:
@@ -294,9 +295,9 @@ def status_lines(state: Status) -> list[tuple[str, str, bool]]:
             ("branch", where + (f", {code.operation} under way" if code.operation else ""), code.commit is not None)
         )
     if code.changed:
-        lines.append(("changed", _some(code.changed), False))
+        lines.append(("changed", some(code.changed), False))
     if code.untracked:
-        lines.append(("not in Git", _some(code.untracked), False))
+        lines.append(("not in Git", some(code.untracked), False))
     for name, paths in (
         ("data changed", data.changed),
         ("data older", data.older),
@@ -306,7 +307,7 @@ def status_lines(state: Status) -> list[tuple[str, str, bool]]:
         ("stale stages", state.pipeline.stale),
     ):
         if paths:
-            lines.append((name, _some(paths), False))
+            lines.append((name, some(paths), False))
     store = f"{tracking.uri}, experiment {tracking.experiment}"
     if tracking.reachable is False:
         store += " — does not answer"
@@ -343,8 +344,8 @@ def checkpoint(made: Checkpoint) -> str:
     if made.commit is None:
         first = "nothing to commit: notebooks, pointers and locks are as in HEAD"
     else:
-        first = f"committed {made.commit[:10]}: {_some(made.paths, 8)}"
-    return first + (f"\nleft as they are: {_some(made.left)}" if made.left else "")
+        first = f"committed {made.commit[:10]}: {some(made.paths, 8)}"
+    return first + (f"\nleft as they are: {some(made.left)}" if made.left else "")
 
 
 def findings(found: Sequence[Finding]) -> str:
