@@ -32,7 +32,7 @@ from nbledger.core.mlflow_uses import Use
 from nbledger.core.project import Project
 from nbledger.core.records import RunRow
 from nbledger.core.runs import REPRODUCES
-from nbledger.core.wording import counted
+from nbledger.core.wording import counted, some
 
 STAGE_TAG, COMMAND_TAG = "nbledger.stage", "nbledger.stage.cmd"
 MOST_DATA = 100
@@ -184,8 +184,7 @@ def _say_unknown(graph: Graph, row: RunRow, held: Held) -> None:
             f"{who} is a command that is not looked into: what dvc.yaml declares stands for what it read and wrote"
         )
     elif unseen:
-        more = f" and {len(unseen) - 3} more" if len(unseen) > 3 else ""
-        graph.lack(f"{who} also used what is not looked into: {', '.join(one[:80] for one in unseen[:3])}{more}")
+        graph.lack(f"{who} also used what is not looked into: {some((one[:80] for one in unseen), 3)}")
 
 
 # ── what it read ─────────────────────────────────────────────────────────────────────────────────────────

@@ -12,6 +12,7 @@ from nbledger.core.dvcfiles import Out
 from nbledger.core.errors import LedgerError
 from nbledger.core.project import Project
 from nbledger.core.takenback import Behind
+from nbledger.core.wording import some
 
 _NAMED = 5
 
@@ -63,10 +64,7 @@ def left(project: Project, outs: Sequence[Out]) -> list[str]:
         now = dvc.current_hashes(project, outs, known)
     both = {one.path: one for one in behind(project, outs, now) if one is not None and one.both}
     mine = [out.path for out in outs if out.path not in both]
-    more = f" and {len(mine) - _NAMED} more" if len(mine) > _NAMED else ""
-    lines = (
-        [f"changed here, so left as they are: {', '.join(mine[:_NAMED])}{more} (nbledger track PATH)"] if mine else []
-    )
+    lines = [f"changed here, so left as they are: {some(mine, _NAMED)} (nbledger track PATH)"] if mine else []
     return lines + [takenback.told_of_both(one) for one in both.values()]
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from nbledger.core import codediff, syntax
 from nbledger.core.differences import DATA, SEED, Cause, DataChange
 from nbledger.core.pair import Pair
-from nbledger.core.wording import counted
+from nbledger.core.wording import counted, some
 
 
 def causes(pair: Pair) -> Iterator[Cause]:
@@ -108,9 +108,8 @@ def table_words(change: DataChange) -> str:
     for state in ("added", "removed", "dtype"):
         names = [c.name for c in table.columns if c.state == state]
         if names:
-            shown = ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
             said = "of another type" if state == "dtype" else state
-            parts.append(f"column{'s' if len(names) > 1 else ''} {shown} {said}")
+            parts.append(f"column{'s' if len(names) > 1 else ''} {some(names, 4)} {said}")
     if table.columns_reordered:
         parts.append("columns in another order")
     moved = [c for c in table.columns if c.state == "moved"]

@@ -13,6 +13,7 @@ from pathlib import Path
 from nbledger.core import conflicts, dvc, git, made, undo
 from nbledger.core.errors import Refused, UsageError
 from nbledger.core.project import STATE, Project
+from nbledger.core.wording import some
 
 _KINDS = (".ipynb", ".dvc")
 _NAMES = ("dvc.yaml", "dvc.lock", ".dvcignore", ".nbledger.toml")
@@ -40,8 +41,7 @@ class Plan:
     def message(self) -> str:
         """What to call it where nobody says."""
         names = sorted(self.paths, key=lambda path: (not path.endswith(".ipynb"), path))
-        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-        return f"Checkpoint {', '.join(' '.join(name.split()) for name in names[:3])}{more}"[:200]
+        return f"Checkpoint {some((' '.join(name.split()) for name in names), 3)}"[:200]
 
 
 def plan(project: Project, paths: Sequence[str] = (), *, large: bool = False, cwd: Path | None = None) -> Plan:

@@ -21,6 +21,7 @@ from nbledger.core import files, stagecells
 from nbledger.core.errors import LedgerError
 from nbledger.core.files import Signature
 from nbledger.core.project import Project
+from nbledger.core.wording import some
 
 _NAMED, _LONG = 3, 50
 _CELL = "\n# %%\n"
@@ -100,8 +101,7 @@ def changes(project: Project, code: Code, before: str) -> str:
     cells = list(_changed(ours, theirs))
     if not cells:
         return said
-    more = f" and {len(cells) - _NAMED} more" if len(cells) > _NAMED else ""
-    return f"{said}: {', '.join(cells[:_NAMED])}{more}"
+    return f"{said}: {some(cells, _NAMED)}"
 
 
 def _changed(ours: Sequence[str], theirs: Sequence[str]) -> Iterable[str]:

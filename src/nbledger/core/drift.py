@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from nbledger.core.errors import UsageError, nearest
+from nbledger.core.wording import some
 
 NUMERIC, CATEGORICAL, TEXT, DATETIME, IGNORE = "numeric", "categorical", "text", "datetime", "ignore"
 KINDS = (NUMERIC, CATEGORICAL, TEXT, DATETIME, IGNORE)
@@ -163,8 +164,7 @@ def judge(measured: Sequence[Column], findings: Sequence[Finding], limit: Limits
     share = len(moved) / len(tested) if tested else 0.0
     reasons = [finding.text for finding in findings if finding.decides]
     if moved and share >= limit.share:
-        named = ", ".join(moved[:5]) + (f" and {len(moved) - 5} more" if len(moved) > 5 else "")
-        reasons.append(f"{len(moved)} of {len(tested)} columns drifted: {named}")
+        reasons.append(f"{len(moved)} of {len(tested)} columns drifted: {some(moved)}")
     if any(c.drifted for c in judged if c.role == PREDICTION):
         reasons.append("what the model predicts has drifted")
     return Verdict(bool(reasons), tuple(judged), share, tuple(reasons))

@@ -10,6 +10,7 @@ from nbledger.core.dvcfiles import Out
 from nbledger.core.errors import LedgerError, Refused
 from nbledger.core.needs import Need
 from nbledger.core.project import Project
+from nbledger.core.wording import some
 
 Scope = Literal["branches", "tags", "commits", "runs"]
 _PATTERNS: dict[str, tuple[str, ...]] = {
@@ -75,9 +76,8 @@ def explained(project: Project, lost: Sequence[Need], err: LedgerError, before: 
         logged = gitlog.commits_of(repo, need.pointer, 1)
         people |= {one.author: None for one in logged}
         told += [f"{need.path} ({one.author}, {one.commit[:8]} “{one.message[:60]}”)" for one in logged] or [need.path]
-    more = f" and {len(told) - 5} more" if len(told) > 5 else ""
     who = " or ".join(list(people)[:3]) or "whoever has them"
     return Refused(
-        f"{before}not in the data remote: {', '.join(told[:5])}{more}",
+        f"{before}not in the data remote: {some(told)}",
         f"{who} has to nbledger push; then nbledger pull again",
     )

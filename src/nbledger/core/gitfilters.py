@@ -19,7 +19,7 @@ from nbledger.core import git, gitlog, inside, notebookclean, notebookshown, und
 from nbledger.core.errors import Busy, Refused, ToolFailed
 from nbledger.core.files import write_atomic
 from nbledger.core.project import Project
-from nbledger.core.wording import counted
+from nbledger.core.wording import counted, some
 
 NAME = "nbledger"
 DATA = "nbledger-data"
@@ -239,8 +239,7 @@ def _without_lines(text: bytes) -> bytes:
 
 
 def _named(paths: Sequence[str]) -> str:
-    shown = ", ".join(paths[:3]) + (f" and {len(paths) - 3} more" if len(paths) > 3 else "")
-    return f"{shown} {'has' if len(paths) == 1 else 'have'}"
+    return f"{some(paths, 3)} {'has' if len(paths) == 1 else 'have'}"
 
 
 def _elsewhere(repo: git.GitRepo) -> list[str]:

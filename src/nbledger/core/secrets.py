@@ -15,6 +15,8 @@ from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import Any
 
+from nbledger.core.wording import some
+
 HIDDEN = "***"
 """What is recorded in the place of a secret."""
 
@@ -135,8 +137,7 @@ def hide(values: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
 
 def notice(kind: str, names: Sequence[str]) -> str:
     """What the user reads of what was hidden."""
-    named = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-    return f"not recorded, a secret by its name: the value of {kind} {named}"
+    return f"not recorded, a secret by its name: the value of {kind} {some(names)}"
 
 
 def scrub(text: str) -> str:

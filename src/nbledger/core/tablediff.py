@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nbledger.core.differences import ColumnChange, TableChange
-from nbledger.core.wording import counted, percent
+from nbledger.core.wording import counted, percent, some
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,10 +69,9 @@ def shape(source: Path | bytes, suffix: str) -> str:
             found, whole = _read(source, suffix)
     except Exception:  # whatever a parser makes of a file that is no table
         return ""
-    names = ", ".join(str(c)[:60] for c in found.columns[:_NAMED])
-    more = f" and {len(found.columns) - _NAMED} more" if len(found.columns) > _NAMED else ""
+    names = some((str(c)[:60] for c in found.columns), _NAMED)
     rows = counted(len(found), "row") if whole else f"more than {len(found):,} rows"
-    return f"{rows}, {counted(len(found.columns), 'column')}: {names}{more}"
+    return f"{rows}, {counted(len(found.columns), 'column')}: {names}"
 
 
 def _read(source: Path | bytes, suffix: str) -> tuple[pd.DataFrame, bool]:

@@ -23,6 +23,7 @@ from nbledger.core.errors import Busy, LedgerError, ToolFailed
 from nbledger.core.project import Project
 from nbledger.core.records import Tracked
 from nbledger.core.targets import Target, plan
+from nbledger.core.wording import some
 
 Progress = Callable[[int, int, str], None]
 _YES = re.compile(r"true|yes|on|[+-]?0*[1-9][0-9]*[kmg]?", re.IGNORECASE)
@@ -347,8 +348,7 @@ def _message(done: Sequence[_Done], message: str | None) -> str:
     if message and message.strip():
         return message
     names = [one.target.rel for one in done]
-    rest = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return f"Track {', '.join(names[:3])}{rest}"
+    return f"Track {some(names, 3)}"
 
 
 def _blobs(repo: git.GitRepo, pointers: Sequence[str]) -> dict[str, str]:

@@ -19,6 +19,7 @@ from nbledger.core.errors import LedgerError, Refused, UsageError
 from nbledger.core.moments import now as this_moment
 from nbledger.core.project import Project
 from nbledger.core.records import plain
+from nbledger.core.wording import some
 from nbledger.keeper import changes, children, outcomes, previews, sharing, table
 from nbledger.keeper.calls import Args, Progress
 from nbledger.keeper.schemas import JOBS
@@ -185,8 +186,7 @@ def _prepared(project: Project, kind: str, words: dict[str, Any]) -> tuple[str, 
         paths = [str(path) for path in words.get("paths") or ()]
         if not paths:
             raise UsageError("no path to track", "name a file or a folder")
-        more = f" and {len(paths) - 3} more" if len(paths) > 3 else ""
-        return f"Track {', '.join(paths[:3])}{more}", lambda job: _track(job, paths, words)
+        return f"Track {some(paths, 3)}", lambda job: _track(job, paths, words)
     if kind in ("push", "pull"):
         return kind.capitalize(), lambda job: children.call(job, kind, sharing.asked(kind, words))
     if kind == "reproduce":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from nbledger.core.wording import counted
+from nbledger.core.wording import counted, some
 
 
 def said(kind: str, result: Any) -> str:
@@ -13,8 +13,7 @@ def said(kind: str, result: Any) -> str:
         return _tracked(result)
     if kind == "push":
         names = [gap["what"] for gap in result["gaps"]]
-        more = f" and {len(names) - 2} more" if len(names) > 2 else ""
-        lacking = f"; others cannot restore {', '.join(names[:2])}{more}" if names else ""
+        lacking = f"; others cannot restore {some(names, 2)}" if names else ""
         return _shared("pushed", result, counted(result["data"], "data file")) + lacking
     if kind == "pull":
         data = result["data"]
@@ -31,9 +30,8 @@ def said(kind: str, result: Any) -> str:
 
 def _tracked(rows: Any) -> str:
     names = [row["path"] for row in rows]
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     changed = any(row["changed"] for row in rows)
-    what = f"{', '.join(names[:3])}{more}"
+    what = some(names, 3)
     verb = "is" if len(names) == 1 else "are"
     return f"{what} {verb} tracked" if changed else f"{what}: nothing has changed"
 

@@ -30,6 +30,7 @@ from nbledger.core.errors import LedgerError
 from nbledger.core.project import Project
 from nbledger.core.report import Commit, Measured, Pair, Report
 from nbledger.core.report_runs import Chosen, Key, Standing
+from nbledger.core.wording import some
 from nbledger.keeper import report_gates
 from nbledger.keeper.calls import Args, Progress
 
@@ -147,8 +148,7 @@ def _unmatched(chosen: Chosen) -> Iterator[str]:
             " (experiment = … in .nbledger.toml names one for every clone)"
         )
     if chosen.only_base:
-        more = f" and {len(chosen.only_base) - 5} more" if len(chosen.only_base) > 5 else ""
-        yield f"run on the base and not on the head: {', '.join(chosen.only_base[:5])}{more}"
+        yield f"run on the base and not on the head: {some(chosen.only_base)}"
     if chosen.more:
         yield f"{chosen.more} more names of runs are left out"
 
@@ -164,9 +164,8 @@ def _followed(pair: Pair, made: set[str]) -> Pair:
     if len(own) == len(found.causes):
         return pair
     weight = min((cause.weight for cause in own), default=0.1)
-    said = f"what an earlier stage made differs: {', '.join(from_stages[:5])}"
-    more = f" and {len(from_stages) - 5} more" if len(from_stages) > 5 else ""
-    causes = (*own, Cause(DATA, said + more, "", min(weight, 0.1)))
+    said = f"what an earlier stage made differs: {some(from_stages)}"
+    causes = (*own, Cause(DATA, said, "", min(weight, 0.1)))
     return replace(pair, comparison=replace(found, causes=causes))
 
 
