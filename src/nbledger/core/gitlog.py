@@ -24,9 +24,11 @@ class Logged:
     message: str
 
 
-def commits_of(repo: GitRepo, path: str, most: int) -> list[Logged]:
-    """Commits of HEAD and the local branches that changed ``path``, the newest first."""
-    heads = ["HEAD"] if git.head(repo).commit else []
+def commits_of(repo: GitRepo, path: str, most: int, which: Sequence[str] = ()) -> list[Logged]:
+    """Commits that changed ``path``, the newest first: those of HEAD and the local branches, or those that ``git log`` finds
+    from ``which``.
+    """
+    which = which or ("--branches", *(["HEAD"] if git.head(repo).commit else []))
     out = git.call(
         repo,
         "log",
@@ -35,8 +37,7 @@ def commits_of(repo: GitRepo, path: str, most: int) -> list[Logged]:
         *_PLAIN,
         "--date=format-local:%Y-%m-%dT%H:%M:%SZ",
         "--format=%H%x1f%an%x1f%cd%x1f%s",
-        "--branches",
-        *heads,
+        *which,
         "--",
         path,
         env={"TZ": "UTC"},

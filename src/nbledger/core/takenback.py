@@ -150,10 +150,10 @@ def _moved_by(moves: Sequence[tuple[str, str]]) -> str | None:
 
 def _versions(repo: git.GitRepo, path: str, pointer: str, current: str, elsewhere: str) -> list[_Version]:
     """HEAD's version and the earlier ones, the newest first; after them those of where HEAD was before (with ``elsewhere``)."""
-    found = _logged(repo, pointer, ["HEAD"])
+    found = gitlog.commits_of(repo, pointer, MOST, ("HEAD",))
     count = len(found)
     if elsewhere:
-        found += _logged(repo, pointer, ["--reflog", f"^{elsewhere}"])
+        found += gitlog.commits_of(repo, pointer, MOST, ("--reflog", f"^{elsewhere}"))
     rows = [
         datachange.pointer_row(text, pointer, path)
         for text in gitlog.blobs(repo, [(commit.commit, pointer) for commit in found])
@@ -166,13 +166,6 @@ def _versions(repo: git.GitRepo, path: str, pointer: str, current: str, elsewher
     while len(versions) > 1 and versions[1].md5 == current == versions[0].md5:  # the oldest in a row brought it
         del versions[0]
     return versions if versions and versions[0].md5 == current else []
-
-
-def _logged(repo: git.GitRepo, pointer: str, which: Sequence[str]) -> list[Logged]:
-    words = ("--no-show-signature", "--no-ext-diff", "--no-textconv", "--format=%H%x1f%an%x1f%cI%x1f%s")
-    said = git.call(repo, "log", f"-n{MOST}", "-z", *words, *which, "--", pointer, check=False).stdout
-    rows = (entry.split("\x1f", 3) for entry in said.decode("utf-8", "replace").split("\0") if entry)
-    return [Logged(row[0], row[1][:200], row[2], row[3][:500]) for row in rows if len(row) == 4]
 
 
 def _commits(versions: Iterable[_Version]) -> tuple[Logged, ...]:
