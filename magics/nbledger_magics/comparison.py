@@ -217,7 +217,7 @@ def _code(found: Comparison) -> Iterator[str]:
 
 
 def _change_of_code(change: CodeChange) -> str:
-    head = f"{_name(change.where, 120)}: {escape(words.code_words(change))}"
+    head = f"{_name(change.where, 120)}: {escape(change.words)}"
     if not change.diff:
         return f"<div>{head}</div>"
     lines = "\n".join(_diff_line(line) for line in change.diff[:_LINES])

@@ -6,9 +6,8 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 
-from nbledger.commands.compare_text import sparkline
 from nbledger.commands.text import clip, number
-from nbledger.core.curve import Curve
+from nbledger.core.curve import Curve, sparkline
 
 WIDTH, HEIGHT = 180, 48
 _MOST = 6

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Sequence
 
 from nbledger.commands.text import clip, number, table
 from nbledger.core.causes_data import table_words
-from nbledger.core.differences import CodeChange, Comparison, DataChange, Series
+from nbledger.core.curve import sparkline
+from nbledger.core.differences import Comparison, DataChange
 from nbledger.core.wording import relative, signed, size
 
 _MOST, _FEW, _LINES, _WIDE = 30, 4, 12, 160
-_BLOCKS = "▁▂▃▄▅▆▇█"
 
 
 def comparison(found: Comparison) -> str:
@@ -108,18 +108,6 @@ def _more(things: Sequence[object] | dict[str, object] | Iterable[object], what:
     return [f"and {count - most} more {what}"] if count > most else []
 
 
-def sparkline(series: Series) -> str:
-    """A series as blocks from its lowest to its highest value; what is no number is a dot."""
-    reach = series.high - series.low
-    marks = []
-    for value in series.shown:
-        if not math.isfinite(value) or not math.isfinite(reach):
-            marks.append("·")
-        else:
-            marks.append(_BLOCKS[min(7, int(8 * (value - series.low) / reach)) if reach else 3])
-    return "".join(marks)
-
-
 def _parameters(found: Comparison) -> list[str]:
     rows = [[clip(name), *_values(found, "parameter", values)] for name, values in found.params.items()]
     return _table("parameter", found, rows, "parameters")
@@ -187,25 +175,13 @@ def _code(found: Comparison) -> list[str]:
         return []
     lines = ["\ncode"]
     for change in shown[:_MOST]:
-        lines.append(f"  {clip(change.where, 120)}: {code_words(change)}")
+        lines.append(f"  {clip(change.where, 120)}: {change.words}")
         lines += [f"    {clip(line, _WIDE)}" for line in change.diff[:_LINES]]
         lines += ["    " + x for x in _more(change.diff, "lines", _LINES)]
     lines += [f"  {clip(c.where, 120)}: comments or formatting only" for c in found.code if c.effect == "layout"][
         :_LINES
     ]
     return lines + _more(shown, "changes")
-
-
-def code_words(change: CodeChange) -> str:
-    """``changed``, with what limits it."""
-    effect = {
-        "literals": "only literals",
-        "seed": "only seeds",
-        "shows": "only what it displays",
-        "names": "only names",
-    }.get(change.effect, "")
-    idle = "" if change.needed else "the run does not depend on it"
-    return ", ".join(filter(None, [change.state, effect, idle]))
 
 
 def _order(found: Comparison) -> list[str]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 from nbledger.core.differences import Series
 
 _MOST = 256
+_BLOCKS = "▁▂▃▄▅▆▇█"
 
 
 class Curve:
@@ -45,3 +48,18 @@ class Curve:
         return Series(
             self.count, self.last, self.low if finite else self.last, self.high if finite else self.last, tuple(shown)
         )
+
+
+def sparkline(series: Series, scale: tuple[float, float] | None = None) -> str:
+    """A series as blocks on a scale from the first to the second value, else from its own lowest to its highest; what is no
+    number is a dot.
+    """
+    low, high = scale or (series.low, series.high)
+    reach = high - low
+    marks = []
+    for value in series.shown:
+        if not math.isfinite(value) or not math.isfinite(reach):
+            marks.append("·")
+        else:
+            marks.append(_BLOCKS[min(7, max(0, int(8 * (value - low) / reach)))] if reach else _BLOCKS[3])
+    return "".join(marks)

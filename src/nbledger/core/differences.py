@@ -160,6 +160,18 @@ class CodeChange:
     diff: tuple[str, ...] = ()
     values: tuple[str | None, ...] = ()
 
+    @property
+    def words(self) -> str:
+        """``changed``, with what limits it."""
+        effect = {
+            "literals": "only literals",
+            "seed": "only seeds",
+            "shows": "only what it displays",
+            "names": "only names",
+        }.get(self.effect, "")
+        idle = "" if self.needed else "the run does not depend on it"
+        return ", ".join(filter(None, [self.state, effect, idle]))
+
 
 @dataclass(frozen=True)
 class OrderChange:

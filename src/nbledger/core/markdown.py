@@ -268,18 +268,10 @@ def _code(found: Comparison) -> Part:
 
 
 def _change(change: CodeChange) -> str:
-    effect = {
-        "literals": "only literals",
-        "seed": "only seeds",
-        "shows": "only what it displays",
-        "names": "only names",
-    }
-    idle = "" if change.needed else "the run does not depend on it"
-    words = ", ".join(filter(None, [change.state, effect.get(change.effect, ""), idle]))
     if not change.diff:
-        return f"\n**{text(change.where)}**: {words}"
+        return f"\n**{text(change.where)}**: {change.words}"
     more = [f"… {len(change.diff) - _LINES} more lines"] if len(change.diff) > _LINES else []
-    return f"\n**{text(change.where)}**: {words}\n\n{fenced([*change.diff[:_LINES], *more])}"
+    return f"\n**{text(change.where)}**: {change.words}\n\n{fenced([*change.diff[:_LINES], *more])}"
 
 
 def _order(found: Comparison) -> Part:

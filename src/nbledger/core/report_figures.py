@@ -16,7 +16,6 @@ MARKS = {BETTER: "▲", WORSE: "▼", SAME: "=", OTHER: "●", NEW: "+", GONE: "
 _NAMED = 4
 _DATA = ("/", ".npy", ".npz")
 DIFFERENT = "the two sides did not read the same data, so a difference may be the data's and not the code's"
-_BLOCKS = "▁▂▃▄▅▆▇█"
 
 
 @dataclass(frozen=True)
@@ -95,18 +94,6 @@ def curves(found: Report) -> Iterator[tuple[Pair, str, tuple[Series | None, ...]
             for name, series in pair.comparison.series.items():
                 if any(series):
                     yield pair, name, series
-
-
-def sparkline(series: Series, low: float, high: float) -> str:
-    """A series as blocks on a scale from ``low`` to ``high``; what is no number is a dot."""
-    reach = high - low
-    marks = []
-    for value in series.shown:
-        if not math.isfinite(value) or not math.isfinite(reach):
-            marks.append("·")
-        else:
-            marks.append(_BLOCKS[min(7, max(0, int(8 * (value - low) / reach)))] if reach else _BLOCKS[3])
-    return "".join(marks)
 
 
 def bounds(series: Sequence[Series | None]) -> tuple[float, float]:

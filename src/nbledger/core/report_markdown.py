@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from nbledger.core import report_figures as figures
 from nbledger.core.causes_data import table_words
+from nbledger.core.curve import sparkline
 from nbledger.core.differences import DataChange
 from nbledger.core.markdown import (
     Part,
@@ -152,7 +153,7 @@ def _curves(found: Report) -> Part:
         low, high = figures.bounds(series)
         for side, one in zip((found.base, found.head), series, strict=True):
             if one is not None:
-                drawn = figures.sparkline(one, low, high)
+                drawn = sparkline(one, (low, high))
                 said = f"{one.count:,} values, {number(one.low)} to {number(one.high)}, last {number(one.last)}"
                 rows.append(table_row([text(pair.name, 40), text(name), text(side.name, 40), drawn, said]))
     return Part(
