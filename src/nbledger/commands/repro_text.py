@@ -10,13 +10,13 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nbledger.commands.progress import rows
-from nbledger.commands.run_text import seconds
+from nbledger.commands.run_text import notes, seconds
 from nbledger.commands.text import clip, table
 
 if TYPE_CHECKING:
     from nbledger.keeper.repros import Report, StageRow, Told
 
-_NAME, _LINE, _NOTES = 40, 60, 12
+_NAME, _LINE = 40, 60
 _MARKS = {"ran": "✓", "skipped": "·", "pulled": "↓", "failed": "✗", "killed": "✗", "not run": "·", "would run": "→"}
 
 
@@ -128,9 +128,7 @@ def report(found: Report) -> str:
 def said(found: Report) -> list[str]:
     """What there is to say beside the stages, at most a few lines."""
     lines = [f"code of notebooks written: {clip(', '.join(found.code), 200)}"] if found.code and not found.dry else []
-    lines += [clip(note, 200) for note in found.notes[:_NOTES]]
-    left = len(found.notes) - _NOTES
-    return [*lines, f"and {left} more lines like these (--json has all)"] if left > 0 else lines
+    return [*lines, *notes(found.notes)]
 
 
 def total(found: Report) -> str:

@@ -73,9 +73,14 @@ def best(found: Report) -> list[str]:
 
 def said(found: Report) -> list[str]:
     """What there is to say of single notebooks, at most a few lines."""
-    lines = [clip(note, 200) for note in found.notes[:_NOTES]]
-    left = len(found.notes) - _NOTES
-    return [*lines, f"and {left} more lines like these (--json has all)"] if left > 0 else lines
+    return notes(found.notes)
+
+
+def notes(told: Sequence[str]) -> list[str]:
+    """The first of them, each clipped, and how many more there are."""
+    left = len(told) - _NOTES
+    more = [f"and {left} more lines like these (--json has all)"] if left > 0 else []
+    return [*(clip(note, 200) for note in told[:_NOTES]), *more]
 
 
 def total(found: Report) -> str:

@@ -37,7 +37,6 @@ from nbledger.commands.split import split
 from nbledger.commands.stage import stage
 from nbledger.commands.trust import trust
 from nbledger.core.errors import UsageError
-from nbledger.core.wording import counted
 
 
 @click.group(
@@ -193,11 +192,11 @@ def doctor(face: Face, fix: bool, as_json: bool) -> Answer:
 def flush(face: Face, as_json: bool) -> Answer:
     """Return when everything recorded is published, or say what is not and why."""
     done = ask(face, "flush")
-    left, reasons = int(done["left"]), list(done["reasons"])
-    if not left:
+    if not done["left"]:
         return Answer(done, "everything recorded is published")
-    waiting = counted(left, "run waits", "runs wait")
-    return Answer(done, f"{waiting} to be published: {'; '.join(reasons)}", 1)
+    from nbledger.keeper import outcomes
+
+    return Answer(done, outcomes.waiting(done), 1)
 
 
 ledger.add_command(init)

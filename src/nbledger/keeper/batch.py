@@ -22,8 +22,7 @@ from nbledger.core.batch import BATCH_TAG, DONE, FAILED, FINISHED, KILLED, PRUNE
 from nbledger.core.errors import LedgerError, UsageError
 from nbledger.core.project import Project
 from nbledger.core.sweep import Search, search_of
-from nbledger.core.wording import counted
-from nbledger.keeper import batches, client, clusters, guard, local, recorder, searching, settling
+from nbledger.keeper import batches, client, clusters, guard, local, outcomes, recorder, searching, settling
 from nbledger.keeper import journal as journals
 from nbledger.keeper import publish as publisher
 from nbledger.keeper.batches import Book
@@ -385,8 +384,7 @@ class Runner:
             self.say(None, f"what was recorded waits to be published: {err}")
             return
         if done["left"]:
-            runs = counted(done["left"], "run waits", "runs wait")
-            self.say(None, f"{runs} to be published: {'; '.join(done['reasons'])}")
+            self.say(None, outcomes.waiting(done))
 
     def _report(self, todo: set[int], seconds: float) -> Report:
         now = batches.read(self.project, self.book.id) or self.found

@@ -28,6 +28,11 @@ def said(kind: str, result: Any) -> str:
     return f"{result['name']} is restored"
 
 
+def waiting(flushed: Any) -> str:
+    """What a flush left, and why."""
+    return f"{counted(flushed['left'], 'run waits', 'runs wait')} to be published: {'; '.join(flushed['reasons'])}"
+
+
 def _tracked(rows: Any) -> str:
     names = [row["path"] for row in rows]
     changed = any(row["changed"] for row in rows)

@@ -22,8 +22,7 @@ from nbledger.core.errors import LedgerError, Unreachable, UsageError
 from nbledger.core.project import Project
 from nbledger.core.records import RunRow
 from nbledger.core.stages import Stage
-from nbledger.core.wording import counted
-from nbledger.keeper import client, recorder, stagerun
+from nbledger.keeper import client, outcomes, recorder, stagerun
 from nbledger.keeper import publish as publisher
 from nbledger.keeper.local import PARENT
 from nbledger.keeper.repros import (
@@ -307,8 +306,7 @@ class Runner:
             self._note(f"what was recorded waits to be published: {err}")
             return
         if done["left"]:
-            runs = counted(done["left"], "run waits", "runs wait")
-            self._note(f"{runs} to be published: {'; '.join(done['reasons'])}")
+            self._note(outcomes.waiting(done))
 
     def _report(self, seconds: float) -> Report:
         parent = publisher.run_id_of(self._project, self._parent.id) if self._parent else None
