@@ -154,7 +154,7 @@ def test_a_lineage_is_drawn_from_left_to_right_and_listed() -> None:
     view = shown(lineage("wine"))
     boxes = dict(re.findall(r"<title>(\w+) wine[^<]*</title><rect x=\"([\d.]+)\"", view))
     assert float(boxes["data"]) == float(boxes["code"]) < float(boxes["run"]) < float(boxes["model"])
-    assert view.count("<path ") == 3, "an edge to what is not there is no line"
+    assert view.count("<path d=") == 3, "an edge to what is not there is no line"
     assert view.count("<tr>") == 5
 
 
