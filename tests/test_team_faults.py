@@ -226,9 +226,15 @@ def test_what_the_database_does_not_take_costs_only_itself(wired: Wired) -> None
 def test_a_slow_upload_holds_up_nobody_else(wired: Wired) -> None:
     """One run's artifact does not come through; the keeper publishes the others meanwhile."""
     fay = wired.office.person("Fay")
-    fay.env["MLFLOW_HTTP_REQUEST_TIMEOUT"] = "120"  # for her keeper: the upload is waited for
+    fay.env["MLFLOW_HTTP_REQUEST_TIMEOUT"] = "400"  # for her keeper: the upload is waited for
     begun, go_on = threading.Event(), threading.Event()
-    wired.mlflow.at(b"slow.bin", lambda: (begun.set(), go_on.wait(120)))
+
+    def hold() -> None:
+        wired.mlflow.at(b"slow.bin", hold)  # it comes again: the server hangs up on what says nothing for some seconds
+        begun.set()
+        go_on.wait(400)
+
+    wired.mlflow.at(b"slow.bin", hold)
     try:
         slow = wiredoffice.record(fay, first=7, count=1, size=50_000, large="slow.bin")
         assert begun.wait(180)

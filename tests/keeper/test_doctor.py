@@ -368,3 +368,26 @@ def test_in_a_notebook_the_keeper_tries_the_data_remote(here: Project, monkeypat
     assert find_one(found, "no credential for S3 was found").severity == "problem"
     assert "without what a cell set" in find_one(found, "the keeper pushes").text
     assert "planted" not in repr(found)
+
+
+def test_a_journal_that_is_just_being_made_is_no_failure_and_not_put_off(here: Project) -> None:
+    """A run's folder is there a moment before its first event: the keeper was to look at it again at once, not seconds later."""
+
+    def recorded(name: str) -> None:
+        run = recorder.start(here, recorder.Plan(name=name, journal_id=name * 32))
+        run.outcome("FINISHED")
+        run.end()
+        client.notify(here)
+        until(lambda: not run.journal.path.exists())
+
+    started(here)
+    recorded("a")  # the keeper publishes
+    path = here.state / "journals" / ("b" * 32)
+    path.mkdir()
+    for _ in range(3):
+        client.notify(here)
+        time.sleep(0.5)
+    shutil.rmtree(path)
+    recorded("b")
+    assert "WARNING" not in (here.state / "keeper.log").read_text()
+    assert [found.info.status for found in runs(here.root)] == ["FINISHED", "FINISHED"]

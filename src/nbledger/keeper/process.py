@@ -233,7 +233,9 @@ class Keeper:
         if (failed is not None and time.monotonic() - failed < _RETRY) or (uri := publisher.store_of(path)) in dead:
             return None
         try:
-            stat = (path / "events.jsonl").stat()
+            stat = self._events(path)
+            if stat is None:
+                return None
             mark = (stat.st_size, stat.st_mtime_ns)
             grown = self._seen.get(path.name) != mark or failed is not None
             if not grown and publisher.orphaned(path):
@@ -260,6 +262,15 @@ class Keeper:
             self._failed_at[path.name] = time.monotonic()
             log.exception("journal %s", path.name)
         return None
+
+    def _events(self, path: Path) -> os.stat_result | None:
+        """Of the file of events; None where the journal is just being made, or its writer died at that (it goes then)."""
+        try:
+            return (path / "events.jsonl").stat()
+        except FileNotFoundError:
+            if path.is_dir():
+                publisher.publish(self.project, path)
+            return None
 
     def _tell(self, journal: str, *, state: bool) -> None:
         """A run was published further; whether the state shows that as well."""
