@@ -6,8 +6,10 @@
 
 from __future__ import annotations
 
+import dis
 import errno
 import gc
+import linecache
 import os
 import signal
 import sys
@@ -112,10 +114,12 @@ def interrupted(at: int) -> None:
     begun = False
 
     def line(frame: FrameType, event: str, _arg: Any) -> Any:
-        global lines, where
+        global _left, lines, where
         if event == "line":
             lines += 1
-            if lines == _left:
+            if lines == _left and _leaves_a_with(frame):
+                _left += 1
+            elif lines == _left:
                 where = f"{frame.f_code.co_qualname}:{frame.f_lineno}"
                 sys.settrace(None)
                 signal.raise_signal(signal.SIGINT)
@@ -134,6 +138,14 @@ def interrupted(at: int) -> None:
         return None if not begun else line if _below_ours(frame) else first
 
     sys.settrace(call)
+
+
+def _leaves_a_with(frame: FrameType) -> bool:
+    """Whether the line is that of a ``with`` whose block has ended: no ``__exit__`` would be called, so a lock would stay held
+    for ever. Python handles no signal there, only after a call, a jump back and at the start of a function.
+    """
+    source = linecache.getline(frame.f_code.co_filename, frame.f_lineno).lstrip()
+    return source.startswith("with ") and dis.opname[frame.f_code.co_code[frame.f_lasti]] in ("LOAD_CONST", "SWAP")
 
 
 def uninterrupted() -> None:
