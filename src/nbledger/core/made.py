@@ -28,7 +28,7 @@ def only(project: Project, repo: git.GitRepo, old: str | None, new: str) -> bool
     """
     if old is None or project.dvc_root is None:
         return False
-    known = _last.get(repo.root)
+    known = _last.get(project.root)
     if known is not None and known[:2] == (old, new):
         return known[2]
     try:
@@ -36,13 +36,13 @@ def only(project: Project, repo: git.GitRepo, old: str | None, new: str) -> bool
         found = bool(changed) and not any(map(_is_code, changed)) and not _others(project, repo, new, changed)
     except _UNTOLD:
         return False
-    _last[repo.root] = old, new, found
+    _last[project.root] = old, new, found
     return found
 
 
 _UNTOLD = (LedgerError, OSError, ValueError, KeyError, TypeError, AttributeError)
 _last: dict[Path, tuple[str, str, bool]] = {}
-"""{repository: the trees that were compared last, and the answer}: the next run's are the same, until a file changes."""
+"""{project: the trees that were compared last, and the answer}: the next run's are the same, until a file changes."""
 
 
 def _is_code(path: str) -> bool:
