@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -51,6 +51,13 @@ def check_ends(found: Mapping[str, End], limit: float = LIMIT) -> str:
     assert not wrong, wrong
     told = sorted({end.status for end in found.values()})
     return f"{len(found)} of {len(found)} {' or '.join(told)}, slowest {max(e.seconds for e in found.values()):.1f} s"
+
+
+def until(true: Callable[[], object], timeout: float = 60) -> None:
+    deadline = time.monotonic() + timeout
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
 
 
 def wait_running(root: Path, names: Sequence[str], timeout: float = 60) -> None:

@@ -13,6 +13,40 @@ from typing import Any
 
 from jupyter_client.manager import KernelManager
 
+# A second interrupt while ipykernel sends a message, or between the end of a cell and its reply, leaves half a message,
+# cells that are aborted for ever or no kernel at all, with or without an extension. Sent, the message comes first; after
+# the cell it is ignored, as ipykernel itself does as soon as it waits for the next.
+SAVE_FROM_INTERRUPTS = """
+def saved(kernel):
+    import signal, threading
+
+    send, do_execute = kernel.session.send, kernel.do_execute
+
+    def whole(*args, **kwargs):
+        if threading.current_thread() is not threading.main_thread():
+            return send(*args, **kwargs)
+        came = []
+        before = signal.signal(signal.SIGINT, lambda *_: came.append(True))
+        try:
+            return send(*args, **kwargs)
+        finally:
+            signal.signal(signal.SIGINT, before)
+            if came:
+                signal.raise_signal(signal.SIGINT)
+
+    async def executed(*args, **kwargs):
+        try:
+            return await do_execute(*args, **kwargs)
+        finally:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    kernel.session.send, kernel.do_execute = whole, executed
+
+
+saved(get_ipython().kernel)
+del saved
+"""
+
 
 @dataclass
 class Cell:

@@ -21,7 +21,7 @@ import pytest
 
 from deadcells import LIMIT
 from deadserver import KINDS, dead_server, use
-from kernels import Kernel, kernel
+from kernels import SAVE_FROM_INTERRUPTS, Kernel, kernel
 from kills import spread
 from ledgerfiles import ends, events, journals
 from scorecard.conftest import FULL
@@ -72,6 +72,7 @@ def test_whenever_it_comes(project: Path, count: Callable[[int, int], int], seen
     use(project, f"http://127.0.0.1:{free_port()}")
     outcomes = Counter[str]()
     with kernel(project) as k:
+        k.run(SAVE_FROM_INTERRUPTS)
         k.run("%%mlrun first\nimport time")
         for number in range(count(60, 6)):
             (project / "new.py").write_text(f"{number = }\n")  # a snapshot to take

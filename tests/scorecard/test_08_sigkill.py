@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from endings import End, check_ends, ends, kernels, plain_store, statuses, wait_running
+from endings import End, check_ends, ends, kernels, plain_store, statuses, until, wait_running
 from forked import shared
 from kernels import Kernel
 from ledger import run, wait_for_status
@@ -28,13 +28,6 @@ pytestmark = pytest.mark.timeout(1200)
 
 STORM = "%%mlrun {}\nfrom nbledger import log\nprint('in', flush=True)\nn = 0\nwhile True:\n    log(loss=n / 7); n += 1"
 FIRST = "%%mlrun {}\nprint('in', flush=True)\nimport time\ntime.sleep(300)"
-
-
-def until(true: Callable[[], object], timeout: float = 60) -> None:
-    deadline = time.monotonic() + timeout
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
 
 
 def said_in(k: Kernel) -> None:

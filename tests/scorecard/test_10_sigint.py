@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from endings import no_keeper, plain_store, statuses, wait_running
+from endings import no_keeper, plain_store, statuses, until, wait_running
 from forked import FLUSH, shared
-from kernels import Kernel, kernel
+from kernels import SAVE_FROM_INTERRUPTS, Kernel, kernel
 from ledger import run
 
 pytestmark = pytest.mark.timeout(1200)
@@ -35,8 +35,7 @@ def interrupted(k: Kernel, code: str, again: float | None = None) -> None:
         time.sleep(again)
         os.kill(k.pid, signal.SIGINT)
         # The second may cost the cell its reply, which is ipykernel's to send; what is queued behind it does not run.
-        while k.run("1 + 1").result != "2":
-            time.sleep(0.2)
+        until(lambda: k.run("1 + 1").result == "2", 60)
         return
     cell = k.collect(message, 30)
     assert cell.ename == "KeyboardInterrupt", cell
@@ -46,6 +45,7 @@ def test_interrupts(project: Path, count: Callable[[int, int], int], seen: Calla
     turns = count(10, 2)
     no_keeper(project)  # the kernel itself says how the run ended
     with kernel(project) as k:
+        k.run(SAVE_FROM_INTERRUPTS)
         for turn in range(turns):
             interrupted(k, f"%%mlrun once{turn}\n{LONG}")
             interrupted(k, f"%%mlrun twice{turn}\n{LONG}", again=0.002 * 3**turn % 0.2)
