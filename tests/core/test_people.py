@@ -125,3 +125,32 @@ def test_a_login_of_everybody_is_nobodys_where_git_knows_better(project: Path, m
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
     monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "jovyan")
     assert whoami.me(here).keys == ("jovyan",)
+
+
+MAILMAP = """\
+# <ada@example.org> <not@example.org>
+Ada Lovelace <Ada@Example.org> <ada@old.example> trailing
+<ada@example.org>\t<Countess@example.org>
+<ada@example.org> Ada <shared@example.org>
+Ada Lovelace <ada@example.org>
+<ben@example.org> <ben@old.example>
+"""
+
+
+def test_the_mailmap_joins_the_addresses_of_a_person(project: Path) -> None:
+    (project / ".mailmap").write_text(MAILMAP)
+    hers = {"ada@example.org", "ada@old.example", "countess@example.org"}
+    for address in ("ada@example.org", "countess@example.org"):
+        git(project, "config", "user.email", address)
+        mine = whoami.me(find(project)).keys
+        assert mine[0] == address and set(mine) - {getpass.getuser()} == hers
+        assert {one for one in mine[1:] if "@" in one} == hers - {address}
+    by_git = {one: git(project, "check-mailmap", f"Somebody <{one}>").lower() for one in (*hers, "not@example.org")}
+    assert {one for one, said in by_git.items() if "<ada@example.org>" in said} == hers
+    assert people.addresses("shared@example.org", MAILMAP) == {"shared@example.org"}
+
+    (project / "elsewhere").write_text(MAILMAP)
+    (project / ".mailmap").unlink()
+    (project / ".mailmap").symlink_to("elsewhere")  # which Git does not follow
+    assert people.key(git(project, "check-mailmap", "A <ada@old.example>")) == "ada@old.example"
+    assert {one for one in whoami.me(find(project)).keys if "@" in one} == {"countess@example.org"}

@@ -51,6 +51,23 @@ def labels(users: Iterable[str | None]) -> dict[str, str]:
     return {one: name(user) if count[name(user)] == 1 else user or UNKNOWN for one, user in spelt.items()}
 
 
+def addresses(one: str, mailmap: str) -> frozenset[str]:
+    """The addresses of the person of this one, in lower case: those that a ``.mailmap`` (gitmailmap(5)) joins with it. A line
+    that holds only for commits under a certain name tells nothing of an address, and is left out.
+    """
+    proper: dict[str, str] = {}
+    for line in mailmap.splitlines():
+        found = _MAPPED.match(line)
+        if found and not line.startswith("#"):
+            proper[found["old"].strip().lower()] = found["proper"].strip().lower()
+    one = one.lower()
+    same = proper.get(one, one)
+    return frozenset({one, same} | {old for old, now in proper.items() if now == same}) - {""}
+
+
+_MAPPED = re.compile(r"[^<>]*<(?P<proper>[^<>]*)>\s*<(?P<old>[^<>]*)>")
+
+
 @dataclass(frozen=True)
 class Whose:
     """Whose runs are asked for: this person's (``keys``), or those of whom ``name`` means; everyone's without either."""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from nbledger.core import git, secrets
 from nbledger.core.errors import LedgerError
-from nbledger.core.people import IDENTITY, UNKNOWN, key
+from nbledger.core.people import IDENTITY, UNKNOWN, addresses, key
 from nbledger.core.project import Project
 
 _OF_IMAGES = (
@@ -46,11 +46,31 @@ class Me:
 
 
 def me(project: Project) -> Me:
-    """The person here. A login that images give to everybody tells nobody: it counts only where Git knows no identity."""
+    """The person here, by every address that the repository's ``.mailmap`` has of them. A login that images give to everybody
+    tells nobody: it counts only where Git knows no identity.
+    """
     said, called = author(project), login()
     if said is None:
         return Me(called, (key(called),))
-    return Me(said, (key(said),) if key(called) in _SHARED else (key(said), key(called)))
+    others = addresses(key(said), _mailmap(project)) - {key(said)}
+    return Me(said, (key(said), *sorted(others), *(() if key(called) in _SHARED else (key(called),))))
+
+
+def _mailmap(project: Project) -> str:
+    """``.mailmap`` as Git reads it: at the top of the work tree, and no link."""
+    if project.git is None:
+        return ""
+    path = project.git.root / ".mailmap"
+    try:
+        if path.is_symlink() or path.stat().st_size > _MOST:
+            return ""
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+
+
+_MOST = 1 << 20
+"""Bytes of a ``.mailmap`` that are read at each look; the Linux kernel's has 50,000."""
 
 
 # ── the login ────────────────────────────────────────────────────────────────────────────────────────────
