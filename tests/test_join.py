@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from conftest import commit_all, data_remote, git, run
+from endings import until
 from githttp import githttp
 from nbledger.commands import join as command
 from nbledger.commands import tree
@@ -220,6 +221,27 @@ def test_gone_on_with_after_a_kill(bare: Path, project: Path, elsewhere: Path, s
     assert (root / "d" / "y").read_text() == "y" * 100
     assert python(root, "import tiny") == ""
     assert [p.name for p in (root / ".git").iterdir() if "nbledger-" in p.name or p.name.endswith(".lock")] == []
+
+
+def test_what_a_killed_join_left_at_work_is_waited_for(
+    bare: Path, elsewhere: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """uv outlives the join that started it: two of them in one folder would leave half an environment."""
+    slow, log = tmp_path / "slow", tmp_path / "log"
+    slow.mkdir()
+    steps = [f"echo begun >> {log}", '[ "$1" != venv ] || sleep 4', f'{installers.uv()} "$@"', "code=$?"]
+    (slow / "uv").write_text("\n".join(["#!/bin/sh", *steps, f"echo ended >> {log}", "exit $code", ""]))
+    (slow / "uv").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{slow}:{os.environ['PATH']}")
+    words = [sys.executable, "-m", "nbledger.cli", "join", str(bare), "w", "--trust"]
+    process = subprocess.Popen(words, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, cwd=elsewhere)
+    until(log.exists)
+    process.kill()
+    process.wait()
+    assert joined(bare, "w", "--trust").code == 0
+    assert python(elsewhere / "w", "import tiny") == ""
+    said = log.read_text().split()
+    assert said == ["begun", "ended"] * (len(said) // 2) and len(said) >= 4
 
 
 def test_what_a_killed_fetch_or_checkout_left_is_no_obstacle(bare: Path, elsewhere: Path) -> None:

@@ -49,9 +49,9 @@ def md5_of(path: Path) -> str:
 
 
 @contextlib.contextmanager
-def lock(path: Path, timeout: float = 10.0, what: str = "the project") -> Iterator[None]:
+def lock(path: Path, timeout: float = 10.0, what: str = "the project") -> Iterator[int]:
     """Hold an advisory lock file; ``Busy`` names the holder when ``timeout`` seconds pass. Released by the
-    system when the holder dies.
+    system when the holder dies, and with it whoever was given its descriptor.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0), 0o600)
@@ -67,7 +67,7 @@ def lock(path: Path, timeout: float = 10.0, what: str = "the project") -> Iterat
         with contextlib.suppress(OSError):
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, str(os.getpid()).encode(), 0)
-        yield
+        yield descriptor
     finally:
         os.close(descriptor)
 

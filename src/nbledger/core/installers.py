@@ -33,8 +33,10 @@ def python_of(into: Path) -> Path:
     return into / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
 
-def run(*command: str, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
-    """A tool's run, with nothing of this process's environment that would lead it elsewhere."""
+def run(*command: str, cwd: Path | None = None, lock: int | None = None) -> subprocess.CompletedProcess[str]:
+    """A tool's run, with nothing of this process's environment that would lead it elsewhere. ``lock``: the descriptor of a
+    lock that the tool holds as well, so that it stays held while the tool outlives a killed process.
+    """
     led = ("VIRTUAL_ENV", "CONDA_PREFIX", "PYTHONPATH", "UV_PROJECT_ENVIRONMENT")
     environment = {k: v for k, v in os.environ.items() if k not in led}
     environment |= {"UV_NO_PROGRESS": "1", "UV_PYTHON_DOWNLOADS": "never", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
@@ -50,6 +52,7 @@ def run(*command: str, cwd: Path | None = None) -> subprocess.CompletedProcess[s
             env=environment,
             cwd=cwd,
             timeout=TIMEOUT,
+            pass_fds=() if lock is None or os.name == "nt" else (lock,),
         )
     except subprocess.TimeoutExpired as err:
         raise ToolFailed(f"{Path(command[0]).name} did not end within {TIMEOUT // 60} minutes") from err

@@ -11,7 +11,7 @@ import json
 import shutil
 import sys
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -21,7 +21,8 @@ from nbledger.core.errors import Busy, Refused, ToolFailed
 
 FOLDER = ".venv"
 _MARK = "nbledger-join.json"
-_LOCK = 2.0
+_SHORT, _LONG = 2.0, 60.0
+"""Seconds that another join is waited for before that is said, and after."""
 Way = Literal["sync", "pylock", "requirements", "project", "dependencies", "by hand"]
 Tell = Callable[[str], None]
 
@@ -104,15 +105,27 @@ def make(root: Path, notes: Path, want: Wanted, tell: Tell) -> Made:
     if into.is_symlink():
         raise Refused(f"{into} is a link: the environment would be made where it leads", "remove it, then join again")
     try:
-        with files.lock(notes / "venv.lock", _LOCK, f"{into} (another join)"):
-            return _made(root, into, notes / "venv-begun", want, tell)
+        with _alone(notes / "venv.lock", f"{into} (another join, or what a killed one left at work)", tell) as lock:
+            return _made(root, into, notes / "venv-begun", want, tell, lock)
     except Busy:
         raise
     except OSError as err:
         raise ToolFailed(f"{into}: {err.strerror or err}", "make room, or make the folder writable") from err
 
 
-def _made(root: Path, into: Path, begun: Path, want: Wanted, tell: Tell) -> Made:
+@contextlib.contextmanager
+def _alone(path: Path, what: str, tell: Tell) -> Iterator[int]:
+    """One at a time: of two that fill one folder neither's is whole."""
+    with contextlib.ExitStack() as held:
+        try:
+            lock = held.enter_context(files.lock(path, _SHORT, what))
+        except Busy:
+            tell("environment: waiting for another join")
+            lock = held.enter_context(files.lock(path, _LONG, what))
+        yield lock
+
+
+def _made(root: Path, into: Path, begun: Path, want: Wanted, tell: Tell, lock: int) -> Made:
     mark, digest = into / _MARK, _digest(root, want)
     known = _known(mark)
     python = installers.python_of(into)
@@ -125,9 +138,9 @@ def _made(root: Path, into: Path, begun: Path, want: Wanted, tell: Tell) -> Made
         begun.touch()
         tell(f"environment: {FOLDER}")
         if want.way != "sync":
-            _venv(root, into)
+            _venv(root, into, lock)
     tell(f"environment: {want.does}")
-    _fill(root, into, want)
+    _fill(root, into, want, lock)
     with contextlib.suppress(OSError):
         if not (into / ".gitignore").exists():
             (into / ".gitignore").write_text("*\n")
@@ -149,20 +162,20 @@ def _digest(root: Path, want: Wanted) -> str:
     return hashlib.sha256(repr((want.way, want.source, text, want.requirements)).encode()).hexdigest()
 
 
-def _venv(root: Path, into: Path) -> None:
+def _venv(root: Path, into: Path, lock: int) -> None:
     if (uv := installers.uv()) is not None:
         # uv reads .python-version and requires-python itself; without them it is the Python that runs here
         told = (root / ".python-version").exists() or (root / "pyproject.toml").exists()
-        _do(root, uv, "venv", "--quiet", *([] if told else ["--python", sys.executable]), str(into))
+        _do(root, lock, uv, "venv", "--quiet", *([] if told else ["--python", sys.executable]), str(into))
     else:
-        _do(root, sys.executable, "-m", "venv", str(into))
+        _do(root, lock, sys.executable, "-m", "venv", str(into))
 
 
-def _fill(root: Path, into: Path, want: Wanted) -> None:
+def _fill(root: Path, into: Path, want: Wanted, lock: int) -> None:
     uv = installers.uv()
     if want.way == "sync":
         assert uv is not None
-        _do(root, uv, "sync", "--frozen", "--inexact", "--project", str(root))
+        _do(root, lock, uv, "sync", "--frozen", "--inexact", "--project", str(root))
         return
     python = str(installers.python_of(into))
     pip = [uv, "pip", "install", "--python", python] if uv else [python, "-m", "pip", "install", "--quiet"]
@@ -171,13 +184,13 @@ def _fill(root: Path, into: Path, want: Wanted) -> None:
         bad = next((need for need in want.requirements if need.strip().startswith("-")), None)
         if bad is not None:
             raise Refused(f"{bad[:80]!r} of pyproject.toml is an option, no dependency", "mend that line")
-        _do(root, *pip, *words)
+        _do(root, lock, *pip, *words)
     else:
-        _do(root, *pip, *(["-e", "."] if want.way == "project" else ["-r", want.source]))
+        _do(root, lock, *pip, *(["-e", "."] if want.way == "project" else ["-r", want.source]))
 
 
-def _do(root: Path, *command: str) -> None:
-    done = installers.run(*command, cwd=root)
+def _do(root: Path, lock: int, *command: str) -> None:
+    done = installers.run(*command, cwd=root, lock=lock)
     if done.returncode:
         tool = Path(command[0]).stem
         raise ToolFailed(

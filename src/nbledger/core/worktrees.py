@@ -85,7 +85,7 @@ def remove(repo: git.GitRepo | None, place: Path) -> None:
                         entry.parent.rmdir()
 
 
-def _alone(repo: git.GitRepo) -> contextlib.AbstractContextManager[None]:
+def _alone(repo: git.GitRepo) -> contextlib.AbstractContextManager[int]:
     """Git's list of work trees has no lock of its own: those of nbledger's processes come and go one after the other. The file
     stays; it is not named ``*.lock``, which in Git's folder means a command that was cut short.
     """
