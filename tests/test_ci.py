@@ -431,18 +431,42 @@ def test_a_review_that_fails_is_reported_and_red(written: dict[tuple[str, str], 
         assert (told.read_text().split(), done.returncode) == (called.split(), 3 if fails else 0)
 
 
-def test_a_job_without_a_tracking_server_says_that_its_runs_are_lost(
+def known(script: str, **env: str) -> tuple[int, bool]:
+    """(exit code, whether something is said) of the step that looks for a tracking server."""
+    env = {"MLFLOW_TRACKING_URI": "", "PATH": "/usr/bin:/bin", **env}
+    done = subprocess.run(["bash", "-eo", "pipefail", "-c", script], env=env, capture_output=True, check=False)
+    return done.returncode, b"MLFLOW_TRACKING_URI is not set" in done.stdout
+
+
+def test_without_a_tracking_server_a_review_warns_and_nothing_is_decided(
     written: dict[tuple[str, str], Path], project: Path
 ) -> None:
-    jobs = yaml.safe_load(written["all", "github"].read_text())["jobs"]
-    steps = [s["run"] for s in jobs["release"]["steps"] if s.get("name") == "Whether a tracking server is known"]
-    lines = yaml.safe_load(written["all", "gitlab"].read_text())[".nbledger"]["before_script"]
-    for script in (*steps, next(line for line in lines if "MLFLOW_TRACKING_URI" in line)):
-        for uri, warns in (("", True), ("https://ml.example.org", False)):
-            env = {"MLFLOW_TRACKING_URI": uri, "PATH": "/usr/bin:/bin"}
-            done = subprocess.run(["bash", "-eo", "pipefail", "-c", script], env=env, capture_output=True, check=True)
-            assert (b"MLFLOW_TRACKING_URI is not set" in done.stdout) is warns
-    assert len(steps) == 1
+    server = {"MLFLOW_TRACKING_URI": "https://ml.example.org"}
+    stays = {one for one, _ in written if VARIANTS[one]["options"].get("deploy") == "local"}
+    assert stays and "all" not in stays
+    seen = set()
+    for (variant, forge), path in written.items():
+        if forge == "github":
+            jobs = {
+                job: [s["run"] for s in has["steps"] if s.get("name") == "Whether a tracking server is known"]
+                for job, has in yaml.safe_load(path.read_text())["jobs"].items()
+            }
+        else:
+            found = yaml.safe_load(path.read_text())
+            lines = [line for line in found[".nbledger"]["before_script"] if "MLFLOW_TRACKING_URI" in line]
+            jobs = {job.removeprefix("nbledger-"): lines for job in found if job.startswith("nbledger-")}
+        assert len({len(steps) for steps in jobs.values()}) == 1
+        for job, steps in jobs.items():
+            for script in steps:
+                seen.add((forge, job, variant in stays))
+                name = {"CI_JOB_NAME": f"nbledger-{job}"} if forge == "gitlab" else {}
+                assert known(script, **server, **name) == (0, False)
+                assert known(script, **name) == (0 if job == "review" or variant in stays else 1, True), (variant, job)
+    decide = {"release", "approved", "deploy", "drift"}
+    assert {job for _, job, stay in seen if not stay} >= decide | {"review"}
+    assert {(forge, stay) for forge, job, stay in seen if job in decide} == {
+        (forge, stay) for forge in ciworkflow.FORGES for stay in (False, True)
+    }
     settings = project / ".nbledger.toml"
     settings.write_text('tracking_uri = "https://ml.example.org"\n')
     (project / "dvc.yaml").write_text(YAML)
