@@ -148,6 +148,7 @@ def test_the_loop_from_data_to_data(trained: Path, monkeypatch: pytest.MonkeyPat
     (trained / "tonight.csv").unlink()
     tags = dict(mlflow.client(here).get_model_version("wine", "1").tags)
     assert (tags["nbledger.drift.verdict"], tags["nbledger.drift.run_id"]) == ("no drift", still.run_id)
+    assert (tags["nbledger.drift.reference"], tags["nbledger.drift.how"]) == ("data/train.csv", "trained on")
 
     words = ("--target", "label", "--performance", "accuracy >= 0.5")
     unsure = ledger("drift", "wine", "--data", "../live/same.csv", *words)  # nobody can look at it: no green tick

@@ -249,6 +249,21 @@ def test_live_data_are_held_against_those_of_the_champion(lab: Lab, team: Team, 
     failed.get_by_role("button", name="Put away").click()
     sync_api.expect(failed).to_have_count(0)
 
+    rows = "".join(f"{number},{number * 7 % 40}\n" for number in range(40))
+    for name in ("strange.csv", "usual.csv"):
+        (lab.root / name).write_text(f"x,y\n{rows}")
+    deed.click()
+    file.fill("strange.csv")
+    asked.get_by_label(re.compile("^Compared with")).fill("usual.csv")
+    sync_api.expect(asked).to_contain_text("strange.csv is compared with usual.csv")
+    sync_api.expect(asked).to_contain_text("as it is now")
+    clean(page, ".jp-Dialog")
+    picture(page, "drift-reference")
+    accept(page, "Look")
+    sync_api.expect(shown).to_contain_text("against usual.csv, for version", timeout=400_000)
+    clean(page, ".nbl-models")
+    picture(page, "drift-against")
+
     deed.click()
     file.fill("live.csv")
     sync_api.expect(asked).to_contain_text("wine.csv")

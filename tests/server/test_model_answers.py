@@ -127,6 +127,16 @@ def test_what_would_be_served_or_compared_is_said_first(team: tuple[Server, Team
     one = {"model": "wine", "version": str(number)}
     assert "there is no" in preview(server, "drift", **one, file="nowhere.csv")["refused"]["error"]
     assert "no table" in preview(server, "drift", **one, file=".nbledger.toml")["refused"]["error"]
+    said = preview(server, "drift", **one, file="live.csv", reference="live.csv")
+    assert said["lines"][:2] == [
+        "live.csv is compared with live.csv",
+        "  as it is now: it is not among what the model's run read",
+    ]
+    assert (
+        "there is no" in preview(server, "drift", **one, file="live.csv", reference="nowhere.csv")["refused"]["error"]
+    )
+    words = {"kind": "drift", **one, "file": "live.csv", "reference": "../out.csv"}
+    assert "not a path within the project" in refused(server, "GET", "preview", **words)
     assert preview(server, "drift", model="<b>", file="live.csv")["refused"]["code"] == 2
 
 

@@ -17,6 +17,8 @@ export interface IDriftSaid {
   readonly at: string | null;
   readonly run: string | null;
   readonly data: string;
+  /** The file that it was held against; null: the data of the version, by its lineage. */
+  readonly reference: string | null;
 }
 
 export function driftOf(version: Pick<IModelVersion, 'version' | 'tags'>): IDriftSaid | null {
@@ -28,7 +30,8 @@ export function driftOf(version: Pick<IModelVersion, 'version' | 'tags'>): IDrif
         verdict,
         at: said('at') || null,
         run: said('run_id') || said('run') || null,
-        data: said('data')
+        data: said('data'),
+        reference: said('how') === 'held against' ? said('reference') : null
       }
     : null;
 }
@@ -63,7 +66,11 @@ export function DriftVerdict(props: {
         mood={drifted ? 'bad' : said.verdict === 'no drift' ? 'good' : 'warn'}
       />
       {said.data ? <Clip text={said.data} /> : null}
-      <span>{trans.__('against the data of version %1', said.version)}</span>
+      {said.reference === null ? (
+        <span>{trans.__('against the data of version %1', said.version)}</span>
+      ) : (
+        <Clip text={trans.__('against %1, for version %2', said.reference, said.version)} />
+      )}
       {said.at ? (
         <span className="nbl-models-none" title={moment(said.at)}>
           {time(said.at)}

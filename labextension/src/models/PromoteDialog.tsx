@@ -5,6 +5,7 @@ import type { Api } from '../api/api';
 import type { IJudged, IModels, IPreview, IRun } from '../api/types';
 import { ask } from '../detail/dialogs/ask';
 import { aliasOk, nameOk } from '../detail/names';
+import { Field, TextField } from '../shared/fields';
 import { time } from '../shared/format';
 import { Busy, Problem } from '../shared/parts';
 import { Bdi, Clip, cut } from '../shared/text';
@@ -71,7 +72,6 @@ interface IFormProps extends IPromoteOptions {
 
 function Form(props: IFormProps): ReactElement {
   const { run, known, value, set, trans } = props;
-  const id = useId();
   const model = known.models.find(other => other.name === value.model.trim());
   const aliases = [...new Set([...USUAL, ...Object.keys(model?.aliases ?? {})])];
   return (
@@ -84,8 +84,7 @@ function Form(props: IFormProps): ReactElement {
         <WhichRun {...props} />
       )}
       {run && run.logged.length > 1 ? (
-        <label className="nbl-detail-field">
-          <span>{trans.__('Model of the run')}</span>
+        <Field label={trans.__('Model of the run')}>
           <select
             className="jp-mod-styled"
             value={value.logged}
@@ -99,53 +98,37 @@ function Form(props: IFormProps): ReactElement {
               </option>
             ))}
           </select>
-        </label>
+        </Field>
       ) : null}
-      <label className="nbl-detail-field">
-        <span>{trans.__('Registered name')}</span>
-        <input
-          type="text"
-          className="jp-mod-styled"
-          list={`${id}-models`}
-          required
-          value={value.model}
-          onChange={event => {
-            set({ ...value, model: event.target.value });
-          }}
-        />
-        <datalist id={`${id}-models`}>
-          {known.models.slice(0, 500).map(one => (
-            <option key={one.name} value={one.name} />
-          ))}
-        </datalist>
+      <TextField
+        label={trans.__('Registered name')}
+        suggestions={known.models.map(one => one.name)}
+        required
+        value={value.model}
+        set={name => {
+          set({ ...value, model: name });
+        }}
+      >
         {value.model && !nameOk(value.model) ? (
           <small className="nbl-detail-wrong">
             {trans.__('A name takes no slash and no colon.')}
           </small>
         ) : null}
-      </label>
-      <label className="nbl-detail-field">
-        <span>{trans.__('Alias (none: leave it empty)')}</span>
-        <input
-          type="text"
-          className="jp-mod-styled"
-          list={`${id}-aliases`}
-          value={value.alias}
-          onChange={event => {
-            set({ ...value, alias: event.target.value });
-          }}
-        />
-        <datalist id={`${id}-aliases`}>
-          {aliases.map(alias => (
-            <option key={alias} value={alias} />
-          ))}
-        </datalist>
+      </TextField>
+      <TextField
+        label={trans.__('Alias (none: leave it empty)')}
+        suggestions={aliases}
+        value={value.alias}
+        set={alias => {
+          set({ ...value, alias });
+        }}
+      >
         {aliasOk(value.alias) ? null : (
           <small className="nbl-detail-wrong">
             {trans.__('An alias is of letters, digits, _ and -; “latest” and “v1” are taken.')}
           </small>
         )}
-      </label>
+      </TextField>
       <GateFields {...props} />
       <Will {...props} />
     </>
@@ -154,37 +137,26 @@ function Form(props: IFormProps): ReactElement {
 
 /** The newest finished runs by name; any other can be typed. */
 function WhichRun({ runs, value, set, trans }: IFormProps): ReactElement {
-  const id = useId();
   const chosen = runs.find(run => run.run_id === value.run);
   return (
-    <label className="nbl-detail-field">
-      <span>{trans.__('Run (choose one, or type its name or id)')}</span>
-      <input
-        type="text"
-        className="jp-mod-styled"
-        list={id}
-        required
-        value={value.run}
-        onChange={event => {
-          set({ ...value, run: event.target.value });
-        }}
-      />
-      <datalist id={id}>
-        {runs
-          .filter(run => run.status === 'FINISHED')
-          .slice(0, MOST_RUNS)
-          .map(run => (
-            <option key={run.run_id} value={run.run_id}>
-              {`${cut(run.name, 60)} · ${time(run.start)}`}
-            </option>
-          ))}
-      </datalist>
+    <TextField
+      label={trans.__('Run (choose one, or type its name or id)')}
+      suggestions={runs
+        .filter(run => run.status === 'FINISHED')
+        .slice(0, MOST_RUNS)
+        .map(run => ({ value: run.run_id, text: `${cut(run.name, 60)} · ${time(run.start)}` }))}
+      required
+      value={value.run}
+      set={run => {
+        set({ ...value, run });
+      }}
+    >
       {chosen ? (
         <small>
           <Clip text={`${chosen.name} · ${time(chosen.start)}`} />
         </small>
       ) : null}
-    </label>
+    </TextField>
   );
 }
 
@@ -197,8 +169,7 @@ function GateFields({ known, value, set, trans }: IFormProps): ReactElement {
   const others = approvalsFor(value, known);
   return (
     <>
-      <label className="nbl-detail-field">
-        <span>{trans.__('Gate')}</span>
+      <Field label={trans.__('Gate')}>
         <select
           className="jp-mod-styled"
           value={gate}
@@ -228,43 +199,34 @@ function GateFields({ known, value, set, trans }: IFormProps): ReactElement {
           ) : null}{' '}
           {row?.condition ? <code>{cut(row.condition, 400)}</code> : null}
         </small>
-      </label>
+      </Field>
       {value.gate === OWN ? (
         <>
-          <label className="nbl-detail-field">
-            <span>{trans.__('Condition')}</span>
-            <input
-              type="text"
-              className="jp-mod-styled nbl-models-condition"
-              spellCheck={false}
-              required
-              maxLength={2500}
-              placeholder="accuracy >= champion.accuracy + 0.005 and latency_ms < 50"
-              value={value.condition}
-              onChange={event => {
-                set({ ...value, condition: event.target.value });
-              }}
-            />
-          </label>
-          <label className="nbl-detail-field">
-            <span>{trans.__('While the alias points at nothing (else the same)')}</span>
-            <input
-              type="text"
-              className="jp-mod-styled nbl-models-condition"
-              spellCheck={false}
-              maxLength={2500}
-              placeholder="accuracy > 0.8"
-              value={value.first}
-              onChange={event => {
-                set({ ...value, first: event.target.value });
-              }}
-            />
-          </label>
+          <TextField
+            label={trans.__('Condition')}
+            placeholder="accuracy >= champion.accuracy + 0.005 and latency_ms < 50"
+            code
+            required
+            maxLength={2500}
+            value={value.condition}
+            set={condition => {
+              set({ ...value, condition });
+            }}
+          />
+          <TextField
+            label={trans.__('While the alias points at nothing (else the same)')}
+            placeholder="accuracy > 0.8"
+            code
+            maxLength={2500}
+            value={value.first}
+            set={first => {
+              set({ ...value, first });
+            }}
+          />
         </>
       ) : null}
       {gate === NO_GATE ? null : (
-        <label className="nbl-detail-field">
-          <span>{trans.__('Other people who must approve')}</span>
+        <Field label={trans.__('Other people who must approve')}>
           <input
             type="number"
             className="jp-mod-styled"
@@ -284,7 +246,7 @@ function GateFields({ known, value, set, trans }: IFormProps): ReactElement {
               )}
             </small>
           ) : null}
-        </label>
+        </Field>
       )}
     </>
   );

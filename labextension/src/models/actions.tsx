@@ -8,7 +8,7 @@ import { confirm } from '../shared/confirm';
 import { cut } from '../shared/text';
 import { trusting } from '../shared/trust';
 import type { ILedger } from '../tokens';
-import { askDeploy, askDrift, askRollback } from './dialogs';
+import { askDeploy, askDrift, askRollback, driftWords } from './dialogs';
 import { askPromote, type IPromoteOptions } from './PromoteDialog';
 import { gatedWords, isGated } from './promotion';
 import { Asked } from './Waiting';
@@ -216,16 +216,9 @@ export class ModelActions {
     if (!wanted) {
       return;
     }
-    const target = wanted.target.trim();
     await ledger.attempt(() =>
       trusting(ledger, api, trans.__('Trust and compare'), words =>
-        api.start('drift', {
-          model: model.name,
-          version: wanted.version,
-          file: wanted.data.trim(),
-          ...(target ? { target } : {}),
-          ...words
-        })
+        api.start('drift', { ...driftWords(model.name, wanted), ...words })
       )
     );
   }

@@ -1,8 +1,10 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
-import { useId, type ReactElement, type ReactNode } from 'react';
+import type { ReactElement } from 'react';
 
 import type { Api } from '../api/api';
+import type { Query } from '../api/client';
 import type { IModel } from '../api/types';
+import { Field, TextField } from '../shared/fields';
 import { cut } from '../shared/text';
 import { askForeseen } from './foreseen';
 import { newestFirst } from './gate';
@@ -28,6 +30,8 @@ export interface IDeploy {
 export interface IDrift {
   readonly version: string;
   readonly data: string;
+  /** "" for the data that the version was trained on, by its lineage. */
+  readonly reference: string;
   /** "" if there is none. */
   readonly target: string;
 }
@@ -161,15 +165,10 @@ export function askDrift(
   return askForeseen<IDrift>({
     title: trans.__('Look for drift'),
     button: trans.__('Look'),
-    initial: { version, data: '', target: '' },
+    initial: { version, data: '', reference: '', target: '' },
     complete: value => value.version !== '' && value.data.trim() !== '',
     kind: 'drift',
-    words: value => ({
-      model: model.name,
-      version: value.version,
-      file: value.data.trim(),
-      ...(value.target.trim() ? { target: value.target.trim() } : {})
-    }),
+    words: value => driftWords(model.name, value),
     fields: (value, set) => (
       <>
         <VersionField
@@ -180,28 +179,48 @@ export function askDrift(
           }}
           trans={trans}
         />
-        <FileField
+        <TextField
           label={trans.__('Live data: a file of the project (CSV, Parquet, JSON lines)')}
-          files={files}
+          suggestions={files}
+          required
           value={value.data}
           set={data => {
             set({ ...value, data });
           }}
         />
-        <Field label={trans.__('Column with the true values (none: leave it empty)')}>
-          <input
-            type="text"
-            className="jp-mod-styled"
-            value={value.target}
-            onChange={event => {
-              set({ ...value, target: event.target.value });
-            }}
-          />
-        </Field>
+        <TextField
+          label={trans.__('Compared with (empty: the data that the version was trained on)')}
+          suggestions={files}
+          value={value.reference}
+          set={reference => {
+            set({ ...value, reference });
+          }}
+        />
+        <TextField
+          label={trans.__('Column with the true values (none: leave it empty)')}
+          value={value.target}
+          set={target => {
+            set({ ...value, target });
+          }}
+        />
       </>
     ),
     ...options
   });
+}
+
+/** What is asked of the server, for the look ahead as for the work itself. */
+export function driftWords(model: string, asked: IDrift): Query {
+  const [file, reference, target] = [asked.data, asked.reference, asked.target].map(word =>
+    word.trim()
+  ) as [string, string, string];
+  return {
+    model,
+    version: asked.version,
+    file,
+    ...(reference ? { reference } : {}),
+    ...(target ? { target } : {})
+  };
 }
 
 function VersionField(props: {
@@ -228,43 +247,6 @@ function VersionField(props: {
           </option>
         ))}
       </select>
-    </Field>
-  );
-}
-
-function Field({ label, children }: { label: string; children: ReactNode }): ReactElement {
-  return (
-    <label className="nbl-detail-field">
-      <span>{label}</span>
-      {children}
-    </label>
-  );
-}
-
-function FileField(props: {
-  label: string;
-  files: readonly string[];
-  value: string;
-  set: (value: string) => void;
-}): ReactElement {
-  const id = useId();
-  return (
-    <Field label={props.label}>
-      <input
-        type="text"
-        className="jp-mod-styled"
-        list={id}
-        required
-        value={props.value}
-        onChange={event => {
-          props.set(event.target.value);
-        }}
-      />
-      <datalist id={id}>
-        {props.files.slice(0, 500).map(file => (
-          <option key={file} value={file} />
-        ))}
-      </datalist>
     </Field>
   );
 }

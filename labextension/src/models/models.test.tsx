@@ -257,4 +257,8 @@ test('the newest verdict of drift is the one that is shown', () => {
   const versions = [version('1', '2026-01-02', 'drift'), version('2', '2026-01-01', 'no drift')];
   expect(newestDrift(aModel({ versions }))).toMatchObject({ version: '1', verdict: 'drift' });
   expect(driftOf({ version: '3', tags: {} })).toBeNull();
+  expect(newestDrift(aModel({ versions }))?.reference).toBeNull();
+  const named = { 'nbledger.drift.how': 'held against', 'nbledger.drift.reference': 'usual.csv' };
+  const tags = { ...version('4', '2026-01-03', 'no drift').tags, ...named };
+  expect(driftOf({ version: '4', tags })?.reference).toBe('usual.csv');
 });

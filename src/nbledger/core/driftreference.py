@@ -85,7 +85,7 @@ def chosen(
     if not found:
         raise Refused(
             "the run that made this model records no table that it read",
-            "--reference FILE names the data that it was trained on",
+            "name the data that it was trained on: --reference FILE, or Compared with in JupyterLab",
         )
     scored = [(one, alike(columns, columns_of(one))) for one in found]
     scored.sort(key=lambda pair: (pair[1], pair[0].records[0].state in (DVC, GIT), pair[0].size), reverse=True)
@@ -94,7 +94,7 @@ def chosen(
         listed = ", ".join(one.path for one, _ in scored[:5])
         raise Refused(
             f"none of the tables that the model's run read has the columns of these data (it read {listed})",
-            "--reference FILE names the data that it was trained on, as raw as these are",
+            "name the data that it was trained on, as raw as these: --reference FILE, or Compared with in JupyterLab",
         )
     return best, [one.path for one, other in scored[1:] if other == score]
 

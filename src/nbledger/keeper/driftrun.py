@@ -93,6 +93,7 @@ def _published(project: Project, found: Drift, recording: recorder.Recording) ->
         waiting = f"the run waits to be published: {'; '.join(reasons)}" if left else "the run waits to be published"
         return dataclasses.replace(found, notes=(*found.notes, waiting))
     said = {"verdict": found.verdict, "at": found.at, "run_id": run_id, "data": found.data.path, "by": found.by}
+    said |= {"reference": found.reference.path, "how": found.reference.how}
     tags = {f"{TAG}{key}": value[:MAX_TAG] for key, value in said.items() if value}
     try:
         mlflow_registry.tag_version(mlflow.client(project), project.tracking_uri, found.model, found.version, tags)

@@ -220,6 +220,8 @@ def _of_model(project: Project, kind: str, words: dict[str, Any]) -> tuple[str, 
         return f"Deploy {named[:100]}", lambda job: children.call(job, "deploy", given)
     file = inside.relative(project, str(words["file"]))
     given = {"model": named, "data": str(project.root / file)}
+    if words.get("reference"):
+        given["reference"] = str(project.root / inside.relative(project, str(words["reference"])))
     given |= {"target": str(words["target"])} if words.get("target") else {}
     return f"Look for drift in {file[:100]}", lambda job: children.call(job, "drift", given)
 

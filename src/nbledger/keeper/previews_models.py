@@ -51,19 +51,33 @@ def drift(project: Project, args: Args) -> Preview:
     """What would be compared with what."""
     driftjob.require()
     model, version = known(project, str(args["model"]), str(args.get("version") or ""))
-    path = inside.relative(project, str(args["file"]))
+    path = _table(project, str(args["file"]))
+    names = [one.path for one in overview.run(project, str(version.run_id)).inputs] if version.run_id else []
+    if args.get("reference"):
+        other = inside.relative(project, str(args["reference"]))
+        read = other in names
+        lines = [f"{path} is compared with {other if read else _table(project, other)}"]
+        lines.append(
+            "  as the model's run read it" if read else "  as it is now: it is not among what the model's run read"
+        )
+    else:
+        lines = [f"{path} is compared with the data that {model} version {version.version} was trained on"]
+        lines += [f"  {name}" for name in names[:_NAMED]]
+        lines += [f"  … and {len(names) - _NAMED} more"] if len(names) > _NAMED else []
+    lines.append("the model predicts on both, in a process of its own, if its files are those that were promoted")
+    title = f"Look for drift in {path}"
+    return Preview(title, (*lines, "the report becomes a run of its own; nothing else changes"))
+
+
+def _table(project: Project, named: str) -> str:
+    """The path in the project of a table that there is."""
+    path = inside.relative(project, named)
     place = project.root / path
     if not place.exists():
         raise UsageError(f"there is no {path[:200]}", "name a file of the project")
     if place.is_file() and not tablediff.suffix_of(place.name):
         raise UsageError(f"{path[:200]} is no table", "CSV, TSV, Parquet, JSON lines and Feather are read")
-    title = f"Look for drift in {path}"
-    lines = [f"{path} is compared with the data that {model} version {version.version} was trained on"]
-    names = [one.path for one in overview.run(project, str(version.run_id)).inputs] if version.run_id else []
-    lines += [f"  {name}" for name in names[:_NAMED]]
-    lines += [f"  … and {len(names) - _NAMED} more"] if len(names) > _NAMED else []
-    lines.append("the model predicts on both, in a process of its own, if its files are those that were promoted")
-    return Preview(title, (*lines, "the report becomes a run of its own; nothing else changes"))
+    return path
 
 
 def rollback(project: Project, args: Args) -> Preview:

@@ -144,6 +144,7 @@ _JOB: dict[str, Schema] = {
     "version": NAME,
     "port": PORT,
     "file": PATH,
+    "reference": PATH,
     "target": NAME,
 } | _PUSH
 

@@ -80,7 +80,7 @@ _RUN_WORDS = {
     "into": PATH,
     "trust": FLAG,
 }
-_MODEL_WORDS = {"model": NAME, "version": NAME, "port": PORT, "file": PATH, "target": NAME}
+_MODEL_WORDS = {"model": NAME, "version": NAME, "port": PORT, "file": PATH, "reference": PATH, "target": NAME}
 _JOB_WORDS = (
     {"kind": {"type": "string", "enum": list(JOBS)}, "paths": PATHS, "message": MESSAGE, "push": FLAG}
     | _RUN_WORDS

@@ -1,6 +1,7 @@
 import type { TranslationBundle } from '@jupyterlab/translation';
 import { useId, type ReactElement } from 'react';
 
+import { Field } from '../../shared/fields';
 import { Clip } from '../../shared/text';
 import { ask } from './ask';
 
@@ -63,8 +64,7 @@ function Form(props: {
         />
         {trans.__('Only restore it')}
       </label>
-      <label className="nbl-detail-field">
-        <span>{trans.__('How often to execute it')}</span>
+      <Field label={trans.__('How often to execute it')}>
         <input
           type="number"
           className="jp-mod-styled"
@@ -81,9 +81,8 @@ function Form(props: {
         <small id={`${id}-times`}>
           {trans.__('More than once shows which metrics are not deterministic.')}
         </small>
-      </label>
-      <label className="nbl-detail-field">
-        <span>{trans.__('Folder')}</span>
+      </Field>
+      <Field label={trans.__('Folder')}>
         <input
           type="text"
           className="jp-mod-styled"
@@ -99,7 +98,7 @@ function Form(props: {
             ? trans.__('It is kept afterwards.')
             : trans.__('It is removed if the same comes out, and kept if something else does.')}
         </small>
-      </label>
+      </Field>
     </>
   );
 }
