@@ -133,16 +133,17 @@ class Repro:
         """Hand on what stages print; the mark after a command's last byte is ours."""
         assert self._process.stderr is not None
         waiting = b""
-        while chunk := self._process.stderr.read1(1 << 16):  # type: ignore[attr-defined]
-            waiting += chunk
-            while self._mark in waiting:
-                before, _, waiting = waiting.partition(self._mark)
-                self._printed(before)
-                self._passed.set()
-            edge = waiting.rfind(_EDGE)
-            held = len(waiting) - edge if edge >= 0 and len(waiting) - edge < len(self._mark) else 0
-            self._printed(waiting[: len(waiting) - held])
-            waiting = waiting[len(waiting) - held :]
+        with self._process.stderr as pipe:
+            while chunk := pipe.read1(1 << 16):  # type: ignore[attr-defined]
+                waiting += chunk
+                while self._mark in waiting:
+                    before, _, waiting = waiting.partition(self._mark)
+                    self._printed(before)
+                    self._passed.set()
+                edge = waiting.rfind(_EDGE)
+                held = len(waiting) - edge if edge >= 0 and len(waiting) - edge < len(self._mark) else 0
+                self._printed(waiting[: len(waiting) - held])
+                waiting = waiting[len(waiting) - held :]
         self._printed(waiting)
 
 
