@@ -48,7 +48,8 @@ class Packages:
 
 @dataclass(frozen=True)
 class Facts:
-    """``tracking``: the server that the project's settings name, without a login; empty where none is. ``sources``: the stages
+    """``tracking``: the server that the project's settings name, without a login; empty where none is. ``store``: whether
+    they name a store that is no server. ``sources``: the stages
     that declare metrics, or without a pipeline the notebooks; ``notebooks`` those that are checked. ``models``: {one whose
     champion has a gate: the approvals that it asks for}.
     """
@@ -58,6 +59,7 @@ class Facts:
     packages: Packages
     remote: Remote
     tracking: str
+    store: bool
     pipeline: bool
     stages: tuple[str, ...]
     sources: tuple[str, ...]
@@ -78,13 +80,15 @@ def read(project: Project) -> Facts:
     else:
         sources, checked = books, books[:1] if len(books) == 1 else ()
     uri = project.settings.tracking_uri or ""
+    server = uri.startswith(("http://", "https://"))
     demands = {str(name): gates.demanded(project.settings, name, "champion") for name in project.settings.models}
     return Facts(
         version,
         file,
         _packages(project.root),
         _remote(project),
-        secrets.without_login(uri) if uri.startswith(("http://", "https://")) else "",
+        secrets.without_login(uri) if server else "",
+        bool(uri) and not server,
         bool(known),
         tuple(known),
         sources,

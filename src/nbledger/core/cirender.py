@@ -112,6 +112,7 @@ def _flags(project: Project, facts: Facts, wanted: Wanted, forge: str) -> set[st
         "docker": wanted.deploy == "docker",
         "engine": wanted.deploy == "docker" and hosted,
         "local": wanted.deploy == "local",
+        "kept": wanted.deploy == "local" or (wanted.own and facts.store),
         "sagemaker": wanted.deploy == "sagemaker",
         "drift": wanted.model and wanted.data,
         "tracked-data": wanted.data and _tracked(project, wanted.data),

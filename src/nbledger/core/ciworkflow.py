@@ -54,6 +54,11 @@ class Wanted:
     runner: str = ""
     install: str = ""
 
+    @property
+    def own(self) -> bool:
+        """Whether the machine that runs the jobs is one's own, which stays."""
+        return bool(self.runner) and _HOSTED.fullmatch(self.runner) is None
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -158,7 +163,7 @@ def checked(facts: Facts, wanted: Wanted, forge: str) -> Wanted:
             f"nothing says when a run becomes {wanted.model}",
             '[models.NAME] with a gate in .nbledger.toml, or --if "…"',
         )
-    if wanted.deploy == "local" and (not wanted.runner or _HOSTED.fullmatch(wanted.runner)):
+    if wanted.deploy == "local" and not wanted.own:
         raise UsageError(
             "--deploy local serves on the machine that runs the job, and a hosted runner is thrown away after it",
             "--runner LABEL of a machine of your own",
