@@ -243,6 +243,16 @@ def test_figures_say_which_way_they_went() -> None:
     assert listed["size"] == ("other", None)
     assert [listed[name][0] for name in ("same", "nan", "new_score", "gone")] == ["same", "same", "new", "gone"]
     assert dict(headline(found)) == {"metrics": "5 metrics differ", "reproducibility": "reproduced: identical"}
+    assert "are the same" not in f"{markdown(found)}{page(found)}"
+
+    flat = {f"report.{n}": (float(n), float(n)) for n in range(20)} | {"report.moved": (1.0, 2.0)}
+    table = replace(found, pairs=(replace(found.pairs[0], values=values | flat),))
+    written, html = markdown(table), page(table)
+    assert "*20 more are the same*" in written and "report.7" not in written and "report.moved" in written
+    above, folded = html.split("<summary>20 more are the same</summary>")
+    assert "report.7<" in folded and "report.7<" not in above and "report.moved" in above and ">same<" in above
+    only = replace(found, pairs=(replace(found.pairs[0], values={k: v for k, v in flat.items() if v[0] == v[1]}),))
+    assert "are the same" not in page(only) and "report.7<" in page(only) and "report.7" in markdown(only)
     empty = Report(Commit("a", "1" * 40), Commit("b", "2" * 40), 1)
     assert "nothing that is known of both differs" in markdown(empty)
     assert "nothing that is known of both differs" in page(empty)

@@ -14,6 +14,7 @@ from nbledger.core.wording import counted
 BETTER, WORSE, SAME, OTHER, NEW, GONE = "better", "worse", "same", "other", "new", "gone"
 MARKS = {BETTER: "▲", WORSE: "▼", SAME: "=", OTHER: "●", NEW: "+", GONE: "−"}
 _NAMED = 4
+_QUIET = 3
 _DATA = ("/", ".npy", ".npz")
 DIFFERENT = "the two sides did not read the same data, so a difference may be the data's and not the code's"
 
@@ -39,6 +40,17 @@ def figures(found: Report) -> list[Figure]:
     listed += [_figure(m.file, m.name, m.values, m.texts or (None, None)) for m in found.metrics]
     named = {name for gate in found.gates for name in gate.condition.replace("champion.", "").split()}
     return sorted(listed, key=lambda f: (f.name not in named, f.course == SAME, "." in f.name))
+
+
+def apart(listed: Sequence[Figure]) -> tuple[list[Figure], list[Figure]]:
+    """(those to look at, those of flattened tables that are the same): a classification report alone has some twenty figures.
+    Few are not worth folding away, and where all are of that kind they are looked at.
+    """
+    quiet = [figure.course == SAME and "." in figure.name for figure in listed]
+    if sum(quiet) <= _QUIET or all(quiet):
+        return list(listed), []
+    both = list(zip(listed, quiet, strict=True))
+    return [figure for figure, still in both if not still], [figure for figure, still in both if still]
 
 
 def _figure(whose: str, name: str, values: Sequence[float | None], texts: Sequence[str | None]) -> Figure:

@@ -125,6 +125,17 @@ def _against(values: Sequence[str | None]) -> str:
 def _metrics(found: Report) -> Iterator[str]:
     listed = figures.figures(found)
     whose = len({figure.whose for figure in listed}) > 1
+    said = figures.unlike(found)
+    if said and listed:
+        yield f"<p><b>⚠</b> {_name(said, 500)}</p>"
+    looked, quiet = figures.apart(listed)
+    yield _figures(found, looked, whose=whose)
+    if quiet:
+        table = _figures(found, quiet, whose=whose)
+        yield f"<details><summary>{len(quiet):,} more are the same</summary>\n{table}</details>"
+
+
+def _figures(found: Report, listed: Sequence[figures.Figure], *, whose: bool) -> str:
     rows = []
     for figure in listed:
         mark = f"<span class='{figure.course}'>{figures.MARKS[figure.course]} {figure.course}</span>"
@@ -132,12 +143,9 @@ def _metrics(found: Report) -> Iterator[str]:
         delta = f"{figure.absolute:+.6g}" if figure.absolute else ""
         row = [_name(figure.name), *values, delta, relative(figure.relative), charts.change(figure), mark]
         rows.append([_name(figure.whose), *row] if whose else row)
-    said = figures.unlike(found)
-    if said and rows:
-        yield f"<p><b>⚠</b> {_name(said, 500)}</p>"
     at = 1 if whose else 0
     heads = [*(["run"] if whose else []), "metric", *_titles(found), "difference", "relative", "", ""]
-    yield _table(heads, rows, range(at + 1, at + 5))
+    return _table(heads, rows, range(at + 1, at + 5))
 
 
 def _titles(found: Report) -> list[str]:

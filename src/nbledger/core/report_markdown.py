@@ -115,6 +115,7 @@ def _against(values: Sequence[str | None]) -> str:
 def _metrics(found: Report) -> Part:
     listed = figures.figures(found)
     whose = len({figure.whose for figure in listed}) > 1
+    looked, quiet = figures.apart(listed)
     rows = [
         table_row(
             [
@@ -126,13 +127,14 @@ def _metrics(found: Report) -> Part:
                 _course(figure),
             ]
         )
-        for figure in listed[:_ROWS]
+        for figure in looked[:_ROWS]
     ]
     heads = [*(["run"] if whose else []), "metric", text(found.base.name, 40), text(found.head.name, 40)]
     head = table_head([*heads, "difference", "relative", ""], len(heads) - 2)
     said = figures.unlike(found)
     head = f"⚠️ {text(said, _TEXT)}\n\n{head}" if said else head
-    return Part("Metrics", rows, head, "metrics", len(listed) - len(rows))
+    same = (f"*{len(quiet):,} more are the same*",) if quiet else ()
+    return Part("Metrics", rows, head, "metrics", len(looked) - len(rows), same)
 
 
 def _value(value: float | None, said: str | None) -> str:

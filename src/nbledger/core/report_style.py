@@ -17,7 +17,8 @@ p { margin: 0.4em 0 } ul, ol { margin: 0.3em 0; padding-left: 1.6em }
 code, pre { font-family: ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; font-size: 0.92em; color: inherit }
 .scroll { overflow-x: auto; margin: 4px 0 8px } table { border-collapse: collapse; font-size: 0.95em; margin: 0; color: inherit }
 th, td { padding: 3px 14px 3px 0; text-align: left; vertical-align: top; border: 0; border-bottom: 1px solid var(--line) }
-th { font-weight: 600; color: var(--soft); white-space: nowrap } th.num, td.num { text-align: right }
+th, td { overflow-wrap: break-word } th.num, td.num { text-align: right; white-space: nowrap }
+th { font-weight: 600; color: var(--soft); white-space: nowrap }
 td svg { vertical-align: middle } .drawn { display: flex; flex-wrap: wrap; gap: 12px 24px } figure { margin: 0 }
 figcaption { font-size: 0.9em } details { margin: 4px 0 } summary { cursor: pointer }
 pre { background: var(--box); padding: 8px 10px; overflow-x: auto; margin: 4px 0 10px; line-height: 1.35 }
@@ -39,6 +40,7 @@ _PAGE = """
 @media (prefers-color-scheme: dark) { :root { --soft: #a2adb9; --line: #3a424c; --plus: #173a23; --minus: #4a1f1c;
   --good: #62c98a; --bad: #ff8b80; --was: #93a1b5; --is: #6cb0ff; --ground: #14181d; --ink: #e6eaee; --box: #1d232a } }
 body { margin: 0; background: var(--ground); color: var(--ink); font: 15px/1.5 system-ui, sans-serif }
+@media (max-width: 640px) { td:not(.num) { min-width: 5em } }
 main { max-width: 1100px; margin: 0 auto; padding: 16px 20px 60px; overflow-wrap: anywhere;
   font-variant-numeric: tabular-nums }
 """
