@@ -19,7 +19,7 @@ from conftest import commit_all, git
 from nbledger.core import approval, mlflow, mlflow_registry
 from nbledger.core.errors import LedgerError, Refused, ToolFailed, UsageError
 from nbledger.core.project import find
-from nbledger.keeper import approving, persons
+from nbledger.keeper import approving, client, persons
 from servers import Server, mlflow_server, postgres, token
 
 
@@ -420,6 +420,31 @@ def test_by_the_command_line_from_the_gate_to_the_champion(team: Team) -> None:
     assert waited.code == 0, waited.out
     assert "✓ wine version 3 is champion: approved by Ben <ben@example.org>" in waited.out
     assert team.aliases() == {"champion": "3", "previous": "2"}
+
+
+def test_the_keeper_of_somebody_else_is_not_taken_for_who_asks(team: Team) -> None:
+    """It has the environment of whoever started it."""
+    commit_all(team.root)
+    team.run("better", accuracy=0.95)
+    with team.being("ada"):
+        assert client.ready(find(team.root)) is not None
+    gate = ("--if", "accuracy > 0.9", "--approve-by", "1")
+    asked, hers, his = (
+        team.typed(one)[0]
+        for one in (
+            ("ada", ("promote", "better", "--model", "wine", *gate)),
+            ("ada", ("approve",)),
+            ("ben", ("approve",)),
+        )
+    )
+    assert asked.code == 1 and hers.code == his.code == 0
+    assert "you cannot: you made the run" in hers.out
+    assert "you cannot" not in his.out and "nbledger approve wine/2" in his.out
+    for words in (("approve", "wine"), ("rollback", "wine", "-m", "back")):
+        (done,) = team.typed(("ben", words))
+        assert done.code == 0, done.out
+    assert team.aliases()["champion"] == "1"
+    assert team.decisions()[-1]["by"].startswith("Ben <ben@example.org>")
 
 
 APPROVES = """

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from ledger import client, uri
+from nbledger import cli
 from nbledger.commands import deploy as face
 from nbledger.core import deploy as deploys
 from nbledger.core import mlflow_decisions, modeldigest, trust
@@ -164,6 +165,29 @@ def test_what_cannot_be_served_is_said_before_anything_is_copied(project: Path, 
     assert "http://127.0.0.1:5001" in text
     assert not (project / ".nbledger" / "serving").exists()
     assert decisions(project) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--canary", "10"), "--canary means nothing for --to local — it is for --to kserve"),
+        (("--canary", "0", "--to", "docker"), "--canary means nothing for --to docker"),
+        (("--port", "80", "--to", "kserve"), "--port means nothing for --to kserve — it is for --to local"),
+        (("--base-image", "x"), "--base-image means nothing for --to local"),
+        (("--push", "--to", "sagemaker", "--region", "x"), "--push means nothing for --to sagemaker"),
+    ],
+)
+def test_an_option_of_another_target_is_refused(
+    project: Path,
+    words: tuple[str, ...],
+    said: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Who asks for a tenth of the requests must not get all of them."""
+    monkeypatch.chdir(project)
+    assert cli.main(["deploy", "wine", *words]) == 2
+    assert said in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import pytest
 from conftest import git
 from kernels import kernel
 from ledger import run
-from nbledger.commands import tree
+from nbledger.commands import text, tree
 from nbledger.commands.answer import Face
 from nbledger.core import trust
 from nbledger.core.errors import Unreachable, UsageError
@@ -132,6 +132,24 @@ def test_mine_is_the_newest_of_one_person() -> None:
     assert resolve(rows, "@mine", ["ben"]).run_id.startswith("aaaa2")
     with pytest.raises(UsageError, match="no run @mine~1: 1 run is yours"):
         resolve(rows, "@mine~1", ["ben"])
+
+
+def test_a_comparison_of_data_is_not_the_last_run_and_gives_no_columns() -> None:
+    looked = replace(
+        ROWS[0],
+        run_id="d" * 32,
+        name="drift wine",
+        start="2026-02-01",
+        tags={"nbledger.drift.verdict": "drift"},
+        metrics={"p/x": 0.1, "distance/x": 0.2, "p/y": 0.3, "distance/y": 0.4, "drift.share": 1.0},
+    )
+    own = [replace(one, metrics={"accuracy": 0.9, "f1": 0.8}) for one in ROWS]
+    rows = [*own, looked, replace(looked, run_id="e" * 32)]
+    assert resolve(rows, "@last").run_id.startswith("aaaa2")
+    assert resolve(rows, "drift wine").run_id[0] in "de"
+    assert text.metric_columns(rows) == ["accuracy", "f1"]
+    assert text.metric_columns(rows[-2:]) == ["p/x", "distance/x", "p/y", "distance/y"]
+    assert "p/x" in text.runs(rows)  # counted among what is not shown
 
 
 @pytest.mark.parametrize(

@@ -72,6 +72,9 @@ def test_where_a_series_parts_is_said() -> None:
         (("FAILED", "ValueError: x"), ("FINISHED", ""), "different"),
         (("FAILED", ""), ("FAILED", "KeyError: x"), "identical"),
         (("FINISHED", ""), ("KILLED", "the kernel died"), "different"),
+        (("FAILED", "RuntimeError: cell 2: ValueError: x"), ("FAILED", "ValueError: x"), "identical"),
+        (("FAILED", "RuntimeError: cell 2: ValueError: x"), ("FAILED", "cell 2 of 3: ValueError: x"), "identical"),
+        (("FAILED", "RuntimeError: cell 2: ValueError: x"), ("FAILED", "cell 2 of 3: KeyError: x"), "different"),
     ],
 )
 def test_how_the_run_ended(before: tuple[str, str], after: tuple[str, str], verdict: str) -> None:

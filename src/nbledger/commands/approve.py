@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from nbledger.commands.answer import Answer, Face
-from nbledger.commands.shared import ask, at_a_project, at_remote, json_option
+from nbledger.commands.shared import as_person, at_a_project, at_remote, json_option
 from nbledger.commands.text import clip
 from nbledger.core.errors import UsageError
 from nbledger.core.wording import counted
@@ -38,7 +38,7 @@ def approve(face: Face, model: str | None, message: str, refuse: bool, merged: s
             raise UsageError(
                 "what is to be approved?", "nbledger approve MODEL[/VERSION]; without options it lists them"
             )
-        waiting = ask(face, "approvals")
+        waiting = as_person(face, "approvals")
         return Answer({"approvals": waiting}, listed(waiting))
     if refuse and merged:
         raise UsageError("--refuse and --merged exclude each other", "take one of them")

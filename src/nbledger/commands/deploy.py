@@ -18,6 +18,16 @@ if TYPE_CHECKING:
 
 _TARGETS = ("local", "docker", "kserve", "sagemaker")
 _ENVIRONMENTS = ("local", "virtualenv", "uv", "conda")
+_OF = {
+    **dict.fromkeys(("port", "host", "watch", "workers"), ("local",)),
+    "env_manager": ("local", "docker"),
+    "image": ("docker", "kserve", "sagemaker"),
+    **dict.fromkeys(("base_image", "push"), ("docker",)),
+    "output": ("docker", "kserve"),
+    **dict.fromkeys(("namespace", "canary", "storage_uri", "cpu", "memory"), ("kserve",)),
+    **dict.fromkeys(("region", "role", "bucket", "instance_type", "instances"), ("sagemaker",)),
+}
+"""{option: the targets that it is for}; the others are for all."""
 
 
 @click.command()
@@ -88,9 +98,13 @@ def deploy(
     if stop:
         was = ask(face, "undeploy", {"model": name})
         return Answer(was, f"✓ {clip(was.model, 80)} is not served at {was.endpoint} any more")
+    given = {key: value for key, value in options.items() if value is not None and value is not False}
+    for key in given:
+        if to not in _OF.get(key, _TARGETS):
+            option, targets = f"--{key.replace('_', '-')}", " or ".join(_OF[key])
+            raise UsageError(f"{option} means nothing for --to {to}", f"it is for --to {targets}; leave it out here")
     if to == "local" and not dry_run:
         settle(face.project(), "serving a model", trusting=trusting)
-    given = {key: value for key, value in options.items() if value is not None and value is not False}
     with ended_gently():
         done = at_remote(face, "deploy", {"name": name, "to": to, "dry": dry_run} | given)
     return Answer(done, text(done), 0 if done.ok else 1)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from nbledger.commands.answer import Answer, Face
-from nbledger.commands.shared import ask, json_option
+from nbledger.commands.shared import as_person, json_option
 from nbledger.commands.text import clip
 from nbledger.core.gate import ALLOWABLE
 from nbledger.core.gates import REQUIREMENTS
@@ -91,7 +91,7 @@ def promote(
         "logged": logged,
     }
     extra |= {"min_rows": min_rows, "approve_by": approve_by, "expires_days": expires_days}
-    decision = ask(face, "promote_if", asked | {key: value for key, value in extra.items() if value is not None})
+    decision = as_person(face, "promote_if", asked | {key: value for key, value in extra.items() if value is not None})
     if decision.pending is not None and wait:
         return waited(face, decision, wait)
     return Answer(decision, text(decision), 0 if decision.passed else 1)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from nbledger.commands.answer import Answer, Face
-from nbledger.commands.shared import ask, json_option
+from nbledger.commands.shared import as_person, ask, json_option
 from nbledger.commands.text import clip
 from nbledger.core.wording import counted
 
@@ -37,7 +37,7 @@ def rollback(face: Face, model: str, to: str | None, alias: str, message: str | 
     Again, and it goes one further back. What was decided stays on record: nbledger decisions MODEL.
     """
     words = {"model": model, "alias": alias, "to": to, "text": message}
-    found = ask(face, "rollback", {key: value for key, value in words.items() if value is not None})
+    found = as_person(face, "rollback", {key: value for key, value in words.items() if value is not None})
     return Answer(found, rolled_back(found))
 
 

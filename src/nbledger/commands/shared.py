@@ -52,6 +52,18 @@ def at_remote(face: Face, name: str, args: dict[str, Any] | None = None) -> Any:
         return perform(face.project(), name, args or {}, progress)
 
 
+def as_person(face: Face, name: str, args: dict[str, Any] | None = None) -> Any:
+    """As ``ask``, for calls that go by who asks. The keeper is whoever started it: it is asked where that is the same person."""
+    from nbledger.core import whoami
+
+    at_a_project(face)
+    project = face.project()
+    if face.start_keeper or client.call(project, "me") == whoami.recorded(project):
+        return ask(face, name, args)
+    with waiting(face.progress) as progress:
+        return perform(project, name, args or {}, progress)
+
+
 @contextlib.contextmanager
 def ended_gently() -> Iterator[None]:
     """Let SIGTERM, and a terminal that is closed, end the work as Ctrl-C does: what is half-made is taken away."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from nbledger.core import people, wording
 from nbledger.core.records import RunRow, Status, Tracked
-from nbledger.core.runs import PENDING, REPRODUCES
+from nbledger.core.runs import PENDING, REPRODUCES, only_compares
 from nbledger.core.wording import counted, size
 
 if TYPE_CHECKING:
@@ -66,6 +66,11 @@ def varying(rows: Sequence[RunRow]) -> list[str]:
 def metric_keys(rows: Sequence[RunRow]) -> list[str]:
     """Metrics, the plain ones before those that a dict was flattened to; what most runs have comes first."""
     return sorted(_by_presence(row.metrics for row in rows), key=lambda k: "." in k)
+
+
+def metric_columns(rows: Sequence[RunRow]) -> list[str]:
+    """The metrics that have a column: those of the runs themselves, before what runs that only compare data say of these."""
+    return shown_metrics(metric_keys([row for row in rows if not only_compares(row.tags)] or rows))
 
 
 def _by_presence(mappings: Iterable[Mapping[str, object]]) -> list[str]:
@@ -154,7 +159,7 @@ def columns(placed: Sequence[tuple[RunRow, int]]) -> list[Column]:
         shown = tuple(clip(called[people.key(row.user)]) if row.user else UNKNOWN for row in rows)
         made.insert(2, Column("user", "user", shown, tuple(row.user or people.UNKNOWN for row in rows)))
     made += [column("param", k, lambda r, k=k: r.params.get(k, "")) for k in varying(rows)[:_PARAM_COLUMNS]]  # type: ignore[misc]
-    for key in shown_metrics(metric_keys(rows)):
+    for key in metric_columns(rows):
         made.append(
             Column(
                 "metric",
@@ -191,7 +196,7 @@ def footnotes(rows: Sequence[RunRow]) -> list[str]:
             notes.append(("the same in all: " if len(rows) > 1 else "recorded with ") + some(alike, 8))
     for what, keys, shown in (
         ("parameters that differ", varying(rows), varying(rows)[:_PARAM_COLUMNS]),
-        ("metrics", metric_keys(rows), shown_metrics(metric_keys(rows))),
+        ("metrics", metric_keys(rows), metric_columns(rows)),
         ("data sets that differ", data_names(rows), data_names(rows)[:_DATA_COLUMNS]),
     ):
         left = [k for k in keys if k not in set(shown)]

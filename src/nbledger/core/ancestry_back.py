@@ -13,11 +13,11 @@ from nbledger.core import ancestry_models, ancestry_where, mlflow_uses
 from nbledger.core.ancestry import HASH, add_code, add_stage, holders
 from nbledger.core.ancestry_graph import DEPTH, Ancestry, Graph, data_node, model_node, run_id_of, run_node
 from nbledger.core.ancestry_sources import Sources, opened
-from nbledger.core.driftrecord import only_compares
 from nbledger.core.errors import LedgerError, Refused, UsageError, nearest
 from nbledger.core.mlflow_uses import Use, VersionOf
 from nbledger.core.project import Project
 from nbledger.core.records import RunRow
+from nbledger.core.runs import only_compares
 from nbledger.core.wording import counted
 
 _RECORDS = 200

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from nbledger.core.drift import Column, Finding
@@ -12,11 +11,6 @@ DRIFT, NONE, UNKNOWN = "drift", "no drift", "not known"
 """Verdicts; not known: nothing has drifted as far as can be told, and whether a demanded condition holds cannot."""
 TAG = "nbledger.drift."
 """Begin of the tags of the run and of the model version: verdict, at, run_id, data."""
-
-
-def only_compares(tags: Mapping[str, str]) -> bool:
-    """Whether these are the tags of a run of ``nbledger drift``, which looks at data and makes nothing of them."""
-    return f"{TAG}verdict" in tags
 
 
 @dataclass(frozen=True)

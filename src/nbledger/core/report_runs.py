@@ -7,13 +7,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from nbledger.core import cells, dvcfiles, git, gitlog, mlflow, runs, secrets, stagecells
-from nbledger.core.driftrecord import only_compares
 from nbledger.core.errors import LedgerError, UsageError
 from nbledger.core.git import GitRepo
 from nbledger.core.project import Project
 from nbledger.core.records import RunRow
 from nbledger.core.report import Commit, Told
-from nbledger.core.runs import REPRODUCES, VERDICT
+from nbledger.core.runs import REPRODUCES, VERDICT, only_compares
 
 PARENT = "mlflow.parentRunId"
 _REPRODUCED_BY = "nbledger.reproduced_by"

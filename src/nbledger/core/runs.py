@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from nbledger.core import mlflow, mlflow_search, mlflow_tables, people, whoami
 from nbledger.core.errors import UsageError, nearest
@@ -17,6 +17,7 @@ from nbledger.core.wording import counted
 
 REPRODUCES = "nbledger.reproduces"
 """Tag of a reproduction: the id of the run that it executed again."""
+_DRIFT = "nbledger.drift.verdict"
 VERDICT = "nbledger.verdict"
 """Tag of a reproduction, and of the run that was reproduced: what the newest one concluded."""
 PENDING = "nbledger.pending"
@@ -243,12 +244,18 @@ def _split(name: str) -> tuple[str, int]:
     return (head, int(count)) if tilde and count.isdecimal() else (name, 0)
 
 
+def only_compares(tags: Mapping[str, str]) -> bool:
+    """Whether these are the tags of a run of ``nbledger drift``, which looks at data and makes nothing of them."""
+    return _DRIFT in tags
+
+
 def resolve(rows: Iterable[RunRow], name: str, mine: Sequence[str] = ()) -> RunRow:
     """The run that ``name`` means: full id, unique prefix (4 characters or more), ``@last``, ``@mine`` (the last of the
     person whose keys are ``mine``) or a name, which is that of the newest run so called; ``@last~2`` and ``forest~2`` are
     the second before it.
 
-    Reproductions are not counted: they bear the name of the run that they executed again.
+    Reproductions are not counted: they bear the name of the run that they executed again. Nor are, where the last is asked
+    for, runs that only compare data.
     """
     known = sorted(rows, key=lambda r: r.start or "", reverse=True)
     whole = [r for r in known if r.run_id == name]
@@ -259,8 +266,8 @@ def resolve(rows: Iterable[RunRow], name: str, mine: Sequence[str] = ()) -> RunR
         return next(r for r in own if r.name == name)
     wanted, back = _split(name)
     kinds: dict[str, tuple[Callable[[RunRow], bool], str]] = {
-        _LAST: (lambda _: True, "recorded"),
-        _MINE: (lambda r: people.key(r.user) in mine, "yours"),
+        _LAST: (lambda r: not only_compares(r.tags), "recorded"),
+        _MINE: (lambda r: people.key(r.user) in mine and not only_compares(r.tags), "yours"),
     }
     is_called, what = kinds.get(wanted, (lambda r: r.name == wanted, f"called {wanted!r}"))
     called = [r for r in own if is_called(r)]

@@ -9,6 +9,7 @@ import csv
 import io
 import json
 import math
+import re
 import statistics
 import struct
 from collections.abc import Callable, Mapping, Sequence
@@ -149,10 +150,18 @@ def _ending(recorded: Outcome, reproduced: Outcome) -> list[str]:
     if recorded.status != reproduced.status:
         said = f": {reproduced.error}" if reproduced.error else ""
         return [f"the run was {recorded.status}, and is {reproduced.status} when executed again{said}"]
-    name, again = (text.partition(":")[0].strip() for text in (recorded.error, reproduced.error))
+    name, again = (_exception(text) for text in (recorded.error, reproduced.error))
     if recorded.status == "FAILED" and name and again and name != again:
         return [f"the run failed with {name}, and fails with {again} when executed again"]
     return []
+
+
+def _exception(text: str) -> str:
+    """The name of the exception that ended a run; a notebook's says first which cell it was."""
+    return _CELL.sub("", text, count=1).partition(":")[0].strip()
+
+
+_CELL = re.compile(r"^(RuntimeError: )?cell \d+( of \d+)?: ")
 
 
 def _metric(recorded: Sequence[Point], reproduced: Sequence[Point], tolerance: Tolerance) -> MetricPair:

@@ -56,6 +56,11 @@ def me(project: Project) -> Me:
     return Me(said, (key(said), *sorted(others), *(() if key(called) in _SHARED else (key(called),))))
 
 
+def recorded(project: Project) -> dict[str, str | None]:
+    """By whom what this process does is recorded: Git's identity and the login."""
+    return {"author": author(project), "login": login()}
+
+
 def _mailmap(project: Project) -> str:
     """``.mailmap`` as Git reads it: at the top of the work tree, and no link."""
     if project.git is None:

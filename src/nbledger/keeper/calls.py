@@ -164,7 +164,7 @@ TABLE: dict[str, Callable[[Project, Args, Progress | None], Any]] = {
 
 
 _VIEWS = {
-    "nbledger.keeper.views_state": ("state",),
+    "nbledger.keeper.views_state": ("state", "me"),
     "nbledger.keeper.views_table": ("table", "table_changes", "search", "series", "children"),
     "nbledger.keeper.views_run": ("detail", "notebook", "compare_notebooks", "markdown"),
     "nbledger.keeper.views_files": ("diff", "versions", "pipeline", "preview"),

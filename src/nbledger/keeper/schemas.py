@@ -222,6 +222,7 @@ CALLS: dict[str, Schema] = {
     "bring_back": words("run", **_RUN),
     "models": words(),
     "production": words(),
+    "me": words(),
     "promote": words("run", "model", **_RUN, model=NAME, alias=text(1_000), logged=text(1_000)),
     "promote_if": words("run", "model", **_PROMOTED, dry=FLAG),
     "judge": words("run", "model", **_PROMOTED),

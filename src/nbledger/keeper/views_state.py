@@ -27,6 +27,11 @@ def state(project: Project, args: Args, progress: Progress | None) -> dict[str, 
     return {**found, **place, **person, "version": version, "watching": watched}
 
 
+def me(project: Project, args: Args, progress: Progress | None) -> dict[str, Any]:
+    """By whom what this process does is recorded."""
+    return whoami.recorded(project)
+
+
 class _Flight:
     """One look at a project: those who ask while it has not begun share it, so that a crowd costs two looks."""
 
