@@ -212,6 +212,49 @@ def check_loop(root: Path, loop: Loop | None) -> None:
     assert {k: str(v) for k, v in api.get_registered_model("wine").aliases.items()} == {"champion": "1"}  # not promoted
 
 
+def branches(root: Path) -> list[str]:
+    return git(root, "for-each-ref", "--format=%(refname:short)", "refs/heads/drift").split()
+
+
+def test_a_branch_is_made_each_time_and_named_whatever_becomes_of_it(trained: Path) -> None:
+    """The same data twice are no change of somebody's that would be taken back; without a pipeline there is no branch; one on which
+    nothing could be trained is named, in the text and as data.
+    """
+    words = ("wine", "--data", "../live/moved.csv", "--on-drift", "repro")
+    before = state(trained)
+    loops = [drifted(*words).loop for _ in range(2)]
+    assert [loop.status for loop in loops if loop is not None] == ["FINISHED", "FINISHED"]
+    names = [loop.branch for loop in loops if loop is not None]
+    assert sorted(names) == sorted(branches(trained))
+    assert len(set(names)) == 2
+    assert len({git(trained, "rev-parse", f"{name}:data/train.csv.dvc") for name in names}) == 1
+    assert state(trained) == before
+
+    (trained / "dvc.yaml").write_text(PIPELINE.replace("deps: [", "deps: [gone.py, "))
+    commit_all(trained, "a pipeline that cannot run")
+    found = ledger("drift", *words)
+    assert found.code == 1
+    loop = found.data.loop
+    assert (loop.status, loop.stages, loop.run_id) == ("FAILED", {}, None)
+    assert f"not trained; the new data are on the branch {loop.branch}: failed" in found.text
+    assert "gone.py" in " ".join(loop.notes)
+    assert f"  git switch {loop.branch}\n" in found.text
+    assert git(trained, "log", "-1", "--format=%s %H", loop.branch) == (
+        f"New data for data/train.csv: drift of wine version 1 {loop.commit}"
+    )
+    made = branches(trained)
+    assert made == sorted([*names, loop.branch])
+
+    git(trained, "rm", "-q", "--cached", "dvc.yaml")
+    git(trained, "commit", "-qm", "no pipeline")
+    for said in ("dvc.yaml is in no commit", "there is no dvc.yaml here"):
+        refused = drifted(*words)
+        assert refused.loop is None
+        assert f"nothing was trained: {said}" in " ".join(refused.notes)
+        (trained / "dvc.yaml").unlink(missing_ok=True)
+    assert branches(trained) == made
+
+
 def test_a_model_whose_files_were_changed_is_not_loaded(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """And what cannot be asked is refused in one line, before anything is compared."""
     loaded = trained.parent / "loaded"

@@ -62,7 +62,9 @@ def _columns(columns: Sequence[Column]) -> list[str]:
 
 def loop(done: Loop) -> list[str]:
     """What was done about it, and what a person may do now."""
-    lines = ["", f"trained again on the branch {done.branch}: {done.status.lower()}"]
+    trained = done.stages or done.status == "FINISHED"
+    head = "trained again on the branch" if trained else "not trained; the new data are on the branch"
+    lines = ["", f"{head} {done.branch}: {done.status.lower()}"]
     lines += [f"  {clip(name, 40)}: {status}" for name, status in done.stages.items()]
     for name, (before, now) in done.metrics.items():
         lines.append(

@@ -58,6 +58,19 @@ def _begins_with(project: Project) -> str:
     return f"what the pipeline begins with: {' or '.join(f'--as {shlex.quote(path[:100])}' for path in tables[:3])}"
 
 
+def require_pipeline(project: Project) -> None:
+    """``UsageError`` where a branch at HEAD would have no pipeline: asked before there is a branch."""
+    root = dvc.require_root(project)
+    name = project.relative(root / "dvc.yaml") or "dvc.yaml"
+    if project.git is None or git.in_head(project.git, [name]):
+        return  # without Git there can be no branch, which is said next
+    if (root / "dvc.yaml").exists():
+        raise UsageError(
+            f"{name} is in no commit, and the branch begins at the last one", f'nbledger checkpoint -m "…" {name}'
+        )
+    raise UsageError("there is no dvc.yaml here", "%%stage in a notebook, or nbledger stage, makes one")
+
+
 def begin(project: Project, model: str, progress: Callable[[int, int, str], None] | None = None) -> Branch:
     """A new branch at HEAD in a work tree of its own, with all that DVC tracks there, as far as it can be had."""
     repo = project.git
@@ -93,12 +106,18 @@ def _made(repo: git.GitRepo, wanted: str, commit: str) -> str:
     raise LedgerError(f"there are very many branches {wanted}", "delete some: git branch -D")
 
 
+def tip(project: Project, branch: Branch) -> str:
+    """The branch's last commit; where it began if nothing was committed on it."""
+    assert project.git is not None
+    return git.ref(project.git, f"refs/heads/{branch.name}") or branch.base
+
+
 def end(project: Project, branch: Branch) -> bool:
     """Take the work tree away, and the branch too if nothing was committed on it; whether the branch stays."""
     assert project.git is not None
-    tip = git.ref(project.git, f"refs/heads/{branch.name}") or branch.base
+    last = tip(project, branch)
     restored.remove(project, branch.tree)
-    if tip != branch.base:
+    if last != branch.base:
         return True
     git.call(project.git, "update-ref", "-d", f"refs/heads/{branch.name}", branch.base)
     return False

@@ -27,25 +27,35 @@ _MOST_METRICS = 20
 def train_again(project: Project, found: Drift, place: str | None, tell: Tell, *, append: bool) -> Loop:
     """Put the data of ``found`` in place of (``append``: after) the tracked data at ``place`` (default: what the model was trained
     on), on a new branch, and bring the pipeline up to date there. No file, branch or index of the user's own changes.
+
+    ``LedgerError`` only where no branch is left behind; what goes wrong after that is told with the branch.
     """
     out = driftbranch.target(project, place or found.reference.path)
+    driftbranch.require_pipeline(project)
     data = _files(project, found)
+    how = "append" if append else "replace"
 
     def said(_done: int, _total: int, text: str) -> None:
         tell(Told("note", text=text))
 
     said(0, 0, "a branch for the new data")
     branch = driftbranch.begin(project, found.model, said)
+    report: Report | None = None
     try:
         driftbranch.put(branch, out, data, append=append)
-        how = "append" if append else "replace"
         message = f"New data for {out.path}: drift of {found.model} version {found.version}"
-        (tracked,) = track(branch.there, [out.path], message)
+        # the branch begins at HEAD and gets the data by the person's word: nobody's change is undone by them, also where
+        # an earlier branch had the same
+        (tracked,) = track(branch.there, [out.path], message, take_back=True)
         if not tracked.changed:
             raise LedgerError(f"{out.path} is what it was: the new data are the old ones", "nothing is trained")
         report = repro.run(branch.there, branch.there.dvc_root or branch.there.root, Asked(), tell)
         _commit(branch, report, found)
         loop = _told(project, found, branch, out.path, how, report)
+    except LedgerError as err:
+        if (tip := driftbranch.tip(project, branch)) == branch.base:
+            raise
+        loop = _stopped(branch, tip, out.path, how, report, err)
     finally:
         driftbranch.end(project, branch)
     return loop
@@ -72,7 +82,7 @@ def _commit(branch: Branch, report: Report, found: Drift) -> None:
 
 def _told(project: Project, found: Drift, branch: Branch, path: str, how: str, report: Report) -> Loop:
     assert project.git is not None
-    tip = git.ref(project.git, f"refs/heads/{branch.name}") or branch.base
+    tip = driftbranch.tip(project, branch)
     notes = [*report.notes, *(f"missing: {one.what}: {one.why}" for one in branch.tree.missing), *branch.tree.notes]
     notes += [f"printed: {line}" for line in report.printed[-3:]] if report.status != "FINISHED" else []
     if loose := [p for each in git.changes(project.git) for p in each]:
@@ -94,6 +104,12 @@ def _told(project: Project, found: Drift, branch: Branch, path: str, how: str, r
         _next(project, found, branch, report, again),
         tuple(notes),
     )
+
+
+def _stopped(branch: Branch, tip: str, path: str, how: str, report: Report | None, err: LedgerError) -> Loop:
+    """The data are committed on the branch; the pipeline could not be executed there (no ``report``), or its outcome not kept."""
+    stages, run = ({row.stage: row.status for row in report.stages}, report.run_id) if report else ({}, None)
+    return Loop(branch.name, branch.base, tip, path, how, "FAILED", run, stages, {}, _by_hand(branch), (str(err),))
 
 
 def _successor(project: Project, found: Drift, report: Report) -> RunRow | None:
@@ -139,7 +155,7 @@ def _reported(project: Project, found: Drift, branch: Branch) -> list[str]:
 def _next(project: Project, found: Drift, branch: Branch, report: Report, run: str | None) -> tuple[str, ...]:
     """What a person may do now, each a command. Nothing is promoted by itself."""
     if report.status != "FINISHED":
-        return (f"git switch {branch.name}", "nbledger pull", "nbledger repro")
+        return _by_hand(branch)
     said = [f"nbledger report --base {branch.base[:12]} --head {branch.name}"]
     if run is not None:
         demands = (
@@ -149,3 +165,8 @@ def _next(project: Project, found: Drift, branch: Branch, report: Report, run: s
         condition = "" if demands else ' --if "METRIC >= champion.METRIC"'
         said.append(f"nbledger promote {run} --model {shlex.quote(found.model)}{condition}")
     return (*said, f"git switch {branch.name}", "nbledger push")
+
+
+def _by_hand(branch: Branch) -> tuple[str, ...]:
+    """How a person goes on where the pipeline did not come to its end."""
+    return (f"git switch {branch.name}", "nbledger pull", "nbledger repro")
