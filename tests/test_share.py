@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+import ledger
 from conftest import commit_all, data_remote, data_status, dvc, git
 from nbledger.commands.answer import Face
 from nbledger.commands.tree import run
@@ -14,6 +15,8 @@ from nbledger.core.errors import LedgerError, Refused, Unreachable, Untrusted
 from nbledger.core.project import find
 from nbledger.core.track import track
 from nbledger.core.useversion import use
+from nbledger.keeper import calls, publish, recorder
+from nbledger.keeper.recorder import Plan
 
 
 def test_what_the_remote_lacks(project: Path, tmp_path: Path) -> None:
@@ -281,3 +284,39 @@ def test_verbs(project: Path, remote: Path) -> None:
         run(["checkpoint", "-m", "x", "big.bin"], Face())
     run(["checkpoint", "-m", "x", "--large", "big.bin"], Face())
     assert "big.bin" in git(project, "ls-files")
+
+
+def test_a_new_branch_sends_what_the_remote_has_under_no_other_name(project: Path, remote: Path) -> None:
+    push.push(find(project))
+    git(project, "checkout", "-q", "-b", "exp")
+    asked = push.plan(find(project))
+    assert (asked.new_branch, asked.count, asked.commits) == (True, 0, ())
+    assert any("exp → origin/exp" in line and "has its commits already" in line for line in push.told(asked))
+    with pytest.raises(Refused, match="exp has no upstream") as refused:
+        pull.pull(find(project))
+    assert refused.value.hint == "nbledger push makes it one"
+    (project / "own.txt").write_text("x")
+    commit_all(project, "one of its own")
+    asked = push.plan(find(project))
+    assert asked.count == 1 and len(asked.commits) == 1 and "one of its own" in asked.commits[0]
+    assert push.push(find(project)).commits == 1
+    assert git(remote, "rev-parse", "exp") == git(project, "rev-parse", "HEAD")
+    git(project, "checkout", "-q", "-b", "again", "origin/main", "--no-track")
+    git(project, "update-ref", "refs/remotes/origin/again", "HEAD")
+    with pytest.raises(Refused) as refused:
+        pull.pull(find(project))
+    assert refused.value.hint == "git branch --set-upstream-to origin/again, once"
+
+
+def test_the_snapshot_of_a_run_is_sent_once_under_its_own_name(project: Path, remote: Path) -> None:
+    """Until the run is published it has the name of its journal, which others would keep beside it."""
+    (project / "new.py").write_text("x = 1\n")  # in no commit, so that there is a snapshot
+    recording = recorder.start(find(project), Plan("one"))
+    recording.outcome("FINISHED")
+    recording.end()
+    assert calls.perform(find(project), "push", {}).runs == 0
+    assert git(remote, "for-each-ref", "refs/nbledger/runs") == ""
+    assert publish.flush(find(project))[0] == 0
+    assert calls.perform(find(project), "push", {}).runs == 1
+    names = git(remote, "for-each-ref", "--format=%(refname:lstrip=3)", "refs/nbledger/runs").split()
+    assert names == [ledger.run(project, "one").info.run_id]

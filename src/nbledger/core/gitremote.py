@@ -122,7 +122,9 @@ def pull_route(repo: GitRepo) -> Route | None:
         return None
     remote, merge = (git.config(repo, f"branch.{branch}.{key}") for key in ("remote", "merge"))
     if not remote or not merge.startswith("refs/heads/"):
-        raise Refused(f"{branch} has no upstream", f"git branch --set-upstream-to {names[0]}/{branch}, once")
+        there = git.ref(repo, f"refs/remotes/{names[0]}/{branch}") is not None
+        way = f"git branch --set-upstream-to {names[0]}/{branch}, once" if there else "nbledger push makes it one"
+        raise Refused(f"{branch} has no upstream", way)
     return _route(repo, branch, remote, merge, names, False)
 
 

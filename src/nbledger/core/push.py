@@ -39,13 +39,16 @@ _NAMED = 12
 @dataclass(frozen=True)
 class Wanted:
     """What to push. ``runs``: their snapshots; ``tags``: all that the remote has not; ``allow_missing``: also commits whose
-    data are neither here nor in the remote. ``waiting``: how many runs are not published yet, to be told.
+    data are neither here nor in the remote. ``waiting``: how many runs are not published yet, to be told; ``unpublished``: the
+    names that their snapshots, and those of open runs, have until then. They are not sent: others would keep them for ever
+    beside those of the published runs.
     """
 
     runs: bool = True
     tags: bool = False
     allow_missing: bool = False
     waiting: int = 0
+    unpublished: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -129,7 +132,8 @@ def _commits(project: Project, repo: git.GitRepo, asked: Plan, wanted: Wanted, f
         hint = f"{gitfilters.how_to_join(project)}; nbledger pull brings the data" if both else "nbledger pull first"
         raise Refused(f"{route.remote} has commits that you do not have", hint)
     here = git.ledger_refs(repo)
-    runs = {ref: commit for ref, commit in here.items() if ref not in there}
+    waiting = {git.RUN_REFS + name for name in wanted.unpublished}
+    runs = {ref: commit for ref, commit in here.items() if ref not in there and ref not in waiting}
     tags = {ref: commit for ref, commit in gitremote.tags(repo).items() if ref not in there} if wanted.tags else {}
     differing = sorted(ref for ref, commit in here.items() if there.get(ref, commit) != commit)
     notes = list(asked.notes)
@@ -139,14 +143,14 @@ def _commits(project: Project, repo: git.GitRepo, asked: Plan, wanted: Wanted, f
     found.known = [*seen.values(), *there.values()]
     found.others = {commit: f"{route.remote}/{name}" for name, commit in seen.items()}
     found.others |= {c: _called(ref) for ref, c in (gitremote.tags(repo) | here).items() if ref in there}
-    count = gitlog.count(repo, old, head) if old else int(git.text(repo, "rev-list", "--count", "HEAD", "--"))
+    count = gitlog.count(repo, old, head) if old else len(needs.new_commits(repo, [head], found.known))
     if not target:
         count, notes = 0, [*notes, "HEAD is on no branch: no commits are sent, only data and the snapshots of runs"]
     return replace(
         asked,
         new_branch=bool(target) and old is None,
         count=count,
-        commits=tuple(gitlog.subjects(repo, old, head, _NAMED)) if count else (),
+        commits=tuple(gitlog.subjects(repo, old, head, min(count, _NAMED))) if count else (),
         runs=runs if wanted.runs else {},
         tags=tags,
         unsent=() if wanted.runs else tuple(runs),
@@ -242,6 +246,8 @@ def told(asked: Plan) -> list[str]:
             lines += [f"  {line}" for line in asked.commits]
             if asked.count > len(asked.commits):
                 lines.append(f"  … and {asked.count - len(asked.commits)} more")
+        elif asked.new_branch:
+            lines.append(f"{route.branch} → {where}{new}: the remote has its commits already")
         elif route.target:
             lines.append(f"commits of {route.branch}: {where} has them all")
         if route.new_upstream:
@@ -262,6 +268,8 @@ def told(asked: Plan) -> list[str]:
 
 def push(project: Project, progress: Progress | None = None, wanted: Wanted | None = None) -> Pushed:
     """Send data, then commits and snapshots. A step that fails is raised with what was done before it."""
+    if project.git is None:  # else a folder of the ledger would be made where there is no project
+        raise Refused("there is no Git repository here", "%ledger init makes one")
     with files.lock(project.ensure_state() / "share.lock", 2.0, "push or pull"):
         tell = progress or (lambda *_: None)
         if project.git is not None:

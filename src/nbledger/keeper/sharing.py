@@ -22,11 +22,13 @@ def push_words(project: Project, args: Mapping[str, Any]) -> push.Wanted:
     from nbledger.core.push import Wanted
     from nbledger.keeper.overview import waiting
 
+    found = waiting(project)
     return Wanted(
         runs=bool(args.get("runs", True)),
         tags=bool(args.get("tags", False)),
         allow_missing=bool(args.get("allow_missing", False)),
-        waiting=sum(one.ended for one in waiting(project)),
+        waiting=sum(one.ended for one in found),
+        unpublished=frozenset(one.path.name for one in found),
     )
 
 
