@@ -269,7 +269,8 @@ def test_a_model_whose_files_were_changed_is_not_loaded(trained: Path, monkeypat
     assert not loaded.exists()
     cases: tuple[tuple[type[LedgerError], str, tuple[str, ...]], ...] = (
         (UsageError, "no registered model 'wime' — did you mean wine", ("wime", "--data", data)),
-        (UsageError, "points at no version", ("wine@challenger", "--data", data)),
+        (UsageError, "no version — nbledger promote RUN --model wine --alias new points it", ("wine@new", "--data", data)),
+        (UsageError, "wine@candidate points at no version — give NAME/3", ("wine@candidate", "--data", data)),
         (UsageError, "has no version 7 — nbledger decisions wine", ("wine/7", "--data", data)),
         (UsageError, "names no version", ("wine/x", "--data", data)),
         (UsageError, "names no version", ("../x;$(touch y)/1a", "--data", data)),

@@ -22,7 +22,6 @@ _TOLD = {
     "nbledger compare shows it whole.",
     "nbledger drift",  # what made a run
     "nbledger promote makes versions of runs",
-    "nbledger promote points it at one",
     "nbledger stage",
 }
 """Texts that only name a command, and propose nothing to be pasted."""

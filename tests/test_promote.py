@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from nbledger.core.errors import Refused, UsageError
 from nbledger.core.mlflow_decisions import Entry
 from nbledger.core.project import find
 from nbledger.core.setup import initialise
-from nbledger.keeper import calls, client, endpoint, promote, reproductions
+from nbledger.keeper import calls, client, endpoint, moving, promote, reproductions
 from promotions import aliases, decisions, kinds, recorded, rollback
 
 IF = "accuracy >= champion.accuracy + 0.005"
@@ -200,8 +201,10 @@ def test_back_and_further_back_and_no_further(project: Path) -> None:
         rollback(project, to="1")
     with pytest.raises(UsageError, match="has no version '9'"):
         rollback(project, to="9")
-    with pytest.raises(Refused, match="other of wine points at no version"):
+    with pytest.raises(Refused, match="other of wine points at no version") as raised:
         rollback(project, alias="other")
+    # without the option, what is proposed would move the champion
+    assert raised.value.hint == "nbledger promote RUN --model wine --alias other points it at one"
     with pytest.raises(UsageError, match="no registered model 'wime' — did you mean wine"):
         rollback(project, "wime")
     with pytest.raises(UsageError, match="no registered model 'wime' — did you mean wine"):
@@ -228,6 +231,19 @@ def test_back_and_further_back_and_no_further(project: Path) -> None:
     assert "rollback  champion: version 3 → 2" in text
     assert text.endswith("champion is version 3")
     assert rollback_text.rolled_back(back).splitlines()[-1] == "  before that: version 1"
+    note = "version 3 goes on serving here until: nbledger deploy wine"
+    assert f"  ({note})" in rollback_text.rolled_back(dataclasses.replace(back, notes=(note,)))
+
+
+def test_proposed_promotions_move_the_alias_that_was_meant(project: Path) -> None:
+    assert moving.option("champion") == ""
+    promotions.settings(project, '[gates.g]\nif = "accuracy > 0.8"\n[models.wine.aliases]\nstaging = "g"\n')
+    runs = [recorded(project, f"run{number}", {"accuracy": 0.9}) for number in range(2)]
+    assert promotions.promote(project, runs[0], None, alias="staging").version == "1"
+    assert promotions.promote(project, runs[1]).version == "2"
+    with pytest.raises(Refused, match="staging of wine never pointed at version 2") as raised:
+        rollback(project, to="2", alias="staging")
+    assert raised.value.hint == "nbledger promote RUN --model wine --alias staging asks the gate"
 
 
 def test_the_files_of_a_version_are_those_that_were_promoted(project: Path) -> None:

@@ -55,7 +55,7 @@ def rolled_back(found: RolledBack) -> str:
     """Where the alias points now, and where the next rollback would lead."""
     name = clip(found.model, 60)
     lines = [f"✓ {clip(found.alias, 40)} of {name} is version {found.version} again, in place of {found.previous}"]
-    lines += [f"  ({clip(note)})" for note in found.notes]
+    lines += [f"  ({clip(note, 300)})" for note in found.notes]
     lines.append(f"  before that: {f'version {found.before}' if found.before else 'nothing'}")
     return "\n".join(lines)
 

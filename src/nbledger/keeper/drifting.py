@@ -39,7 +39,7 @@ from nbledger.core.moments import now as this_moment
 from nbledger.core.observe import Observation
 from nbledger.core.project import Project
 from nbledger.core.record import Record
-from nbledger.keeper import driftdata, driftorigin, driftperformance, driftrun, overview, persons
+from nbledger.keeper import driftdata, driftorigin, driftperformance, driftrun, moving, overview, persons
 from nbledger.keeper.calls import Args, Progress, built
 from nbledger.keeper.driftorigin import Origin
 
@@ -129,7 +129,10 @@ def _model(project: Project, name: str) -> _Model:
     known = mlflow_registry.existing(api, uri, model)
     number = number or {str(k): str(v) for k, v in known.aliases.items()}.get(alias, "")
     if not number:
-        raise UsageError(f"{model}@{alias} points at no version", "nbledger promote points it at one, or give NAME/3")
+        way = "give NAME/3"
+        if alias not in (moving.CANDIDATE, moving.PREVIOUS):  # nobody points these at a version by hand
+            way = f"nbledger promote RUN --model {shlex.quote(model)}{moving.option(alias)} points it at one, or {way}"
+        raise UsageError(f"{model}@{alias} points at no version", way)
     found = mlflow_registry.version(api, uri, model, number)
     if found is None:
         raise UsageError(f"{model} has no version {number}", f"nbledger decisions {shlex.quote(model)} lists them")

@@ -20,6 +20,11 @@ from nbledger.keeper import changes
 CANDIDATE, CHAMPION, PREVIOUS = "candidate", "champion", "previous"
 
 
+def option(alias: str) -> str:
+    """What a proposed ``nbledger promote`` needs to move this alias: without it, it moves the champion."""
+    return "" if alias == CHAMPION else f" --alias {shlex.quote(alias)}"
+
+
 def aliases(api: Any, uri: str, model: str) -> dict[str, str] | None:
     """{alias: version} of a registered model as it is now; None where there is no such model."""
     known = mlflow_registry.model(api, uri, model)

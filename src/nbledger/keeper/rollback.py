@@ -60,7 +60,7 @@ def rollback(project: Project, args: Args, progress: Progress | None) -> RolledB
         if now is None:
             raise Refused(
                 f"{alias} of {model} points at no version",
-                f"nbledger promote RUN --model {shlex.quote(model)} points it at one",
+                f"nbledger promote RUN --model {shlex.quote(model)}{moving.option(alias)} points it at one",
             )
         entries = mlflow_decisions.read(api, uri, model) or ()
         went, ever = mlflow_decisions.line(entries, alias)[:-1], mlflow_decisions.ever(entries, alias)
@@ -117,7 +117,7 @@ def target_of(
         if demanded is not None and wanted not in ever:
             raise Refused(
                 f"{alias} of {model} never pointed at version {wanted}, and it demands the gate {demanded.name}",
-                f"nbledger promote RUN --model {shlex.quote(model)} asks the gate",
+                f"nbledger promote RUN --model {shlex.quote(model)}{moving.option(alias)} asks the gate",
             )
         return wanted, ()
     kept = [number for number in went if number != now]
