@@ -94,6 +94,16 @@ def test_stages_through_a_file_are_accepted_and_written_and_dvc_runs_them(work: 
         split(path)
 
 
+def test_what_the_notebook_wrote_when_it_ran_before_is_no_obstacle(work: Path) -> None:
+    path = notebook(work / "nb" / "wine.ipynb", *WINE)
+    commit_all(work)
+    for name in ("model.pkl", "metrics.json"):
+        (work / "nb" / name).write_bytes(b"of an earlier execution, in no commit")
+    found, text, code = split(path, "--yes", "--names", "train,evaluate")
+    assert (found.accepted, code) == (True, 0), text
+    assert git(work, "ls-files", "nb/model.pkl", "nb/metrics.json") == ""
+
+
 def test_a_messy_notebook(work: Path) -> None:
     path = notebook(work / "messy.ipynb", *MESSY)
     before = files_of(work)

@@ -263,11 +263,21 @@ class Splitting:
         record = Record(self._row())
         made = restore.restore(self.project, record, everything=True)
         try:
+            self._forget_new_files(find(made.into).git)
             (made.into / self.path).parent.mkdir(parents=True, exist_ok=True)
             (made.into / self.path).write_bytes(self.raw)
             yield made
         finally:
             restore.remove(self.project, made)
+
+    def _forget_new_files(self, copy: git.GitRepo | None) -> None:
+        """The snapshot's commit has the untracked files, too; DVC would take what an earlier execution left for Git's own."""
+        assert copy is not None
+        assert self.project.git is not None
+        there, here = (set(git.call(r, "ls-files", "-z").stdout.split(b"\0")) for r in (copy, self.project.git))
+        if new := sorted(there - here):
+            names = b"".join(name + b"\0" for name in new)
+            git.call(copy, "update-index", "--force-remove", "-z", "--stdin", stdin=names)
 
     def _row(self) -> RunRow:
         return RunRow(self.run_id, "split", "FINISHED", "", None, None, self.path, self.commit, self.commit, None)
