@@ -30,6 +30,7 @@ def interrupted(k: Kernel, code: str, again: float | None = None) -> None:
     message = k.send(code)
     while (shown := k.client.get_iopub_msg(timeout=60))["msg_type"] != "stream" or "in" not in shown["content"]["text"]:
         pass
+    time.sleep(0.1)  # until it sleeps: the lock of ipykernel's flush stays held for ever where an interrupt meets it
     os.kill(k.pid, signal.SIGINT)
     if again is not None:
         time.sleep(again)
