@@ -10,6 +10,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.datasets import load_breast_cancer, load_wine
+from sklearn.metrics import accuracy_score, f1_score
+from sklearn.model_selection import train_test_split
+from sklearn.tree import DecisionTreeClassifier
 
 from nbledger.core import drift, driftcolumns, driftjob, driftlib, driftpage, drifttable
 from nbledger.core.drift import Column, Finding, Limits
@@ -284,3 +288,84 @@ def test_few_rows_are_said_and_columns_that_cannot_be_compared_are_no_verdict(tm
     pd.DataFrame({"x": [float(n) for n in range(5)] + [None] * 6}).to_csv(tmp_path / "old.csv", index=False)
     with pytest.raises(UsageError, match=r"the values of no column of new.csv can be compared: 'x': too few values"):
         driftjob.compare(dataclasses.replace(job, limits=Limits()))
+
+
+# ── performance ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+def predicted(classes: int) -> list[pd.DataFrame]:
+    """Labels of real data and what a model predicts of them: of its training data, and of rows that it has not seen."""
+    data = (load_wine if classes == 3 else load_breast_cancer)(as_frame=True)
+    x, y = data.data.iloc[:, :2], data.target
+    old, new, old_y, new_y = train_test_split(x, y, random_state=0, stratify=y)
+    model = DecisionTreeClassifier(max_depth=2, random_state=0).fit(old, old_y)
+    return [
+        pd.DataFrame({"label": np.array(truth), "guess": model.predict(table)})
+        for table, truth in ((old, old_y), (new, new_y))
+    ]
+
+
+def f1_of(place: Path, frames: list[pd.DataFrame]) -> list[float | None]:
+    """As ``nbledger drift`` computes it of these tables, read from CSV."""
+    read = []
+    for number, frame in enumerate(frames):
+        frame.to_csv(place / f"{number}.csv", index=False)
+        read.append(drifttable.read((place / f"{number}.csv",), (f"{number}.csv",), 10_000).frame)
+    figures, why = driftlib.figures(read, "label", "guess")
+    assert why == ""
+    pair: list[float | None] = figures["f1"]
+    return pair
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        {0: 0, 1: 1},
+        {0: 0.0, 1: 1.0},
+        {0: False, 1: True},
+        {0: "false", 1: "true"},
+        {0: "TRUE", 1: "FALSE"},
+    ],
+    ids=str,
+)
+def test_f1_of_zero_and_one_is_that_of_sklearn(tmp_path: Path, written: dict[int, Any]) -> None:
+    """Also where an empty cell makes something else of the column, and where the new data have one class only."""
+    frames = predicted(2)
+    sides = [{name: column.map(written) for name, column in frame.items()} for frame in frames]
+    if written[0] == "TRUE":  # the other way round: the class 1 is still the one that is true
+        frames = [1 - frame for frame in frames]
+    expected = [f1_score(frame["label"], frame["guess"]) for frame in frames]
+    assert abs(expected[1] - f1_score(frames[1]["label"], frames[1]["guess"], average="macro")) > 0.01
+    told = [pd.DataFrame(side) for side in sides]
+    assert f1_of(tmp_path, told) == pytest.approx(expected)
+    gap = pd.DataFrame({"label": [None], "guess": told[1]["guess"][:1]})
+    mixed = pd.concat([told[1].astype(object), gap], ignore_index=True)
+    assert f1_of(tmp_path, [told[0], mixed]) == pytest.approx(expected)
+    no_positive = [frames[0], frames[1][frames[1]["label"] == 0].assign(guess=0)]
+    assert f1_of(tmp_path, no_positive) == pytest.approx([expected[0], 0.0])
+
+
+def test_zero_and_one_as_texts_that_nobody_made_numbers(tmp_path: Path) -> None:
+    frames = predicted(2)
+    expected = [f1_score(frame["label"], frame["guess"]) for frame in frames]
+    texts = [frame.assign(label=frame["label"].map({0: "0.0", 1: "1.0"})) for frame in frames]
+    figures, _ = driftlib.figures(texts, "label", "guess")
+    assert figures["f1"] == pytest.approx(expected)
+    accuracy = [accuracy_score(frame["label"], frame["guess"]) for frame in frames]
+    assert figures["accuracy"] == pytest.approx(accuracy)
+
+
+@pytest.mark.parametrize(
+    ("classes", "written"),
+    [(3, {0: 0, 1: 1, 2: 2}), (2, {0: "no", 1: "yes"}), (2, {0: 1, 1: 2}), (2, {0: -1, 1: 1})],
+    ids=str,
+)
+def test_f1_of_other_classes_is_macro(tmp_path: Path, classes: int, written: dict[int, Any]) -> None:
+    frames = predicted(classes)
+    expected = [f1_score(frame["label"], frame["guess"], average="macro") for frame in frames]
+    told = [frame.map(written.__getitem__) for frame in frames]
+    assert f1_of(tmp_path, told) == pytest.approx(expected)
+    if classes == 3:  # a third class that only the training data have is one all the same
+        few = frames[1][(frames[1] < 2).all(axis=1)]
+        expected[1] = f1_score(few["label"], few["guess"], average="macro")
+        assert f1_of(tmp_path, [frames[0], few]) == pytest.approx(expected)

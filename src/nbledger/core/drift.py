@@ -22,7 +22,7 @@ FEATURE, TARGET, PREDICTION = "feature", "target", "prediction"
 VALUES, EMPTY, LENGTH = "values", "empty", "length"
 """What of a column a test looks at: its values, how many cells are empty, how long its texts are."""
 FIGURES = ("accuracy", "f1", "mae", "rmse", "r2")
-"""What is computed where there are labels and predictions."""
+"""What is computed where there are labels and predictions. ``f1``: of the class 1 where the classes are 0 and 1, else macro."""
 ANY = "*"
 _THRESHOLD, _DISTANCE, _ROWS = 0.05, 0.05, 100_000
 

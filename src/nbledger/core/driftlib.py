@@ -160,7 +160,7 @@ def compare(job: Job) -> dict[str, Any]:
         raise driftcolumns.TooFew(f"the values of no column of {shown[1]} can be compared{_why(findings)}")
     if pairs:
         page(pairs, verdict.columns, job.folder / EVIDENTLY)
-    performance, why = _performance(frames, job.target, prediction)
+    performance, why = figures(frames, job.target, prediction)
     return {
         "columns": [dataclasses.asdict(column) for column in verdict.columns],
         "findings": [dataclasses.asdict(finding) for finding in findings],
@@ -184,7 +184,7 @@ def _why(findings: Sequence[Any]) -> str:
     return f": {'; '.join(said)}" if said else ""
 
 
-def _performance(frames: Sequence[Any], target: str | None, prediction: str | None) -> tuple[dict[str, Any], str]:
+def figures(frames: Sequence[Any], target: str | None, prediction: str | None) -> tuple[dict[str, Any], str]:
     """{figure: [on the reference, on the new data]}, where labels and predictions are there; else why there are none (empty
     where no label was named).
     """
@@ -199,37 +199,60 @@ def _performance(frames: Sequence[Any], target: str | None, prediction: str | No
     kinds = [drifttable.kind_of(frames[1][name], name) for name in (target, prediction)]
     if kinds[0] != NUMERIC and kinds[1] == NUMERIC:
         return {}, f"{prediction[:80]!r} holds numbers and {target[:80]!r} classes"
-    sides = [
-        _figures(frame, target, prediction) if {target, prediction} <= set(frame.columns) else {} for frame in frames
-    ]
-    why = "" if sides[1] else "no row of the new data has both a label and a prediction"
-    return {key: [sides[0].get(key), value] for key, value in sides[1].items()}, why
+    sides = [_usable(frame, target, prediction) for frame in frames]
+    positive = _is_zero_or_one(sides)
+    known = [_figures(*side, positive=positive) if side is not None else {} for side in sides]
+    why = "" if known[1] else "no row of the new data has both a label and a prediction"
+    return {key: [known[0].get(key), value] for key, value in known[1].items()}, why
 
 
-def _figures(frame: Any, target: str, prediction: str) -> dict[str, float]:
-    from sklearn import metrics
-
+def _usable(frame: Any, target: str, prediction: str) -> tuple[Any, Any] | None:
+    """(labels, predictions) of the rows that have both: numbers, or else classes as texts; None where there are none."""
     from nbledger.core import drifttable
 
+    if not {target, prediction} <= set(frame.columns):
+        return None
     known = frame[[target, prediction]].dropna()
     if known.empty:
-        return {}
+        return None
     if drifttable.kind_of(known[target], target) == NUMERIC:
         truth, made = (drifttable.as_numbers(known[name])[0] for name in (target, prediction))
         usable = truth.notna() & made.notna()
-        truth, made = truth[usable], made[usable]
-        if len(truth) < 2:
-            return {}
+        return (truth[usable], made[usable]) if usable.sum() > 1 else None
+    truth, made = (drifttable.as_labels(known[name]).astype(str) for name in (target, prediction))
+    if {*truth, *made} <= set(_ZERO_OR_ONE):
+        truth, made = truth.map(_ZERO_OR_ONE), made.map(_ZERO_OR_ONE)
+    return truth, made
+
+
+_ZERO_OR_ONE = {"0": "0", "1": "1", "0.0": "0", "1.0": "1", "FALSE": "0", "TRUE": "1"}
+"""Texts that mean 0 and 1 where there are no others; ``drifttable.as_labels`` has made the same of numbers and truth values."""
+
+
+def _is_zero_or_one(sides: Sequence[tuple[Any, Any] | None]) -> bool:
+    """Whether 0 and 1 are all the classes that there are. Both tables are asked: of a class that is rare the new data may have none."""
+    seen = {str(value) for side in sides if side is not None for column in side for value in column.unique()}
+    return seen == {"0", "1"}
+
+
+def _figures(truth: Any, made: Any, *, positive: bool) -> dict[str, float]:
+    """``positive``: F1 is that of the class 1, as ``sklearn.metrics.f1_score`` has it by default: it can be held against what a
+    model's run logged. Of other classes, for which there is no default, each counts the same.
+    """
+    import pandas as pd
+    from sklearn import metrics
+
+    if pd.api.types.is_float_dtype(truth):
         return {
             "mae": float(metrics.mean_absolute_error(truth, made)),
             "rmse": float(metrics.root_mean_squared_error(truth, made)),
             "r2": float(metrics.r2_score(truth, made)),
         }
-    labels, guessed = (drifttable.as_labels(known[name]).astype(str) for name in (target, prediction))
-    return {
-        "accuracy": float(metrics.accuracy_score(labels, guessed)),
-        "f1": float(metrics.f1_score(labels, guessed, average="macro", zero_division=0)),
-    }
+    if positive:
+        f1 = metrics.f1_score(truth == "1", made == "1", zero_division=0)
+    else:
+        f1 = metrics.f1_score(truth, made, average="macro", zero_division=0)
+    return {"accuracy": float(metrics.accuracy_score(truth, made)), "f1": float(f1)}
 
 
 def main(path: Path) -> int:
