@@ -34,10 +34,15 @@ def recorded(
     model: bytes | None = CANARY,
     tags: Mapping[str, str] | None = None,
     imported: Mapping[str, str] | None = None,
+    within: str | None = None,
 ) -> str:
-    """A published run of that name; its id. ``reads`` are paths of the project that it is said to have read."""
+    """A published run of that name; its id. ``reads`` are paths of the project that it is said to have read; ``within`` is the
+    id of the run in which it was recorded.
+    """
     project = find(root)
-    recording = recorder.start(project, recorder.Plan(name=name, tags={"nbledger.order": "clean", **(tags or {})}))
+    parent = api(root).get_run(within).data.tags[mlflow.JOURNAL_TAG] if within else None
+    plan = recorder.Plan(name=name, tags={"nbledger.order": "clean", **(tags or {})}, parent=parent)
+    recording = recorder.start(project, plan)
     recording.log(0, metrics)
     with recording.new_blob("nbledger") as folder:
         folder.mkdir()

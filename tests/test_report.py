@@ -339,6 +339,35 @@ def test_which_runs_stand_for_a_commit(project: Path) -> None:
     assert lost not in {run for side in chosen(project, base, head) for run, _ in side.values()}
 
 
+def test_the_cells_of_a_notebook_that_ran_as_a_whole_stand_for_it(project: Path) -> None:
+    book(project, "x = 1")
+    base = commit_all(project, "Base")
+    book(project, "x = 2")
+    head = commit_all(project, "Head")
+
+    def within(parent: str, name: str, commit: str, *, measured: bool = True, **tags: str) -> str:
+        run = plainly(project, name, commit, **{"mlflow__parentRunId": parent, **tags})
+        if measured:
+            api(project).log_metric(run, "accuracy", 0.9)
+        return run
+
+    before = within(plainly(project, "local", base), "churn", base)
+    whole = plainly(project, "release v1", head)
+    after = within(whole, "churn", head)
+    within(whole, "prepare", head, measured=False)
+    within(whole, "other", head, mlflow__source__name="other.ipynb")
+    within(whole, "broken", head, nbledger__reproduces=before)
+    assert chosen(project, base, head) == ({"churn": (before, 0)}, {"churn": (after, 0)})
+    # one that has figures itself stands for itself; of a stage the stage's name stays
+    own = plainly(project, "own", head)
+    api(project).log_metric(own, "loss", 0.1)
+    within(own, "trial", head)
+    within(plainly(project, "5", head, nbledger__stage="train", mlflow__parentRunId="0" * 32), "fit", head)
+    stage = within(plainly(project, "6", head, nbledger__stage="train"), "fit", head)
+    newer = chosen(project, base, head)[1]
+    assert newer == {"churn": (after, 0), "own": (own, 0), "train": (stage, 0)}
+
+
 def test_a_run_of_changes_stands_for_the_commit_that_they_became_after_a_merge_too(project: Path) -> None:
     book(project, "x = 1")
     first = commit_all(project, "First")

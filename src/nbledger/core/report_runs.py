@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from nbledger.core import cells, dvcfiles, git, gitlog, mlflow, runs, secrets, stagecells
 from nbledger.core.errors import LedgerError, UsageError
@@ -103,27 +103,46 @@ def _elsewhere(project: Project, commits: Sequence[str]) -> str:
 
 def _candidates(project: Project, commits: Sequence[str], experiment: str | None = None) -> Iterator[RunRow]:
     """Finished runs that count: those of these commits, and the newest ones."""
-    seen: set[str] = set()
+    whole: dict[str, RunRow] = {}
+    inside: dict[str, dict[str, RunRow]] = {}
     asked = [f"tags.`mlflow.source.git.commit` = '{git.full_id(commit)}'" for commit in dict.fromkeys(commits)]
     for text in (*asked, ""):
         try:
             found = runs.listed(project, text, limit=_LOOKED, experiment=experiment)
         except UsageError:  # a server's experiment that was not made yet
             continue
-        for row in found:
-            if row.run_id not in seen and _counts(row):
-                seen.add(row.run_id)
-                yield row
+        for row in (row for row in found if _made_something(row)):
+            if _counts(row):
+                whole.setdefault(row.run_id, row)
+            else:
+                inside.setdefault(row.tags[PARENT], {})[row.run_id] = row
+    for run_id, row in whole.items():
+        yield from _figures_of(row, list(inside.get(run_id, {}).values()))
+
+
+def _figures_of(row: RunRow, inside: Sequence[RunRow]) -> list[RunRow]:
+    """A run; of a notebook that was executed as a whole and has no figures of its own, in its place the runs of its ``%%mlrun``
+    cells that have some. A stage's stays what it is called by, so that both sides are told under one name.
+    """
+    cells_of = [one for one in inside if one.metrics and one.notebook == row.notebook]
+    stage = row.tags.get(stagecells.TAG)
+    if row.metrics or not row.notebook or not cells_of or (stage and len(cells_of) > 1):
+        return [row]
+    return [replace(one, tags={**one.tags, stagecells.TAG: stage}) if stage else one for one in cells_of]
 
 
 def _counts(row: RunRow) -> bool:
-    """Whether a run can stand for a commit: not the trial of a sweep, not a reproduction, not a comparison of data (``drift``), not
-    one that only holds others.
+    """Whether a run can stand for a commit by itself: not the trial of a sweep, nor what else is inside another run."""
+    return _made_something(row) and not (PARENT in row.tags and stagecells.TAG not in row.tags)
+
+
+def _made_something(row: RunRow) -> bool:
+    """Whether it finished with code that is known: not a reproduction, not a comparison of data (``drift``), not one that only
+    holds others.
     """
-    inside = PARENT in row.tags and stagecells.TAG not in row.tags
     holds = "nbledger.repro" in row.tags and not row.metrics
     looked = REPRODUCES in row.tags or only_compares(row.tags)
-    return row.status == "FINISHED" and row.commit is not None and not (inside or holds or looked)
+    return row.status == "FINISHED" and row.commit is not None and not (holds or looked)
 
 
 def key_of(row: RunRow) -> Key:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -30,8 +29,9 @@ from nbledger.core.moments import now as this_moment
 from nbledger.core.project import Project
 from nbledger.core.records import RunRow
 from nbledger.core.runs import REPRODUCES
-from nbledger.keeper import moving, overview, persons
+from nbledger.keeper import modelrun, moving, overview, persons
 from nbledger.keeper.calls import Args
+from nbledger.keeper.modelrun import scratch
 from nbledger.keeper.views_run import unpublished
 
 _MOST_REPRODUCTIONS = 20
@@ -77,7 +77,9 @@ class Decision:
 
 @dataclass(frozen=True)
 class Asked:
-    """What is asked for: the run, the model and alias, and all gates that the promotion has to pass."""
+    """What is asked for: the run, the model and alias, and all gates that the promotion has to pass. ``inside`` is told where
+    the run is one inside the run that was named, ``several`` where it could be one of several.
+    """
 
     row: RunRow
     run: Any
@@ -87,6 +89,8 @@ class Asked:
     baseline: RunRow | None
     logged: str
     allowed: tuple[str, ...]
+    inside: str = ""
+    several: str = ""
 
 
 @dataclass(frozen=True)
@@ -112,7 +116,12 @@ def asked(project: Project, args: Args) -> Asked:
     row, run = _run(project, str(args["run"]))
     mlflow_registry.check_names(model, alias)
     base = _run(project, str(args["baseline"]))[0] if args.get("baseline") else None
-    return Asked(row, run, model, alias, applied, base, str(args.get("logged") or ""), allowed)
+    within = modelrun.inside(project, mlflow.client(project), run)
+    told = ""
+    if within.only is not None:
+        told = f"{row.name} logged no model: the model is that of its run {modelrun.called(within.only)}"
+        row, run = _run(project, str(within.only.info.run_id))
+    return Asked(row, run, model, alias, applied, base, str(args.get("logged") or ""), allowed, told, within.several)
 
 
 def _gates(project: Project, args: Args, model: str, alias: str) -> tuple[Gate, ...]:
@@ -167,6 +176,8 @@ def judge(project: Project, api: Any, asked: Asked) -> Judged:
         [word for word in asked.allowed if word not in evidence.unallowable(demand.require)],
     )
     denials = evidence.told(project, judged.denials, demand.require, found)
+    if asked.several:
+        denials = tuple(Denial("model", asked.several) if d.kind == "model" else d for d in denials)
     if previous is not None and holder is None and demand.condition.names(CHAMPION):
         gone = Denial(CHAMPION, f"version {previous}, which {asked.alias} points at, names no run that is there")
         denials = (*(d for d in denials if d.kind != CHAMPION), gone)
@@ -193,6 +204,7 @@ def judge(project: Project, api: Any, asked: Asked) -> Judged:
         require=demand.require,
         min_rows=demand.min_rows,
         approvals=demand.approvals,
+        notes=(asked.inside,) if asked.inside else (),
     )
     sealed = found.manifest.digest if found.manifest is not None else ""
     return Judged(decision, tuple(logged), sealed, demand)
@@ -211,10 +223,6 @@ def _holder(api: Any, uri: str, model: str, alias: str) -> tuple[str | None, Any
 def evidence_of(project: Project, api: Any, run: Any, models: Sequence[str] = ()) -> Evidence:
     """A run as the store has it at this moment. Its manifest is read where the store keeps it, never from a copy."""
     uri, run_id = project.tracking_uri, str(run.info.run_id)
-    known = None
-    with tempfile.TemporaryDirectory(dir=scratch(project)) as folder, contextlib.suppress(ToolFailed):
-        path = mlflow.download(api, uri, run_id, f"{record.FOLDER}/{manifest.NAME}", Path(folder))
-        known = manifest.read(path.parent)
     return Evidence(
         run_id,
         str(run.info.run_name or run_id[:8]),
@@ -222,7 +230,7 @@ def evidence_of(project: Project, api: Any, run: Any, models: Sequence[str] = ()
         {str(k): str(v) for k, v in run.data.params.items()},
         {str(k): float(v) for k, v in run.data.metrics.items()},
         {str(k): str(v) for k, v in run.data.tags.items()},
-        known,
+        modelrun.manifest_of(project, api, run_id),
         manifest.remembered(project, run_id),
         lambda key: mlflow_runs.history(api, uri, run_id, key),
         models,
@@ -262,9 +270,3 @@ def with_digest(project: Project, api: Any, decision: Decision, logged: mlflow_r
         told = f"the files of version {number} are not those that were promoted: {before[:12]}, they are {found[:12]}"
         return replace(decision, passed=False, denials=(Denial("model", told),), digest=found)
     return replace(decision, digest=found)
-
-
-def scratch(project: Project) -> Path:
-    place = project.ensure_state() / "tmp"
-    place.mkdir(exist_ok=True)
-    return place

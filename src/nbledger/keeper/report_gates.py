@@ -9,13 +9,13 @@ from nbledger.core.differences import Row
 from nbledger.core.gate_language import CHAMPION
 from nbledger.core.project import Project
 from nbledger.core.report import GateView, Pair
-from nbledger.keeper import promote
+from nbledger.keeper import modelrun, promote
 from nbledger.keeper.gating import Decision
 
 
 def views(project: Project, pairs: Sequence[Pair]) -> tuple[list[GateView], list[str]]:
-    """For each model of the settings whose champion demands a gate: the verdict on each run of the head that logged a model, and
-    why there is none. Of several such models a run is asked about the one that its model is called by.
+    """For each model of the settings whose champion demands a gate: the verdict on each run of the head that logged a model (or the
+    only run inside it did), and why there is none. Of several such models a run is asked about the one that its model is called by.
     """
     wanted = [str(model) for model in project.settings.models if gates.demanded(project.settings, model, CHAMPION)]
     heads = [pair.head for pair in pairs if pair.head is not None] if wanted else []
@@ -43,7 +43,11 @@ def _called(project: Project, model: str) -> str:
 def _logged(project: Project, run_id: str) -> list[str]:
     api, uri = mlflow.client(project), project.tracking_uri
     run = mlflow.get_run(api, uri, run_id)
-    return [one.name for one in mlflow_registry.logged_by(api, uri, run)] if run is not None else []
+    if run is None:
+        return []
+    found = mlflow_registry.logged_by(api, uri, run)
+    only = modelrun.inside(project, api, run).only if not found else None
+    return [one.name for one in (mlflow_registry.logged_by(api, uri, only) if only is not None else found)]
 
 
 def _view(decision: Decision) -> GateView:
