@@ -7,8 +7,9 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from nbledger.core import contents, dvcfiles, git, gitlog, notebookclean, pointers
+from nbledger.core import contents, datachange, dvcfiles, git, gitlog, joining, notebookclean, pointers
 from nbledger.core.errors import LedgerError
+from nbledger.core.joining import Files
 from nbledger.core.project import Project
 from nbledger.core.wording import some
 
@@ -90,7 +91,7 @@ def _notebook(place: Path, path: str) -> str:
 def _pointer(project: Project, repo: git.GitRepo, path: str, stages: dict[int, str]) -> str:
     texts = gitlog.contents(repo, [stages.get(number, "") for number in (1, 2, 3)])
     name = path.removesuffix(".dvc")
-    files: list[dict[str, str] | None] = []
+    files: list[Files | None] = []
     for text in texts:
         try:
             row = dvcfiles.rows_of((text or b"").decode("utf-8"))[0]
@@ -108,7 +109,37 @@ def _pointer(project: Project, repo: git.GitRepo, path: str, stages: dict[int, s
             if left.get(key) != right.get(key) and (was or {}).get(key) not in (left.get(key), right.get(key))
         ]
         what = f": both sides changed {some(both, _NAMED)}" if both else ""
+    kind = "file" if any(listed is not None and "" in listed for listed in (left, right)) else "whole folder"
     return (
-        f"{path} is in conflict{what}. git add {path} keeps what it says now (the rest of both sides is joined in it), "
-        f"git checkout --theirs {path} takes the whole folder as theirs was"
+        f"{path} is in conflict{what}. git add {path} keeps what it says now{_says(project, path, name, texts, files)}, "
+        f"git checkout --theirs {path} takes the {kind} as theirs was"
     )
+
+
+def _says(project: Project, path: str, name: str, texts: Sequence[bytes | None], files: Sequence[Files | None]) -> str:
+    """What the pointer in the work tree has of both sides, in brackets: it is written anew by ``track``, and by hand. Empty where
+    a list of files is not here.
+    """
+    try:
+        row = datachange.pointer_row((project.root / path).read_bytes(), path, name)
+    except OSError:
+        row = None
+    if row is None or not row.md5:
+        return ""
+    for text, side in zip(texts[1:], ("ours", "theirs"), strict=True):
+        other = datachange.pointer_row(text, path, name)
+        if other is not None and other.md5 == row.md5:
+            alone = side
+            break
+    else:
+        alone = ""
+    if not row.md5.endswith(".dir"):
+        return f" ({alone or 'what was tracked here'})"
+    was, left, right = files
+    now = contents.folder(project, row.md5)
+    if left is None or right is None or not (left and right and now) or (texts[0] and not was):
+        return f" ({alone})" if alone else ""
+    lost = joining.taken_back(was or {}, left, right, now)
+    if not lost:
+        return " (the rest of both sides is joined in it)"
+    return f" ({alone or 'as tracked here'}: it takes back {some([posixpath.join(name, key) for key in lost], _NAMED)})"

@@ -58,7 +58,7 @@ def merge(project: Project, base: Path, ours: Path, theirs: Path, path: str) -> 
     if not (left.md5.endswith(".dir") and right.md5.endswith(".dir")):
         known = was.md5 if was is not None and not was.md5.endswith(".dir") else None
         clash = Clash(name, known, left.md5, right.md5)
-        return True, [*_told(project, path, "", [clash]), f"{path} is ours; {_take(path, name, whole=True)}"]
+        return True, [*_told(project, path, "", [clash]), f"{path} is ours; {_take(project, path, name, whole=True)}"]
     if left.legacy or right.legacy:
         raise Refused("a version that DVC 2 made is not merged", "dvc cache migrate --dvc-files on both sides first")
     if _beside(ours) != _beside(theirs):
@@ -119,7 +119,7 @@ def _folder(
     told = _told(project, path, name, clashes)
     joined = f"{came} of theirs joined, and of these files it has ours" if came else "it is ours"
     first = posixpath.join(name, clashes[0].name)
-    return True, [*told, f"{path}: {joined}; {_take(path, first, whole=False)}"]
+    return True, [*told, f"{path}: {joined}; {_take(project, path, first, whole=False)}"]
 
 
 def _fetch(repo: Any, cache: Any, infos: Sequence[Any]) -> None:
@@ -242,16 +242,23 @@ def _words(a: Path | bytes, b: Path | bytes, where: str) -> str:
     return table_words(DataChange(where, (None, None), table=table)) or keys or found.note or "other contents"
 
 
-def _take(path: str, file: str, *, whole: bool) -> str:
+def _take(project: Project, path: str, file: str, *, whole: bool) -> str:
     """How to have the other side's version instead."""
     if whole:
         return f"theirs: git checkout --theirs {shlex.quote(path)}; then git add {shlex.quote(path)}, and dvc pull"
-    get = f"dvc get . {shlex.quote(file)} --rev {_their_commit()} -o {shlex.quote(file)} --force"
-    return f"git add {shlex.quote(path)} keeps that. Theirs of a file: dvc pull; {get}; then nbledger track FOLDER"
+    get = f"dvc get . {shlex.quote(file)} --rev {_their_commit(project)} -o {shlex.quote(file)} --force"
+    return f"git add {shlex.quote(path)} keeps that. Theirs of a file: nbledger pull; {get}; then nbledger track FOLDER"
 
 
-def _their_commit() -> str:
+def _their_commit(project: Project) -> str:
     """The other side's commit; how to find it where Git does not say."""
     ids = [name.removeprefix("GITHEAD_") for name, value in os.environ.items() if name.startswith("GITHEAD_")]
     others = [commit for commit in ids if git.is_hex(commit) and os.environ[f"GITHEAD_{commit}"] != "HEAD"]
-    return others[0] if len(others) == 1 else "$(git rev-parse REBASE_HEAD)"
+    if len(others) == 1:
+        return others[0]
+    folder = project.git.git_dir if project.git is not None else Path()
+    if (folder / "rebase-merge").exists() or (folder / "rebase-apply").exists():
+        return "$(git rev-parse REBASE_HEAD)"  # Git writes it once it has stopped
+    if (folder / "MERGE_HEAD").exists():  # git checkout -m
+        return "$(git rev-parse MERGE_HEAD)"
+    return "$(git rev-parse REVERT_HEAD^)" if (folder / "REVERT_HEAD").exists() else "$(git rev-parse CHERRY_PICK_HEAD)"

@@ -92,18 +92,20 @@ def plan(project: Project, wanted: Wanted | None = None) -> Plan:
     repo, wanted = project.git, wanted or Wanted()
     if repo is None:
         raise Refused("there is no Git repository here", "%ledger init makes one")
-    if under_way := git.operation(repo):
+    under_way = git.operation(repo)
+    if under_way == "bisect":
         raise Refused(f"a {under_way} is under way in this repository", "finish it first")
     git.refuse_if_locked(repo)
     here = git.head(repo)
     nowhere = here.branch is None and here.commit is not None  # as where CI has checked out a tag
-    route, store = None if nowhere else gitremote.pull_route(repo), dvcremote.default_remote(project)
+    route, store = None if nowhere or under_way else gitremote.pull_route(repo), dvcremote.default_remote(project)
     needed, mine = _needed(project, _begun(project))
     missing = tuple(out.path for out in needed)
     if route is None:
-        if store is None:
+        if store is None and not under_way:
             raise Refused("there is no remote to pull from", "git remote add origin URL")
         why = "HEAD is on no branch" if nowhere else "there is no Git remote"
+        why = f"a {under_way} is under way" if under_way else why
         asked = Plan(None, data=missing, notes=(f"{why}: only data are looked for",))
     else:
         notes = ("there is no default data remote: missing data stay missing",) if store is None and missing else ()
@@ -206,8 +208,10 @@ def _touched(outs: Iterable[Out], changed: set[str]) -> list[Out]:
 
 def _needed(project: Project, changed: set[str]) -> tuple[list[Out], list[Out]]:
     """Outputs that are missing or not the version that their pointer names, as far as nothing is lost by bringing that: what is
-    there now is in the cache, or (pointer in ``changed``) was there before its pointer changed. And the others.
+    there now is in the cache, or (pointer in ``changed``) was there before its pointer changed. And the others: while a merge
+    is under way all that is not as before it, for it may be what the person has decided for.
     """
+    joining = project.git is not None and git.operation(project.git) != ""
     outs = [out for out in dvc.outputs(project)[0] if out.cached and out.md5] if project.dvc_root else []
     with hashes.opened(project) as known:
         now = dvc.current_hashes(project, outs, known)
@@ -217,6 +221,9 @@ def _needed(project: Project, changed: set[str]) -> tuple[list[Out], list[Out]]:
             continue
         if behind is not None and not behind.whole and datachange.pointer_of(out) not in changed:
             mine.append(out)  # edited as well: its older files are brought one by one
+            continue
+        if joining and md5 is not None and (behind is None or not behind.whole):
+            mine.append(out)
             continue
         kept = at_hand is not None and md5 and at_hand.has(Row(out.path, md5, 0, 1, True, out.legacy))
         if md5 is None or kept or datachange.pointer_of(out) in changed:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from nbledger.core import contents, datachange, git, gitlog
+from nbledger.core import contents, datachange, git, gitlog, joining
 from nbledger.core.errors import Refused
 from nbledger.core.gitlog import Logged
 from nbledger.core.project import Project
@@ -35,7 +35,8 @@ class Behind:
     whose changes tracking would take back, the newest first.
 
     ``both``: those of the edited that HEAD has in a version which was never here. ``unknown``: HEAD's list of files is not
-    here, so that no file can be named. ``whole``: all of it is an earlier version.
+    here, so that no file can be named. ``whole``: all of it is an earlier version. ``where`` is what has the newer one, in words:
+    while a merge is under way that is the pointer in the work tree, which the merge has joined.
     """
 
     path: str
@@ -45,6 +46,7 @@ class Behind:
     both: tuple[str, ...] = ()
     unknown: bool = False
     whole: bool = False
+    where: str = "HEAD"
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,8 @@ def behind(project: Project, path: str, pointer: str, md5: str | None, now: Call
     repo = project.git
     if repo is None or md5 in (None, "?") or (head := git.head(repo).commit) is None:
         return None
+    if (found := joining.sides(project, path, pointer)) is not None:
+        return _joined(project, path, pointer, found, md5, now)
     past = _past(repo, path, pointer, head)
     if not past or past[0] == md5:
         return None
@@ -80,6 +84,17 @@ def behind(project: Project, path: str, pointer: str, md5: str | None, now: Call
     if contents.cached(project, past[0]):
         return None
     return Behind(path, {}, ("",), _commits(versions[:1]), both=("",))
+
+
+def _joined(
+    project: Project, path: str, pointer: str, found: joining.Sides, md5: str, now: Callable[[], Files]
+) -> Behind | None:
+    """The same while a merge, rebase or the like is under way."""
+    stale = joining.stale(project, pointer, found, md5, now)
+    if stale is None:
+        return None
+    where, whole = f"the {found.under_way}", md5 == found.base
+    return Behind(path, stale.older, stale.edited, stale.undone, stale.both, stale.unknown, whole, where)
 
 
 def _folder(project: Project, path: str, versions: Sequence[_Version], now: Files, whole: int | None) -> Behind | None:
@@ -196,7 +211,9 @@ def told(one: Behind) -> str:
 
 def told_of_both(one: Behind) -> str:
     """The same, where files were changed on both sides."""
-    return f"{_some(one.path, one.both)} was changed here, and in {one.path} of HEAD too ({whose(one)}): {_APART}"
+    return (
+        f"{_some(one.path, one.both)} was changed here, and in {one.path} of {one.where} too ({whose(one)}): {_APART}"
+    )
 
 
 def refusal(found: Sequence[Behind]) -> Refused:
@@ -206,11 +223,11 @@ def refusal(found: Sequence[Behind]) -> Refused:
     others = f" (and {', '.join(one.path for one in found[1:4])})" if len(found) > 1 else ""
     hint = "nbledger pull first: it brings what is older here, and what you changed stays"
     if first.both and not first.older:
-        what, hint = f"{_some(first.path, first.both)} is changed here and in HEAD", _APART
+        what, hint = f"{_some(first.path, first.both)} is changed here and in {first.where}", _APART
     elif first.unknown:
-        what = f"HEAD has another version of {first.path}, which was never here"
+        what = f"{first.where} has another version of {first.path}, which was never here"
     else:
-        what = f"older here than in HEAD: {_some(first.path, first.older)}"
+        what = f"older here than in {first.where}: {_some(first.path, first.older)}"
     return Refused(f"{said}: {what}{others}", f"{hint}; --take-back if you mean it")
 
 

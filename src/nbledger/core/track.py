@@ -60,8 +60,8 @@ def track(
 
     ``progress(done, total, path)`` counts bytes, a few times a second. Raises before anything is written when a path cannot be tracked;
     ``Busy`` when Git's index or DVC's repository is locked; ``Refused`` where somebody's change would be undone because its
-    data were never brought here (not with ``take_back``); with ``push``, a failed push is raised after all else
-    is done.
+    data were never brought here, also what a merge under way has joined (not with ``take_back``); with ``push``, a failed push
+    is raised after all else is done.
     """
     dvc.require_root(project)
     repo = project.git
@@ -80,8 +80,7 @@ def track(
             store = dvc.store(project)
             underway.clear(project, store, dvc.require_root(project) / ".dvc" / "tmp")
             with underway.noted(project, [target.rel for target in targets]):
-                asking = not take_back and under_way in ("", "bisect")
-                done = _write(project, targets, store, progress, committing, beside, asking=asking)
+                done = _write(project, targets, store, progress, committing, beside, asking=not take_back)
                 made = _Commit(None, frozenset())
                 if committing:
                     made = _committed(project, done, message, sign)
