@@ -97,7 +97,7 @@ def test_one_of_several_has_to_be_named(project: Path) -> None:
     assert (refused.passed, refused.run_id, kinds(refused)) == (False, outer, ["model", "metric"])
     assert refused.denials[0].text == (
         f"the run logged no model, but several runs inside it did: tree ({inner[0][:8]}), forest ({inner[1][:8]})"
-        f" (nbledger promote {inner[0][:8]} … takes the first)"
+        " (promote one of them by its id)"
     )
     assert promotions.api(project).search_registered_models() == []
     assert promotions.promote(project, inner[1][:8], IF).run_id == inner[1]

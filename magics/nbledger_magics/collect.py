@@ -396,6 +396,7 @@ def lineage(
         "inputs": [lineages.record_to_dict(r) for r in found.inputs],
         "modules": found.modules,
         "unseen": unseen,
+        **({"absent": found.absent} if found.absent else {}),
         "models": [dataclasses.asdict(use) for use in found.models],
     }
     _write(folder / "inputs.json", json.dumps(inputs, indent=1))

@@ -3,6 +3,7 @@ import json
 import os
 import shutil
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,9 @@ from nbledger.core import files, lineage
 from nbledger.core import project as projects
 from nbledger.core.lineage import describe, finish, fix, from_dict, to_dict
 from nbledger.core.observe import Observation
+from nbledger.core.project import find
+from nbledger.core.track import track
+from nbledger.keeper.recorder import data_state, datasets
 
 
 def observation(*reads: str | Path, writes: tuple = (), **more) -> Observation:
@@ -74,6 +78,28 @@ def test_how_each_input_is_versioned(versioned: Path):
     assert fix(by_path["data.csv"]) == "%track_data data.csv"
     assert "import-url" in fix(by_path["link.csv"])
     assert fix(one) == ""
+
+
+def test_a_folder_that_lacks_a_file_is_not_the_version_of_its_pointer(project: Path):
+    """Code that lists a folder sees what is not there, and nobody sees the listing."""
+    (project / "d" / "sub").mkdir(parents=True)
+    for name in ("1", "2", "sub/3"):
+        (project / "d" / name).write_text(name)
+    track(find(project), ["d"])
+    here = find(project)
+    whole = describe(here, observation(project / "d/1"), hash_budget_mb=1)
+    assert (whole.inputs[0].state, whole.absent) == ("dvc", ())
+    (project / "d/new").write_text("not yet tracked, and not read")
+    assert describe(here, observation(project / "d/1"), hash_budget_mb=1) == whole
+    (project / "d/sub/3").unlink()
+    found = describe(here, observation(project / "d/1"), hash_budget_mb=1)
+    assert ([r.state for r in found.inputs], found.absent) == (["dvc-changed"], ("d/sub/3",))
+    assert from_dict(to_dict(found)).absent == found.absent
+    assert data_state(found.inputs) == "changed"
+    assert datasets(found.inputs) == [["d/1", md5("1"), "d/1"]]
+    signed = files.signature(os.stat(project / "d/2"))
+    late = replace(found.inputs[0], path="d/2", md5=None, state="unknown", pending=True, signature=signed)
+    assert [(r.state, r.md5, r.pending) for r in finish(here, [late])] == [("dvc-changed", md5("2"), False)]
 
 
 def test_a_file_that_changed_since_it_was_read(versioned: Path):

@@ -441,6 +441,24 @@ def test_with_git_alone_and_without_it(folder: Path) -> None:
     assert lacking.value.missing[0].hint == "Ben <ben@example.org> (on vm) has to nbledger push, then try again"
 
 
+def test_a_folder_that_lacked_a_file_lacks_it_again(project: Path) -> None:
+    (project / "d").mkdir()
+    for number in range(4):
+        (project / f"d/{number}.txt").write_text(f"{number + 1}\n")
+    cell = "import glob\ntotal = sum(float(open(path).read()) for path in glob.glob('d/*.txt'))"
+    with kernel(project) as k:
+        ran(k, "%track_data d")
+        ran(k, f"%%mlrun whole -m total\n{cell}")
+        (project / "d/2.txt").unlink()
+        said = ran(k, f"%%mlrun without -m total\n{cell}")
+    assert "read d without d/2.txt: %track_data d" in said.shown
+    states = {run.info.run_name: run.data.tags["nbledger.data.state"] for run in ledger.runs(project)}
+    assert states == {"whole": "clean", "without": "changed"}
+    dvc(project, "checkout", "--quiet", "d")
+    for name in ("whole", "without"):
+        assert again(project, name).verdict == "identical", name
+
+
 # ── what the stories are told with ───────────────────────────────────────────────────────────────────────
 
 

@@ -7,7 +7,7 @@ import os
 import shlex
 import stat
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -40,7 +40,8 @@ _judged: dict[tuple[Path, str], tuple[object, Signature, str]] = {}
 class FileRecord:
     """One file. ``path`` is relative to the root, or absolute outside; ``size`` in bytes; ``md5`` of its bytes.
 
-    ``state``: ``dvc`` / ``git`` (as versioned), ``dvc-changed`` / ``git-changed`` (tracked, but not these bytes),
+    ``state``: ``dvc`` / ``git`` (as versioned), ``dvc-changed`` / ``git-changed`` (tracked, but not these bytes, or in a folder
+    of which files were gone),
     ``untracked``, ``external`` (outside the project), ``changed-since-read`` (its bytes are unknown). ``pointer`` is
     the DVC file that tracks it, ``dataset`` the tracked output it belongs to and ``digest`` that output's full hash
     (``….dir`` for folders). ``pending``: not hashed yet, the state is provisional; ``signature`` tells whether it can
@@ -61,7 +62,7 @@ class FileRecord:
 @dataclass(frozen=True)
 class Lineage:
     """``modules`` are paths like those of records; ``unseen`` names what was used and could not be looked into; ``models``
-    were loaded through MLflow.
+    were loaded through MLflow; ``absent`` files belong to tracked folders of which others were read, and were not there.
     """
 
     inputs: tuple[FileRecord, ...] = ()
@@ -69,6 +70,7 @@ class Lineage:
     modules: tuple[str, ...] = ()
     unseen: tuple[str, ...] = ()
     models: tuple[ModelUse, ...] = ()
+    absent: tuple[str, ...] = ()
 
 
 def describe(
@@ -94,7 +96,7 @@ def describe(
         now = {path: found for path in reads if (found := _stat(path)) is not None} | writes
         moved = {p for p, s in reads.items() if not _same(p, s, now.get(p))}
         hashes = _hashed(project, {p: s for p, s in now.items() if p in writes or p not in moved}, hash_budget_mb)
-        inputs = _records(project, reads, moved, hashes)
+        inputs, absent = _of_folders(project, _records(project, reads, moved, hashes))
         outputs = _records(project, writes, set(), hashes)
         later = {p: s for p, s in islice(earlier.items(), _MOST_CARRIED, None) if p not in reads}
         waiting = (
@@ -102,7 +104,45 @@ def describe(
         )
         inputs = tuple(sorted((*inputs, *waiting), key=lambda r: r.path)) if later else inputs
     modules = tuple(project.relative(Path(m)) or m for m in observation.modules)
-    return Lineage(inputs, outputs, modules, _unseen(observation))
+    return Lineage(inputs, outputs, modules, _unseen(observation), absent=absent)
+
+
+def _of_folders(project: Project, records: tuple[FileRecord, ...]) -> tuple[tuple[FileRecord, ...], tuple[str, ...]]:
+    """The records, and the files of their tracked folders that are gone. Whether code listed a folder is not seen: where one
+    lacks a file, what was read of it is not the version that its pointer names.
+    """
+    gone: dict[str, list[str]] = {}
+    for name, inside in {r.dataset: r.path for r in records if r.state == DVC and r.dataset}.items():
+        if inside != name and (lacking := _gone(project, str(name), inside)):
+            gone[str(name)] = lacking
+    if not gone:
+        return records, ()
+    changed = (replace(r, state=DVC_CHANGED) if r.state == DVC and r.dataset in gone else r for r in records)
+    return tuple(changed), tuple(sorted(path for paths in gone.values() for path in paths))
+
+
+def _gone(project: Project, folder: str, inside: str) -> list[str]:
+    out = _dvc_out(project, inside)
+    if out is None or not out.is_dir or out.path != folder:
+        return []
+    from nbledger.core import dvc
+
+    try:
+        entries = dvc.folder_entries(project, out) or {}
+    except Exception:  # told of by status
+        return []
+    there = set(_names(project.root / folder, ""))
+    return [f"{folder}/{name}" for name in entries if name not in there]
+
+
+def _names(folder: Path, before: str) -> Iterator[str]:
+    """What is in a folder and in those below it, relative to it; links by name only."""
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                yield from _names(folder / entry.name, f"{before}{entry.name}/")
+            else:
+                yield f"{before}{entry.name}"
 
 
 def _passing(project: Project, path: str) -> bool:
@@ -125,7 +165,8 @@ def finish(project: Project, records: Sequence[FileRecord]) -> tuple[FileRecord,
         waiting = {str(project.root / r.path): r.signature for r in records if r.pending and r.signature}
         same = {p: now for p, s in waiting.items() if (now := _stat(p)) is not None and _same(p, s, now)}
         hashes = _hashed(project, same, float("inf"))
-        done = {r.path: r for r in _records(project, waiting, set(waiting) - set(hashes), hashes)}
+        found, _ = _of_folders(project, _records(project, waiting, set(waiting) - set(hashes), hashes))
+        done = {r.path: r for r in found}
     return tuple(done.get(r.path, r) if r.pending else r for r in records)
 
 
@@ -152,13 +193,15 @@ def to_dict(lineage: Lineage) -> dict[str, Any]:
         "outputs": [record_to_dict(r) for r in lineage.outputs],
         "modules": list(lineage.modules),
         "unseen": list(lineage.unseen),
+        **({"absent": list(lineage.absent)} if lineage.absent else {}),
     }
 
 
 def from_dict(fields: dict[str, Any]) -> Lineage:
     """The lineage that ``to_dict`` described; keys it does not know are passed over."""
     inputs, outputs = (tuple(record_from_dict(r) for r in fields.get(k, ())) for k in ("inputs", "outputs"))
-    return Lineage(inputs, outputs, tuple(fields.get("modules", ())), tuple(fields.get("unseen", ())))
+    modules, unseen, absent = (tuple(map(str, fields.get(k, ()))) for k in ("modules", "unseen", "absent"))
+    return Lineage(inputs, outputs, modules, unseen, absent=absent)
 
 
 def record_to_dict(record: FileRecord) -> dict[str, Any]:

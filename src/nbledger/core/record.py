@@ -78,6 +78,7 @@ class Record:
     outputs: tuple[FileRecord, ...] = ()
     modules: tuple[str, ...] = ()
     unseen: tuple[str, ...] = ()
+    absent: tuple[str, ...] = ()
     environment: Environment | None = None
     imported: Mapping[str, str] = field(default_factory=dict)
     hashing: str | None = None
@@ -156,6 +157,7 @@ def read(row: RunRow, folder: Path | None) -> Record:
         outputs=found.outputs,
         modules=found.modules,
         unseen=found.unseen,
+        absent=found.absent,
         environment=environments.from_dict(surroundings) if surroundings else None,
         imported=dict(surroundings.get("imported", {})),
         hashing=surroundings.get("hashing"),

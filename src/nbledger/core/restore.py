@@ -137,7 +137,7 @@ class _Work:
         self.touched = {r.path for r in record.inputs} | {path for cell in record.cells for path in cell.reads}
         self.written = {path for cell in record.cells for path in cell.writes} | {r.path for r in record.outputs}
         self.placed: dict[str, str] = {}  # path: md5, of what came out of the cache
-        self.lost: set[str] = set()  # files of folders whose objects nobody has
+        self.lost = set(record.absent)  # files of folders that were not there, or whose objects nobody has
 
     def submodules(self) -> None:
         assert self.project.git is not None

@@ -11,7 +11,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -120,8 +120,6 @@ def execute(
 
 def _project(project: Project, place: Path, scratch: Path) -> Project:
     """The restored work tree as the kernel will find it."""
-    from dataclasses import replace
-
     dvc_root = place / project.dvc_root.relative_to(project.root) if project.dvc_root else None
     settings = replace(project.settings, keeper=False, tracking_uri=None)
     repo = git.discover(place)
@@ -356,4 +354,4 @@ def _lineage(there: Project, folder: Path | None) -> lineage.Lineage:
             held = json.loads((folder / f"{name}.json").read_bytes())
             held[name] = [lineage.record_to_dict(one) for one in records]
             files.write_atomic(folder / f"{name}.json", json.dumps(held, indent=1))
-    return lineage.Lineage(inputs, outputs, found.modules, found.unseen)
+    return replace(found, inputs=inputs, outputs=outputs)

@@ -42,8 +42,7 @@ class Inside:
             return ""
         named = ", ".join(called(run) for run in self.runs[:_NAMED])
         more = ", and more" if len(self.runs) > _NAMED else ""
-        which = str(self.runs[0].info.run_id)[:8]
-        return f"the run logged no model, but several runs inside it did: {named}{more} (nbledger promote {which} … takes the first)"
+        return f"the run logged no model, but several runs inside it did: {named}{more} (promote one of them by its id)"
 
 
 def called(run: Any) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shlex
 import shutil
 import threading
 import time
@@ -20,6 +21,7 @@ from nbledger.core.curve import Curve
 from nbledger.core.errors import LedgerError
 from nbledger.core.lineage import FileRecord, Lineage, fix
 from nbledger.core.project import Project
+from nbledger.core.wording import some
 from nbledger.keeper.frames import seal
 from nbledger.keeper.journal import SCHEMA, Journal, new_id, now_ms, owner, unwritable
 
@@ -187,7 +189,10 @@ class Recording:
         ``made`` are those that its session had written itself. ``depends``: whether the project rests on what was read, so
         that its status names what nothing versions; not what was only looked at.
         """
-        loose = [r for r in found.inputs if r.state in _LOOSE]
+        partial = {
+            str(r.dataset) for r in found.inputs if any(path.startswith(f"{r.dataset}/") for path in found.absent)
+        }
+        loose = [r for r in found.inputs if r.state in _LOOSE and r.dataset not in partial]
         self.log_tags({"nbledger.data.state": data_state(found.inputs), wrote.TAG: wrote.text(found.outputs)})
         self.inputs = list(found.inputs)
         models = [use for use in found.models if use.run != self.run_id]
@@ -202,6 +207,9 @@ class Recording:
         )
         if depends:
             reads.remember(self.project, [r.path for r in found.inputs if r.state == "untracked"])
+        for name in sorted(partial):
+            gone = [path for path in found.absent if path.startswith(f"{name}/")]
+            self.notice(f"read {name} without {some(gone, 3)}: %track_data {shlex.quote(name)}")
         for record in loose[:5]:
             state = f"{record.state}, written by this session" if record.path in made else record.state
             self.notice(f"read {record.path} ({state}): {fix(record)}")

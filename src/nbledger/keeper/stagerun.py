@@ -265,7 +265,7 @@ def command(recording: Recording, stage: Stage, status: str, deps: Mapping[str, 
             [project.root / path for path in outs if not _elsewhere(path)],
             hash_budget_mb=project.settings.hash_max_mb,
         )
-        _write(folder / "inputs.json", inputs=found.inputs, modules=[], unseen=[stage.cmd])
+        _write(folder / "inputs.json", inputs=found.inputs, modules=[], unseen=[stage.cmd], absent=found.absent)
         _write(folder / "outputs.json", outputs=found.outputs)
     recording.lineage(found, folder)
     named = {(record.dataset or record.path, record.digest or record.md5) for record in found.inputs}
