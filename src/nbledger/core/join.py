@@ -20,9 +20,11 @@ from nbledger.core import (
     cloning,
     dvc,
     dvcremote,
+    files,
     git,
     gitfilters,
     gitremote,
+    halfplaced,
     hashes,
     mlflow,
     prepush,
@@ -246,20 +248,24 @@ def _data(project: Project, asked: bool) -> Step | None:
         )
     if not trust.trusted(project):
         return _untrusted("data", f"dvc pull of {names}")
-    dvc.pull(project, [out.path for out in wanted])
+    with files.lock(project.ensure_state() / "share.lock", 2.0, "push or pull"):
+        halfplaced.sweep(project, outs)
+        with halfplaced.noted(project, wanted):
+            dvc.pull(project, [out.path for out in wanted])
     with contextlib.suppress(LedgerError, OSError):
         recorded.keep_all(project)  # what runs need of it stays through a dvc gc, as where they were recorded
     return Step("data", "ready", f"brought {names} ({_size(size)})")
 
 
 def _lacking(project: Project, outs: list[Out]) -> list[Out]:
-    """Outputs that are not here, and folders of which only a part is: a pull that was killed leaves such."""
+    """Outputs that are not here, and those of which only a part is: a pull that was killed leaves such."""
     missing = [out for out in outs if not os.path.lexists(project.root / out.path)]
     folders = [out for out in outs if out.is_dir and (project.root / out.path).is_dir()]
     with hashes.opened(project) as known:
         now = dvc.current_hashes(project, folders, known)
     partial = [out for out, md5 in zip(folders, now, strict=True) if md5 != out.md5 and not _changed(project, out)]
-    return [*missing, *partial]
+    noted = halfplaced.paths(project, outs) - {out.path for out in partial}
+    return [*missing, *partial, *(out for out in outs if out.path in noted)]
 
 
 def _changed(project: Project, out: Out) -> bool:

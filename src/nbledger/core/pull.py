@@ -1,7 +1,8 @@
 """``pull``: the branch, fast-forward only, the snapshots of runs, then the data that the present state needs.
 
 Nothing is merged, rebased or stashed. What the person has changed and the pull would replace is a reason to refuse. A pull
-that was killed, or that was to bring a part, is gone on with by the next one: what is left stands in ``.nbledger/pull.json``.
+that was killed, or that was to bring a part, is gone on with by the next one: what is left stands in ``.nbledger/pull.json``,
+what was cut short while it was placed in ``core.halfplaced``'s note.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from nbledger.core import (
     gitfilters,
     gitlog,
     gitremote,
+    halfplaced,
     hashes,
     kept,
     notebookoutputs,
@@ -123,6 +125,12 @@ def plan(project: Project, wanted: Wanted | None = None) -> Plan:
     return replace(asked, data=chosen, left=tuple(path for path in asked.data if path not in chosen))
 
 
+def _repository(project: Project) -> git.GitRepo:
+    if project.git is None:
+        raise Refused("there is no Git repository here", "%ledger init makes one")
+    return project.git
+
+
 def _chosen(path: str, paths: Sequence[str]) -> bool:
     """Whether an output is named, holds what is named, or lies in it."""
     return any(path == one or path.startswith(f"{one}/") or one.startswith(f"{path}/") for one in paths)
@@ -191,8 +199,15 @@ def _refuse_lost_data(project: Project, changed: set[str]) -> list[str]:
     outs = _touched(dvc.outputs(project)[0], changed)
     with hashes.opened(project) as known:
         now = dvc.current_hashes(project, outs, known)
-    at_hand = versions.Cached(project) if outs else None
+    at_hand, partial = versions.Cached(project) if outs else None, halfplaced.paths(project, outs)
     for out, md5 in zip(outs, now, strict=True):
+        if out.path in partial:
+            if mine := halfplaced.strange(project, out):
+                raise Refused(
+                    f"changed here, and the pull brings another version of {out.path}: {some(mine)}",
+                    "move them, then pull again",
+                )
+            continue
         kept = md5 in (None, out.md5) or (at_hand and at_hand.has(Row(out.path, md5 or "", 0, 1, True, out.legacy)))
         if not kept:
             raise Refused(
@@ -216,8 +231,12 @@ def _needed(project: Project, changed: set[str]) -> tuple[list[Out], list[Out]]:
     with hashes.opened(project) as known:
         now = dvc.current_hashes(project, outs, known)
     at_hand, needed, mine = versions.Cached(project) if outs else None, [], []
+    partial = halfplaced.paths(project, outs)
     for out, md5, behind in zip(outs, now, catchup.behind(project, outs, now), strict=True):
         if md5 == out.md5:
+            continue
+        if out.path in partial:
+            needed.append(out)
             continue
         if behind is not None and not behind.whole and datachange.pointer_of(out) not in changed:
             mine.append(out)  # edited as well: its older files are brought one by one
@@ -293,10 +312,12 @@ def overwritten(asked: Plan) -> list[str]:
 def pull(project: Project, progress: Progress | None = None, wanted: Wanted | None = None) -> Pulled:
     """Do it. A step that fails is raised with what was done before it."""
     wanted = wanted or Wanted()
+    _repository(project)  # else a folder of the ledger would be made where there is no project
     with files.lock(project.ensure_state() / "share.lock", 2.0, "push or pull"):
         tell = progress or (lambda *_: None)
         steps = 4 if wanted.scopes else 3
         tell(0, steps, "asking the remote")
+        halfplaced.sweep(project, dvc.outputs(project)[0] if project.dvc_root else ())
         early = _caught_up(project, wanted)  # first: what is edited beside may have to be tracked before commits come
         asked = plan(project, wanted)
         notes = list(asked.notes)
@@ -361,6 +382,10 @@ def _data(project: Project, asked: Plan, wanted: Wanted, notes: list[str]) -> tu
     if dvcremote.default_remote(project) is None:
         chosen = _at_hand(project, chosen, notes)
     parts = {name: out for out in chosen for name in _parts(project, out, wanted.paths)}
+    if any(
+        name != out.path for name, out in parts.items()
+    ):  # of a folder of which only some files came the rest is to come
+        _begin(project, _begun(project) | {datachange.pointer_of(out) for out in chosen})
     older = _older(project, mine, wanted)
     parts |= {path: out for path, (out, md5) in older.items() if md5 is not None}
     problem = _fetched(project, parts)
@@ -368,8 +393,7 @@ def _data(project: Project, asked: Plan, wanted: Wanted, notes: list[str]) -> tu
     whole = [n for n, out in parts.items() if _whole(project, at_hand, out, n) or (out.imported and problem is None)]
     before = "the commits are pulled, but not all data: " if asked.commit else ""
     try:
-        if whole:
-            dvc.pull(project, whole)
+        _placed(project, parts, whole)
     except LedgerError as err:
         raise type(err)(f"{before}{err.message}", err.hint) from err
     if len(whole) < len(parts):
@@ -395,11 +419,19 @@ def _caught_up(project: Project, wanted: Wanted) -> tuple[str, ...]:
             return ()
         at_hand = whereabouts.Here(project)
         whole = [path for path, out in parts.items() if _whole(project, at_hand, out, path)]
-        if whole:
-            dvc.pull(project, whole)
+        _placed(project, parts, whole)
     except LedgerError:
         return ()
     return (*whole, *catchup.removed(project, [path for path, (_, md5) in older.items() if md5 is None]))
+
+
+def _placed(project: Project, parts: Mapping[str, Out], names: Sequence[str]) -> None:
+    """Put these, which the cache has, into the work tree."""
+    if not names:
+        return
+    single = [parts[name] for name in names if name != parts[name].path]
+    with halfplaced.noted(project, [parts[name] for name in names if name == parts[name].path], single):
+        dvc.pull(project, names)
 
 
 def _fetched(project: Project, parts: Mapping[str, Out]) -> LedgerError | None:

@@ -15,6 +15,7 @@ from nbledger.core import (
     dvcremote,
     git,
     gitfilters,
+    halfplaced,
     hashes,
     kept,
     reads,
@@ -51,6 +52,7 @@ def status(
     notes += about_data
     unfinished = underway.cut_short(project, outs)
     notes += [f"tracking {path} was cut short: nbledger track {path} completes it" for path in unfinished]
+    notes += [f"{halfplaced.told([path])}: nbledger pull" for path in sorted(halfplaced.paths(project, outs))]
     code = dataclasses.replace(code, large=_large(project, code, outs))
     notes += [*_off(project), *conflicts.told(project)]
     tracking = TrackingState(scrub_url(project.tracking_uri), project.experiment, reachable, pending)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
 
-from nbledger.core import cache, dvc, dvcfiles, files, git, hashes, takenback, underway, undo
+from nbledger.core import cache, dvc, dvcfiles, files, git, halfplaced, hashes, takenback, underway, undo
 from nbledger.core.cache import Content
 from nbledger.core.errors import Busy, LedgerError, ToolFailed
 from nbledger.core.project import Project
@@ -142,6 +142,8 @@ def _write(
     asking: bool,
 ) -> list[_Done]:
     """Bytes first, for all targets, and on the disk; then pointers; then ignore lines."""
+    if asking:  # before its bytes are stored: what the cache has, a pull replaces
+        halfplaced.refuse(project, [target.rel for target in targets])
     known = beside.submit(_in_git, project, targets)
     contents = _store(project, targets, store, progress)
     if asking:

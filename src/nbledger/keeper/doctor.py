@@ -19,6 +19,7 @@ from nbledger.core import (
     git,
     gitfilters,
     gitremote,
+    halfplaced,
     kept,
     mlflow,
     prepush,
@@ -125,6 +126,8 @@ def _pointers(project: Project, fix: bool) -> Iterator[Finding]:
         yield Finding("problem", str(problem), "restore it: git checkout -- its path")
     for path in underway.cut_short(project, outs):
         yield Finding("problem", f"tracking {path} was cut short: nothing versions it", f"nbledger track {path}")
+    if partial := halfplaced.paths(project, outs):
+        yield Finding("problem", halfplaced.told(sorted(partial)), halfplaced.HINT)
     yield Finding("ok", f"DVC repository {project.dvc_root}, {counted(len(outs), 'output')}")
 
 
