@@ -78,6 +78,15 @@ def data_remote(root: Path, place: Path) -> None:
     (root / ".dvc" / "config").write_text(f"[core]\n    remote = store\n['remote \"store\"']\n    url = {place}\n")
 
 
+def both_remotes(root: Path, place: Path) -> Path:
+    """A bare Git repository and a folder for data, both below ``place``, as the project's committed remotes; the repository."""
+    git(place, "init", "-q", "--bare", "bare.git")
+    git(root, "remote", "add", "origin", str(place / "bare.git"))
+    data_remote(root, place / "store")
+    commit_all(root, "remotes")
+    return place / "bare.git"
+
+
 def data_status(root: Path) -> dict[str, object]:
     """What ``dvc status`` says, asked of DVC in this process."""
     from dvc.repo import Repo

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import commit_all, data_remote, git, make_repository
+from conftest import both_remotes, git, make_repository
 from nbledger.core import dvc, halfplaced, pull, push, status, trust
 from nbledger.core.errors import Refused
 from nbledger.core.project import find
@@ -43,10 +43,7 @@ def read(root: Path) -> dict[str, bytes]:
 @pytest.fixture
 def ada(project: Path, tmp_path: Path) -> Path:
     """A colleague's project, pushed; ``img`` is the folder that is cut short."""
-    git(tmp_path, "init", "-q", "--bare", "bare.git")
-    git(project, "remote", "add", "origin", str(tmp_path / "bare.git"))
-    data_remote(project, tmp_path / "store")
-    commit_all(project, "remotes")
+    both_remotes(project, tmp_path)
     (project / "a.csv").write_text("a\n")
     track(find(project), ["a.csv"])
     push.push(find(project))

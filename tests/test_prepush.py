@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import commit_all, data_remote, dvc, git
+from conftest import both_remotes, commit_all, data_remote, dvc, git
 from nbledger.commands.answer import Face
 from nbledger.commands.tree import run
 from nbledger.core import needs, prepush, push, trust
@@ -46,10 +46,7 @@ def script(path: Path, text: str) -> bytes:
 @pytest.fixture
 def shared(project: Path, tmp_path: Path) -> Path:
     """The project with a bare repository, a data remote that is a folder, and the hook; its first commits are pushed."""
-    git(tmp_path, "init", "-q", "--bare", "bare.git")
-    git(project, "remote", "add", "origin", str(tmp_path / "bare.git"))
-    data_remote(project, tmp_path / "store")
-    commit_all(project, "remotes")
+    both_remotes(project, tmp_path)
     git(project, "push", "-q", "-u", "origin", "main")
     trust.trust(find(project))
     assert prepush.install(find(project)) == [

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import commit_all, data_remote, data_status, dvc, git
+from conftest import both_remotes, commit_all, data_remote, data_status, dvc, git
 from nbledger.commands.answer import Face
 from nbledger.commands.tree import run
 from nbledger.core import pull, push, reads, restorable, trust
@@ -30,10 +30,7 @@ def write(root: Path, files: dict[str, str]) -> None:
 @pytest.fixture
 def shared(project: Path, tmp_path: Path) -> Path:
     """The project with a bare repository and a data remote, and one version of `a.csv` and of a folder there."""
-    git(tmp_path, "init", "-q", "--bare", "bare.git")
-    git(project, "remote", "add", "origin", str(tmp_path / "bare.git"))
-    data_remote(project, tmp_path / "store")
-    commit_all(project, "remotes")
+    both_remotes(project, tmp_path)
     write(project, {"a.csv": "a1", "d/x": "x1", "d/y": "y1", "d/z": "z1"})
     track(find(project), ["a.csv", "d"])
     trust.trust(find(project))

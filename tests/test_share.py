@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import ledger
-from conftest import commit_all, data_remote, data_status, dvc, git
+from conftest import both_remotes, commit_all, data_status, dvc, git
 from nbledger.commands.answer import Face
 from nbledger.commands.tree import run
 from nbledger.core import dvcremote, pull, push, recorded, trust
@@ -46,11 +46,7 @@ def clone(url: Path, place: Path) -> Path:
 @pytest.fixture
 def remote(project: Path, tmp_path: Path) -> Path:
     """A bare repository and a data remote for the project."""
-    git(tmp_path, "init", "-q", "--bare", "bare.git")
-    git(project, "remote", "add", "origin", str(tmp_path / "bare.git"))
-    data_remote(project, tmp_path / "store")
-    commit_all(project, "remotes")
-    return tmp_path / "bare.git"
+    return both_remotes(project, tmp_path)
 
 
 def snapshot(root: Path, run_id: str, commit: str = "HEAD") -> str:

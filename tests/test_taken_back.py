@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import commit_all, data_remote, git
+from conftest import both_remotes, commit_all, git
 from nbledger.commands.answer import Face
 from nbledger.commands.tree import run
 from nbledger.core import pull, push, status, trust
@@ -30,11 +30,8 @@ def read(root: Path) -> dict[str, str]:
 @pytest.fixture
 def two(project: Path, tmp_path: Path) -> tuple[Path, Path]:
     """Ada's and Ben's clones, each with all data of a folder ``m`` and of ``a.csv``."""
-    git(tmp_path, "init", "-q", "--bare", "bare.git")
-    git(project, "remote", "add", "origin", str(tmp_path / "bare.git"))
     git(project, "config", "user.name", "Ada")
-    data_remote(project, tmp_path / "store")
-    commit_all(project, "remotes")
+    both_remotes(project, tmp_path)
     write(project / "m", ADA)
     write(project, {"a.csv": "a1\n"})
     track(find(project), ["m", "a.csv"], "first days")

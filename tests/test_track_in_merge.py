@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from conftest import commit_all, data_remote, dvc, git
+from conftest import both_remotes, commit_all, dvc, git
 from nbledger.commands.answer import Face
 from nbledger.commands.tree import run
 from nbledger.core import gitfilters, pull, push, status, trust
@@ -45,12 +45,9 @@ def read(root: Path) -> dict[str, str]:
 @pytest.fixture
 def two(project: Path, tmp_path: Path) -> tuple[Path, Path]:
     """Ada's and Ben's clones, each with the filters and the data of a folder ``d`` and of ``f.csv``."""
-    git(tmp_path, "init", "-q", "--bare", "bare.git")
-    git(project, "remote", "add", "origin", str(tmp_path / "bare.git"))
     git(project, "config", "user.name", "Ada")
-    data_remote(project, tmp_path / "store")
+    both_remotes(project, tmp_path)
     trust.trust(find(project))
-    commit_all(project, "remotes")
     write(project, BASE)
     (project / "f.csv").write_text("a\n")
     track(find(project), ["d", "f.csv"], "first")

@@ -58,10 +58,8 @@ def as_person(face: Face, name: str, args: dict[str, Any] | None = None) -> Any:
 
     at_a_project(face)
     project = face.project()
-    if face.start_keeper or client.call(project, "me") == whoami.recorded(project):
-        return ask(face, name, args)
-    with waiting(face.progress) as progress:
-        return perform(project, name, args or {}, progress)
+    same = face.start_keeper or client.call(project, "me") == whoami.recorded(project)
+    return ask(face, name, args) if same else at_remote(face, name, args)
 
 
 @contextlib.contextmanager

@@ -49,10 +49,9 @@ def plan(project: Project, paths: Sequence[str] = (), *, large: bool = False, cw
     ``.gitignore`` lines, and ``paths``; of a folder among these all that is changed or new in it. Raises where the checkpoint
     would be refused.
     """
-    if project.git is None:
-        raise Refused("there is no Git repository here", "%ledger init makes one")
+    repo = git.required(project.git)
     named = [_relative(project, path, cwd or project.root) for path in paths]
-    changed, untracked = git.changes(project.git, every_file=True)
+    changed, untracked = git.changes(repo, every_file=True)
     data = {out.path for out in dvc.outputs(project)[0] if out.cached}
     own = [path for path in untracked if not path.endswith("/")]  # another repository, which is none of our submodules
     here = [path for path in dict.fromkeys((*changed, *own)) if not path.startswith(f"{STATE}/")]
@@ -73,7 +72,7 @@ def plan(project: Project, paths: Sequence[str] = (), *, large: bool = False, cw
         raise _too_large(project, too_large)
     _refuse_marks(project, [path for path in wanted if path in new])
     left = tuple(p for p in here if p not in wanted)
-    return Plan(git.head(project.git).branch, tuple(wanted), left, too_large)
+    return Plan(git.head(repo).branch, tuple(wanted), left, too_large)
 
 
 def checkpoint(
@@ -82,12 +81,11 @@ def checkpoint(
     """Commit what ``plan`` names. The user's hooks run, and what they had staged beside it stays staged. With ``large``
     also files above the setting ``large_file_mb``.
     """
-    if project.git is None:
-        raise Refused("there is no Git repository here", "%ledger init makes one")
+    repo = git.required(project.git)
     if not message.strip():
         raise UsageError("the message is empty", 'give one: -m "what changed"')
     found = plan(project, paths, large=large, cwd=cwd)
-    commit = git.commit_pathspecs(project.git, found.paths, message.rstrip() + "\n") if found.paths else None
+    commit = git.commit_pathspecs(repo, found.paths, message.rstrip() + "\n") if found.paths else None
     if commit:
         undo.remember(project, commit, message)
     return Checkpoint(commit, found.paths if commit else (), found.left)

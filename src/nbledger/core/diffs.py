@@ -12,7 +12,7 @@ from typing import Any
 
 from nbledger.core import datachange, git, gitlog, inside, notebookdiff
 from nbledger.core.differences import DataChange
-from nbledger.core.errors import Refused, UsageError
+from nbledger.core.errors import UsageError
 from nbledger.core.project import Project
 
 NOTEBOOK, TEXT, DATA, BINARY = "notebook", "text", "data", "binary"
@@ -65,13 +65,12 @@ class _Sides:
 def diff(project: Project, file: str) -> Diff:
     """What changed in ``file`` (relative to the root) since the last commit."""
     path = inside.relative(project, file)
-    if project.git is None:
-        raise Refused("there is no Git repository here", "%ledger init makes one")
-    commit = git.head(project.git).commit
+    repo = git.required(project.git)
+    commit = git.head(repo).commit
     if (change := datachange.since(project, path, commit)) is not None:
         note = "" if commit else "there is no commit yet"
         return Diff(change.path, DATA, f"{commit[:10]} (HEAD)" if commit else "nothing", data=change, note=note)
-    sides = _sides(project, project.git, path, commit)
+    sides = _sides(project, repo, path, commit)
     if path.endswith(".ipynb") and (found := _notebook(sides)) is not None:
         return found
     return _text(sides)

@@ -302,6 +302,13 @@ def _packed_refs(path: Path, _mtime: int, _size: int) -> dict[str, str]:
     return {pair[1]: pair[0] for pair in pairs if len(pair) == 2}
 
 
+def required(repo: GitRepo | None) -> GitRepo:
+    """The repository; ``Refused`` where a project has none."""
+    if repo is None:
+        raise Refused("there is no Git repository here", "%ledger init makes one")
+    return repo
+
+
 def operation(repo: GitRepo) -> str:
     """``merge``, ``rebase``, … when one is under way, else an empty string."""
     marks = {

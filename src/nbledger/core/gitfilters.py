@@ -60,7 +60,7 @@ def install(project: Project, *, tidy: bool = True) -> list[str]:
     outputs; what the person changed or staged stays as it is. ``Refused`` without a Git repository, or where
     ``.gitattributes`` is a link.
     """
-    repo = _repository(project)
+    repo = git.required(project.git)
     done = []
     if _configure(repo, _wanted()):
         done.append("Git leaves outputs of notebooks out, and merges notebooks by cell, data by file (.git/config)")
@@ -77,7 +77,7 @@ def install(project: Project, *, tidy: bool = True) -> list[str]:
 
 def remove(project: Project) -> list[str]:
     """Undo ``install``; what was done, one line a step. Notebooks stay as they are, in the work tree and in commits."""
-    repo = _repository(project)
+    repo = git.required(project.git)
     done = []
     present = _config(repo)
     ours = [key for key in _wanted() if key in present]
@@ -186,12 +186,6 @@ def _bare(value: str) -> str:
     """A command without the Python in it: any Python that has nbledger will do."""
     match = _PYTHON.match(value)
     return value.replace(match["python"], "") if match else value
-
-
-def _repository(project: Project) -> git.GitRepo:
-    if project.git is None:
-        raise Refused("there is no Git repository here", "%ledger init makes one")
-    return project.git
 
 
 def _config(repo: git.GitRepo) -> dict[str, str]:

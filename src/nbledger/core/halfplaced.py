@@ -127,9 +127,11 @@ def _settle(project: Project, outs: Sequence[Out]) -> None:
 
 def _half(project: Project, out: Out, one: Placed) -> bool:
     """Whether something of what was to be placed lacks, or something stands there still that was to go."""
+    if not one.whole:
+        return False
     with hashes.opened(project) as known:
         now = dvc.current_hashes(project, [out], known)[0]
-    if not one.whole or now in (None, "?", out.md5, one.md5, one.before):
+    if now in (None, "?", out.md5, one.md5, one.before):
         return False
     there, left = _present(project, one), set(_leftovers(project, one))
     if not (project.root / one.path).is_dir():

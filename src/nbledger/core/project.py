@@ -139,6 +139,12 @@ class Project:
             ) from err
         return self.state
 
+    def ensure_scratch(self) -> Path:
+        """The folder in it for what is put together and taken away again."""
+        place = self.ensure_state() / "tmp"
+        place.mkdir(exist_ok=True)
+        return place
+
 
 def store_uri(database: Path) -> str:
     """The URI of a SQLite store as MLflow (SQLAlchemy) reads it: there ``%`` begins an escape, ``?`` ends the name."""

@@ -91,9 +91,7 @@ class Pulled:
 
 def plan(project: Project, wanted: Wanted | None = None) -> Plan:
     """Ask the remote; raises where a pull would fail. Objects of new commits are fetched, no ref is moved."""
-    repo, wanted = project.git, wanted or Wanted()
-    if repo is None:
-        raise Refused("there is no Git repository here", "%ledger init makes one")
+    repo, wanted = git.required(project.git), wanted or Wanted()
     under_way = git.operation(repo)
     if under_way == "bisect":
         raise Refused(f"a {under_way} is under way in this repository", "finish it first")
@@ -123,12 +121,6 @@ def plan(project: Project, wanted: Wanted | None = None) -> Plan:
         _refuse_unknown(project, wanted.paths)
     chosen = tuple(path for path in asked.data if _chosen(path, wanted.paths))
     return replace(asked, data=chosen, left=tuple(path for path in asked.data if path not in chosen))
-
-
-def _repository(project: Project) -> git.GitRepo:
-    if project.git is None:
-        raise Refused("there is no Git repository here", "%ledger init makes one")
-    return project.git
 
 
 def _chosen(path: str, paths: Sequence[str]) -> bool:
@@ -312,7 +304,7 @@ def overwritten(asked: Plan) -> list[str]:
 def pull(project: Project, progress: Progress | None = None, wanted: Wanted | None = None) -> Pulled:
     """Do it. A step that fails is raised with what was done before it."""
     wanted = wanted or Wanted()
-    _repository(project)  # else a folder of the ledger would be made where there is no project
+    git.required(project.git)  # first: no folder of the ledger is made where there is no project
     with files.lock(project.ensure_state() / "share.lock", 2.0, "push or pull"):
         tell = progress or (lambda *_: None)
         steps = 4 if wanted.scopes else 3
@@ -382,9 +374,8 @@ def _data(project: Project, asked: Plan, wanted: Wanted, notes: list[str]) -> tu
     if dvcremote.default_remote(project) is None:
         chosen = _at_hand(project, chosen, notes)
     parts = {name: out for out in chosen for name in _parts(project, out, wanted.paths)}
-    if any(
-        name != out.path for name, out in parts.items()
-    ):  # of a folder of which only some files came the rest is to come
+    if any(name != out.path for name, out in parts.items()):
+        # of a folder of which only some files came the rest is to come
         _begin(project, _begun(project) | {datachange.pointer_of(out) for out in chosen})
     older = _older(project, mine, wanted)
     parts |= {path: out for path, (out, md5) in older.items() if md5 is not None}

@@ -103,9 +103,7 @@ class _There:
 
 def plan(project: Project, wanted: Wanted | None = None) -> Plan:
     """Ask the remotes what they lack; raises where a push would fail."""
-    repo, wanted = project.git, wanted or Wanted()
-    if repo is None:
-        raise Refused("there is no Git repository here", "%ledger init makes one")
+    repo, wanted = git.required(project.git), wanted or Wanted()
     route, store = gitremote.push_route(repo), dvcremote.default_remote(project)
     if route is None and store is None:
         raise Refused(
@@ -268,12 +266,10 @@ def told(asked: Plan) -> list[str]:
 
 def push(project: Project, progress: Progress | None = None, wanted: Wanted | None = None) -> Pushed:
     """Send data, then commits and snapshots. A step that fails is raised with what was done before it."""
-    if project.git is None:  # else a folder of the ledger would be made where there is no project
-        raise Refused("there is no Git repository here", "%ledger init makes one")
+    repo = git.required(project.git)  # first: no folder of the ledger is made where there is no project
     with files.lock(project.ensure_state() / "share.lock", 2.0, "push or pull"):
         tell = progress or (lambda *_: None)
-        if project.git is not None:
-            git.refuse_hooks_of_a_stranger(project.git, "push")
+        git.refuse_hooks_of_a_stranger(repo, "push")
         tell(0, 3, "asking the remotes")
         asked = plan(project, wanted)
         sent, gaps, notes = 0, list(asked.gaps), list(asked.notes)

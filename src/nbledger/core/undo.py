@@ -122,9 +122,7 @@ def _made(project: Project, commit: str) -> str | None:
 
 def examined(project: Project) -> Undoable:
     """HEAD, if it can be taken back; ``Refused`` says why not."""
-    repo = project.git
-    if repo is None:
-        raise Refused("there is no Git repository here", "%ledger init makes one")
+    repo = git.required(project.git)
     head = git.head(repo)
     if head.commit is None:
         raise Refused("this branch has no commit yet", "there is nothing to take back")

@@ -303,9 +303,7 @@ def _altered(project: Project, api: Any, found: Pending) -> tuple[str, ...]:
     run = mlflow.get_run(api, uri, found.run_id)
     if run is None or mlflow_runs.deleted(run):
         return ("its run is deleted",)
-    place = project.ensure_state() / "tmp"
-    place.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=place) as scratch, contextlib.suppress(ToolFailed):
+    with tempfile.TemporaryDirectory(dir=project.ensure_scratch()) as scratch, contextlib.suppress(ToolFailed):
         path = mlflow.download(api, uri, found.run_id, f"{record.FOLDER}/{manifest.NAME}", Path(scratch))
         known = manifest.read(path.parent)
         if known is None or {known.digest, run.data.tags.get(manifest.TAG)} != {found.manifest}:

@@ -181,10 +181,8 @@ def sagemaker(project: Project, api: Any, chosen: Chosen, args: Args, progress: 
 @contextmanager
 def _checked(project: Project, api: Any, chosen: Chosen, digest: str, progress: Progress | None) -> Iterator[Path]:
     """The version's files in a folder of their own, if they are those of the digest."""
-    place = project.ensure_state() / "tmp"
-    place.mkdir(exist_ok=True)
     _say(progress, 1, f"copying and checking the files of version {chosen.version}")
-    scratch = Path(tempfile.mkdtemp(prefix="deploy-", dir=place))
+    scratch = Path(tempfile.mkdtemp(prefix="deploy-", dir=project.ensure_scratch()))
     try:
         yield deploys.fetched(project, api, chosen, digest, scratch / "model")
     finally:

@@ -89,9 +89,7 @@ def drift(project: Project, args: Args, progress: Progress | None) -> Drift:
 
     tell(0, "looking for the data that the model was trained on")
     asked = _asked(project, args)
-    scratch = project.ensure_state() / "tmp"
-    scratch.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=scratch, prefix="drift-") as folder:
+    with tempfile.TemporaryDirectory(dir=project.ensure_scratch(), prefix="drift-") as folder:
         return _compared(project, asked, Path(folder), tell)
 
 

@@ -141,8 +141,7 @@ def _reported(project: Project, found: Drift, branch: Branch) -> list[str]:
 
     try:
         report = reporting.report(project, {"base": branch.base, "head": branch.name}, None)
-        scratch = project.ensure_state() / "tmp"
-        with tempfile.TemporaryDirectory(dir=scratch) as folder:
+        with tempfile.TemporaryDirectory(dir=project.ensure_scratch()) as folder:
             (Path(folder) / "branch.md").write_text(report_markdown.markdown(report), encoding="utf-8")
             (Path(folder) / "branch.html").write_text(report_html.page(report), encoding="utf-8")
             api, uri = mlflow.client(project), project.tracking_uri

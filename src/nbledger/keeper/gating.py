@@ -31,7 +31,6 @@ from nbledger.core.records import RunRow
 from nbledger.core.runs import REPRODUCES
 from nbledger.keeper import modelrun, moving, overview, persons
 from nbledger.keeper.calls import Args
-from nbledger.keeper.modelrun import scratch
 from nbledger.keeper.views_run import unpublished
 
 _MOST_REPRODUCTIONS = 20
@@ -240,7 +239,7 @@ def evidence_of(project: Project, api: Any, run: Any, models: Sequence[str] = ()
 def _facts(project: Project, api: Any, asked: Asked, found: Evidence) -> evidence.Facts:
     """The record of the run as the store has it now, and its newest reproductions."""
     uri = project.tracking_uri
-    with tempfile.TemporaryDirectory(dir=scratch(project)) as folder:
+    with tempfile.TemporaryDirectory(dir=project.ensure_scratch()) as folder:
         try:
             place = mlflow.download(api, uri, found.run_id, record.FOLDER, Path(folder))
         except ToolFailed:
@@ -257,7 +256,7 @@ def with_digest(project: Project, api: Any, decision: Decision, logged: mlflow_r
     """
     uri = project.tracking_uri
     try:
-        with tempfile.TemporaryDirectory(dir=scratch(project)) as folder:
+        with tempfile.TemporaryDirectory(dir=project.ensure_scratch()) as folder:
             found = modeldigest.digest(mlflow_files.fetch(project, api, logged.source, Path(folder) / "model"))
     except Untrusted:
         raise

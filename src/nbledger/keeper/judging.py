@@ -122,7 +122,5 @@ def _kept_notebook(project: Project, record: Record) -> dict[str, Any] | None:
 
 def _downloaded(project: Project, run_id: str, name: str) -> bytes:
     """An artifact of a run, by way of a folder of its own: two runs may each have one of that name."""
-    place = project.ensure_state() / "tmp"
-    place.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=place) as scratch:
+    with tempfile.TemporaryDirectory(dir=project.ensure_scratch()) as scratch:
         return mlflow.download(mlflow.client(project), project.tracking_uri, run_id, name, Path(scratch)).read_bytes()

@@ -60,9 +60,7 @@ def inside(project: Project, api: Any, run: Any) -> Inside:
         return Inside()
     experiments = list(mlflow.experiments(api, uri))
     below = mlflow_runs.tied(api, uri, experiments, mlflow_runs.PARENT, str(run.info.run_id), _MOST_CHILDREN + 1)
-    if (
-        len(below) > _MOST_CHILDREN
-    ):  # a large sweep: each is asked about by itself, and which one is meant has to be said
+    if len(below) > _MOST_CHILDREN:  # a large sweep, of which nobody asks each: which run is meant has to be said
         return Inside()
     journal = str(run.data.tags.get(mlflow.JOURNAL_TAG, ""))
     _refuse_unpublished(project, journal)
@@ -80,9 +78,9 @@ def inside(project: Project, api: Any, run: Any) -> Inside:
 
 def _refuse_unpublished(project: Project, journal: str) -> None:
     """The only one that the store has may be one of several."""
-    for one in overview.waiting(project):
+    for one in overview.waiting(project) if journal else ():
         begun: Mapping[str, Any] = next((e for e in journals.read(one.path).events if e["t"] == "start"), {})
-        if journal and begun.get("parent") == journal:
+        if begun.get("parent") == journal:
             raise Refused(
                 f"the run {one.row.name!r} inside it is not published whole yet", "try again, or see nbledger flush"
             )
@@ -95,13 +93,7 @@ def _began_in(known: Manifest | None, journal: str) -> bool:
 
 def manifest_of(project: Project, api: Any, run_id: str) -> Manifest | None:
     """A run's manifest, read where the store keeps it, never from a copy."""
-    with tempfile.TemporaryDirectory(dir=scratch(project)) as folder, contextlib.suppress(ToolFailed):
+    with tempfile.TemporaryDirectory(dir=project.ensure_scratch()) as folder, contextlib.suppress(ToolFailed):
         path = mlflow.download(api, project.tracking_uri, run_id, f"{record.FOLDER}/{manifest.NAME}", Path(folder))
         return manifest.read(path.parent)
     return None
-
-
-def scratch(project: Project) -> Path:
-    place = project.ensure_state() / "tmp"
-    place.mkdir(exist_ok=True)
-    return place

@@ -24,7 +24,7 @@ from nbledger.core.mlflow_lock import Held
 from nbledger.core.project import Project
 from nbledger.core.records import plain
 from nbledger.core.values import MAX_TAG
-from nbledger.keeper import changes, gating, modelrun, moving
+from nbledger.keeper import changes, gating, moving
 from nbledger.keeper.calls import Args, Progress
 from nbledger.keeper.gating import Asked, Decision, Judged
 
@@ -169,7 +169,7 @@ def _tags(decision: Decision) -> dict[str, str]:
 
 def _record(project: Project, api: Any, decision: Decision) -> None:
     uri = project.tracking_uri
-    with tempfile.TemporaryDirectory(dir=modelrun.scratch(project)) as scratch:
+    with tempfile.TemporaryDirectory(dir=project.ensure_scratch()) as scratch:
         stamp = decision.at.replace(":", "").replace("-", "").replace(".", "")
         text = json.dumps(plain(decision), indent=1, ensure_ascii=False)
         (Path(scratch) / f"{stamp}-{uuid.uuid4().hex[:6]}.json").write_text(text, encoding="utf-8")

@@ -54,7 +54,7 @@ def prepared(project: Project, a: Record, b: Record, *, progress: Progress | Non
                 f"the cells of {_title(record)} were not recorded, so it cannot be executed again",
                 "compare without --prove",
             )
-    folder = Path(tempfile.mkdtemp(prefix="prove-", dir=_temporary(project)))
+    folder = Path(tempfile.mkdtemp(prefix="prove-", dir=project.ensure_scratch()))
     data: dict[str, Path] = {}
     try:
         for side, record in (("a", a), ("b", b)):
@@ -73,12 +73,6 @@ def prepared(project: Project, a: Record, b: Record, *, progress: Progress | Non
             with contextlib.suppress(LedgerError, OSError):
                 restore.remove(project, place)
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _temporary(project: Project) -> Path:
-    folder = project.ensure_state() / "tmp"
-    folder.mkdir(exist_ok=True)
-    return folder
 
 
 def _title(record: Record) -> str:

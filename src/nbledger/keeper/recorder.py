@@ -189,10 +189,9 @@ class Recording:
         ``made`` are those that its session had written itself. ``depends``: whether the project rests on what was read, so
         that its status names what nothing versions; not what was only looked at.
         """
-        partial = {
-            str(r.dataset) for r in found.inputs if any(path.startswith(f"{r.dataset}/") for path in found.absent)
-        }
-        loose = [r for r in found.inputs if r.state in _LOOSE and r.dataset not in partial]
+        folders = sorted({r.dataset for r in found.inputs if r.dataset}) if found.absent else []
+        gone = {name: [path for path in found.absent if path.startswith(f"{name}/")] for name in folders}
+        loose = [r for r in found.inputs if r.state in _LOOSE and not gone.get(r.dataset or "")]
         self.log_tags({"nbledger.data.state": data_state(found.inputs), wrote.TAG: wrote.text(found.outputs)})
         self.inputs = list(found.inputs)
         models = [use for use in found.models if use.run != self.run_id]
@@ -207,9 +206,9 @@ class Recording:
         )
         if depends:
             reads.remember(self.project, [r.path for r in found.inputs if r.state == "untracked"])
-        for name in sorted(partial):
-            gone = [path for path in found.absent if path.startswith(f"{name}/")]
-            self.notice(f"read {name} without {some(gone, 3)}: %track_data {shlex.quote(name)}")
+        for name, paths in gone.items():
+            if paths:
+                self.notice(f"read {name} without {some(paths, 3)}: %track_data {shlex.quote(name)}")
         for record in loose[:5]:
             state = f"{record.state}, written by this session" if record.path in made else record.state
             self.notice(f"read {record.path} ({state}): {fix(record)}")
