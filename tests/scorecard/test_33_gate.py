@@ -34,6 +34,7 @@ from nbledger.core.errors import LedgerError, UsageError
 from nbledger.core.project import find
 from nbledger.keeper import calls
 from nbledger.keeper.promote import Decision
+from promotions import published
 
 pytestmark = pytest.mark.timeout(1200)  # in full, on a busy machine
 
@@ -108,7 +109,7 @@ def there(project: Path) -> Ledger:
         record(k, "loose", "accuracy = 0.99; open('loose.csv').read()")
         (project / "lib.py").write_text("x = 1\n")
         record(k, "dirty", "accuracy = 0.99")
-    ledger.flush(project)
+    published(find(project))
     return Ledger(project)
 
 
