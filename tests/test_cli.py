@@ -409,6 +409,23 @@ def test_a_working_directory_that_is_gone(folder: Path) -> None:
     one_line(Done(done.returncode, done.stdout, done.stderr), 3, "working directory is gone")
 
 
+def test_interrupted_just_before_something_was_awaited(tmp_path: Path) -> None:
+    """Where Ctrl-C comes between a coroutine's making and its first step, Python warns of it at its end: not to the person."""
+    program = """
+import sys
+from nbledger import cli
+kept = []
+async def begun(): pass
+def interrupted(words):
+    kept.append(begun())
+    raise KeyboardInterrupt
+cli._run = interrupted
+sys.exit(cli.main([]))
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "nbledger: interrupted\n")
+
+
 def test_from_a_subfolder_a_worktree_and_a_submodule(work: Path, tmp_path: Path) -> None:
     deep = work / "a b/c"
     deep.mkdir(parents=True)

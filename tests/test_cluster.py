@@ -133,10 +133,10 @@ def test_data_that_the_remote_lacks_are_told_before_anything_starts(site: Site) 
     assert not (site.root / ".nbledger" / "batches").exists() or not list(
         (site.root / ".nbledger" / "batches").iterdir()
     )
-    site.desk.nbledger(site.root, "push")
 
 
 def test_a_sweep_with_a_worker_killed_in_the_middle(site: Site) -> None:
+    site.desk.nbledger(site.root, "push")
     numbers = ",".join(map(str, range(COUNT)))
     words = ("run", "train.ipynb", "--sweep", f"n={numbers}", "--on", site.address, "--json")
     with open(site.desk.folder / "out", "wb") as out, open(site.desk.folder / "err", "wb") as err:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import warnings
 from collections.abc import Sequence
 
 from nbledger.core.errors import LedgerError
@@ -25,6 +26,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         _complain(err, as_json="--json" in args)
         return err.exit_code
     except KeyboardInterrupt:
+        # What was about to begin just then is never awaited; Python would say so below our line when it ends.
+        warnings.filterwarnings("ignore", "coroutine .* was never awaited", RuntimeWarning)
         print("nbledger: interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:

@@ -20,6 +20,19 @@ touch "{place}/tried$n"
 exec {python} "$@"
 """
 
+# A Python whose first kernel finds one of its ports taken by another process.
+_TAKEN = """\
+#!{python}
+import json, os, socket, sys
+if not os.path.exists("{place}/tried"):
+    open("{place}/tried", "w").close()
+    with open(sys.argv[sys.argv.index("-f") + 1]) as file:
+        port = json.load(file)["{port}"]
+    other = socket.create_server(("127.0.0.1", port))
+    os.set_inheritable(other.fileno(), True)
+os.execv("{python}", ["{python}", *sys.argv[1:]])
+"""
+
 
 def late(place: Path, times: int) -> Path:
     script = place / "python"
@@ -42,3 +55,15 @@ def test_but_not_for_ever_and_what_it_said_is_told(isolated: Path, tmp_path: Pat
         kernels.started(book, tmp_path, os.environ, python=late(tmp_path, 99)),
     ):
         pass
+
+
+@pytest.mark.parametrize("port", ["shell_port", "iopub_port", "stdin_port", "control_port", "hb_port"])
+def test_whichever_port_was_taken(isolated: Path, tmp_path: Path, port: str) -> None:
+    """ipykernel neither ends nor answers where it cannot publish."""
+    script = tmp_path / "python"
+    script.write_text(_TAKEN.format(place=tmp_path, port=port, python=sys.executable))
+    script.chmod(0o755)
+    book = kernels.notebook([("print('here')", False)])
+    with kernels.started(book, tmp_path, os.environ, python=script) as running:
+        running.execute(0)
+    assert book.cells[0].outputs[0]["text"] == "here\n"

@@ -18,7 +18,9 @@ from nbledger.core.errors import ToolFailed, UsageError, nearest
 _STUCK = 10.0
 """Seconds that an interrupted kernel has to come back before it is killed."""
 _STARTS, _TAKEN = 4, "Address already in use"
-"""A kernel's ports are chosen before it takes them: where many start at once, another may have been faster."""
+"""A kernel's ports are chosen before it takes them: where many start at once, another may have been faster. Not every kernel
+ends then: ipykernel lives on without an answer where the port is that of what it publishes.
+"""
 
 
 @dataclass
@@ -165,10 +167,10 @@ def started(
         options["kernel_name"] = kernel_name
     with contextlib.ExitStack() as stack:
         for attempt in range(1, _STARTS + 1):
-            manager = _manager(python, kernel_name or _kernel_of(notebook))
             printed = stack.enter_context(
                 tempfile.TemporaryFile()
             )  # what is no output of a cell: the kernel's own words
+            manager = _manager(python, kernel_name or _kernel_of(notebook), printed)
             try:
                 if launch is not None:
                     _launched_by(manager, launch)
@@ -180,18 +182,25 @@ def started(
             except NoSuchKernel as err:
                 raise _no_kernel(err.name) from err
             except (RuntimeError, OSError) as err:
-                said = _last_line(printed)
+                said = _last_words(printed)
                 if _TAKEN in said and attempt < _STARTS:
                     continue
-                words = " ".join(f"{err} {said}".split())[:300]
+                words = " ".join(f"{err} {_last_line(said)}".split())[:300]
                 hint = f"is ipykernel installed there? {python} -m pip install ipykernel" if python else ""
                 raise ToolFailed(f"no kernel could be started: {words}", hint) from err
         yield Running(client, launched=bool(getattr(client.km.provisioner, "launched", False)))
 
 
-def _last_line(printed: IO[bytes]) -> str:
-    printed.seek(max(0, printed.seek(0, os.SEEK_END) - 2000))
-    lines = printed.read().decode(errors="replace").strip().splitlines()
+def _last_words(printed: IO[bytes]) -> str:
+    """The end of what a kernel printed, which may go on to print: its place in the file is the kernel's, too."""
+    end = os.fstat(printed.fileno()).st_size
+    begin = max(0, end - 4000)
+    return os.pread(printed.fileno(), end - begin, begin).decode(errors="replace")
+
+
+def _last_line(said: str) -> str:
+    """The line that says what was wrong: of a kernel that hung and was interrupted, not that it was."""
+    lines = [line for line in said.strip().splitlines() if not line.startswith("KeyboardInterrupt")]
     return f"({lines[-1]})" if lines else ""
 
 
@@ -295,8 +304,8 @@ def quickly() -> Iterator[None]:
             del sys.modules[name]
 
 
-def _manager(python: Path | None, name: str) -> Any:
-    """A manager of the kernel ``name``; or of one interpreter, whatever kernels are registered."""
+def _manager(python: Path | None, name: str, printed: IO[bytes]) -> Any:
+    """A manager of the kernel ``name``; or of one interpreter, whatever kernels are registered. It prints to ``printed``."""
     from jupyter_client.asynchronous import AsyncKernelClient
     from jupyter_client.kernelspec import KernelSpec
     from jupyter_client.manager import AsyncKernelManager
@@ -318,6 +327,8 @@ def _manager(python: Path | None, name: str) -> Any:
                     return
                 if not await self.is_alive():
                     raise RuntimeError("it died before it was ready")
+                if _TAKEN in _last_words(printed):
+                    raise RuntimeError("it got no port")
             raise RuntimeError(f"it was not ready within {timeout} s")
 
     manager = AsyncKernelManager(kernel_name=name)
