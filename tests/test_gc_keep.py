@@ -18,9 +18,9 @@ from nbledger.core import gcledger, gitremote, mlflow, pull, rebuild, restored, 
 from nbledger.core.errors import LedgerError, Refused, UsageError
 from nbledger.core.project import Project, find
 from nbledger.core.runfacts import Fact
-from nbledger.keeper import calls, journal, publish, recorder, reproduce
+from nbledger.keeper import calls, doctor, journal, publish, recorder, reproduce
 from nbledger.keeper.reproduce import Wanted
-from test_gc import collect, object_of, record, tracked
+from test_gc import collect, md5, object_of, record, tracked
 
 DAY = 86_400
 
@@ -125,6 +125,11 @@ def test_what_a_branch_or_tag_holds_keeps_its_name(here: Project) -> None:
     done = collect(here, keep=["90d"])
     assert done.ledger is not None and (done.ledger.shared, done.snapshots) == (1, 0)
     assert snapshots(here) == {clean} and object_of(here, b"committed").exists()
+    for fix in (False, True):  # doctor does not call for what was let go of, nor protect it again
+        said = [finding.text for finding in doctor.examine(find(here.root), fix=fix)]
+        assert not [text for text in said if "dvc gc would take" in text], said
+    held = md5(b"committed")
+    assert not list((here.root / ".dvc/cache/nbledger").glob(f"*/md5/{held[:2]}/{held[2:]}"))
     outcome = reproduce.reproduce(here, clean, Wanted(restore_only=True))
     assert {one.kind for one in outcome.missing}.isdisjoint({"commit", "object", "data"}), outcome.missing
     assert (Path(outcome.into or "") / "data.bin").read_bytes() == b"committed"
@@ -135,12 +140,10 @@ def test_what_a_branch_or_tag_holds_keeps_its_name(here: Project) -> None:
 
 def wrote(project: Project, name: str, data: bytes, days: float) -> str:
     """A run whose record says that it wrote the present version of ``name``."""
-    import hashlib
-
     run_id = worked(project, 1000 + int(days), days)
     folder = project.state / "made"
     folder.mkdir(exist_ok=True)
-    listing = {"outputs": [{"path": name, "md5": hashlib.md5(data).hexdigest()}]}
+    listing = {"outputs": [{"path": name, "md5": md5(data)}]}
     (folder / "outputs.json").write_text(json.dumps(listing))
     mlflow.client(project).log_artifact(run_id, str(folder / "outputs.json"), "nbledger")
     return run_id

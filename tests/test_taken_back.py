@@ -9,7 +9,7 @@ import pytest
 from conftest import both_remotes, commit_all, git
 from nbledger.commands.answer import Face
 from nbledger.commands.tree import run
-from nbledger.core import pull, push, status, trust
+from nbledger.core import join, pull, push, status, trust
 from nbledger.core.errors import Refused
 from nbledger.core.project import Project, find
 from nbledger.core.track import track
@@ -84,6 +84,33 @@ def test_an_older_folder_is_not_tracked_and_a_pull_joins_both(two: tuple[Path, P
     push.push(here)
     pull.pull(find(ada))
     assert read(ada) == both
+
+
+def test_push_and_join_say_so_too(two: tuple[Path, Path], tmp_path: Path) -> None:
+    ada, ben = two
+    here = corrected(ada, ben)
+    head = git(ben, "rev-parse", "HEAD")[:8]
+
+    def gaps() -> dict[str, str]:
+        return {gap.what: f"{gap.why}: {gap.hint}" for gap in push.plan(here).gaps if gap.kind == "changed"}
+
+    assert gaps() == {}, "what is merely older others get in the newer version"
+    begun = join.begin(str(tmp_path / "bare.git"), ben, None, tmp_path)
+    (data,) = [step for step in join.finish(begun, env=False, data=True).steps if step.name == "data"]
+    assert data.state == "open" and data.text == (
+        f"all 2 outputs are here; a.csv is older than its pointer (Ada, {head}): nbledger pull; "
+        f"m is older than its pointer (Ada, {head}): nbledger pull"
+    )
+    assert read(ben)["day5.csv"] == "7,7\n"
+
+    write(ben / "m", {"mine.csv": "mine\n"})
+    write(ben, {"a.csv": "edited while it was old\n"})
+    assert gaps() == {
+        "a.csv": "changed here, and in HEAD too: copy yours aside and remove it, then nbledger pull brings the other",
+        "m": "changed since it was tracked, and older in part than its pointer: nbledger pull, then nbledger track m",
+    }
+    pull.pull(here)
+    assert gaps()["m"] == "changed since it was tracked: nbledger track m"
 
 
 def test_the_files_are_named_once_the_list_is_here(two: tuple[Path, Path]) -> None:

@@ -154,3 +154,21 @@ def test_the_mailmap_joins_the_addresses_of_a_person(project: Path) -> None:
     (project / ".mailmap").symlink_to("elsewhere")  # which Git does not follow
     assert people.key(git(project, "check-mailmap", "A <ada@old.example>")) == "ada@old.example"
     assert {one for one in whoami.me(find(project)).keys if "@" in one} == {"countess@example.org"}
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    ["ada", "lovelace", "ada@example.org", "ada@old.example", "countess@example.org", "A. King <Countess@Example.org>"],
+)
+def test_all_that_somebody_is_called_means_the_person(wanted: str) -> None:
+    hers = {ADA, "ada@old.example", "AL <ada@old.example>", "Countess of Lovelace <countess@example.org>"}
+    everybody = (*hers, BEN, "root", None)
+    assert {user for user in everybody if Whose(name=wanted, mailmap=MAILMAP).holds(user)} == hers
+    assert {user for user in everybody if Whose(name=wanted).holds(user)} < hers
+
+
+def test_a_user_as_the_mailmap_has_them() -> None:
+    assert people.proper("AL <ada@old.example>", MAILMAP) == "Ada Lovelace <Ada@Example.org>"
+    assert people.proper("Ada King <countess@example.org>", MAILMAP) == "Ada Lovelace <ada@example.org>"
+    assert people.proper("Benny <ben@old.example>", MAILMAP) == "Benny <ben@example.org>"
+    assert people.proper("root", MAILMAP) == "root"

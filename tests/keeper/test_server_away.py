@@ -117,3 +117,6 @@ def test_the_table_of_runs_of_a_server_that_comes_and_goes(project: Path, server
     assert sorted(row["name"] for row in rows.values()) == ["away", "other"]
     curve = keeper.ask(here, "series", {"run": [there["run_id"]], "key": ["loss"], "points": 5})["series"]
     assert [step for step, _, _ in curve[there["run_id"]]["loss"]][::4] == [0, 19]
+    # Who noted the id that it bore while it waited finds the run by it.
+    for known in (waiting["run_id"], waiting["run_id"][:8]):
+        assert keeper.ask(here, "show", {"run": known}).run_id == there["run_id"]

@@ -40,6 +40,13 @@ def _behind(project: Project, out: Out, md5: str | None) -> Behind | None:
     return None
 
 
+def among(project: Project, outs: Sequence[Out]) -> list[Behind]:
+    """Those of these outputs that are behind HEAD's pointer, and how."""
+    with hashes.opened(project) as known:
+        now = dvc.current_hashes(project, outs, known)
+    return [one for one in behind(project, outs, now) if one is not None]
+
+
 def older(project: Project, out: Out) -> dict[str, str | None]:
     """{path: HEAD's hash} of the files of a folder, edited in part, that are merely older than HEAD's pointer; None for what
     HEAD has no more. HEAD's list of files is read in the remote where it is not here.

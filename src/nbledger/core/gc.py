@@ -60,7 +60,7 @@ class Plan:
 
     With ``--keep`` also: ``let_go`` are runs that the store has, whose ``refs`` and data go; ``git_bytes`` those of Git's objects
     that only these refs hold (None: not known); ``git_remote`` the Git remote, which lacks ``only_here`` of these refs (None:
-    not known); ``there``: those that go there, by ``--cloud``; ``shared``: refs of theirs that stay, as a branch or tag holds the commit anyway; ``cluster``: refs
+    not known); ``there``: those that go there, by ``--cloud``; ``shared``: runs whose refs stay, as a branch or tag holds the commit anyway; ``cluster``: refs
     of snapshots for workers; ``places`` in the ledger's folder.
     """
 
@@ -76,7 +76,7 @@ class Plan:
     git_remote: str = ""
     only_here: int | None = 0
     there: dict[str, str] = field(default_factory=dict)
-    shared: int = 0
+    shared: list[str] = field(default_factory=list)
     cluster: dict[str, str] = field(default_factory=dict)
     places: list[Place] = field(default_factory=list)
     needed: int = 0
@@ -145,7 +145,7 @@ def _let_go(project: Project, wanted: Wanted, runs: Runs, refs: Mapping[str, str
     found.let_go = sorted(runs.chosen.go)
     going = {run: refs[run] for run in found.let_go if run in refs}
     held = gcledger.in_branches(repo, set(going.values()))
-    found.shared = sum(1 for commit in going.values() if commit in held)
+    found.shared = [run for run, commit in going.items() if commit in held]
     going = {run: commit for run, commit in going.items() if commit not in held}
     found.git_bytes = gcledger.freed_objects(repo, going)
     if going or wanted.cloud:
@@ -323,7 +323,7 @@ def collect(project: Project, wanted: Wanted, runs: Runs, seen: str | None = Non
 def _drop_refs(repo: git.GitRepo, wanted: Wanted, plan: Plan) -> None:
     """Those here; with ``--cloud`` those of the Git remote before, so that no pull brings them back."""
     if wanted.keep is not None:
-        let_go = [run for run in plan.refs if run not in plan.runs]
+        let_go = [*(run for run in plan.refs if run not in plan.runs), *plan.shared]
         if wanted.cloud and plan.there:
             gcledger.remove_from_remote(repo, plan.git_remote, plan.there)
         gcledger.let_go(repo, let_go)

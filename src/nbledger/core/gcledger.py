@@ -299,7 +299,9 @@ _MOST = 20_000
 
 
 def let_go(repo: git.GitRepo, runs: Iterable[str]) -> None:
-    """Remember runs whose snapshots were removed here, so that a pull does not bring them all back."""
+    """Remember runs that were let go of here, so that a pull does not bring all their snapshots back, and nothing protects
+    their data again.
+    """
     known = gitremote.let_go(repo)
     lines = [*known, *(run for run in sorted(runs) if run not in set(known))][-_MOST:]
     path = gitremote.let_go_file(repo)

@@ -223,7 +223,9 @@ def let_go_file(repo: GitRepo) -> Path:
 
 
 def let_go(repo: GitRepo) -> list[str]:
-    """Runs whose snapshots ``gc --keep`` removed here: they are fetched one by one when they are asked for, never all."""
+    """Runs whose data, and snapshots unless a branch holds them, ``gc --keep`` removed here: they are fetched one by one when
+    they are asked for, never all.
+    """
     try:
         return [run for run in let_go_file(repo).read_text().split() if re.fullmatch(r"[0-9a-f]{32}", run)]
     except (OSError, UnicodeDecodeError):

@@ -17,6 +17,7 @@ from typing import Literal
 
 from nbledger.core import (
     cache,
+    catchup,
     cloning,
     dvc,
     dvcremote,
@@ -31,6 +32,7 @@ from nbledger.core import (
     projectenv,
     recorded,
     repoaddress,
+    takenback,
     trust,
 )
 from nbledger.core.dvcfiles import Out
@@ -232,9 +234,10 @@ def _data(project: Project, asked: bool) -> Step | None:
     outs = _outs(project)
     wanted = _lacking(project, outs)
     if not wanted:
-        return Step(
-            "data", "ready", f"all {_count(len(outs), 'output')} are here" if outs else "the present state has none"
-        )
+        late = catchup.among(project, outs)
+        here = f"all {_count(len(outs), 'output')} are here" if outs else "the present state has none"
+        said = "; ".join([here, *map(takenback.told, late)])
+        return Step("data", "open" if late else "ready", said)
     names = some([out.path for out in wanted])
     size = sum(out.size for out in wanted)
     if not asked:

@@ -7,6 +7,7 @@ e-mail addresses, else by their logins.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -55,32 +56,59 @@ def addresses(one: str, mailmap: str) -> frozenset[str]:
     """The addresses of the person of this one, in lower case: those that a ``.mailmap`` (gitmailmap(5)) joins with it. A line
     that holds only for commits under a certain name tells nothing of an address, and is left out.
     """
-    proper: dict[str, str] = {}
-    for line in mailmap.splitlines():
-        found = _MAPPED.match(line)
-        if found and not line.startswith("#"):
-            proper[found["old"].strip().lower()] = found["proper"].strip().lower()
+    proper = {old: address.lower() for old, (_, address) in _mapped(mailmap).items()}
     one = one.lower()
     same = proper.get(one, one)
     return frozenset({one, same} | {old for old, now in proper.items() if now == same}) - {""}
 
 
-_MAPPED = re.compile(r"[^<>]*<(?P<proper>[^<>]*)>\s*<(?P<old>[^<>]*)>")
+def proper(user: str, mailmap: str) -> str:
+    """A user as ``.mailmap`` calls the person: ``Name <address>``; as it is where no line is of that address. Where that line
+    gives no name, another's for the same person counts (Git would leave the commit's).
+    """
+    known = _mapped(mailmap)
+    if (found := known.get(key(user))) is None:
+        return user
+    names = (called for called, address in known.values() if called and address.lower() == found[1].lower())
+    return f"{found[0] or next(names, name(user))} <{found[1]}>"
+
+
+@functools.lru_cache(maxsize=4)
+def _mapped(mailmap: str) -> Mapping[str, tuple[str, str]]:
+    """{address that a commit may have, in lower case: (the person's name, or nothing; the person's address)}."""
+    found = {}
+    for line in mailmap.splitlines():
+        if (said := _MAPPED.match(line)) and not line.startswith("#"):
+            found[said["old"].strip().lower()] = said["name"].strip(), said["proper"].strip()
+    return found
+
+
+_MAPPED = re.compile(r"(?P<name>[^<>]*)<(?P<proper>[^<>]*)>\s*<(?P<old>[^<>]*)>")
 
 
 @dataclass(frozen=True)
 class Whose:
-    """Whose runs are asked for: this person's (``keys``), or those of whom ``name`` means; everyone's without either."""
+    """Whose runs are asked for: this person's (``keys``), or those of whom ``name`` means, by what ``mailmap`` joins too;
+    everyone's without either.
+    """
 
     keys: tuple[str, ...] = ()
     name: str = ""
+    mailmap: str = ""
 
     def __bool__(self) -> bool:
         return bool(self.keys or self.name)
 
     def holds(self, user: str | None) -> bool:
-        """Whether a run of this user is asked for. A name is an address, a login or any part of a name, as ``chosen`` has it."""
-        return key(user) in self.keys if self.keys else meant(self.name, user)
+        """Whether a run of this user is asked for. A name is an address, a login or words of a name, as ``meant`` has it, and
+        means all that its person is called.
+        """
+        if self.keys:
+            return key(user) in self.keys
+        if not user:
+            return False
+        named = meant(self.name, user) or meant(self.name, proper(user, self.mailmap))
+        return named or key(self.name) in addresses(key(user), self.mailmap)
 
 
 def meant(wanted: str, user: str | None) -> bool:

@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from nbledger.core import dvc, files, git, gitlog, kept, pointers
+from nbledger.core import dvc, files, git, gitlog, gitremote, kept, pointers
 from nbledger.core.errors import LedgerError
 from nbledger.core.kept import place
 from nbledger.core.project import Project
@@ -137,8 +137,11 @@ def examined(project: Project) -> Exam:
 
 
 def _of_refs(project: Project) -> set[str]:
+    """The hashes that snapshots name, but for those of runs that ``gc --keep`` has let go of."""
     assert project.git is not None
-    trees = set(gitlog.trees(project.git, sorted(set(git.run_refs(project.git).values()))).values())
+    gone = set(gitremote.let_go(project.git))
+    commits = {commit for run, commit in git.run_refs(project.git).items() if run not in gone}
+    trees = set(gitlog.trees(project.git, sorted(commits)).values())
     return set().union(*(of_commit(project, tree) for tree in trees))
 
 

@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from nbledger.core import dvc, git, reads
+from nbledger.core import catchup, dvc, git, reads, takenback
 from nbledger.core.git import GitRepo
 from nbledger.core.needs import Need
 from nbledger.core.project import Project
@@ -66,10 +66,7 @@ def of_work_tree(project: Project) -> list[Gap]:
     """What is in no commit: changed data, changed and new files, and what runs have read that nothing versions."""
     gaps, loose = [], reads.unversioned(project)
     if project.dvc_root is not None:
-        gaps += [
-            Gap("changed", path, "changed since it was tracked", f"nbledger track {path}")
-            for path in dvc.data_status(project).changed
-        ]
+        gaps += _of_changed(project)
     if project.git is not None:
         changed, new = git.changes(project.git)
         if paths := [path for path in (*changed, *new) if path not in loose]:
@@ -83,6 +80,25 @@ def of_work_tree(project: Project) -> list[Gap]:
                 )
             )
     gaps += [Gap("input", path, "read by runs, and versioned by nothing", f"nbledger track {path}") for path in loose]
+    return gaps
+
+
+def _of_changed(project: Project) -> list[Gap]:
+    """Edited data. What is merely older than its pointer is none of it: the newer version is what others get."""
+    if not (changed := dvc.data_status(project).changed):
+        return []
+    listed = [out for out in dvc.outputs(project)[0] if out.path in set(changed)]
+    behind = {one.path: one for one in catchup.among(project, listed)}
+    gaps = []
+    for path in changed:
+        one = behind.get(path)
+        if one is None:
+            gaps.append(Gap("changed", path, "changed since it was tracked", f"nbledger track {path}"))
+        elif one.both and not one.older:
+            gaps.append(Gap("changed", path, f"changed here, and in {one.where} too", takenback.APART))
+        elif one.edited or (one.unknown and not one.whole):
+            why = "changed since it was tracked, and older in part than its pointer"
+            gaps.append(Gap("changed", path, why, f"nbledger pull, then nbledger track {path}"))
     return gaps
 
 

@@ -7,7 +7,7 @@ import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-from nbledger.core import mlflow, mlflow_search, mlflow_tables, people, whoami
+from nbledger.core import mlflow, mlflow_runs, mlflow_search, mlflow_tables, people, whoami
 from nbledger.core.errors import UsageError, nearest
 from nbledger.core.people import Whose
 from nbledger.core.project import Project
@@ -197,7 +197,9 @@ def holds(row: RunRow, words: Sequence[str]) -> bool:
 
 
 def find(project: Project, name: str) -> RunRow:
-    """The run that ``name`` means (see ``resolve``), asked of the store itself: a full id costs one look-up."""
+    """The run that ``name`` means (see ``resolve``), asked of the store itself: a full id costs one look-up. The id that a
+    run bore while it waited to be published means it for ever.
+    """
     uri = project.tracking_uri
     api = mlflow.client(project)
     if _ID.fullmatch(name):
@@ -205,6 +207,9 @@ def find(project: Project, name: str) -> RunRow:
         if run is not None:
             return row(run, mlflow.experiment_name(api, uri, str(run.info.experiment_id)))
     names = mlflow.experiments(api, uri)
+    if _ID.fullmatch(name) and names:
+        for run in mlflow_runs.tied(api, uri, list(names), mlflow.JOURNAL_TAG, name, 1):
+            return row(run, names[str(run.info.experiment_id)])
     chosen = _experiments(project, names, None)
     others = sorted(set(names.values()) - {"Default"})
     if not chosen and others:
@@ -235,6 +240,7 @@ def _likely(wanted: str, back: int) -> list[tuple[str, int]]:
     found = [(f"attributes.run_name = '{wanted}'", 10 * (back + 10))] if "'" not in wanted else []
     if len(wanted) >= _PREFIX and re.fullmatch(r"[0-9a-f]+", wanted):
         found.append((f"attributes.run_id LIKE '{wanted}%'", 100))
+        found.append((f"tags.`{mlflow.JOURNAL_TAG}` LIKE '{wanted}%'", 100))
     return found
 
 
@@ -250,9 +256,9 @@ def only_compares(tags: Mapping[str, str]) -> bool:
 
 
 def resolve(rows: Iterable[RunRow], name: str, mine: Sequence[str] = ()) -> RunRow:
-    """The run that ``name`` means: full id, unique prefix (4 characters or more), ``@last``, ``@mine`` (the last of the
-    person whose keys are ``mine``) or a name, which is that of the newest run so called; ``@last~2`` and ``forest~2`` are
-    the second before it.
+    """The run that ``name`` means: full id, unique prefix (4 characters or more), of its journal's too, ``@last``, ``@mine``
+    (the last of the person whose keys are ``mine``) or a name, which is that of the newest run so called; ``@last~2`` and
+    ``forest~2`` are the second before it.
 
     Reproductions are not counted: they bear the name of the run that they executed again. Nor are, where the last is asked
     for, runs that only compare data.
@@ -276,7 +282,9 @@ def resolve(rows: Iterable[RunRow], name: str, mine: Sequence[str] = ()) -> RunR
             count = counted(len(called), "run is", "runs are")
             raise UsageError(f"there is no run {name}: {count} {what}", _LISTS)
         return called[back]
-    found = [r for r in known if len(name) >= _PREFIX and r.run_id.startswith(name)]
+    found = [r for r in known if len(name) >= _PREFIX and r.run_id.startswith(name)] or [
+        r for r in known if len(name) >= _PREFIX and r.tags.get(mlflow.JOURNAL_TAG, "").startswith(name)
+    ]
     if len(found) == 1:
         return found[0]
     if not found:

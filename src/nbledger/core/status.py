@@ -16,7 +16,6 @@ from nbledger.core import (
     git,
     gitfilters,
     halfplaced,
-    hashes,
     kept,
     reads,
     takenback,
@@ -140,10 +139,7 @@ def _apart(project: Project, outs: Sequence[Out], state: DataState, notes: list[
     """The state with what is older than its pointer told apart from what was edited."""
     if not state.changed:
         return state
-    listed = [out for out in outs if out.path in set(state.changed)]
-    with hashes.opened(project) as known:
-        now = dvc.current_hashes(project, listed, known)
-    found = [one for one in catchup.behind(project, listed, now) if one is not None]
+    found = catchup.among(project, [out for out in outs if out.path in set(state.changed)])
     notes += [takenback.told(one) for one in found]
     older = {one.path for one in found if one.older or one.unknown}
     return dataclasses.replace(

@@ -22,7 +22,7 @@ MOST = 50
 _MADE_HERE = ("commit:", "commit (initial):", "commit (amend):")
 _TAKEN_BACK = ("reset", "nbledger undo")  # what HEAD named before may well be what is meant
 _NAMED = 3
-_APART = "copy yours aside and remove it, then nbledger pull brings the other"
+APART = "copy yours aside and remove it, then nbledger pull brings the other"
 
 Files = dict[str, str]
 """{path in a folder: MD5}; a file alone has one, with an empty path."""
@@ -211,9 +211,7 @@ def told(one: Behind) -> str:
 
 def told_of_both(one: Behind) -> str:
     """The same, where files were changed on both sides."""
-    return (
-        f"{_some(one.path, one.both)} was changed here, and in {one.path} of {one.where} too ({whose(one)}): {_APART}"
-    )
+    return f"{_some(one.path, one.both)} was changed here, and in {one.path} of {one.where} too ({whose(one)}): {APART}"
 
 
 def refusal(found: Sequence[Behind]) -> Refused:
@@ -223,7 +221,7 @@ def refusal(found: Sequence[Behind]) -> Refused:
     others = f" (and {', '.join(one.path for one in found[1:4])})" if len(found) > 1 else ""
     hint = "nbledger pull first: it brings what is older here, and what you changed stays"
     if first.both and not first.older:
-        what, hint = f"{_some(first.path, first.both)} is changed here and in {first.where}", _APART
+        what, hint = f"{_some(first.path, first.both)} is changed here and in {first.where}", APART
     elif first.unknown:
         what = f"{first.where} has another version of {first.path}, which was never here"
     else:

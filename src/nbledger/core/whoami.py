@@ -52,7 +52,7 @@ def me(project: Project) -> Me:
     said, called = author(project), login()
     if said is None:
         return Me(called, (key(called),))
-    others = addresses(key(said), _mailmap(project)) - {key(said)}
+    others = addresses(key(said), mailmap(project)) - {key(said)}
     return Me(said, (key(said), *sorted(others), *(() if key(called) in _SHARED else (key(called),))))
 
 
@@ -61,7 +61,7 @@ def recorded(project: Project) -> dict[str, str | None]:
     return {"author": author(project), "login": login()}
 
 
-def _mailmap(project: Project) -> str:
+def mailmap(project: Project) -> str:
     """``.mailmap`` as Git reads it: at the top of the work tree, and no link."""
     if project.git is None:
         return ""

@@ -65,6 +65,7 @@ def _status(project: Project, args: Args, progress: Progress | None) -> Status:
 
 
 def _runs(project: Project, args: Args, progress: Progress | None) -> list[RunRow]:
+    from nbledger.core import whoami
     from nbledger.core.people import Whose
     from nbledger.keeper.overview import runs
 
@@ -74,7 +75,7 @@ def _runs(project: Project, args: Args, progress: Progress | None) -> list[RunRo
         sort=args.get("sort", ""),
         limit=args.get("limit", 50),
         experiment=args.get("experiment"),
-        whose=Whose(tuple(args.get("mine") or ()), args.get("user") or ""),
+        whose=Whose(tuple(args.get("mine") or ()), args.get("user") or "", whoami.mailmap(project)),
         progress=progress,
     )
 

@@ -155,7 +155,7 @@ def _ledger(plan: collector.Plan, keep: gcledger.Keep, runs: collector.Runs) -> 
         git_remote=plan.git_remote,
         only_here=plan.only_here,
         there=len(plan.there),
-        shared=plan.shared,
+        shared=len(plan.shared),
         cluster=len(plan.cluster),
         places=amounts,
         paths=tuple(place.path for place in plan.places),

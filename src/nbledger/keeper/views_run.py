@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nbledger.core import detail as details
-from nbledger.core import mlflow, mlflow_runs, record, runbook, runrows, runs
+from nbledger.core import mlflow, record, runbook, runs
 from nbledger.core.detail import Detail
 from nbledger.core.errors import LedgerError, UsageError
 from nbledger.core.project import Project
@@ -71,18 +71,12 @@ def markdown(project: Project, args: Args, progress: Progress | None) -> dict[st
 
 
 def named(project: Project, name: str) -> RunRow:
-    """The run of the store that ``name`` means: an id, a journal's id, or what ``runs.find`` takes. Nothing is published
-    first: that may take long, and a view must not make anything happen.
+    """The run of the store that ``name`` means: what ``runs.find`` takes. Nothing is published first: that may take long,
+    and a view must not make anything happen.
     """
     if not stored(project):
         raise UsageError(f"there is no run {name!r}: nothing was recorded yet")
-    try:
-        return runs.find(project, _name(project, name))
-    except UsageError:
-        row = _by_journal(project, name) if _ID.fullmatch(name) else None
-        if row is None:
-            raise
-        return row
+    return runs.find(project, _name(project, name))
 
 
 def stored(project: Project) -> bool:
@@ -111,14 +105,6 @@ def _run(project: Project, name: str) -> _Run:
             raise
         return held
     return _Run(row, unpublished(project, row) if row.end else None)
-
-
-def _by_journal(project: Project, journal: str) -> RunRow | None:
-    """The run that another machine's journal of that id became, or one of long ago."""
-    api, uri = mlflow.client(project), project.tracking_uri
-    known = mlflow.experiments(api, uri)
-    found = mlflow_runs.tied(api, uri, list(known), mlflow.JOURNAL_TAG, journal, 1) if known else []
-    return runrows.row(found[0], known[str(found[0].info.experiment_id)]) if found else None
 
 
 def _on_this_machine(project: Project, name: str) -> _Run | None:
