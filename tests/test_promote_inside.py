@@ -61,6 +61,24 @@ def test_the_lines_that_ci_writes(project: Path) -> None:
     assert (version.run_id, aliases(project, "churn")) == (inner.info.run_id, {"champion": "1"})
 
 
+@pytest.mark.slow
+def test_the_run_of_a_stage_is_named_by_the_stage(project: Path) -> None:
+    (project / "data.csv").write_text("a\n1\n")
+    notebook(project / "churn.ipynb", "%load_ext nbledger", CELL)
+    commit_all(project)
+    ledger(project, "trust")
+    ledger(project, "stage", "churn.ipynb", "--run", "--yes")
+    commit_all(project)
+    ledger(project, "repro")
+    outer, inner = runs(project)[-2:]
+    assert (outer.data.tags["nbledger.stage"], inner.data.tags["mlflow.parentRunId"]) == ("churn", outer.info.run_id)
+    said = ledger(project, "promote", "@stage:churn", "--model", "churn", "--if", IF)
+    assert (
+        f"{outer.info.run_name} logged no model: the model is that of its run churn ({inner.info.run_id[:8]})" in said
+    )
+    assert promotions.api(project).get_model_version("churn", "1").run_id == inner.info.run_id
+
+
 def test_the_only_model_inside_a_run_is_judged(project: Path) -> None:
     outer = recorded(project, "release v1", {}, model=None)
     recorded(project, "prepare", {"rows": 10.0}, model=None, within=outer)
