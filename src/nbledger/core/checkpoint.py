@@ -6,7 +6,8 @@ A file that Git should not keep for ever, because it is large, is not committed 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import shlex
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,7 +57,7 @@ def plan(project: Project, paths: Sequence[str] = (), *, large: bool = False, cw
     own = [path for path in untracked if not path.endswith("/")]  # another repository, which is none of our submodules
     here = [path for path in dict.fromkeys((*changed, *own)) if not path.startswith(f"{STATE}/")]
     _refuse_data(named, data)
-    folders = [name for name in named if name == "." or (project.root / name).is_dir()]
+    folders = [name for name in named if _is_folder(project, name, here)]
     below = [path for path in here if _named(path, folders) and not _within(path, data)]
     ours = {path for path in here if _ours(path)}
     if any(path.endswith(".py") for path in here):
@@ -65,7 +66,8 @@ def plan(project: Project, paths: Sequence[str] = (), *, large: bool = False, cw
     limit = project.settings.large_file_mb * 1_000_000
     below = [path for path in below if large or sizes[path] <= limit]
     files = [name for name in named if name not in folders]
-    wanted = sorted(ours | set(below) | set(files))
+    chosen = ours | set(below)
+    wanted = sorted((chosen - _let_go(project, repo, chosen & set(changed))) | set(files))
     new = set(here)
     too_large = tuple((path, sizes[path]) for path in wanted if path in new and sizes[path] > limit)
     if too_large and not large:
@@ -97,10 +99,17 @@ def _refuse_marks(project: Project, paths: Sequence[str]) -> None:
         if path.endswith(".ipynb") and (project.root / path).is_file():
             where = conflicts.left_in((project.root / path).read_bytes())
             if where:
-                raise Refused(
-                    f"{path} has marks of a merge conflict in {where}",
-                    f"keep what is right there; git commit {path} commits it as it is",
-                )
+                raise Refused(f"{path} has marks of a merge conflict in {where}", _way_out(project, path))
+
+
+def _way_out(project: Project, path: str) -> str:
+    """Of marks that are left, and of marks that are meant. While something is under way Git commits no path alone."""
+    add = f"git add {shlex.quote(path)}"
+    under_way = git.operation(project.git) if project.git else ""
+    if under_way in ("", "bisect"):
+        return f"keep what is right there; {add} and git commit {shlex.quote(path)} commit it as it is"
+    go_on = "git commit" if under_way == "merge" else f"git {under_way} --continue"
+    return f"keep what is right there, then {add} and {go_on}"
 
 
 def _ours(path: str) -> bool:
@@ -116,9 +125,25 @@ def _relative(project: Project, path: str, cwd: Path) -> str:
     relative = project.relative(parent / full.name if full.name not in ("", "..") else parent)
     if relative is None or "\0" in path:
         raise UsageError(f"{path[:200]!r} is outside the project {project.root}")
-    if not os.path.lexists(full) and not (project.git and git.tracked(project.git, [relative])):
+    if not os.path.lexists(full) and not (project.git and git.known(project.git, [relative])):
         raise UsageError(f"there is no {path[:200]}")
     return relative
+
+
+def _is_folder(project: Project, name: str, changed: Collection[str]) -> bool:
+    """Whether a name is that of a folder, or of one that is gone with all that Git has of it."""
+    place = project.root / name
+    if name == "." or place.is_dir():
+        return True
+    return not os.path.lexists(place) and any(path.startswith(f"{name}/") for path in changed)
+
+
+def _let_go(project: Project, repo: git.GitRepo, changed: Collection[str]) -> set[str]:
+    """Those that are still there and that Git is to let go of (``git rm --cached``): a commit of them would take them in
+    again.
+    """
+    there = [path for path in changed if os.path.lexists(project.root / path)]
+    return set(there) - git.tracked(repo, there)
 
 
 def _named(path: str, folders: Sequence[str]) -> bool:

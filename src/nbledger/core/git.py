@@ -428,6 +428,11 @@ def in_head(repo: GitRepo, paths: Sequence[str]) -> set[str]:
     return set(out.decode("utf-8", "surrogateescape").split("\0")) - {""}
 
 
+def known(repo: GitRepo, paths: Sequence[str]) -> set[str]:
+    """Those of ``paths`` that the index or HEAD has: what is staged as removed, or moved elsewhere, is in HEAD alone."""
+    return tracked(repo, paths) | in_head(repo, paths)
+
+
 def ignored(repo: GitRepo, paths: Sequence[str], *, tracked_too: bool = True) -> set[str]:
     """Those of ``paths`` that Git's rules ignore; ``tracked_too``: whether or not they are in the index."""
     # check-ignore refuses literal pathspecs; "./" keeps names that begin with ":" from being magic
@@ -607,26 +612,35 @@ def commit_pathspecs(repo: GitRepo, paths: Sequence[str], message: str) -> str |
     refuse_hooks_of_a_stranger(repo, "commit")
     require_identity(repo)
     present = [p for p in paths if os.path.lexists(repo.root / p)]
-    known = tracked(repo, paths)
-    new = [p for p in present if p not in known]
+    in_index = tracked(repo, present)
+    new = [p for p in present if p not in in_index]
     if new:
         call(repo, "add", "-N", "--", *new)
-    wanted = present + [p for p in paths if p in known and p not in present]
+    there = set(present)
+    gone = [p for p in paths if p not in there]
+    held = known(repo, gone)
+    wanted = present + [p for p in gone if p in held]
     if not wanted:
         return None
     if (
         head(repo).commit is not None
         and not call(repo, "diff", "--quiet", *_NO_DRIVERS, "HEAD", "--", *wanted, check=False).returncode
     ):
+        _unstage(repo, new)
         return None
     done = call(
         repo, "commit", "-q", "-F", "-", "--only", "--", *wanted, stdin=message.encode(), check=False, hooks=True
     )
     if done.returncode != 0:
-        if new:
-            call(repo, "rm", "-q", "--cached", "--", *new, check=False)
+        _unstage(repo, new)
         raise failure("commit", done)
     return head(repo).commit
+
+
+def _unstage(repo: GitRepo, paths: Sequence[str]) -> None:
+    """Take out of the index again what was put there for a commit that was not made."""
+    if paths:
+        call(repo, "rm", "-q", "--cached", "--", *paths, check=False)
 
 
 def edit_tree(
