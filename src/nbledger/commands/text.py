@@ -248,18 +248,23 @@ def numeric(text: str) -> bool:
     return True
 
 
-def runs(rows: Sequence[RunRow], words: str = "", user: str = "") -> str:
-    """The table; ``words`` is the filter that gave these rows, ``user`` whose they are."""
+def runs(rows: Sequence[RunRow], words: str = "", user: str = "", unasked: str | None = None) -> str:
+    """The table; ``words`` is the filter that gave these rows, ``user`` whose they are. ``unasked``: the store that the
+    project names, where it was not asked because the project is not trusted.
+    """
+    held = f"the project's run store, {unasked}, is not asked until you trust it: nbledger trust"
     if not rows:
+        none = "no runs" if unasked else "no runs yet: put %%mlrun on the first line of a cell and run it"
         if user:
-            return f"no run of {clip(user, 60)}{f' matches {clip(words, 60)}' if words else ''}"
-        if words:
-            return f"no run matches {clip(words, 60)}"
-        return "no runs yet: put %%mlrun on the first line of a cell and run it"
+            none = f"no run of {clip(user, 60)}{f' matches {clip(words, 60)}' if words else ''}"
+        elif words:
+            none = f"no run matches {clip(words, 60)}"
+        return f"{none} here; {held}" if unasked else none
     shown = columns(arranged(rows))
     lines = zip(*(c.cells for c in shown), strict=True)
     heads = [_clip_path(c.head) if c.kind == "data" else clip(c.head) for c in shown]
-    return "\n".join([table(heads, lines, [c.right for c in shown]), *footnotes(rows)])
+    notes = [*footnotes(rows), *([held] if unasked else [])]
+    return "\n".join([table(heads, lines, [c.right for c in shown]), *notes])
 
 
 def tracked_words(one: Tracked) -> list[str]:

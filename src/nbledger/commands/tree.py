@@ -36,6 +36,7 @@ from nbledger.commands.shared import ask, at_remote, json_option
 from nbledger.commands.split import split
 from nbledger.commands.stage import stage
 from nbledger.commands.trust import trust
+from nbledger.core import git
 from nbledger.core.errors import UsageError
 
 
@@ -137,7 +138,8 @@ def runs(
     elif user:
         words["user"] = user
     rows = ask(face, "runs", {**words, "sort": sort, "limit": limit})
-    return Answer(rows, text.runs(rows, " ".join(filter), whose))
+    unasked = face.project().stranger_uri
+    return Answer(rows, text.runs(rows, " ".join(filter), whose, unasked and git.scrub_url(unasked)))
 
 
 @ledger.command()

@@ -52,7 +52,7 @@ def check(project: Project, remote: str = "", *, seconds: float = remoteprobe.PA
     if kind.scheme == "ssh":
         found.append(_host_key())
     if usable and not trust.trusted(project):
-        why = f"the data remote {name} is not asked until you trust this project"
+        why = f"the data remote {name} is not asked unbidden until you trust this project"
         return [*found, Finding("note", why, "nbledger trust")]
     return [*found, *_asked(project, name, kind, seconds)] if usable else found
 

@@ -109,8 +109,11 @@ def of_runs(project: Project, waiting: int) -> list[Gap]:
         count = counted(waiting, "run")
         gaps.append(Gap("run", count, "recorded here and not published yet", "nbledger flush"))
     if project.embedded and (project.state / "mlflow.db").exists():
-        why = "in a store of this machine only"
-        gaps.append(Gap("store", "parameters, metrics and artifacts of runs", why, "nbledger init --tracking-uri URL"))
+        why, hint = "in a store of this machine only", "nbledger init --tracking-uri URL"
+        if project.stranger_uri is not None:
+            why += f": {git.scrub_url(project.stranger_uri)} is not asked until you trust this project"
+            hint = "nbledger trust"
+        gaps.append(Gap("store", "parameters, metrics and artifacts of runs", why, hint))
     return gaps
 
 

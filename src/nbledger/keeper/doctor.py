@@ -250,14 +250,22 @@ def _refs(project: Project, fix: bool) -> Iterator[Finding]:
 
 
 def _sharing(project: Project, fix: bool) -> Iterator[Finding]:
-    """What would keep work from others: snapshots that a fetch removes before they are pushed, a hook that cannot run."""
+    """What would keep work from others: snapshots that a fetch removes before they are pushed, a hook that the project asks
+    for and this clone has not, or that cannot run.
+    """
     if project.git is None:
         return
     for remote in gitremote.prunes_ledger(project.git):
         text = f"git fetch removes snapshots that are not pushed yet: remote.{remote}.fetch maps refs/nbledger/*, with prune"
         key = f"git config --unset remote.{remote}.fetch refs/nbledger"
         yield Finding("problem", text, f"{key}; nbledger push and pull send and bring them")
-    if prepush.installed(project.git):
+    if project.settings.pre_push_hook and not prepush.looks(project.git):
+        mended = fix and trust.trusted(project)
+        if mended:
+            prepush.install(project)
+        text = "this project has git push look whether the data are in the remote, and this clone has no pre-push hook"
+        yield Finding("problem", text, "nbledger init --hook", mended)
+    elif prepush.installed(project.git):
         python = prepush.python(project.git)
         if os.access(python, os.X_OK):
             yield Finding("ok", "git push asks first whether the data are in the remote (pre-push hook)")

@@ -54,7 +54,7 @@ def known(project: Project, outs: Sequence[Out]) -> tuple[tuple[str, ...] | None
     if remote is None:
         return None, ""
     if not trust.trusted(project):
-        return None, f"the data remote {remote[0]} is not asked until you trust this project (nbledger trust)"
+        return None, f"the data remote {remote[0]} is not asked unbidden until you trust this project (nbledger trust)"
     key, root, now = _key(remote, outs), str(project.root), time.monotonic()
     with _lock:
         asked = _asked.get(root)
