@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Sequence
+import shlex
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from nbledger.core import contents, datachange, dvcfiles, git, gitlog, joining, notebookclean, pointers
@@ -25,10 +26,13 @@ def told(project: Project) -> list[str]:
         return []
     lines = []
     for path, stages in unmerged(repo).items():
-        if path.endswith(".ipynb"):
-            lines.append(_notebook(project.root / path, path))
-        elif pointers.is_pointer(path) and not path.endswith("dvc.lock"):
-            lines.append(_pointer(project, repo, path, stages))
+        notebook = path.endswith(".ipynb")
+        if not notebook and (not pointers.is_pointer(path) or path.endswith("dvc.lock")):
+            continue
+        if not {2, 3} <= stages.keys():
+            lines.append(_removed(path, stages))
+        else:
+            lines.append(_notebook(project.root / path, path) if notebook else _pointer(project, repo, path, stages))
     return lines
 
 
@@ -73,19 +77,32 @@ def unmerged(repo: git.GitRepo) -> dict[str, dict[int, str]]:
     return found
 
 
+def _removed(path: str, stages: Collection[int]) -> str:
+    """Of what a side removed, or gave another name: Git has no version of that side's to check out."""
+    named = shlex.quote(path)
+    if not {2, 3} & set(stages):
+        return f"{path} is in conflict: neither side has it any more. git rm {named}"
+    side = "ours" if 2 in stages else "theirs"
+    return (
+        f"{path} is in conflict: only {side} has it. git add {named} keeps it, git rm {named} takes that it was removed"
+    )
+
+
 def _notebook(place: Path, path: str) -> str:
+    named = shlex.quote(path)
     try:
         cells = notebookclean.read(place.read_bytes())["cells"]
     except FileNotFoundError:
-        return f"{path} is in conflict: one side removed it. git rm it, or git checkout --ours or --theirs {path}, and add it"
+        either = f"git checkout --ours {named} or git checkout --theirs {named}, then git add {named}"
+        return f"{path} is in conflict, and not in the work tree: {either}; or git rm {named}"
     except (notebookclean.NoNotebook, OSError):
-        again = f"git checkout -m {path} merges it by cell"
+        again = f"git checkout -m {named} merges it by cell"
         return f"{path} is in conflict, and no valid notebook: {again}, once nbledger init --filters has set that up"
     marked = [number for number, cell in enumerate(cells, 1) if _MARK.search(str(cell.get("source", "")))]
     if not marked:
-        return f"{path} was in conflict, and has no marks of it any more: git add {path}"
+        return f"{path} was in conflict, and has no marks of it any more: git add {named}"
     where = _cells(marked)
-    return f"{path} is in conflict in {where}: keep what is right there, then git add {path}"
+    return f"{path} is in conflict in {where}: keep what is right there, then git add {named}"
 
 
 def _pointer(project: Project, repo: git.GitRepo, path: str, stages: dict[int, str]) -> str:
@@ -110,9 +127,10 @@ def _pointer(project: Project, repo: git.GitRepo, path: str, stages: dict[int, s
         ]
         what = f": both sides changed {some(both, _NAMED)}" if both else ""
     kind = "file" if any(listed is not None and "" in listed for listed in (left, right)) else "whole folder"
+    quoted = shlex.quote(path)
     return (
-        f"{path} is in conflict{what}. git add {path} keeps what it says now{_says(project, path, name, texts, files)}, "
-        f"git checkout --theirs {path} takes the {kind} as theirs was"
+        f"{path} is in conflict{what}. git add {quoted} keeps what it says now{_says(project, path, name, texts, files)}, "
+        f"git checkout --theirs {quoted} takes the {kind} as theirs was"
     )
 
 
