@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -12,8 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from conftest import commit_all, data_remote, dvc, git, make_repository, run
+from conftest import both_remotes, commit_all, data_remote, dvc, git, make_repository, run
 from kills import Call, killed_at
+from nbledger.commands import tree
+from nbledger.commands.answer import Face
 from nbledger.core import dvc as door
 from nbledger.core import project as projects
 from nbledger.core import push as shared
@@ -335,7 +338,7 @@ def snapshot(root: Path) -> list[str]:
             lambda r: (r / "gone.dvc").write_text("outs:\n- md5: d41d8cd98f00b204e9800998ecf8427e\n  path: gone\n"),
             "gone",
             UsageError,
-            "dvc checkout",
+            "nbledger pull gone",
         ),
         (lambda r: (r / ".git/index.lock").write_text(""), "data.csv", Busy, "index lock"),
     ],
@@ -349,6 +352,55 @@ def test_refusals(root: Path, make, word: str, error: type[LedgerError], says: s
         do(root, word)
     assert says in str(caught.value)
     assert snapshot(root) == before and git(root, "rev-parse", "HEAD") == head
+
+
+@pytest.mark.parametrize("cached", [False, True])
+@pytest.mark.parametrize("name", ["extra", "more data.csv"])
+def test_the_way_back_of_data_that_are_not_in_the_work_tree(
+    root: Path, tmp_path: Path, name: str, cached: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The hint, as typed: in a fresh clone, whose cache is empty, and where no remote is but the cache has them."""
+    (root / "extra").mkdir()
+    (root / "extra" / "a.csv").write_text("1")
+    (root / "more data.csv").write_text("2")
+    do(root, "extra", "more data.csv")
+    if cached:
+        shutil.rmtree(root / "extra")
+        (root / "more data.csv").unlink()
+    else:
+        both_remotes(root, tmp_path)
+        trust.trust(projects.find(root))
+        shared.push(projects.find(root))
+        git(tmp_path, "clone", "-q", str(tmp_path / "bare.git"), "fresh")
+        root = (tmp_path / "fresh").resolve()
+        trust.trust(projects.find(root))
+    monkeypatch.chdir(root)
+    with pytest.raises(UsageError, match="tracked, but not in the work tree") as caught:
+        do(root, name)
+    tool, *words = shlex.split(caught.value.hint.removeprefix("bring it back: "))
+    assert (tool, words) == ("dvc", ["checkout", name]) if cached else ("nbledger", ["pull", name])
+    _ = dvc(root, *words) if cached else tree.run(words, Face())
+    assert not do(root, name)[0].changed
+
+
+def test_the_way_back_of_what_a_stage_makes(root: Path) -> None:
+    (root / "dvc.yaml").write_text(
+        "stages:\n  m:\n    cmd: echo 1 > m.json\n    metrics:\n    - m.json:\n        cache: false\n"
+    )
+    with pytest.raises(UsageError) as caught:
+        do(root, "m.json")
+    assert caught.value.hint == "dvc repro m makes it"
+    dvc(root, *shlex.split(caught.value.hint)[1:3])
+    assert (root / "m.json").exists()
+
+
+def test_the_way_back_without_git(tmp_path: Path) -> None:
+    bare = tmp_path / "plain"
+    bare.mkdir()
+    dvc(bare, "init", "-q", "--no-scm")
+    (bare / "gone.dvc").write_text("outs:\n- md5: d41d8cd98f00b204e9800998ecf8427e\n  path: gone\n")
+    with pytest.raises(UsageError, match="bring it back: dvc pull gone"):
+        do(bare, "gone")
 
 
 def test_no_dvc_and_no_identity(tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,12 +7,13 @@ from __future__ import annotations
 import glob
 import os
 import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from nbledger.core import cache, dvc, dvcfiles, git
-from nbledger.core.dvcfiles import Damaged, Out, Problem
+from nbledger.core import cache, dvc, dvcfiles, git, versions
+from nbledger.core.dvcfiles import Damaged, Out, Problem, Row
 from nbledger.core.errors import Refused, UsageError, nearest
 from nbledger.core.project import STATE, Project
 
@@ -102,8 +103,8 @@ def _inside(project: Project, folder: Path) -> bool:
 
 def _nothing_there(project: Project, word: str, path: Path, outs: Sequence[Out]) -> UsageError:
     rel = project.relative(path)
-    if any(out.path == rel for out in outs):
-        return UsageError(f"{word} is tracked, but not in the work tree", f"bring it back: dvc checkout {word}")
+    if (out := next((out for out in outs if out.path == rel), None)) is not None:
+        return UsageError(f"{word} is tracked, but not in the work tree", _way_back(project, word, out))
     folder, name = path.parent, path.name
     while not folder.is_dir():
         folder, name = folder.parent, folder.name
@@ -113,6 +114,16 @@ def _nothing_there(project: Project, word: str, path: Path, outs: Sequence[Out])
         f"nothing matches {word}" if glob.has_magic(word) else f"{word} is not there",
         hint or "check the spelling; paths are relative to where you are",
     )
+
+
+def _way_back(project: Project, word: str, out: Out) -> str:
+    """Of an output that is not in the work tree: from the cache where it has all of it, else from a remote."""
+    if out.stage is not None and not (out.cached and out.md5):
+        return f"dvc repro {out.stage} makes it"
+    row = Row(out.path, out.md5, out.size, out.nfiles, out.cached, out.legacy)
+    fetch = "nbledger pull" if project.git is not None else "dvc pull"
+    how = "dvc checkout" if versions.Cached(project).has(row) else fetch
+    return f"bring it back: {how} {shlex.quote(word)}"
 
 
 def _resolve(project: Project, path: Path, follow: bool, outs: Sequence[Out], problems: Sequence[Problem]) -> Target:
