@@ -208,3 +208,38 @@ def test_a_file_alone(two: tuple[Path, Path]) -> None:
     (ada / "f.csv").write_text("both\n")
     assert track(find(ada), ["f.csv"])
     assert "(what was tracked here)" in conflict_of(ada)
+
+
+@pytest.mark.parametrize(
+    ("mine", "edited", "named"),
+    [
+        (False, True, r"“Ben's” \(Ben, \w+\): "),
+        (True, True, r"“Ada's” \(Ada, \w+ and 1 more\): "),
+        (True, False, r"“Ben's” \(Ben, \w+\): "),
+    ],
+    ids=["Ben alone", "both", "both, and Ada's is here"],
+)
+def test_only_who_changed_the_data_is_named_where_their_list_is_unknown(
+    two: tuple[Path, Path], mine: bool, edited: bool, named: str
+) -> None:
+    """The merge's pointer is Ben's, whose list of files was never here; Ada's commits touched it only if ``mine``."""
+    ada, ben = two
+    write(ben, BENS)
+    track(find(ben), ["d"], "Ben's")
+    for root in (ben, ada):
+        (root / "code.py").write_text(root.name)
+        commit_all(root, f"{root.name}: code")
+    push.push(find(ben))
+    if mine:
+        write(ada, {**BASE, "3.txt": "three, Ada\n"})
+        track(find(ada), ["d"], "Ada's")
+        (ada / ".git" / "info" / "attributes").write_text("*.dvc -merge\n")  # as where the filters are not set up
+    git(ada, "fetch", "-q")
+    assert subprocess.run(["git", *JOIN["merge"]], cwd=ada, capture_output=True).returncode != 0
+    if mine:
+        git(ada, "checkout", "-q", "--theirs", "d.dvc")
+    if edited:
+        write(ada, {**BASE, "3.txt": "edited\n"})
+    with pytest.raises(Refused, match="which was never here") as caught:
+        track(find(ada), ["d"])
+    assert re.match(f"tracking would take back {named}", caught.value.message), caught.value.message

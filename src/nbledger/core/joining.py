@@ -88,7 +88,7 @@ def stale(project: Project, pointer: str, found: Sides, md5: str, now: Callable[
         return None
     folder = found.pointer.endswith(".dir") and md5.endswith(".dir")
     if folder and not contents.folder(project, found.pointer):
-        return Stale({}, (), (), _undone(project, pointer, found, {1, 2}), unknown=True)
+        return Stale({}, (), (), _undone(project, pointer, found, _changed(found, md5)), unknown=True)
     was, ours, theirs, named = (
         _files(project, one, folder) for one in (found.base, found.ours, found.theirs, found.pointer)
     )
@@ -112,7 +112,15 @@ def stale(project: Project, pointer: str, found: Sides, md5: str, now: Callable[
         undone |= changed
     if not older and not both:
         return None
-    return Stale(older, tuple(edited), tuple(both), _undone(project, pointer, found, undone or {1, 2}))
+    return Stale(older, tuple(edited), tuple(both), _undone(project, pointer, found, undone or _changed(found, md5)))
+
+
+def _changed(found: Sides, md5: str) -> set[int]:
+    """The sides that changed the output as a whole, without one whose version ``md5`` is: that one would stay. Both where Git
+    knows of neither, and the pointer in the work tree came otherwise.
+    """
+    changed = {number for number, side in ((1, found.ours), (2, found.theirs)) if side != found.base}
+    return {number for number in changed if (found.ours, found.theirs)[number - 1] != md5} or changed or {1, 2}
 
 
 def taken_back(was: Files, ours: Files, theirs: Files, now: Files) -> list[str]:
