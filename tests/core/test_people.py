@@ -167,6 +167,37 @@ def test_all_that_somebody_is_called_means_the_person(wanted: str) -> None:
     assert {user for user in everybody if Whose(name=wanted).holds(user)} < hers
 
 
+SHARED = """\
+Ada Lovelace <ada@example.org> ADA King <Lab@example.org>
+Ben Bitdiddle <ben@example.org>  Ben  <lab@example.org>
+The Lab <team@example.org> <lab@example.org>
+"""
+
+
+@pytest.mark.parametrize("called", ["Ada King", "ada king", "Ben", "Cleo"])
+def test_a_line_for_commits_under_a_name(project: Path, called: str) -> None:
+    """Of an address that several commit by, each line is of whom it names: as Git has it."""
+    (project / ".mailmap").write_text(SHARED)
+    user = f"{called} <lab@example.org>"
+    by_git = git(project, "check-mailmap", user)
+    assert people.proper(user, SHARED) == by_git
+    asked = {"ada@example.org": "Ada", "ben@example.org": "Ben", "team@example.org": "The Lab"}
+    for address, name in asked.items():
+        whose = [Whose(name=wanted, mailmap=SHARED) for wanted in (address, name.lower())]
+        whose.append(Whose(keys=(address,), mailmap=SHARED))
+        assert [one.holds(user) for one in whose] == [
+            address in by_git,
+            address in by_git or name == called,
+            address in by_git,
+        ]
+
+    git(project, "config", "user.name", called)
+    git(project, "config", "user.email", "lab@example.org")
+    mine = {one for one in whoami.me(find(project)).keys if "@" in one}
+    assert mine == {"lab@example.org", people.key(by_git)}
+    assert people.addresses("ada@example.org", SHARED) == {"ada@example.org"}, "others commit by the other one too"
+
+
 def test_a_user_as_the_mailmap_has_them() -> None:
     assert people.proper("AL <ada@old.example>", MAILMAP) == "Ada Lovelace <Ada@Example.org>"
     assert people.proper("Ada King <countess@example.org>", MAILMAP) == "Ada Lovelace <ada@example.org>"

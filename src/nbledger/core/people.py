@@ -52,14 +52,15 @@ def labels(users: Iterable[str | None]) -> dict[str, str]:
     return {one: name(user) if count[name(user)] == 1 else user or UNKNOWN for one, user in spelt.items()}
 
 
-def addresses(one: str, mailmap: str) -> frozenset[str]:
-    """The addresses of the person of this one, in lower case: those that a ``.mailmap`` (gitmailmap(5)) joins with it. A line
-    that holds only for commits under a certain name tells nothing of an address, and is left out.
+def addresses(one: str, mailmap: str, called: str = "") -> frozenset[str]:
+    """The addresses of the person of this one, who is ``called`` so: in lower case, those that a ``.mailmap`` (gitmailmap(5))
+    joins with it. A line that holds only under a certain name counts for who is called so; that the person has its address
+    under that name does not make others' work under it theirs.
     """
-    proper = {old: address.lower() for old, (_, address) in _mapped(mailmap).items()}
-    one = one.lower()
-    same = proper.get(one, one)
-    return frozenset({one, same} | {old for old, now in proper.items() if now == same}) - {""}
+    known, one = _mapped(mailmap), one.lower()
+    same = (_meant(known, called, one) or ("", one))[1].lower()
+    joined = {old for (under, old), (_, address) in known.items() if not under and address.lower() == same}
+    return frozenset({one, same} | joined) - {""}
 
 
 def proper(user: str, mailmap: str) -> str:
@@ -67,23 +68,34 @@ def proper(user: str, mailmap: str) -> str:
     gives no name, another's for the same person counts (Git would leave the commit's).
     """
     known = _mapped(mailmap)
-    if (found := known.get(key(user))) is None:
+    if (found := _meant(known, name(user), key(user))) is None:
         return user
     names = (called for called, address in known.values() if called and address.lower() == found[1].lower())
     return f"{found[0] or next(names, name(user))} <{found[1]}>"
 
 
+_Mapped = Mapping[tuple[str, str], tuple[str, str]]
+
+
 @functools.lru_cache(maxsize=4)
-def _mapped(mailmap: str) -> Mapping[str, tuple[str, str]]:
-    """{address that a commit may have, in lower case: (the person's name, or nothing; the person's address)}."""
+def _mapped(mailmap: str) -> _Mapped:
+    """{(name, or nothing where any will do; address) that a commit may have, in lower case: (the person's name, or nothing;
+    the person's address)}.
+    """
     found = {}
     for line in mailmap.splitlines():
         if (said := _MAPPED.match(line)) and not line.startswith("#"):
-            found[said["old"].strip().lower()] = said["name"].strip(), said["proper"].strip()
+            under = said["under"].strip().lower(), said["old"].strip().lower()
+            found[under] = said["name"].strip(), said["proper"].strip()
     return found
 
 
-_MAPPED = re.compile(r"(?P<name>[^<>]*)<(?P<proper>[^<>]*)>\s*<(?P<old>[^<>]*)>")
+_MAPPED = re.compile(r"(?P<name>[^<>]*)<(?P<proper>[^<>]*)>(?P<under>[^<>]*)<(?P<old>[^<>]*)>")
+
+
+def _meant(known: _Mapped, called: str, address: str) -> tuple[str, str] | None:
+    """What the mailmap has of who commits so: a line with the name comes before one for all of the address."""
+    return known.get((called.lower(), address)) or known.get(("", address))
 
 
 @dataclass(frozen=True)
@@ -103,12 +115,13 @@ class Whose:
         """Whether a run of this user is asked for. A name is an address, a login or words of a name, as ``meant`` has it, and
         means all that its person is called.
         """
-        if self.keys:
-            return key(user) in self.keys
         if not user:
             return False
-        named = meant(self.name, user) or meant(self.name, proper(user, self.mailmap))
-        return named or key(self.name) in addresses(key(user), self.mailmap)
+        person = proper(user, self.mailmap)
+        if self.keys:
+            return key(user) in self.keys or key(person) in self.keys
+        named = meant(self.name, user) or meant(self.name, person)
+        return named or key(self.name) in addresses(key(user), self.mailmap, name(user))
 
 
 def meant(wanted: str, user: str | None) -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from nbledger.core import git, secrets
 from nbledger.core.errors import LedgerError
-from nbledger.core.people import IDENTITY, UNKNOWN, addresses, key
+from nbledger.core.people import IDENTITY, UNKNOWN, addresses, key, name
 from nbledger.core.project import Project
 
 _OF_IMAGES = (
@@ -52,7 +52,7 @@ def me(project: Project) -> Me:
     said, called = author(project), login()
     if said is None:
         return Me(called, (key(called),))
-    others = addresses(key(said), mailmap(project)) - {key(said)}
+    others = addresses(key(said), mailmap(project), name(said)) - {key(said)}
     return Me(said, (key(said), *sorted(others), *(() if key(called) in _SHARED else (key(called),))))
 
 
