@@ -279,6 +279,7 @@ def check(project: Project, remote: str, pushed: Sequence[Update]) -> Verdict:
             "nbledger trust, then push again; or git push --no-verify",
         )
     try:
+        whereabouts.refuse_unmounted(project, dict.fromkeys(known, remote))
         found = whereabouts.look(project, wanted)
     except LedgerError as err:
         raise type(err)(

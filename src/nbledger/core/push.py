@@ -160,6 +160,7 @@ def _commits(project: Project, repo: git.GitRepo, asked: Plan, wanted: Wanted, f
 def _data(project: Project, asked: Plan, wanted: Wanted, there: _There) -> Plan:
     """What the data remote lacks of the present state, of new commits, of runs, and of what others have already."""
     outs = [out for out in dvc.outputs(project)[0] if out.cached and out.md5] if project.dvc_root else []
+    whereabouts.refuse_unmounted(project, there.others)
     notes = list(asked.notes)
     if asked.store is None and outs:
         notes.append("there is no default data remote: the data stay here (nbledger init --remote URL)")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from nbledger.core import cache, dvc, dvcremote, kept
-from nbledger.core.needs import Need, of_files
+from nbledger.core import cache, dvc, dvcfiles, dvcremote, git, gitlog, kept
+from nbledger.core.errors import Refused
+from nbledger.core.needs import Need, of_files, of_trees
 from nbledger.core.project import Project
 
 NO_REMOTE = "there is no data remote"
@@ -183,6 +186,40 @@ def present(project: Project, md5s: Iterable[str], legacy: Iterable[str] = (), r
         return found
 
     return dvc.guarded(ask, "status") if any(wanted.values()) else set()
+
+
+def refuse_unmounted(project: Project, named: Mapping[str, str]) -> None:
+    """``Refused`` where the default remote is a folder that is not there, although commits that others have ({id: what to
+    call it}) name data in it. DVC would begin another store in its place, as where a share is not mounted.
+    """
+    if dvcremote.default_remote(project) is None:
+        return
+    name, place, _ = dvcremote.named(project, "")
+    if not os.path.isabs(place) or os.path.exists(place):
+        return
+    for need in of_trees(project, _of_place(project, name, place, named)):
+        if not (need.aside or need.source) and need.remote.lower() in ("", name.lower()):
+            raise Refused(
+                f"{place}, the folder of the data remote {name}, is not there, and {need.where} names data in it",
+                f"mount it, and push again; mkdir -p {shlex.quote(place)} if it is to begin anew",
+            )
+
+
+def _of_place(project: Project, name: str, place: str, named: Mapping[str, str]) -> dict[str, str]:
+    """Those of the commits whose ``.dvc/config`` has the remote there; all, where a file of this machine says where it is."""
+    path = dvc.require_root(project) / ".dvc" / "config"
+    url = ""
+    with contextlib.suppress(dvcfiles.Unusual):
+        url = dvcfiles.plain_config(path).get(f'remote "{name.lower()}"', {}).get("url", "")
+    if os.path.abspath(path.parent / os.path.expanduser(url)) != place:
+        return dict(named)
+    configured = [(commit, path.relative_to(project.root).as_posix()) for commit in named]
+    texts = gitlog.blobs(git.required(project.git), configured)
+    return {
+        commit: named[commit]
+        for (commit, _), text in zip(configured, texts, strict=True)
+        if url.encode() in (text or b"")
+    }
 
 
 def push_tracked(project: Project, pointers: Mapping[str, str]) -> None:
