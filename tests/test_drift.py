@@ -207,7 +207,14 @@ def check_loop(root: Path, loop: Loop | None) -> None:
         "dvc.lock",
         "metrics.json",
     ]
-    assert str(loop.run_id)[:12] in " ".join(loop.next)
+    # a gate may require that the run is pushed: promoting comes last
+    assert loop.next == (
+        f"nbledger report --base {loop.base[:12]} --head {loop.branch}",
+        f"git switch {loop.branch}",
+        "nbledger pull",
+        "nbledger push",
+        f'nbledger promote {str(loop.run_id)[:12]} --model wine --if "METRIC >= champion.METRIC"',
+    )
     api = mlflow.client(find(root))
     assert {k: str(v) for k, v in api.get_registered_model("wine").aliases.items()} == {"champion": "1"}  # not promoted
 

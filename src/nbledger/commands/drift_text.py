@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from nbledger.commands.text import clip, number
 from nbledger.core.drift import VALUES, Column
 from nbledger.core.driftrecord import DRIFT, UNKNOWN, Drift, Loop, Side
+from nbledger.keeper import repros
 
 _SHOWN = 15
 _SIGNS = {DRIFT: "✗", UNKNOWN: "?"}
@@ -62,9 +63,7 @@ def _columns(columns: Sequence[Column]) -> list[str]:
 
 def loop(done: Loop) -> list[str]:
     """What was done about it, and what a person may do now."""
-    trained = done.stages or done.status == "FINISHED"
-    head = "trained again on the branch" if trained else "not trained; the new data are on the branch"
-    lines = ["", f"{head} {done.branch}: {done.status.lower()}"]
+    lines = ["", _outcome(done)]
     lines += [f"  {clip(name, 40)}: {status}" for name, status in done.stages.items()]
     for name, (before, now) in done.metrics.items():
         lines.append(
@@ -72,3 +71,15 @@ def loop(done: Loop) -> list[str]:
         )
     lines += [f"  ({clip(note, 240)})" for note in done.notes]
     return [*lines, "next:", *(f"  {line}" for line in done.next)] if done.next else lines
+
+
+def _outcome(done: Loop) -> str:
+    """Whether anything was trained: DVC executes no stage that has, or finds, what it would make of these data."""
+    status = done.status.lower()
+    if done.status == "FINISHED" and repros.RAN not in done.stages.values():
+        fetched = repros.PULLED in done.stages.values()
+        why = "what the stages make of these data was there" if fetched else "every stage was up to date"
+        return f"nothing was trained: {why}; the new data are on the branch {done.branch}"
+    if done.stages:
+        return f"trained again on the branch {done.branch}: {status}"
+    return f"not trained; the new data are on the branch {done.branch}: {status}"

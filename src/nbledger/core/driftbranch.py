@@ -10,9 +10,9 @@ import shlex
 import shutil
 import uuid
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-from nbledger.core import dvc, git, inside, restore, restored, tablediff, worktrees
+from nbledger.core import dvc, git, inside, restore, restored, stages, tablediff, worktrees
 from nbledger.core.driftjob import Files
 from nbledger.core.dvcfiles import Out
 from nbledger.core.errors import LedgerError, Refused, UsageError
@@ -36,7 +36,7 @@ class Branch:
 
 
 def target(project: Project, name: str) -> Out:
-    """The tracked data at ``name``, which new ones may go to. ``Refused`` where a stage makes them."""
+    """The tracked data at ``name``, which new ones may go to. ``Refused`` where a stage makes them, or none reads them."""
     path = inside.relative(project, name)
     out = dvc.lookup(project, path)
     if out is None or not out.cached:
@@ -46,16 +46,32 @@ def target(project: Project, name: str) -> Out:
             f"{out.path} is made by the stage {out.stage}: the pipeline would make it again",
             f"{_begins_with(project)}; the new data have to be as raw as that",
         )
+    if not _read(out, _dependencies(project)):
+        raise Refused(
+            f"no stage reads {out.path}: nothing would be trained on the new data",
+            f"{_begins_with(project)}; or make it a dependency of a stage",
+        )
     return out
 
 
 def _begins_with(project: Project) -> str:
-    """The tables that DVC tracks and no stage makes, as the option that names one."""
-    raw = [out.path for out in dvc.outputs(project)[0] if out.cached and out.stage is None]
+    """The tables that DVC tracks, a stage reads and none makes, as the option that names one."""
+    read = _dependencies(project)
+    raw = [o.path for o in dvc.outputs(project)[0] if o.cached and o.stage is None and _read(o, read)]
     tables = [path for path in raw if tablediff.suffix_of(path)] or raw
     if not tables:
-        return "--as PATH names what the pipeline begins with"
+        return "the pipeline begins with nothing that DVC tracks"
     return f"what the pipeline begins with: {' or '.join(f'--as {shlex.quote(path[:100])}' for path in tables[:3])}"
+
+
+def _dependencies(project: Project) -> list[PurePosixPath]:
+    return [PurePosixPath(path) for stage in stages.stages(project).values() for path in stage.deps]
+
+
+def _read(out: Out, dependencies: list[PurePosixPath]) -> bool:
+    """Whether a stage depends on ``out``, on a folder that it lies in, or on what lies in it."""
+    path = PurePosixPath(out.path)
+    return any(path.is_relative_to(each) or each.is_relative_to(path) for each in dependencies)
 
 
 def require_pipeline(project: Project) -> None:

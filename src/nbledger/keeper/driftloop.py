@@ -30,8 +30,8 @@ def train_again(project: Project, found: Drift, place: str | None, tell: Tell, *
 
     ``LedgerError`` only where no branch is left behind; what goes wrong after that is told with the branch.
     """
-    out = driftbranch.target(project, place or found.reference.path)
     driftbranch.require_pipeline(project)
+    out = driftbranch.target(project, place or found.reference.path)
     data = _files(project, found)
     how = "append" if append else "replace"
 
@@ -76,7 +76,8 @@ def _commit(branch: Branch, report: Report, found: Drift) -> None:
     changed, new = git.changes(repo)
     made = {path for stage in stages.stages(branch.there).values() for path in (*stage.metrics, *stage.plots)}
     paths = [*changed, *(path for path in new if path in made)]
-    outcome = "trained again" if report.status == "FINISHED" else report.status.lower()
+    trained = "trained again" if any(row.status == repros.RAN for row in report.stages) else "brought up to date"
+    outcome = trained if report.status == "FINISHED" else report.status.lower()
     checkpoint(branch.there, f"{found.model}: {outcome} on the new data", paths, large=True)
 
 
@@ -156,14 +157,15 @@ def _next(project: Project, found: Drift, branch: Branch, report: Report, run: s
     if report.status != "FINISHED":
         return _by_hand(branch)
     said = [f"nbledger report --base {branch.base[:12]} --head {branch.name}"]
-    if run is not None:
+    said += [f"git switch {branch.name}", "nbledger pull", "nbledger push"]
+    if run is not None:  # after the push, which a gate may require
         demands = (
             isinstance(project.settings.models.get(found.model), dict)
             and "gate" in project.settings.models[found.model]
         )
         condition = "" if demands else ' --if "METRIC >= champion.METRIC"'
         said.append(f"nbledger promote {run} --model {shlex.quote(found.model)}{condition}")
-    return (*said, f"git switch {branch.name}", "nbledger push")
+    return tuple(said)
 
 
 def _by_hand(branch: Branch) -> tuple[str, ...]:
