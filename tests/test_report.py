@@ -24,6 +24,7 @@ from nbledger.core.errors import LedgerError, Refused, ToolFailed, UsageError
 from nbledger.core.project import find
 from nbledger.core.records import plain
 from nbledger.core.report import Commit
+from recordedruns import file, recorded
 from team import notebook_of
 from test_models import api, log_model
 from test_run_views import ask, made
@@ -421,6 +422,34 @@ def test_runs_of_an_experiment_that_another_clone_is_called_by(
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "plain")  # the project's own
     found = report_runs.choose(find(project), Commit("base", base), Commit("head", head))
     assert (found.elsewhere, found.head[("train.ipynb", "fit")].row.run_id) == ("", new)
+
+
+def test_what_an_earlier_stage_made_keeps_its_rank_and_names_that_stage(project: Path) -> None:
+    """The strongest cause stands first, whoever made the file; the runs with causes of their own come first all the same."""
+    book(project, "x = 1")
+    (project / "dvc.yaml").write_text(
+        "stages:\n  train:\n    cmd: x\n    deps: [wine.csv]\n    outs: [model.pkl]\n"
+        "  evaluate:\n    cmd: x\n    deps: [model.pkl]\n    metrics: [m.json]\n"
+    )
+    commits = [commit_all(project, "Base")]
+    book(project, "x = 2")
+    commits.append(commit_all(project, "Head"))
+    for side, commit in enumerate(commits):
+        for stage, path in (("train", "wine.csv"), ("evaluate", "model.pkl")):
+            tags = {"mlflow.source.git.commit": commit, "nbledger.dirty": "false", "nbledger.stage": stage}
+            run = recorded(project, api(project), side, stage, (file(path, f"{path} {side}"),), tags=tags)
+            api(project).log_metric(run, "accuracy", side / 2)
+        api(project).log_param(run, "folds", str(side))
+    pairs = ask(project, "report")["pairs"]
+    assert [pair["name"] for pair in pairs] == ["train", "evaluate"]
+    told = [[cause["what"] for cause in pair["comparison"]["causes"]] for pair in pairs]
+    assert told[0][0] == "wine.csv differs"
+    assert told[1][0] == "what an earlier stage made differs: model.pkl (see train)"
+    assert len(told[1]) > 1
+    weights = [cause["weight"] for cause in pairs[1]["comparison"]["causes"]]
+    assert weights == sorted(weights, reverse=True)
+    why = ledger("report").text.split("### Why, most likely first\n")[1]
+    assert "(see train)" in why.split("**evaluate**")[1].splitlines()[2]
 
 
 def test_metrics_of_dvc_where_nothing_was_run(project: Path) -> None:

@@ -212,7 +212,7 @@ def _telling(repo: GitRepo, one: str, other: str) -> bool:
         return False
     left = {path for path in paths if posixpath.basename(path) not in ("dvc.lock", ".gitignore")}
     if left:
-        left -= made(repo, other)
+        left -= set(made(repo, other))
     books = [path for path in left if path.endswith(".ipynb")]
     if len(books) < len(left):
         return True
@@ -225,18 +225,18 @@ def _code(notebook: bytes | None) -> tuple[str, ...] | None:
     return tuple(cell.source for cell in parsed) if parsed is not None else None
 
 
-def made(repo: GitRepo, commit: str) -> set[str]:
-    """Paths that stages make and Git keeps: metrics and plots."""
+def made(repo: GitRepo, commit: str) -> dict[str, str]:
+    """{path: stage} of what stages make."""
     files = [path for path in git.whole_tree(repo, commit) if posixpath.basename(path) == "dvc.yaml"]
-    found: set[str] = set()
+    found: dict[str, str] = {}
     for path, (_, _, raw) in git.objects_at(repo, commit, files).items():
         try:
             parsed = dvcfiles.load_yaml(raw.decode("utf-8"))
-            stages = [s for s in parsed["stages"].values() if isinstance(s, dict)]
-            outs = [out for stage in stages for out in dvcfiles.stage_outs(stage)]
+            stages = {str(name): s for name, s in parsed["stages"].items() if isinstance(s, dict)}
+            outs = [(out, name) for name, stage in stages.items() for out in dvcfiles.stage_outs(stage)]
         except (dvcfiles.Damaged, ValueError, KeyError, TypeError, AttributeError, LedgerError):
             continue
-        found |= {posixpath.normpath(posixpath.join(posixpath.dirname(path), str(out))) for out in outs}
+        found |= {posixpath.normpath(posixpath.join(posixpath.dirname(path), str(out))): name for out, name in outs}
     return found
 
 

@@ -6,7 +6,7 @@ A part that cannot be told (a tracking server that is away, a file that is broke
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -63,7 +63,8 @@ def report(project: Project, args: Args, progress: Progress | None) -> Report:
     tell("comparisons")
     pairs = [_pair(project, key, chosen, part) for key in chosen.head]
     made = part("what stages make", lambda: report_runs.made(repo, base.commit) | report_runs.made(repo, head.commit))
-    pairs = sorted((_followed(pair, made or set()) for pair in pairs), key=_weight, reverse=True)
+    by_own = sorted(pairs, key=lambda pair: _weight(pair, made or {}), reverse=True)
+    pairs = [_followed(pair, made or {}) for pair in by_own]
     notes += _unmatched(chosen)
     metrics: list[Measured] = []
     if not any(pair.comparison is not None and pair.values for pair in pairs):
@@ -153,26 +154,33 @@ def _unmatched(chosen: Chosen) -> Iterator[str]:
         yield f"{chosen.more} more names of runs are left out"
 
 
-def _followed(pair: Pair, made: set[str]) -> Pair:
-    """Of a stage's run what an earlier stage made otherwise is one cause, the last: the earlier one's run says why."""
+def _followed(pair: Pair, made: Mapping[str, str]) -> Pair:
+    """Of a stage's run what earlier stages made otherwise is one cause, as strong as it is: the earlier one's run says why."""
+    follows = _follows(pair, made)
+    if pair.comparison is None or not follows:
+        return pair
+    paths = dict.fromkeys(follows.values())
+    said = f"{some(paths)} (see {some(dict.fromkeys(made[path] for path in paths))})"
+    one = Cause(DATA, f"what an earlier stage made differs: {said}", "", next(iter(follows)).weight)
+    causes = dict.fromkeys(one if cause in follows else cause for cause in pair.comparison.causes)
+    return replace(pair, comparison=replace(pair.comparison, causes=tuple(causes)))
+
+
+def _follows(pair: Pair, made: Mapping[str, str]) -> dict[Cause, str]:
+    """{cause: path} of those that are what another stage made otherwise, strongest first."""
     found = pair.comparison
-    if found is None or not made:
-        return pair
-    from_stages = [c.path for c in found.data if c.path in made]
-    begin = tuple(f"{path} differs" for path in from_stages)
-    own = [c for c in found.causes if not (begin and c.kind == DATA and c.what.startswith(begin))]
-    if len(own) == len(found.causes):
-        return pair
-    weight = min((cause.weight for cause in own), default=0.1)
-    said = f"what an earlier stage made differs: {some(from_stages)}"
-    causes = (*own, Cause(DATA, said, "", min(weight, 0.1)))
-    return replace(pair, comparison=replace(found, causes=causes))
+    if found is None:
+        return {}
+    paths = [change.path for change in found.data if made.get(change.path, pair.name) != pair.name]
+    of = ((cause, path) for cause in found.causes for path in paths)
+    return {cause: path for cause, path in of if cause.kind == DATA and cause.what.startswith(f"{path} differs")}
 
 
-def _weight(pair: Pair) -> tuple[float, bool]:
+def _weight(pair: Pair, made: Mapping[str, str]) -> tuple[float, bool]:
     """Runs with the strongest causes of their own come first, then those with metrics."""
+    follows = _follows(pair, made)
     causes = pair.comparison.causes if pair.comparison is not None else ()
-    return max((cause.weight for cause in causes), default=0.0), bool(pair.values)
+    return max((cause.weight for cause in causes if cause not in follows), default=0.0), bool(pair.values)
 
 
 def _values(base: Standing | None, head: Standing | None) -> dict[str, tuple[float | None, ...]]:
