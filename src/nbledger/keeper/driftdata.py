@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from nbledger.core import driftreference, tablediff
@@ -75,9 +75,13 @@ def _own(project: Project, table: Files, index: int) -> list[str]:
     shown = project.relative(Path(name)) or name
     if path.stat().st_size == 0:
         raise UsageError(f"{shown} is empty", "was it written whole? a table begins with a line of names")
-    found = _columns(path, name)
+    columns_of = _reader()
+    try:
+        found = columns_of(path, name)
+    except Exception as err:  # whatever a parser makes of a file that is no table
+        raise _unreadable(shown, err) from err
     if not found:
-        raise UsageError(f"{shown} has no columns: it cannot be read as a table", "CSV begins with a line of names")
+        raise _without_names(shown)
     if len(found) == 1 and any(mark in found[0] for mark in ";\t|"):
         raise UsageError(
             f"{shown} has one column, {found[0][:60]!r}: something else than a comma parts its columns",
@@ -100,14 +104,39 @@ def _some(names: Sequence[str]) -> str:
     return some((name[:60] for name in names), 6)
 
 
+def _unreadable(shown: str, err: Exception) -> UsageError:
+    """What the parser found, in one line: a file with names in its first line may be broken far below."""
+    from pandas.errors import EmptyDataError
+
+    if isinstance(err, EmptyDataError):
+        return _without_names(shown)
+    if isinstance(err, UnicodeDecodeError):
+        return UsageError(
+            f"{shown} is not UTF-8: the byte 0x{err.object[err.start]:02x} is no text there",
+            "write it as UTF-8 (if it is Latin-1: iconv -f latin1 -t utf-8)",
+        )
+    said = next(iter(str(err).splitlines()), "") or type(err).__name__
+    return UsageError(f"{shown} cannot be read as a table: {said[:200]}", "was it written whole?")
+
+
+def _without_names(shown: str) -> UsageError:
+    return UsageError(f"{shown} has no columns: it cannot be read as a table", "CSV begins with a line of names")
+
+
 def _columns(path: Path, name: str) -> list[str]:
+    columns_of = _reader()
+    try:
+        return columns_of(path, name)
+    except Exception:  # whatever a parser makes of a file that is no table
+        return []
+
+
+def _reader() -> Callable[[Path, str], list[str]]:
+    """What reads the names of a table's columns. ``ToolFailed`` where the extra that it needs is not installed."""
     try:
         from nbledger.core import drifttable
     except ImportError as err:
         raise ToolFailed(
             "comparing data needs Evidently, which is not installed here", "pip install 'nbledger[drift]'"
         ) from err
-    try:
-        return drifttable.columns(path, name)
-    except Exception:  # whatever a parser makes of a file that is no table
-        return []
+    return drifttable.columns
