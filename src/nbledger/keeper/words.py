@@ -80,9 +80,9 @@ def _is(value: Any, kind: str) -> bool:
 
 def _text(value: str, schema: Mapping[str, Any]) -> str | None:
     if len(value) > schema.get("maxLength", len(value)):
-        return f"is longer than {schema['maxLength']}"
+        return f"is longer than {schema['maxLength']} characters"
     if len(value) < (least := schema.get("minLength", 0)):
-        return "is empty" if least == 1 else f"is less than {least}"
+        return "is empty" if least == 1 else f"is shorter than {least} characters"
     if not _sendable(value, escaped=schema.get("format") == "path"):
         return "holds characters that are no text"
     if "pattern" in schema and not _pattern(schema["pattern"]).search(value):
@@ -119,7 +119,7 @@ def _array(value: Sequence[Any], schema: Mapping[str, Any], at: tuple[str | int,
     if len(value) > schema.get("maxItems", len(value)):
         return at, f"is longer than {schema['maxItems']}"
     if len(value) < (least := schema.get("minItems", 0)):
-        return at, "is empty" if least == 1 else f"is less than {least}"
+        return at, "is empty" if least == 1 else f"is shorter than {least}"
     if "items" in schema:
         for place, item in enumerate(value):
             if wrong := _wrong(item, schema["items"], (*at, place)):
