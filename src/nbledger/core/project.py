@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from nbledger.core import dvcexp, elsewhere, git, trust
-from nbledger.core.errors import LedgerError, Refused, UsageError, nearest
+from nbledger.core.errors import LedgerError, Refused, Untrusted, UsageError, nearest
 
 STATE = ".nbledger"
 SCRATCH = "NBLEDGER_SCRATCH"
@@ -83,6 +83,18 @@ class Project:
         if self.scratch or not uri or uri != self.named_uri or uri == os.environ.get("MLFLOW_TRACKING_URI"):
             return None
         return None if trust.trusted(self) else uri
+
+    def require_registry(self) -> None:
+        """``Untrusted`` where the embedded store would answer for the one that the project's own files name: what others
+        registered and decided is not in it. So too in the keeper, which is told of the store that is asked instead.
+        """
+        uri = self.named_uri
+        if self.scratch or not uri or uri == self.embedded_uri or not self.embedded or trust.trusted(self):
+            return
+        raise Untrusted(
+            f"the project's settings name {git.scrub_url(uri)}, which is not asked until you trust this project",
+            "nbledger trust",
+        )
 
     @property
     def embedded(self) -> bool:

@@ -194,6 +194,22 @@ def _later(module: str, name: str) -> Callable[[Project, Args, Progress | None],
     return call
 
 
+_OF_THE_REGISTRY = frozenset(
+    {
+        "promote_if",
+        "promote",
+        "judge",
+        "alias",
+        "rollback",
+        "decisions",
+        "approve",
+        "approvals",
+        "ancestry",
+        "descendants",
+    }
+)
+"""Calls that are answered by the project's own registry, or not at all."""
+
 GIVEN_UP = frozenset({"promote_if", "rollback"})
 """Calls that are not carried out for somebody who has gone meanwhile; each tells its progress before it changes anything."""
 
@@ -203,6 +219,8 @@ TABLE |= {name: _later(module, name) for module, names in _VIEWS.items() for nam
 def perform(project: Project, name: str, args: Args, progress: Progress | None = None) -> Any:
     """Run a call in this process, if its words are what its schema allows."""
     words.check(args, schemas.CALLS[name])
+    if name in _OF_THE_REGISTRY:
+        project.require_registry()
     return TABLE[name](project, args, progress)
 
 
