@@ -16,10 +16,11 @@ import pytest
 
 from approvals import Team
 from conftest import commit_all, git
+from nbledger.commands import approve as face
 from nbledger.core import approval, mlflow, mlflow_registry
 from nbledger.core.errors import LedgerError, Refused, ToolFailed, UsageError
 from nbledger.core.project import find
-from nbledger.keeper import approving, client, persons
+from nbledger.keeper import approving, calls, client, persons
 from servers import Server, mlflow_server, postgres, token
 
 
@@ -499,3 +500,87 @@ def test_hostile_names_are_names(team: Team) -> None:
             team.approve("ben", "1", model=name)
     with pytest.raises(UsageError):
         team.approve("ben", "../1", model="a;b")
+
+
+def test_what_was_promoted_without_approval_waits_no_more(team: Team) -> None:
+    run = team.run("second")
+    words = ("promote", "second", "--model", "wine", "--if", "accuracy > 0.4")
+    (asked,) = team.typed(("ada", (*words, "--approve-by", "1")))
+    assert (asked.code, team.state("2")) == (1, "pending")
+    (done,) = team.typed(("ada", words))
+    assert done.code == 0, done.out
+    assert team.aliases() == {"champion": "2", "previous": "1"}  # and no candidate
+    assert (team.state("2"), team.waiting("ben")) == ("promoted", [])
+    why = "champion points at it already: moved without approval by Ada <ada@example.org>"
+    assert team.api.get_model_version("wine", "2").tags["nbledger.approval.settled"] == why
+    said = team.decisions()[-1]
+    assert (said["kind"], said["by"]) == ("promote", "Ada <ada@example.org>")
+    assert said["reasons"] == ["set aside: approval by 1 other person, which it waited for"]
+    before = team.decisions()
+    for more in ((), ("--refuse", "-m", "no")):
+        (ended,) = team.typed(("ben", ("approve", "wine/2", *more)))
+        assert (ended.code, ended.out.strip().splitlines()) == (
+            1,
+            ["✗ wine version 2 waits no more", f"  {why}"],
+        )
+    assert team.decisions() == before
+    assert team.ask(run, alias="staging").state == "pending"  # for another alias it may wait
+
+
+def test_a_way_around_approval_is_seen_whichever_it_was(team: Team) -> None:
+    second, third = team.run("second"), team.run("third")
+    team.ask(second)
+    team.ask(third, alias="staging")
+    with team.being("ada"):  # as the sidebar's menu does
+        calls.perform(find(team.root), "alias", {"model": "wine", "alias": "champion", "version": "2"})
+    assert (team.state("2"), team.state("3")) == ("promoted", "pending")  # the other waits for another alias
+    team.ask(team.run("fourth"))
+    with team.being("ada"):
+        calls.perform(find(team.root), "rollback", {"model": "wine", "to": "4"})
+    assert team.state("4") == "promoted"
+    team.api.set_registered_model_alias("wine", "staging", "3")  # by MLflow's own call
+    for refuse in (False, True):
+        done = team.approve("ben", "3", refuse=refuse, text="fine")
+        assert (done.outcome, done.moved) == ("promoted", False)
+        assert done.reasons == ("staging points at it already: moved without approval",)
+    assert (team.state("3"), team.waiting("ben")) == ("promoted", [])
+    assert team.aliases() == {"champion": "4", "previous": "2", "staging": "3"}
+
+
+def test_a_request_that_is_overtaken_is_in_nobodys_way(team: Team) -> None:
+    run = team.run("second")
+    team.ask(run)
+    team.api.set_registered_model_alias("wine", "champion", "2")  # by MLflow's own call
+    assert team.ask(run, alias="staging").alias == "staging"
+
+
+def test_who_waits_hears_that_it_was_promoted_without(team: Team) -> None:
+    asked = team.ask(team.run("second"))
+    with team.being("cleo"):
+        calls.perform(find(team.root), "alias", {"model": "wine", "alias": "champion", "version": "2"})
+    found = approving.wait(find(team.root), asked, 1)
+    why = "champion points at it already: moved without approval by Cleo <cleo@example.org>"
+    assert face.ended(found) == f"✗ wine version 2 waits no more: {why}"
+
+
+def test_what_is_to_be_typed_is_quoted(team: Team) -> None:
+    run = team.run("second")
+    asked = team.ask(run, model="red wine")
+    assert "waits for approval by 1 other person: nbledger approve 'red wine/1' (until" in face.waits(asked)
+    assert "  nbledger approve 'red wine/1'" in face.listed(team.waiting("ben")).splitlines()
+    with pytest.raises(Refused, match="nbledger approve 'red wine/1' --refuse -m WHY ends that"):
+        team.ask(run, model="red wine", alias="staging")
+
+
+def test_what_has_expired_is_asked_for_again(team: Team) -> None:
+    run = team.run("my run")
+    for model, alias in (("wine", "champion"), ("red wine", "staging")):
+        asked = team.ask(run, model=model, alias=alias, expires_days=1 / 86_400)
+        while not approval.over(asked, approving._now()):
+            time.sleep(0.05)
+    said = face.listed(team.waiting("ben"))
+    assert "nbledger approve" not in said
+    again = f"  nbledger promote {run[:8]} --model"
+    assert f"{again} wine, as before, asks again" in said.splitlines()
+    assert f"{again} 'red wine' --alias staging, as before, asks again" in said.splitlines()
+    assert "you cannot" not in face.listed(team.waiting("ada"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING
 
 import click
@@ -72,6 +73,7 @@ def text(done: Approval) -> str:
         "refused": f"✗ {what} is refused",
         "expired": f"✗ {what} waits no more",
         "moved": f"✗ {what} is not promoted: {clip(found.alias)} was moved meanwhile",
+        "promoted": f"✗ {what} waits no more",
         "denied": f"✗ this is no approval of {what}",
     }
     reasons = [f"  {clip(reason, 300)}" for reason in done.reasons]
@@ -84,7 +86,7 @@ def waits(found: Pending) -> str:
     have = f", {len(found.approved)} did" if found.approved else ""
     return (
         f"{clip(found.model, 60)} version {found.version} waits for approval by {people}{have}: "
-        f"nbledger approve {clip(found.model, 60)}/{found.version} (until {found.expires[:16].replace('T', ' ')} UTC)"
+        f"{_typed(found)} (until {found.expires[:16].replace('T', ' ')} UTC)"
     )
 
 
@@ -109,12 +111,21 @@ def listed(waiting: list[Pending]) -> str:
         figures = ", ".join(f"{clip(key, 40)} {value:.10g}" for key, value in list(one.figures.items())[:12])
         lines += [f"  figures: {figures}"] if figures else []
         lines += [f"  approved by {clip(given.by, 80)}{_said(given.text)}" for given in one.approved]
-        lines.append(
-            f"  you cannot: {clip(one.why_not, 200)}"
-            if one.why_not
-            else f"  nbledger approve {clip(one.model, 60)}/{one.version}"
-        )
+        lines.append(f"  {_next(one)}")
     return "\n".join(lines)
+
+
+def _typed(found: Pending) -> str:
+    return f"nbledger approve {clip(shlex.quote(f'{found.model}/{found.version}'), 300)}"
+
+
+def _next(one: Pending) -> str:
+    """What to do about it: of what has expired nothing can be approved, by whomever."""
+    if one.state == "expired":
+        from nbledger.keeper.moving import option
+
+        return f"nbledger promote {one.run_id[:8]} --model {clip(shlex.quote(one.model), 300)}{option(one.alias)}, as before, asks again"
+    return f"you cannot: {clip(one.why_not, 200)}" if one.why_not else _typed(one)
 
 
 def _said(text: str) -> str:
@@ -126,4 +137,5 @@ def ended(found: Pending) -> str:
     if found.state == "pending":
         return waits(found)
     mark, what = "✓" if found.state == "approved" else "✗", f"{clip(found.model, 60)} version {found.version}"
-    return f"{mark} {what} {'is ' + clip(found.alias) if found.state == 'approved' else found.state}: {clip(found.settled, 300)}"
+    how = {"approved": f"is {clip(found.alias)}", "promoted": "waits no more"}.get(found.state, found.state)
+    return f"{mark} {what} {how}: {clip(found.settled, 300)}"

@@ -29,6 +29,8 @@ CANDIDATE = "candidate"
 """The alias of what passed the gate and waits."""
 TAGS = "nbledger.approval."
 PENDING, APPROVED, REFUSED, EXPIRED, MOVED = "pending", "approved", "refused", "expired", "moved"
+PROMOTED = "promoted"
+"""Without the approvals that it takes: the alias was pointed at the version another way."""
 NOBODY = "it is not known who you are: git config user.name and user.email, or a login of the tracking server"
 EXPIRES_DAYS = 7.0
 MOST_APPROVALS = 20
@@ -108,8 +110,8 @@ class Given:
 
 @dataclass(frozen=True)
 class Pending:
-    """A promotion that waits for people, or waited: ``state`` is pending, approved, refused, expired or moved (the alias was,
-    meanwhile); ``settled`` says how it ended. ``mine``: whether who asks may approve it; ``why_not``.
+    """A promotion that waits for people, or waited: ``state`` is pending, approved, refused, expired, moved (the alias was,
+    meanwhile) or promoted (without approval); ``settled`` says how it ended. ``mine``: whether who asks may approve it; ``why_not``.
     """
 
     model: str

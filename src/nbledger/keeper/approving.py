@@ -32,6 +32,7 @@ from nbledger.core.mlflow_decisions import Entry
 from nbledger.core.mlflow_lock import Held
 from nbledger.core.moments import stamp
 from nbledger.core.project import Project
+from nbledger.core.wording import counted
 from nbledger.keeper import changes, merging, moving, persons
 from nbledger.keeper.calls import Args, Progress
 from nbledger.keeper.merging import Evidence
@@ -45,8 +46,8 @@ _LOOK, _LOOK_AT_MOST = 1.0, 15.0
 @dataclass(frozen=True)
 class Approval:
     """What came of an ``approve``. ``outcome``: approved (enough people have, and the alias ``moved``), counted (it waits for
-    more, or had moved already), refused, expired, moved (the alias was, by somebody else), denied (not by this person);
-    ``reasons`` say why nothing moved. ``nothing``: a merge was to approve what waits, and nothing does; then, and only then,
+    more, or had moved already), refused, expired, moved (the alias was, by somebody else), promoted (without approval), denied
+    (not by this person); ``reasons`` say why nothing moved. ``nothing``: a merge was to approve what waits, and nothing does; then, and only then,
     there is no ``pending``.
     """
 
@@ -75,10 +76,10 @@ def ask_for(project: Project, held: Held, asking: Asking) -> Pending:
     elif there is not None and there.state == approval.PENDING:
         if approval.same(there, fresh):
             return there
-        if there.alias != fresh.alias:
+        if there.alias != fresh.alias and not _overtaken(held, there):
             raise Refused(
                 f"{there.model} version {there.version} waits for approval as {there.alias} already",
-                f"nbledger approve {there.model}/{there.version} --refuse -m WHY ends that",
+                f"nbledger approve {shlex.quote(f'{there.model}/{there.version}')} --refuse -m WHY ends that",
             )
     _write(held, fresh)
     _note(held, fresh, approval.PENDING, fresh.by, text=f"waits for {fresh.needed} until {fresh.expires}")
@@ -154,6 +155,35 @@ def wait(project: Project, pending: Pending, minutes: float, progress: Progress 
     return found
 
 
+# ── moving without it ────────────────────────────────────────────────────────────────────────────────────
+
+
+def move(project: Project, held: Held, entry: Entry) -> Entry:
+    """As ``moving.moved``, for a move that asks nobody: a version that waited for this alias waits no more, and the entry
+    says that its approval was set aside.
+    """
+    waits = _read(held.api, held.uri, held.model, entry.version) if entry.version else None
+    if waits is None or waits.state != approval.PENDING or waits.alias != entry.alias:
+        return moving.moved(project, held, entry)
+    people = counted(waits.needed, "other person", "other people")
+    aside = f"set aside: approval by {people}, which it waited for"
+    written = moving.moved(project, held, replace(entry, reasons=(*entry.reasons, aside)))
+    _promoted(held, waits, entry.by, f" by {entry.by}" if entry.by else "")
+    return written
+
+
+def _overtaken(held: Held, found: Pending) -> bool:
+    """Whether the alias points at what waits already, and not by its approvals: by MLflow's own calls, say."""
+    if found.state != approval.PENDING or found.enough or found.previous == found.version:
+        return False
+    return moving.settled(held, found.alias) == found.version
+
+
+def _promoted(held: Held, found: Pending, by: str, mover: str = "") -> Approval:
+    why = f"{found.alias} points at it already: moved without approval{mover}"
+    return _settled(held, found, approval.PROMOTED, by, (why,))
+
+
 # ── approving ────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -225,11 +255,13 @@ def _approved(project: Project, held: Held, found: Pending, told: Evidence) -> A
     """Count approvals, and move the alias if they were the last that it takes."""
     by, late = told.given[0].by, found.state == approval.APPROVED
     done = Approval(COUNTED, False, by, found)
+    if _overtaken(held, found):
+        return _promoted(held, found, by)
     if found.state == approval.PENDING and approval.over(found, _now()):
         return _settled(held, found, approval.EXPIRED, by, (f"it expired at {found.expires}",))
     if not late and found.state != approval.PENDING:
-        return replace(done, outcome=found.state, reasons=(f"it waits no more: {found.settled}",))
-    reasons, notes, counted = list(told.reasons), list[str](), 0
+        return replace(done, outcome=found.state, reasons=(_ended(found),))
+    reasons, notes, new = list(told.reasons), list[str](), 0
     for given in told.given:
         known = persons.joined(project, found)
         if why := approval.why_not(known, given.keys):
@@ -237,9 +269,9 @@ def _approved(project: Project, held: Held, found: Pending, told: Evidence) -> A
         elif (mine := approval.given_by(known, given.keys)) is not None:
             notes.append(f"{mine.by} approved it already")
         else:
-            found, counted = approval.with_approval(found, replace(given, late=late)), counted + 1
+            found, new = approval.with_approval(found, replace(given, late=late)), new + 1
             _note(held, found, approval.APPROVED, given.by, text=_said(found, given))
-    if counted:
+    if new:
         _write(held, found)
     elif not notes:
         return replace(done, outcome=DENIED, reasons=tuple(reasons))
@@ -278,14 +310,20 @@ def _refused(held: Held, found: Pending, who: Identity, text: str) -> Approval:
     if not who.keys:
         return Approval(DENIED, False, who.text, found, (approval.NOBODY,))
     if found.state != approval.PENDING:
-        return Approval(found.state, False, who.text, found, (f"it waits no more: {found.settled}",))
+        return Approval(found.state, False, who.text, found, (_ended(found),))
+    if _overtaken(held, found):
+        return _promoted(held, found, who.text)
     return _settled(held, found, approval.REFUSED, who.text, (text,), f"refused by {who.text}: {text}")
+
+
+def _ended(found: Pending) -> str:
+    return found.settled if found.state == approval.PROMOTED else f"it waits no more: {found.settled}"
 
 
 def _settled(held: Held, found: Pending, state: str, by: str, reasons: tuple[str, ...], text: str = "") -> Approval:
     """Write down how it ended; ``candidate`` waits for nobody any more."""
     done = replace(found, state=state, settled=text or "; ".join(reasons))
-    if state != approval.APPROVED:
+    if state not in (approval.APPROVED, approval.PROMOTED):  # of these the move itself is the decision
         _note(held, found, state, by, reasons=reasons)
     _write(held, done)
     notes = []

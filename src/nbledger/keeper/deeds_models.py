@@ -13,7 +13,7 @@ from nbledger.core.mlflow_registry import Logged
 from nbledger.core.project import Project
 from nbledger.core.records import Preview, RunRow
 from nbledger.core.registry import Models
-from nbledger.keeper import changes, moving, persons
+from nbledger.keeper import approving, changes, moving, persons
 from nbledger.keeper.calls import Args, Progress
 from nbledger.keeper.views_run import named, stored, unpublished
 
@@ -89,7 +89,7 @@ def _moved(project: Project, api: Any, model: str, entry: Entry) -> str | None:
     by = persons.named(project, api)
     with mlflow_lock.held(api, project.tracking_uri, model, by) as held:
         before = moving.settled(held, entry.alias)
-        moving.moved(project, held, replace(entry, previous=before, by=by))
+        approving.move(project, held, replace(entry, previous=before, by=by))
     return before
 
 

@@ -24,7 +24,7 @@ from nbledger.core.mlflow_lock import Held
 from nbledger.core.project import Project
 from nbledger.core.records import plain
 from nbledger.core.values import MAX_TAG
-from nbledger.keeper import changes, gating, moving
+from nbledger.keeper import approving, changes, gating, moving
 from nbledger.keeper.calls import Args, Progress
 from nbledger.keeper.gating import Asked, Decision, Judged
 
@@ -83,7 +83,7 @@ def _carried_out(
             _record(project, api, decision)
             if decision.approvals and number != decision.previous:
                 return _waits(project, held, judged, decision)
-            written = moving.moved(project, held, _entry(decision, "promote"))
+            written = approving.move(project, held, _entry(decision, "promote"))
         finally:
             changes.tell(project, "models", "runs", run=decision.run_id)
     return replace(decision, n=written.n)
@@ -94,8 +94,6 @@ _ALONE = "the registry is in this clone alone, where others do not see it: nbled
 
 def _waits(project: Project, held: Held, judged: Judged, decision: Decision) -> Decision:
     """Nothing moves before other people have approved it."""
-    from nbledger.keeper import approving
-
     asking = Asking(
         model=decision.model,
         version=str(decision.version),

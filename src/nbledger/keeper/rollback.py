@@ -12,7 +12,7 @@ from nbledger.core.gate_language import CHAMPION
 from nbledger.core.mlflow_decisions import Entry
 from nbledger.core.project import Project
 from nbledger.core.wording import some
-from nbledger.keeper import frontstate, moving, persons
+from nbledger.keeper import approving, frontstate, moving, persons
 from nbledger.keeper.calls import Args, Progress
 from nbledger.keeper.views_run import stored
 
@@ -68,7 +68,7 @@ def rollback(project: Project, args: Args, progress: Progress | None) -> RolledB
         found = mlflow_registry.version(api, uri, model, target)
         if progress is not None:
             progress(0, 1, "moving the alias")
-        written = moving.moved(
+        written = approving.move(
             project,
             held,
             Entry(
