@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from batches import notebook
+from batches import run as batch
 from conftest import commit_all
 from kernels import Cell, kernel
 from ledger import flush, run
@@ -189,3 +191,15 @@ def test_in_a_notebook(runs: Path) -> None:
         assert '<span class="kind">parameter</span>' in shown.html[0]
         assert "nbledger: compare takes two runs or more" in k.run("%compare_runs first").traceback
         assert k.run("%ledger compare first scaled").shown == shown.shown
+
+
+def test_a_batch_is_said_to_be_given_what_it_was_given(project: Path) -> None:
+    used = "import nbledger\nnbledger.log(loss=float(n * scale))"
+    (project / "fit.py").write_text("scale = 3.0\n")
+    notebook(project / "a.ipynb", ("parameters", "n = 1\nscale = max(1.0, 2.0)"), used)
+    batch(project, "a.ipynb", "-p", "n=10", "--name", "default")
+    notebook(project / "a.ipynb", ("parameters", "n = 1"), "from fit import scale", used)
+    batch(project, "a.ipynb", "-p", "n=20", "--name", "given")
+    found = {cause["what"]: cause for cause in compared(project, "default", "given")["causes"]}
+    assert found["n was 10 and is 20"]["evidence"].startswith("set in ")
+    assert found["scale was 2.0 and is not recorded"]["evidence"] == "only default recorded it"

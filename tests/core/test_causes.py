@@ -409,3 +409,63 @@ def test_a_parameter_that_the_metric_does_not_use_is_not_blamed() -> None:
 def test_the_same_number_written_in_another_way_is_no_cause() -> None:
     a, b = side("a", acc=0.1, params={"lr": "1"}), side("b", acc=0.2, params={"lr": "1.0"})
     assert all(c.weight < 0.1 for c in compare.of_sides(None, [a, b]).causes if c.kind == "parameter")
+
+
+INJECTED = "# Parameters\nn = {}"
+OWN = "%%mlrun run -p n -p scale -m acc\nacc = fit(df, n, scale)"
+
+
+def batch(n: int, *cells: str, injected: str = "", **params: str) -> dict[str, Any]:
+    """A run of a batch that was given ``n``, and what else ``injected`` sets."""
+    sources = (IMPORT, LOAD, "n = 10", INJECTED.format(n) + injected, *cells, OWN)
+    return {"sources": sources, "batch": True, "params": {"n": str(n), **params}}
+
+
+def evidence_of(found: Comparison, name: str) -> str:
+    return next(c.evidence for c in found.causes if c.kind == "parameter" and c.what.startswith(f"{name} was"))
+
+
+def test_only_what_was_given_to_a_batch_is_said_to_be() -> None:
+    scale = "scale = df.std() * n"
+    followed = compared(**batch(20, scale, scale="40"), first=batch(10, scale, scale="20"))
+    assert first(followed) == ("parameter", "n was 10 and is 20")
+    assert evidence_of(followed, "scale") == "the code that sets it is the same, so it followed from something else"
+    unused = {"cells": executed((IMPORT, LOAD, scale, INJECTED.format(20), "%%mlrun run -m acc\nacc = fit(df, n)"))}
+    beside = compared(**batch(20, scale="40") | unused, first=batch(10, scale, scale="20"))
+    assert evidence_of(beside, "scale") == "the code that sets it is the same, so it followed from something else"
+    alone = compared(**batch(20), first=batch(10, "scale = df.std() * n", scale="2.0"))
+    assert "scale was 2.0 and is not recorded" in [c.what for c in alone.causes]
+    assert evidence_of(alone, "scale") == "only A recorded it"
+    given = compared(**batch(10), first=batch(10, injected="\nscale = 2.0", scale="2.0"))
+    assert first(given) == ("parameter", "scale was 2.0 and is not recorded")
+    assert evidence_of(given, "scale") == "given to the batch run"
+    default = "scale = 2.0"
+    as_default = compared(
+        **{**batch(10), "sources": (IMPORT, LOAD, "n = 10", default, INJECTED.format(10), OWN)},
+        first={
+            **batch(10, scale="2.0"),
+            "sources": (IMPORT, LOAD, "n = 10", default, INJECTED.format(10) + "\nscale = 2.0", OWN),
+        },
+    )
+    assert evidence_of(as_default, "scale") == "only A recorded it"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "says"),
+    [
+        ("scale = df.mean()", "scale = df.mean()  # so", "the code that sets it is the same"),
+        ("scale = df.mean()", "scale = df.std()", "the code that sets it is not the same"),
+        ("scale = df.mean()", "from settings import *", "only A has code that sets it"),
+        ("from settings import *", "scale = df.mean()", "only B has code that sets it"),
+        ("from settings import *", "from settings import *", "no cell sets it"),
+        ("log_params(scale=df.mean())", "log_params(scale=df.mean())", "the code that sets it is the same"),
+        ("log_params({'scale': f(df)})", "log_params({'scale': g(df)})", "the code that sets it is not the same"),
+        ("conf['scale'] = f(df)", "pass", "only A has code that sets it"),
+    ],
+)
+def test_what_is_said_of_the_code_that_sets_a_parameter_is_so(before: str, after: str, says: str) -> None:
+    own = "%%mlrun run -p scale -m acc\nacc = fit(df, scale)"
+    a, b = ({"cells": executed((IMPORT, LOAD, cell, own))} for cell in (before, after))
+    a["facts"] = b["facts"] = {}
+    found = compared(**b, params={"scale": "2.5"}, first={**a, "params": {"scale": "2.0"}})
+    assert evidence_of(found, "scale").startswith(says)

@@ -6,11 +6,13 @@ stands over what was only at hand; what a person changed over what followed from
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from nbledger.core import causes_chance, causes_data, codediff, envdiff, orderdiff, relevance, syntax
+from nbledger.core import causes_chance, causes_data, codediff, defuse, envdiff, orderdiff, relevance, syntax
+from nbledger.core.cells import INJECTED
 from nbledger.core.differences import (
     CODE,
     ENVIRONMENT,
@@ -26,6 +28,7 @@ from nbledger.core.differences import (
 )
 from nbledger.core.literals import Literal
 from nbledger.core.pair import Pair
+from nbledger.core.record import ExecutedCell
 from nbledger.core.sides import Side
 from nbledger.core.wording import counted
 
@@ -78,7 +81,7 @@ def _parameters(pair: Pair) -> Iterator[Cause]:
         if any(x in pair.absorbed for x in matching) or _led_to_data(pair, old, new):
             continue
         kind = SEED if syntax.is_seed(name) else PARAMETER
-        evidence, weight = _how_set(pair, name, matching)
+        evidence, weight = _how_set(pair, name, (old, new), matching)
         if old is not None and new is not None and syntax.same_number(old, new):
             evidence, weight = "the same number, written in another way", 0.03
         elif all(side.knows and relevance.idle(pair.slice(side), name) for side in (pair.a, pair.b)):
@@ -121,21 +124,75 @@ def _led_to_data(pair: Pair, old: str | None, new: str | None) -> bool:
     )
 
 
-def _how_set(pair: Pair, name: str, matching: Sequence[Literal]) -> tuple[str, float]:
+def _how_set(
+    pair: Pair, name: str, values: tuple[str | None, str | None], matching: Sequence[Literal]
+) -> tuple[str, float]:
     if matching:
         where = next((c.where for c in pair.found.code if matching[0] in c.literals), "")
         return f"set in {where}" if where else "set in the code", 0.9
     headers = [_header_value(side, name) for side in (pair.a, pair.b)]
     if headers[0] != headers[1]:
         return "given with -p", 0.9
-    if any(side.record.batch for side in (pair.a, pair.b)):
+    if _given(pair, name):
         return "given to the batch run", 0.9
     if not all(side.record.cells for side in (pair.a, pair.b)):
         return "recorded with the run", 0.9
     config = _from_file(pair, name)
     if config is not None:
         return f"set in {config}", 0.96
-    return "the code that sets it is the same, so it followed from something else", 0.22
+    if None in values:
+        return f"only {(pair.b if values[0] is None else pair.a).title} recorded it", 0.22
+    return _setting_code(pair, name), 0.22
+
+
+def _given(pair: Pair, name: str) -> bool:
+    """Whether a batch run was given another value than the other side's, in the cell of parameters that is put in."""
+    given = [
+        [c for c in side.record.cells if side.record.batch and INJECTED.match(syntax.body(c.source))]
+        for side in (pair.a, pair.b)
+    ]
+    if _last(given[0], name) == _last(given[1], name):
+        return False
+    return _last(pair.a.record.cells, name) != _last(pair.b.record.cells, name)
+
+
+def _last(cells: Iterable[ExecutedCell], name: str) -> str:
+    """The last statement of these cells that binds a name."""
+    return next(reversed(_that_set(cells, name)[0]), "")
+
+
+def _setting_code(pair: Pair, name: str) -> str:
+    """Of a parameter that both sides recorded: whether the code that sets it is the same on both. That is what binds the
+    name, in what the run depends on rather than elsewhere, else what gives something by that name to a call or a table.
+    """
+    name = name.rpartition(".")[2]
+    a, b = ((_that_set(pair.slice(s), name)[0], *_that_set(s.record.cells, name)) for s in (pair.a, pair.b))
+    found = list(zip(a, b, strict=True))
+    left, right = next((both for both in found if all(both)), next((both for both in found if any(both)), ((), ())))
+    if not left and not right:
+        return "no cell sets it, so it followed from something else"
+    if not left or not right:
+        return f"only {(pair.a if left else pair.b).title} has code that sets it"
+    if left != right:
+        return "the code that sets it is not the same"
+    return "the code that sets it is the same, so it followed from something else"
+
+
+def _that_set(cells: Iterable[ExecutedCell], name: str) -> tuple[list[str], list[str]]:
+    """Statements that bind a name; and others that have it for a keyword or a key."""
+    bind, key = [], []
+    for cell in cells:
+        tree = defuse.tree_of(syntax.body(cell.source))
+        for statement in tree.body if tree is not None else ():
+            if name in defuse.names_of_statement(statement).binds:
+                bind.append(ast.unparse(statement))
+            elif any(
+                (isinstance(node, ast.keyword) and node.arg == name)
+                or (isinstance(node, ast.Constant) and node.value == name)
+                for node in ast.walk(statement)
+            ):
+                key.append(ast.unparse(statement))
+    return bind, key
 
 
 def _header_value(side: Side, name: str) -> str:
