@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -22,7 +23,7 @@ from githttp import githttp
 from nbledger.commands import join as command
 from nbledger.commands import tree
 from nbledger.commands.answer import Answer, Face
-from nbledger.core import cloning, gitfilters, installers, join, projectenv, repoaddress, trust
+from nbledger.core import cloning, contents, gitfilters, installers, join, projectenv, repoaddress, trust
 from nbledger.core.errors import LedgerError, Refused, Unreachable, UsageError
 from nbledger.core.project import find
 from nbledger.core.setup import initialise
@@ -488,12 +489,18 @@ def test_a_folder_of_which_a_part_came_is_completed_and_one_that_was_changed_is_
     joined(bare, "--trust", "--no-env")
     root = elsewhere / "wine"
     (root / "d" / "y").unlink()
+    answer = joined(bare, "--trust", "--no-env")  # it was here: whoever removed it may have meant to
+    assert answer.code == 0 and "changed here, so left as it is: d" in answer.text
+    assert sorted(os.listdir(root / "d")) == ["x", "z"]
+    cached = contents.cached(find(root), hashlib.md5(b"y" * 100, usedforsecurity=False).hexdigest())
+    assert cached is not None
+    cached.unlink()
     joined(bare, "--trust", "--no-env")
     assert (root / "d" / "y").read_text() == "y" * 100
-    (root / "d" / "y").unlink()
-    (root / "d" / "mine").write_text("mine")
-    answer = joined(bare, "--trust", "--no-env")
-    assert answer.code == 0 and sorted(os.listdir(root / "d")) == ["mine", "x", "z"]
+    for change in ("mine", "y"):
+        (root / "d" / change).write_text("mine")
+        answer = joined(bare, "--trust", "--no-env")
+        assert answer.code == 0 and (root / "d" / change).read_text() == "mine", answer.text
 
 
 # ── environments ─────────────────────────────────────────────────────────────────────────────────────────────

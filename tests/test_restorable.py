@@ -423,3 +423,22 @@ def test_snapshots_survive_a_fetch_that_prunes(shared: Path, tmp_path: Path) -> 
     git(there, "push", "-q")
     assert pull.pull(find(shared)).commits == 1
     assert git(shared, "rev-parse", "refs/nbledger/runs/" + "1" * 32)
+
+
+def test_what_stages_made_is_made_again_not_tracked(shared: Path) -> None:
+    (shared / "dvc.yaml").write_text(
+        "stages:\n  double:\n    cmd: cat a.csv a.csv > two.csv\n    deps: [a.csv]\n    outs: [two.csv]\n"
+    )
+    dvc(shared, "repro", "-q")
+    commit_all(shared, "a stage")
+    push.push(find(shared))
+    write(shared, {"a.csv": "a2"})
+    track(find(shared), ["a.csv"])
+    dvc(shared, "repro", "-q")
+    commit_all(shared, "made again")
+    push.push(find(shared))
+    git(shared, "switch", "-qc", "old", "HEAD~2")
+    assert not [gap for gap in gaps(shared) if gap[0] == "changed"], "of another branch, and restorable"
+    write(shared, {"two.csv": "by hand"})
+    (gap,) = [gap for gap in push.plan(find(shared)).gaps if gap.kind == "changed" and gap.what == "two.csv"]
+    assert (gap.why, gap.hint) == ("not what dvc.lock has of the stage double", "nbledger repro makes it again")

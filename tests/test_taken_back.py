@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,8 +11,8 @@ import pytest
 from conftest import both_remotes, commit_all, git
 from nbledger.commands.answer import Face
 from nbledger.commands.tree import run
-from nbledger.core import join, pull, push, status, trust
-from nbledger.core.errors import Refused
+from nbledger.core import contents, dvc, join, pull, push, status, trust
+from nbledger.core.errors import LedgerError, Refused
 from nbledger.core.project import Project, find
 from nbledger.core.track import track
 
@@ -188,3 +190,81 @@ def test_ones_own_way_back_is_an_edit(two: tuple[Path, Path]) -> None:
     assert track(here, ["m"], "without mine after all")[0].commit
     write(two[1] / "m", {"mine.csv": "b\n"})
     assert track(here, ["m"], "with it again")[0].commit
+
+
+def test_what_was_refused_is_not_replaced_by_the_next_pull(two: tuple[Path, Path]) -> None:
+    """A refused ``track`` puts nothing into the cache: what lies there only would be replaced, and be lost with a gc."""
+    ada, ben = two
+    here = corrected(ada, ben)
+    write(ben, {"a.csv": "mine\n"})
+    write(ben / "m", {"day5.csv": "mine\n"})
+    for path in ("a.csv", "m"):
+        with pytest.raises(Refused, match="nbledger pull"):
+            track(here, [path])
+    md5 = hashlib.md5(b"mine\n", usedforsecurity=False).hexdigest()
+    assert contents.cached(here, md5) is None
+    write(ada, {"a.csv": "a3\n"})
+    track(find(ada), ["a.csv"], "again")
+    push.push(find(ada))
+    with pytest.raises(Refused, match=r"a\.csv is changed here, and the pull brings another version of it"):
+        pull.pull(here)
+    assert (ben / "a.csv").read_text() == read(ben)["day5.csv"] == "mine\n"
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_an_edit_after_a_pull_that_did_not_come_to_its_data_stays(two: tuple[Path, Path], cached: bool) -> None:
+    ada, ben = two
+    write(ada / "m", {"day5.csv": "20,20\n"})
+    write(ada, {"a.csv": "a2\n"})
+    track(find(ada), ["m", "a.csv"], "corrected")
+    git(ada, "push", "-q")
+    with pytest.raises(LedgerError, match="not all data"):
+        pull.pull(find(ben))
+    write(ben, {"a.csv": "mine\n"})
+    write(ben / "m", {"day5.csv": "mine\n"})
+    if cached:  # by whatever way: the cache alone names nothing
+        place = dvc.cache_dir(find(ben)) / "files" / "md5"
+        for name in ("a.csv",):
+            md5 = hashlib.md5((ben / name).read_bytes(), usedforsecurity=False).hexdigest()
+            (place / md5[:2]).mkdir(exist_ok=True)
+            shutil.copy(ben / name, place / md5[:2] / md5[2:])
+    push.push(find(ada))
+    notes = pull.pull(find(ben)).notes
+    assert (ben / "a.csv").read_text() == read(ben)["day5.csv"] == "mine\n", notes
+    assert any(note.startswith("a.csv was changed here, and in a.csv of HEAD too") for note in notes), notes
+
+
+def test_a_folder_whose_list_is_in_the_remote_only_is_brought_back(two: tuple[Path, Path]) -> None:
+    ben = two[1]
+    here = find(ben)
+    git(ben, "switch", "-qc", "old", "HEAD~")
+    pull.pull(here)
+    lists = list((dvc.cache_dir(here) / "files" / "md5").glob("*/*.dir"))
+    git(ben, "switch", "-q", "main")
+    for each in lists:
+        each.unlink()
+    assert any(note.startswith("m is older") for note in status.status(here).notes)
+    pull.pull(here)
+    assert not track(here, ["m"])[0].changed
+
+
+def test_without_an_upstream_or_a_remote_the_data_are_brought_all_the_same(two: tuple[Path, Path]) -> None:
+    ben = two[1]
+    here = find(ben)
+    git(ben, "switch", "-qc", "feat")
+    write(ben, {"a.csv": "feat\n"})
+    track(here, ["a.csv"], "of the branch")
+    git(ben, "switch", "-q", "main")
+    pull.pull(here)
+    assert (ben / "a.csv").read_text() == "a1\n"
+    git(ben, "switch", "-q", "feat")
+    done = pull.pull(here)
+    assert (ben / "a.csv").read_text() == "feat\n"
+    assert done.notes == ("feat has no upstream (nbledger push makes it one): only data are looked for",)
+    git(ben, "remote", "remove", "origin")
+    (ben / ".dvc" / "config").write_text("")
+    (ben / "a.csv").unlink()
+    assert pull.pull(find(ben)).data == ("a.csv",)
+    assert (ben / "a.csv").read_text() == "feat\n"
+    with pytest.raises(Refused, match="there is no remote to pull from"):
+        pull.pull(find(ben))

@@ -66,9 +66,11 @@ def older(project: Project, out: Out) -> dict[str, str | None]:
 
 
 def left(project: Project, outs: Sequence[Out]) -> list[str]:
-    """What is said of outputs that were changed here and are left as they are."""
+    """What is said of those of these outputs that were changed here and are left as they are."""
     with hashes.opened(project) as known:
-        now = dvc.current_hashes(project, outs, known)
+        hashed = dvc.current_hashes(project, outs, known)
+    differing = [(out, md5) for out, md5 in zip(outs, hashed, strict=True) if md5 != out.md5]
+    outs, now = [out for out, _ in differing], [md5 for _, md5 in differing]
     both = {one.path: one for one in behind(project, outs, now) if one is not None and one.both}
     mine = [out.path for out in outs if out.path not in both]
     lines = [f"changed here, so left as they are: {some(mine, _NAMED)} (nbledger track PATH)"] if mine else []

@@ -47,6 +47,12 @@ def commits_of(repo: GitRepo, path: str, most: int, which: Sequence[str] = ()) -
     return [Logged(row[0], row[1][:200], row[2], row[3][:500]) for row in rows if len(row) == 4]
 
 
+def had(repo: GitRepo, path: str, text: str) -> bool:
+    """Whether a commit of any ref or reflog had ``text`` (a word of it) in the file ``path``."""
+    words = ("log", "-n1", *_PLAIN, "--format=%H", "--all", "--reflog", "--full-history", "-m", f"-S{text}", "--", path)
+    return bool(git.call(repo, *words, check=False).stdout.strip())
+
+
 def blobs(repo: GitRepo, wanted: Sequence[tuple[str, str]]) -> list[bytes | None]:
     """Contents of (commit, path) pairs, None where there is no such file, in one call."""
     good = [i for i, (commit, path) in enumerate(wanted) if git.is_hex(commit) and "\n" not in path]

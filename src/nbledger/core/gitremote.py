@@ -116,16 +116,27 @@ def _snapshots_only(repo: GitRepo, names: list[str]) -> Route | None:
 
 
 def pull_route(repo: GitRepo) -> Route | None:
-    """Where plain ``git pull`` would take the current branch from; None where there is no remote at all."""
+    """Where plain ``git pull`` would take the current branch from; None where there is no remote at all, and ``Refused`` where
+    the branch has no upstream (see ``alone``).
+    """
     branch, names = current_branch(repo), remotes(repo)
     if not names:
         return None
+    if (lone := alone(repo)) is not None:
+        raise Refused(*lone)
     remote, merge = (git.config(repo, f"branch.{branch}.{key}") for key in ("remote", "merge"))
-    if not remote or not merge.startswith("refs/heads/"):
-        there = git.ref(repo, f"refs/remotes/{names[0]}/{branch}") is not None
-        way = f"git branch --set-upstream-to {names[0]}/{branch}, once" if there else "nbledger push makes it one"
-        raise Refused(f"{branch} has no upstream", way)
     return _route(repo, branch, remote, merge, names, False)
+
+
+def alone(repo: GitRepo) -> tuple[str, str] | None:
+    """(that the current branch has no upstream, what gives it one) where there are remotes; else None."""
+    branch, names = current_branch(repo), remotes(repo)
+    remote, merge = (git.config(repo, f"branch.{branch}.{key}") for key in ("remote", "merge"))
+    if not names or (remote and merge.startswith("refs/heads/")):
+        return None
+    there = git.ref(repo, f"refs/remotes/{names[0]}/{branch}") is not None
+    way = f"git branch --set-upstream-to {names[0]}/{branch}, once" if there else "nbledger push makes it one"
+    return f"{branch} has no upstream", way
 
 
 def _route(repo: GitRepo, branch: str, remote: str, target: str, names: list[str], new: bool) -> Route:

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Literal
 
 from nbledger.core import (
-    cache,
     catchup,
     cloning,
     dvc,
@@ -31,6 +30,7 @@ from nbledger.core import (
     prepush,
     projectenv,
     recorded,
+    replaceable,
     repoaddress,
     takenback,
     trust,
@@ -234,10 +234,9 @@ def _data(project: Project, asked: bool) -> Step | None:
     outs = _outs(project)
     wanted = _lacking(project, outs)
     if not wanted:
-        late = catchup.among(project, outs)
         here = f"all {_count(len(outs), 'output')} are here" if outs else "the present state has none"
-        said = "; ".join([here, *map(takenback.told, late)])
-        return Step("data", "open" if late else "ready", said)
+        more, waits = _told_of_differing(project, outs)
+        return Step("data", "open" if waits else "ready", "; ".join([here, *more]))
     names = some([out.path for out in wanted])
     size = sum(out.size for out in wanted)
     if not asked:
@@ -266,20 +265,21 @@ def _lacking(project: Project, outs: list[Out]) -> list[Out]:
     folders = [out for out in outs if out.is_dir and (project.root / out.path).is_dir()]
     with hashes.opened(project) as known:
         now = dvc.current_hashes(project, folders, known)
-    partial = [out for out, md5 in zip(folders, now, strict=True) if md5 != out.md5 and not _changed(project, out)]
+    differing = [out for out, md5 in zip(folders, now, strict=True) if md5 != out.md5]
+    partial = [out for out in differing if replaceable.never_whole(project, out)]
     noted = halfplaced.paths(project, outs) - {out.path for out in partial}
     return [*missing, *partial, *(out for out in outs if out.path in noted)]
 
 
-def _changed(project: Project, out: Out) -> bool:
-    """Whether the folder holds what its version does not: then it is the person's."""
-    root = dvc.cache_dir(project) / "files" / "md5"
-    entries = cache.read_manifest(root / out.md5[:2] / out.md5[2:])
-    if entries is None:  # the list comes first of all
-        return any((project.root / out.path).iterdir())
-    top = project.root / out.path
-    here = [Path(folder, name) for folder, _, names in os.walk(top) for name in names]
-    return any(path.relative_to(top).as_posix() not in entries for path in here)
+def _told_of_differing(project: Project, outs: list[Out]) -> tuple[list[str], bool]:
+    """What is said of what is here in another version than the pointer's, and whether some of it waits for a pull."""
+    with hashes.opened(project) as known:
+        now = dvc.current_hashes(project, outs, known)
+    behind = catchup.among(project, outs)
+    late = {one.path for one in behind}
+    mine = [o.path for o, md5 in zip(outs, now, strict=True) if md5 not in (None, o.md5) and o.path not in late]
+    lines = [f"changed here, so left as it is: {some(mine)}"] if mine else []
+    return [*lines, *map(takenback.told, behind)], bool(behind)
 
 
 def _tracking(project: Project) -> Step:

@@ -30,6 +30,7 @@ from nbledger.core import (
     notebookoutputs,
     pointers,
     recorded,
+    replaceable,
     versions,
     whereabouts,
 )
@@ -58,7 +59,8 @@ class Wanted:
 class Plan:
     """What a pull would do. ``commit`` is where the branch would go (None: it is there); ``files``: {path: A, M, D} of what
     the work tree gets; ``runs``: snapshots that are not here; ``data``: outputs that are missing or get another version;
-    ``left`` those that do not, since only others are wanted; ``more``: versions that the cache gets beside.
+    ``left`` those that do not, since only others are wanted; ``more``: versions that the cache gets beside; ``mine``: what is
+    said of what was changed here.
     """
 
     route: Route | None
@@ -70,6 +72,7 @@ class Plan:
     data: tuple[str, ...] = ()
     left: tuple[str, ...] = ()
     more: int = 0
+    mine: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -98,21 +101,24 @@ def plan(project: Project, wanted: Wanted | None = None) -> Plan:
     git.refuse_if_locked(repo)
     here = git.head(repo)
     nowhere = here.branch is None and here.commit is not None  # as where CI has checked out a tag
-    route, store = None if nowhere or under_way else gitremote.pull_route(repo), dvcremote.default_remote(project)
-    needed, mine = _needed(project, _begun(project))
+    store = dvcremote.default_remote(project)
+    alone = None if nowhere or under_way else gitremote.alone(repo)
+    route = None if nowhere or under_way or alone else gitremote.pull_route(repo)
+    needed, mine = replaceable.needed(project, _begun(project))
     missing = tuple(out.path for out in needed)
     if route is None:
-        if store is None and not under_way:
-            raise Refused("there is no remote to pull from", "git remote add origin URL")
+        if store is None and not under_way and not _at_hand(project, needed, []):
+            raise Refused(*(alone or ("there is no remote to pull from", "git remote add origin URL")))
         why = "HEAD is on no branch" if nowhere else "there is no Git remote"
         why = f"a {under_way} is under way" if under_way else why
+        why = f"{alone[0]} ({alone[1]})" if alone else why
         asked = Plan(None, data=missing, notes=(f"{why}: only data are looked for",))
     else:
         notes = ("there is no default data remote: missing data stay missing",) if store is None and missing else ()
         asked = _commits(project, repo, Plan(route, data=missing, notes=notes), route)
     if mine:
         older = tuple(path for out in mine for path in catchup.older(project, out))
-        asked = replace(asked, data=(*asked.data, *older), notes=(*asked.notes, *catchup.left(project, mine)))
+        asked = replace(asked, data=(*asked.data, *older), mine=tuple(catchup.left(project, mine)))
     if wanted.scopes:
         asked = replace(asked, more=len(elsedata.missing(project, wanted.scopes)))
     if not wanted.paths:
@@ -191,7 +197,7 @@ def _refuse_lost_data(project: Project, changed: set[str]) -> list[str]:
     outs = _touched(dvc.outputs(project)[0], changed)
     with hashes.opened(project) as known:
         now = dvc.current_hashes(project, outs, known)
-    at_hand, partial = versions.Cached(project) if outs else None, halfplaced.paths(project, outs)
+    again, partial = replaceable.Again(project), halfplaced.paths(project, outs)
     for out, md5 in zip(outs, now, strict=True):
         if out.path in partial:
             if mine := halfplaced.strange(project, out):
@@ -200,8 +206,7 @@ def _refuse_lost_data(project: Project, changed: set[str]) -> list[str]:
                     "move them, then pull again",
                 )
             continue
-        kept = md5 in (None, out.md5) or (at_hand and at_hand.has(Row(out.path, md5 or "", 0, 1, True, out.legacy)))
-        if not kept:
+        if md5 is not None and md5 != out.md5 and not again.can_be_had(out, md5):
             raise Refused(
                 f"{out.path} is changed here, and the pull brings another version of it",
                 f"nbledger track {out.path} first",
@@ -211,37 +216,6 @@ def _refuse_lost_data(project: Project, changed: set[str]) -> list[str]:
 
 def _touched(outs: Iterable[Out], changed: set[str]) -> list[Out]:
     return [out for out in outs if out.cached and out.md5 and datachange.pointer_of(out) in changed]
-
-
-def _needed(project: Project, changed: set[str]) -> tuple[list[Out], list[Out]]:
-    """Outputs that are missing or not the version that their pointer names, as far as nothing is lost by bringing that: what is
-    there now is in the cache, or (pointer in ``changed``) was there before its pointer changed. And the others: while a merge
-    is under way all that is not as before it, for it may be what the person has decided for.
-    """
-    joining = project.git is not None and git.operation(project.git) != ""
-    outs = [out for out in dvc.outputs(project)[0] if out.cached and out.md5] if project.dvc_root else []
-    with hashes.opened(project) as known:
-        now = dvc.current_hashes(project, outs, known)
-    at_hand, needed, mine = versions.Cached(project) if outs else None, [], []
-    partial = halfplaced.paths(project, outs)
-    for out, md5, behind in zip(outs, now, catchup.behind(project, outs, now), strict=True):
-        if md5 == out.md5:
-            continue
-        if out.path in partial:
-            needed.append(out)
-            continue
-        if behind is not None and not behind.whole and datachange.pointer_of(out) not in changed:
-            mine.append(out)  # edited as well: its older files are brought one by one
-            continue
-        if joining and md5 is not None and (behind is None or not behind.whole):
-            mine.append(out)
-            continue
-        kept = at_hand is not None and md5 and at_hand.has(Row(out.path, md5, 0, 1, True, out.legacy))
-        if md5 is None or kept or datachange.pointer_of(out) in changed:
-            needed.append(out)
-        else:
-            mine.append(out)
-    return needed, mine
 
 
 # ── what a pull left to the next one ─────────────────────────────────────────────────────────────────────
@@ -291,7 +265,7 @@ def told(asked: Plan) -> list[str]:
         lines.append(f"{counted(asked.more, 'other version')} of data → the cache")
     if asked.left:
         lines.append(f"not brought, since you named others: {some(asked.left)}")
-    return [*lines, *asked.notes]
+    return [*lines, *asked.notes, *asked.mine]
 
 
 def overwritten(asked: Plan) -> list[str]:
@@ -365,7 +339,7 @@ def _data(project: Project, asked: Plan, wanted: Wanted, notes: list[str]) -> tu
     """Bring what is needed and wanted; all that is needed and not wanted is said."""
     if wanted.paths:
         _refuse_unknown(project, wanted.paths)
-    outs, mine = _needed(project, _begun(project) | set(asked.files))
+    outs, mine = replaceable.needed(project, _begun(project) | set(asked.files))
     chosen = [out for out in outs if not wanted.paths or _chosen(out.path, wanted.paths)]
     if len(chosen) < len(outs):
         notes.append(
@@ -392,7 +366,9 @@ def _data(project: Project, asked: Plan, wanted: Wanted, notes: list[str]) -> tu
         cause = problem or Refused(f"not brought: {some([out.path for out in lacking])}", "dvc pull shows more")
         raise elsedata.explained(project, elsedata.lost(project, lacking), cause, before)
     _left(project, [out for out in outs if out.path not in parts])
-    return (*parts, *catchup.removed(project, [path for path, (_, md5) in older.items() if md5 is None]))
+    removed = catchup.removed(project, [path for path, (_, md5) in older.items() if md5 is None])
+    notes += catchup.left(project, mine)
+    return (*parts, *removed)
 
 
 def _older(project: Project, mine: Iterable[Out], wanted: Wanted) -> dict[str, tuple[Out, str | None]]:
@@ -403,7 +379,7 @@ def _older(project: Project, mine: Iterable[Out], wanted: Wanted) -> dict[str, t
 
 def _caught_up(project: Project, wanted: Wanted) -> tuple[str, ...]:
     """Bring that now, as far as it can be had: what cannot is said when its turn comes."""
-    older = _older(project, _needed(project, _begun(project))[1], wanted)
+    older = _older(project, replaceable.needed(project, _begun(project))[1], wanted)
     parts = {path: out for path, (out, md5) in older.items() if md5 is not None}
     try:
         if parts and _fetched(project, parts) is not None:

@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from nbledger.core import catchup, dvc, git, reads, takenback
+from nbledger.core import catchup, dvc, git, reads, replaceable, takenback, versions
 from nbledger.core.git import GitRepo
 from nbledger.core.needs import Need
 from nbledger.core.project import Project
@@ -84,13 +84,21 @@ def of_work_tree(project: Project) -> list[Gap]:
 
 
 def _of_changed(project: Project) -> list[Gap]:
-    """Edited data. What is merely older than its pointer is none of it: the newer version is what others get."""
+    """Edited data. What is merely older than its pointer is none of it: the newer version is what others get. Nor is what a
+    stage made in another state of the branch.
+    """
     if not (changed := dvc.data_status(project).changed):
         return []
     listed = [out for out in dvc.outputs(project)[0] if out.path in set(changed)]
     behind = {one.path: one for one in catchup.among(project, listed)}
-    gaps = []
+    made = {out.path: out for out in listed if out.stage is not None}
+    gaps, again = [], replaceable.Again(project)
     for path in changed:
+        if (out := made.get(path)) is not None:
+            if not again.can_be_had(out, versions.present(project, out) or ""):
+                hint = "nbledger repro makes it again"
+                gaps.append(Gap("changed", path, f"not what dvc.lock has of the stage {out.stage}", hint))
+            continue
         one = behind.get(path)
         if one is None:
             gaps.append(Gap("changed", path, "changed since it was tracked", f"nbledger track {path}"))

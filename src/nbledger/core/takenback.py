@@ -58,6 +58,19 @@ class _Version:
     aside: bool = False
 
 
+def moved(project: Project, path: str, pointer: str) -> bool:
+    """Whether something else than a commit made here gave ``pointer`` what it has in HEAD, or a merge is under way: only then
+    can what is in the work tree be behind.
+    """
+    repo = project.git
+    if repo is None or (head := git.head(repo).commit) is None:
+        return False
+    if joining.sides(project, path, pointer) is not None:
+        return True
+    past = _past(repo, path, pointer, head)
+    return past is not None and _moved_by(past[1]) is not None
+
+
 def behind(project: Project, path: str, pointer: str, md5: str | None, now: Callable[[], Files]) -> Behind | None:
     """How the output at ``path``, whose hash is ``md5`` now, is behind its ``pointer`` in HEAD; None where it is not: it is the
     same, or what differs was done here. ``now()`` tells a folder's files.

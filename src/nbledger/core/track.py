@@ -142,12 +142,11 @@ def _write(
     asking: bool,
 ) -> list[_Done]:
     """Bytes first, for all targets, and on the disk; then pointers; then ignore lines."""
-    if asking:  # before its bytes are stored: what the cache has, a pull replaces
+    if asking:  # before its bytes are stored: what the cache has, DVC replaces
         halfplaced.refuse(project, [target.rel for target in targets])
+        _refuse_taking_back(project, targets)
     known = beside.submit(_in_git, project, targets)
     contents = _store(project, targets, store, progress)
-    if asking:
-        _refuse_taking_back(project, targets, contents)
     cache.settle(store)
     in_git = known.result()
     written = [_write_pointer(project, target, content) for target, content in zip(targets, contents, strict=True)]
@@ -173,13 +172,20 @@ def _write(
     return done
 
 
-def _refuse_taking_back(project: Project, targets: Sequence[Target], contents: Sequence[Content]) -> None:
-    """Only what differs from its pointer is looked up in Git's history."""
+def _refuse_taking_back(project: Project, targets: Sequence[Target]) -> None:
+    """Only what Git brought from elsewhere is read before it is stored, which then need not be read again."""
     found = []
-    for target, content in zip(targets, contents, strict=True):
-        if target.text is not None and content.md5 not in target.text:
+    for target in targets:
+        if target.text is None or not takenback.moved(project, target.rel, target.pointer):
+            continue
+        with hashes.opened(project) as known:
+            if target.scan is None:
+                md5 = cache.hash_file(target.path, known).md5
+            else:
+                md5 = cache.hash_folder(target.path, known, target.ignore, seen=target.scan).md5
+        if md5 not in target.text:
             now = partial(_files, project, target)
-            found.append(takenback.behind(project, target.rel, target.pointer, content.md5, now))
+            found.append(takenback.behind(project, target.rel, target.pointer, md5, now))
     if behind := [one for one in found if one is not None]:
         raise takenback.refusal(behind)
 

@@ -216,6 +216,7 @@ class Keeper:
             self.work.wait(_TICK)
             self.work.clear()
             try:
+                self._look_around()
                 dead: set[str] = set()
                 for path in journals.pending(self.project) if trust.trusted(self.project) else ():
                     if abreast.remote(publisher.store_of(path)):
@@ -224,6 +225,14 @@ class Keeper:
                         self._look_after(path, dead)
             except Exception:
                 log.exception("publishing")
+
+    def _look_around(self) -> None:
+        """See the repository that was made since: a keeper may be older than ``init``, and what is trusted is the repository."""
+        here = self.project
+        if (here.git is None and (here.root / ".git").exists()) or (
+            here.dvc_root is None and (here.root / ".dvc").is_dir()
+        ):
+            self.project = calls.project_of(calls.context(here))
 
     def _look_after(self, path: Path, dead: set[str]) -> bool | None:
         """Publish one journal if it grew, its kernel died, or its last failure is old enough. Whether its store took it; None
