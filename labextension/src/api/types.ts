@@ -608,7 +608,7 @@ export interface IRolledBack {
 
 /**
  * `POST models/approve`: `outcome` is approved (and the alias `moved`), counted, refused, expired, moved (by somebody else,
- * meanwhile) or denied; `reasons` say why nothing moved.
+ * meanwhile), promoted (the alias points at it already, another way) or denied; `reasons` say why nothing moved.
  */
 export interface IApproved {
   readonly outcome: string;

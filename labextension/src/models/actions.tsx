@@ -160,6 +160,7 @@ export class ModelActions {
       refused: trans.__('%1 is refused.', what),
       expired: trans.__('%1 waits no more: it expired.', what),
       moved: trans.__('%1 is not promoted: @%2 was moved meanwhile.', what, cut(alias, 20)),
+      promoted: trans.__('%1 waits no more: @%2 points at it already.', what, cut(alias, 20)),
       denied: trans.__('That is no approval of %1.', what)
     };
     const said = [words[done.outcome] ?? done.outcome, ...done.reasons, ...done.notes].join('\n');
