@@ -7,7 +7,7 @@ import hashlib
 import os
 from collections.abc import Sequence
 
-from nbledger.core import cache, contents, datachange, dvc, dvcremote, files, hashes, takenback
+from nbledger.core import contents, datachange, dvc, dvcremote, files, takenback
 from nbledger.core.dvcfiles import Out
 from nbledger.core.errors import LedgerError
 from nbledger.core.project import Project
@@ -28,22 +28,18 @@ def behind(project: Project, outs: Sequence[Out], now: Sequence[str | None]) -> 
 
 def _behind(project: Project, out: Out, md5: str | None) -> Behind | None:
     def listed() -> dict[str, str]:
-        place = project.root / out.path
         try:
-            with hashes.opened(project) as known:
-                return cache.folder_hashes(place, known, dvc.ignore_filter(project, place))
+            return dvc.folder_now(project, out.path)
         except OSError:
             return {}
 
     with contextlib.suppress(LedgerError):
-        return takenback.behind(project, out.path, datachange.pointer_of(out), md5, listed)
+        return takenback.behind(project, out.path, datachange.pointer_of(out), lambda: md5, listed)
     return None
 
 
-def among(project: Project, outs: Sequence[Out]) -> list[Behind]:
-    """Those of these outputs that are behind HEAD's pointer, and how."""
-    with hashes.opened(project) as known:
-        now = dvc.current_hashes(project, outs, known)
+def among(project: Project, outs: Sequence[Out], now: Sequence[str | None]) -> list[Behind]:
+    """Those of these outputs, whose hashes are ``now``, that are behind HEAD's pointer, and how."""
     return [one for one in behind(project, outs, now) if one is not None]
 
 
@@ -53,8 +49,7 @@ def older(project: Project, out: Out) -> dict[str, str | None]:
     """
     if not out.is_dir:
         return {}
-    with hashes.opened(project) as known:
-        now = dvc.current_hashes(project, [out], known)
+    now = dvc.hashes_now(project, [out])
     one = behind(project, [out], now)[0]
     if one is not None and one.unknown:
         with contextlib.suppress(LedgerError):
@@ -67,8 +62,7 @@ def older(project: Project, out: Out) -> dict[str, str | None]:
 
 def left(project: Project, outs: Sequence[Out]) -> list[str]:
     """What is said of those of these outputs that were changed here and are left as they are."""
-    with hashes.opened(project) as known:
-        hashed = dvc.current_hashes(project, outs, known)
+    hashed = dvc.hashes_now(project, outs)
     differing = [(out, md5) for out, md5 in zip(outs, hashed, strict=True) if md5 != out.md5]
     outs, now = [out for out, _ in differing], [md5 for _, md5 in differing]
     both = {one.path: one for one in behind(project, outs, now) if one is not None and one.both}

@@ -6,7 +6,7 @@ import dataclasses
 import os
 import posixpath
 
-from nbledger.core import cache, contents, dvc, dvcfiles, git, hashes, insides
+from nbledger.core import cache, contents, dvc, dvcfiles, git, insides
 from nbledger.core.differences import DataChange, Row
 from nbledger.core.dvcfiles import Damaged, Out
 from nbledger.core.errors import LedgerError
@@ -26,7 +26,7 @@ def since(project: Project, path: str, commit: str | None) -> DataChange | None:
     if out is None and old is None:
         return None
     here = out.path if out is not None else path
-    now = _now(project, out) if out is not None else None
+    now = dvc.hashes_now(project, [out])[0] if out is not None else None
     was = (old.md5 or None) if old is not None else None
     sizes = (old.size if old is not None else None, _size(project, here) if now else None)
     change = DataChange(here + ("/" if _folder(project, here, old) else ""), (was, now), _state(was, now), sizes=sizes)
@@ -59,11 +59,6 @@ def _before(project: Project, path: str, out: Out | None, commit: str | None) ->
         return None
     pointer, place = (pointer_of(out), out.path) if out is not None else (f"{path}.dvc", path)
     return pointer_row(git.read_blob(project.git, f"{commit}:{pointer}"), pointer, place)
-
-
-def _now(project: Project, out: Out) -> str | None:
-    with hashes.opened(project) as known:
-        return dvc.current_hashes(project, [out], known)[0]
 
 
 def _state(was: str | None, now: str | None) -> str:
@@ -102,7 +97,7 @@ def _files(project: Project, path: str, change: DataChange, was: str) -> DataCha
     old = contents.folder(project, was)
     if not old:
         return dataclasses.replace(change, whole=False, note="the list of the old version's files is not in the cache")
-    new = _present(project, path)
+    new = dvc.folder_now(project, path)
     differing = [name for name in sorted({*old, *new}) if old.get(name) != new.get(name)]
     rows = tuple(
         Row(f"{path}/{name}", (old.get(name), new.get(name)), _state(old.get(name), new.get(name)))
@@ -110,10 +105,3 @@ def _files(project: Project, path: str, change: DataChange, was: str) -> DataCha
     )
     note = f"{len(differing):,} files differ, {_FILES:,} are listed" if len(differing) > _FILES else ""
     return dataclasses.replace(change, files=rows, note=note)
-
-
-def _present(project: Project, path: str) -> dict[str, str]:
-    """{name: MD5} of the files that are in the folder now."""
-    place = project.root / path
-    with hashes.opened(project) as known:
-        return cache.folder_hashes(place, known, dvc.ignore_filter(project, place))

@@ -440,6 +440,19 @@ def data_status(project: Project, outs: Sequence[Out] | None = None) -> DataStat
     return DataState(changed=tuple(changed), missing=tuple(missing))
 
 
+def hashes_now(project: Project, outs: Sequence[Out]) -> list[str | None]:
+    """As ``current_hashes``, with the project's memory of hashes."""
+    with hashes.opened(project) as known:
+        return current_hashes(project, outs, known)
+
+
+def folder_now(project: Project, path: str) -> dict[str, str]:
+    """{name: MD5} of the files that are in the folder at ``path`` (relative to the root) now, but for what DVC ignores."""
+    place = project.root / path
+    with hashes.opened(project) as known:
+        return cache.folder_hashes(place, known, ignore_filter(project, place))
+
+
 def current_hashes(project: Project, outs: Sequence[Out], known: hashes.Hashes) -> list[str | None]:
     """Hash of each output as it is in the work tree; None where there is nothing, ``?`` where it cannot be read."""
     singles: dict[str, tuple[bytes, int]] = {}

@@ -116,14 +116,10 @@ def _snapshots_only(repo: GitRepo, names: list[str]) -> Route | None:
 
 
 def pull_route(repo: GitRepo) -> Route | None:
-    """Where plain ``git pull`` would take the current branch from; None where there is no remote at all, and ``Refused`` where
-    the branch has no upstream (see ``alone``).
-    """
+    """Where plain ``git pull`` would take the current branch from, unless it is ``alone``; None where there is no remote at all."""
     branch, names = current_branch(repo), remotes(repo)
     if not names:
         return None
-    if (lone := alone(repo)) is not None:
-        raise Refused(*lone)
     remote, merge = (git.config(repo, f"branch.{branch}.{key}") for key in ("remote", "merge"))
     return _route(repo, branch, remote, merge, names, False)
 

@@ -46,8 +46,7 @@ def noted(project: Project, outs: Iterable[Out], parts: Iterable[Out] = ()) -> I
     whole, single = {out.path: out for out in outs}, {out.path: out for out in parts}
     listed = [*whole.values(), *(out for path, out in single.items() if path not in whole)]
     already = _read(project)
-    with hashes.opened(project) as known:
-        now = dvc.current_hashes(project, listed, known)
+    now = dvc.hashes_now(project, listed)
     found = dict(already)
     for out, before in zip(listed, now, strict=True):
         one = already.get(out.path)
@@ -129,8 +128,7 @@ def _half(project: Project, out: Out, one: Placed) -> bool:
     """Whether something of what was to be placed lacks, or something stands there still that was to go."""
     if not one.whole:
         return False
-    with hashes.opened(project) as known:
-        now = dvc.current_hashes(project, [out], known)[0]
+    now = dvc.hashes_now(project, [out])[0]
     if now in (None, "?", out.md5, one.md5, one.before):
         return False
     there, left = _present(project, one), set(_leftovers(project, one))
@@ -147,9 +145,9 @@ def _present(project: Project, one: Placed) -> dict[str, str]:
     """{name: MD5} of what is there now; of a file alone with an empty name."""
     place = project.root / one.path
     try:
+        if place.is_dir():
+            return dvc.folder_now(project, one.path)
         with hashes.opened(project) as known:
-            if place.is_dir():
-                return cache.folder_hashes(place, known, dvc.ignore_filter(project, place))
             return {"": cache.hash_file(place, known).md5}
     except (OSError, LedgerError):
         return {}

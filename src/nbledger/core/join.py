@@ -25,7 +25,6 @@ from nbledger.core import (
     gitfilters,
     gitremote,
     halfplaced,
-    hashes,
     mlflow,
     prepush,
     projectenv,
@@ -263,8 +262,7 @@ def _lacking(project: Project, outs: list[Out]) -> list[Out]:
     """Outputs that are not here, and those of which only a part is: a pull that was killed leaves such."""
     missing = [out for out in outs if not os.path.lexists(project.root / out.path)]
     folders = [out for out in outs if out.is_dir and (project.root / out.path).is_dir()]
-    with hashes.opened(project) as known:
-        now = dvc.current_hashes(project, folders, known)
+    now = dvc.hashes_now(project, folders)
     differing = [out for out, md5 in zip(folders, now, strict=True) if md5 != out.md5]
     partial = [out for out in differing if replaceable.never_whole(project, out)]
     noted = halfplaced.paths(project, outs) - {out.path for out in partial}
@@ -273,9 +271,8 @@ def _lacking(project: Project, outs: list[Out]) -> list[Out]:
 
 def _told_of_differing(project: Project, outs: list[Out]) -> tuple[list[str], bool]:
     """What is said of what is here in another version than the pointer's, and whether some of it waits for a pull."""
-    with hashes.opened(project) as known:
-        now = dvc.current_hashes(project, outs, known)
-    behind = catchup.among(project, outs)
+    now = dvc.hashes_now(project, outs)
+    behind = catchup.among(project, outs, now)
     late = {one.path for one in behind}
     mine = [o.path for o, md5 in zip(outs, now, strict=True) if md5 not in (None, o.md5) and o.path not in late]
     lines = [f"changed here, so left as it is: {some(mine)}"] if mine else []

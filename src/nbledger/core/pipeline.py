@@ -9,7 +9,7 @@ import posixpath
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from nbledger.core import codestages, dvc, dvcgraph, hashes
+from nbledger.core import codestages, dvc, dvcgraph
 from nbledger.core.codestages import Cells, Code
 from nbledger.core.dvcfiles import Out
 from nbledger.core.dvcgraph import Stage, Used
@@ -100,8 +100,7 @@ def _hashes(project: Project, stages: Iterable[Stage]) -> dict[str, str | None]:
     outs = [
         Out(u.path, u.md5, 0, 1, u.md5.endswith(".dir"), "", legacy=u.legacy and bool(u.md5)) for u in used.values()
     ]
-    with hashes.opened(project) as known:
-        return dict(zip(used, dvc.current_hashes(project, outs, known), strict=True))
+    return dict(zip(used, dvc.hashes_now(project, outs), strict=True))
 
 
 def _here(used: Used) -> bool:

@@ -25,7 +25,6 @@ from nbledger.core import (
     gitlog,
     gitremote,
     halfplaced,
-    hashes,
     kept,
     notebookoutputs,
     pointers,
@@ -195,8 +194,7 @@ def _refuse_overlap(repo: git.GitRepo, changed: dict[str, str]) -> None:
 def _refuse_lost_data(project: Project, changed: set[str]) -> list[str]:
     """Outputs whose pointers the pull changes; ``Refused`` where one was changed here and is in no cache."""
     outs = _touched(dvc.outputs(project)[0], changed)
-    with hashes.opened(project) as known:
-        now = dvc.current_hashes(project, outs, known)
+    now = dvc.hashes_now(project, outs)
     again, partial = replaceable.Again(project), halfplaced.paths(project, outs)
     for out, md5 in zip(outs, now, strict=True):
         if out.path in partial:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 
-from nbledger.core import cache, catchup, contents, datachange, dvc, git, gitlog, halfplaced, hashes, versions
+from nbledger.core import catchup, contents, datachange, dvc, git, gitlog, halfplaced, versions
 from nbledger.core.dvcfiles import Out, Row
 from nbledger.core.errors import LedgerError
 from nbledger.core.project import Project
@@ -20,8 +20,7 @@ def needed(project: Project, changed: set[str]) -> tuple[list[Out], list[Out]]:
     """
     joining = project.git is not None and git.operation(project.git) != ""
     outs = [out for out in dvc.outputs(project)[0] if out.cached and out.md5] if project.dvc_root else []
-    with hashes.opened(project) as known:
-        now = dvc.current_hashes(project, outs, known)
+    now = dvc.hashes_now(project, outs)
     wanted, mine = [], []
     again = Again(project)
     partial = halfplaced.paths(project, outs)
@@ -62,10 +61,8 @@ class Again:
 
     def _has_files(self, out: Out) -> bool:
         """Whether the cache has all files of a folder as it is now, though not its list: that stands in the remote."""
-        place = self._project.root / out.path
         try:
-            with hashes.opened(self._project) as known:
-                now = cache.folder_hashes(place, known, dvc.ignore_filter(self._project, place))
+            now = dvc.folder_now(self._project, out.path)
         except (OSError, LedgerError):
             return False
         return all(contents.cached(self._project, md5) is not None for md5 in now.values())
@@ -75,12 +72,11 @@ def never_whole(project: Project, out: Out) -> bool:
     """Whether a folder holds nothing but files of its version, and those that lack have never been here: a ``dvc pull`` that was
     killed leaves such. Any other is the person's.
     """
-    place, listed = project.root / out.path, contents.folder(project, out.md5)
+    listed = contents.folder(project, out.md5)
     if not listed:  # the list comes first of all
-        return not os.listdir(place)
+        return not os.listdir(project.root / out.path)
     try:
-        with hashes.opened(project) as known:
-            now = cache.folder_hashes(place, known, dvc.ignore_filter(project, place))
+        now = dvc.folder_now(project, out.path)
     except (OSError, LedgerError):
         return False
     lacking = listed.keys() - now.keys()

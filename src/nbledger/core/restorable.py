@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from nbledger.core import catchup, dvc, git, reads, replaceable, takenback, versions
+from nbledger.core import catchup, dvc, git, reads, replaceable, takenback
 from nbledger.core.git import GitRepo
 from nbledger.core.needs import Need
 from nbledger.core.project import Project
@@ -90,14 +90,15 @@ def _of_changed(project: Project) -> list[Gap]:
     if not (changed := dvc.data_status(project).changed):
         return []
     listed = [out for out in dvc.outputs(project)[0] if out.path in set(changed)]
-    behind = {one.path: one for one in catchup.among(project, listed)}
-    made = {out.path: out for out in listed if out.stage is not None}
+    now = dvc.hashes_now(project, listed)
+    behind = {one.path: one for one in catchup.among(project, listed, now)}
+    made = {out.path: (out, md5 or "") for out, md5 in zip(listed, now, strict=True) if out.stage is not None}
     gaps, again = [], replaceable.Again(project)
     for path in changed:
-        if (out := made.get(path)) is not None:
-            if not again.can_be_had(out, versions.present(project, out) or ""):
-                hint = "nbledger repro makes it again"
-                gaps.append(Gap("changed", path, f"not what dvc.lock has of the stage {out.stage}", hint))
+        if path in made:
+            if not again.can_be_had(*made[path]):
+                why = f"not what dvc.lock has of the stage {made[path][0].stage}"
+                gaps.append(Gap("changed", path, why, "nbledger repro makes it again"))
             continue
         one = behind.get(path)
         if one is None:

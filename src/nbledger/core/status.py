@@ -139,7 +139,8 @@ def _apart(project: Project, outs: Sequence[Out], state: DataState, notes: list[
     """The state with what is older than its pointer told apart from what was edited."""
     if not state.changed:
         return state
-    found = catchup.among(project, [out for out in outs if out.path in set(state.changed)])
+    listed = [out for out in outs if out.path in set(state.changed)]
+    found = catchup.among(project, listed, dvc.hashes_now(project, listed))
     notes += [takenback.told(one) for one in found]
     older = {one.path for one in found if one.older or one.unknown}
     return dataclasses.replace(

@@ -58,36 +58,27 @@ class _Version:
     aside: bool = False
 
 
-def moved(project: Project, path: str, pointer: str) -> bool:
-    """Whether something else than a commit made here gave ``pointer`` what it has in HEAD, or a merge is under way: only then
-    can what is in the work tree be behind.
+def behind(
+    project: Project, path: str, pointer: str, hashed: Callable[[], str | None], now: Callable[[], Files]
+) -> Behind | None:
+    """How the output at ``path`` is behind its ``pointer`` in HEAD; None where it is not: it is the same, or what differs was done
+    here. ``hashed()`` tells its hash now, and is asked only where something else than a commit made here moved the pointer;
+    ``now()`` tells a folder's files.
     """
     repo = project.git
     if repo is None or (head := git.head(repo).commit) is None:
-        return False
-    if joining.sides(project, path, pointer) is not None:
-        return True
-    past = _past(repo, path, pointer, head)
-    return past is not None and _moved_by(past[1]) is not None
-
-
-def behind(project: Project, path: str, pointer: str, md5: str | None, now: Callable[[], Files]) -> Behind | None:
-    """How the output at ``path``, whose hash is ``md5`` now, is behind its ``pointer`` in HEAD; None where it is not: it is the
-    same, or what differs was done here. ``now()`` tells a folder's files.
-    """
-    repo = project.git
-    if repo is None or md5 in (None, "?") or (head := git.head(repo).commit) is None:
         return None
     if (found := joining.sides(project, path, pointer)) is not None:
-        return _joined(project, path, pointer, found, md5, now)
+        return _joined(project, path, pointer, found, hashed(), now)
     past = _past(repo, path, pointer, head)
-    if not past or past[0] == md5:
+    brought = _moved_by(past[1]) if past is not None else None
+    if past is None or brought is None:
         return None
-    brought = _moved_by(past[1])
-    if brought is None:
+    md5 = hashed()
+    if md5 is None or md5 in ("?", past[0]):
         return None
     versions = _versions(repo, path, pointer, past[0], elsewhere="" if brought.startswith(_TAKEN_BACK) else head)
-    if len(versions) < 2 or md5 is None:
+    if len(versions) < 2:
         return None
     whole = next((i for i, version in enumerate(versions) if version.md5 == md5), None)
     if md5.endswith(".dir") and past[0].endswith(".dir"):
@@ -100,9 +91,11 @@ def behind(project: Project, path: str, pointer: str, md5: str | None, now: Call
 
 
 def _joined(
-    project: Project, path: str, pointer: str, found: joining.Sides, md5: str, now: Callable[[], Files]
+    project: Project, path: str, pointer: str, found: joining.Sides, md5: str | None, now: Callable[[], Files]
 ) -> Behind | None:
     """The same while a merge, rebase or the like is under way."""
+    if md5 is None or md5 == "?":
+        return None
     stale = joining.stale(project, pointer, found, md5, now)
     if stale is None:
         return None

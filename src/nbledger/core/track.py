@@ -174,20 +174,25 @@ def _write(
 
 def _refuse_taking_back(project: Project, targets: Sequence[Target]) -> None:
     """Only what Git brought from elsewhere is read before it is stored, which then need not be read again."""
-    found = []
-    for target in targets:
-        if target.text is None or not takenback.moved(project, target.rel, target.pointer):
-            continue
-        with hashes.opened(project) as known:
-            if target.scan is None:
-                md5 = cache.hash_file(target.path, known).md5
-            else:
-                md5 = cache.hash_folder(target.path, known, target.ignore, seen=target.scan).md5
-        if md5 not in target.text:
-            now = partial(_files, project, target)
-            found.append(takenback.behind(project, target.rel, target.pointer, md5, now))
+    found = [
+        takenback.behind(
+            project, target.rel, target.pointer, partial(_hash, project, target), partial(_files, project, target)
+        )
+        for target in targets
+        if target.text is not None
+    ]
     if behind := [one for one in found if one is not None]:
         raise takenback.refusal(behind)
+
+
+def _hash(project: Project, target: Target) -> str | None:
+    """What it is now; None where its pointer says so already."""
+    with hashes.opened(project) as known:
+        if target.scan is None:
+            md5 = cache.hash_file(target.path, known).md5
+        else:
+            md5 = cache.hash_folder(target.path, known, target.ignore, seen=target.scan).md5
+    return None if md5 in (target.text or "") else md5
 
 
 def _files(project: Project, target: Target) -> dict[str, str]:

@@ -151,9 +151,7 @@ def _mixed(project: Project, out: Out, row: Row) -> bool:
     for md5 in {out.md5, row.md5}:
         for name, entry in (cache.read_manifest(_object(project, md5, out.legacy)) or {}).items():
             have.setdefault(name, set()).add(entry)
-    place = project.root / out.path
-    with hashes.opened(project) as known:
-        now = cache.folder_hashes(place, known, dvc.ignore_filter(project, place))
+    now = dvc.folder_now(project, out.path)
     kept = cache.Store(_objects(project, out.legacy)).among(set(now.values()))
     return all(md5 in have.get(name, ()) and md5 in kept for name, md5 in now.items())
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from nbledger.core import cache, datachange, dvc, gitlog, hashes, inside
+from nbledger.core import cache, datachange, dvc, gitlog, inside
 from nbledger.core.dvcfiles import Out, Row
 from nbledger.core.errors import Refused, UsageError
 from nbledger.core.project import Project
@@ -113,8 +113,7 @@ def _row_of(out: Out) -> Row:
 
 def present(project: Project, out: Out) -> str | None:
     """The hash of what is in the work tree now; None where there is nothing."""
-    with hashes.opened(project) as known:
-        return dvc.current_hashes(project, [out], known)[0]
+    return dvc.hashes_now(project, [out])[0]
 
 
 class Cached:

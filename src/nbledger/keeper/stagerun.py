@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nbledger.core import dvc, dvcfiles, environment, hashes, lineage, stages, values
+from nbledger.core import dvc, dvcfiles, environment, lineage, stages, values
 from nbledger.core.batch import Task
 from nbledger.core.dvcfiles import Damaged, Out
 from nbledger.core.errors import LedgerError
@@ -56,8 +56,7 @@ def current(project: Project, stage: Stage) -> Entry:
     """The entry as ``dvc.lock`` will have it, of the files as they are now."""
     local = [path for path in stage.deps if not _elsewhere(path)]
     outs = [Out(path, "", 0, 1, (project.root / path).is_dir(), "") for path in local]
-    with hashes.opened(project) as known:
-        found = dvc.current_hashes(project, outs, known)
+    found = dvc.hashes_now(project, outs)
     return Entry(stage.cmd, _named(zip(local, found, strict=True)), stages.parameters(project, stage))
 
 
